@@ -1,0 +1,65 @@
+"""The public door of pytest-precgate: names only. Each is imported when first used, so that pytest starts fast."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_precgate.analysis.baseline import Baseline
+    from pytest_precgate.analysis.comparison import Comparison, Curve, compare
+    from pytest_precgate.analysis.economics import Hardware
+    from pytest_precgate.analysis.fingerprint import Fingerprint
+    from pytest_precgate.analysis.report import GateReport
+    from pytest_precgate.analysis.sweep import Sweep, SweepPoint
+    from pytest_precgate.analysis.verdict import Verdict
+    from pytest_precgate.analysis.workload import Workload
+    from pytest_precgate.engines.base import Engine
+    from pytest_precgate.errors import PrecgateError
+    from pytest_precgate.plugin import Precgate
+
+__all__ = [
+    "Baseline",
+    "Comparison",
+    "Curve",
+    "Engine",
+    "Fingerprint",
+    "GateReport",
+    "Hardware",
+    "Precgate",
+    "PrecgateError",
+    "Sweep",
+    "SweepPoint",
+    "Verdict",
+    "Workload",
+    "compare",
+]
+
+_HOMES = {
+    "Baseline": "analysis.baseline",
+    "Comparison": "analysis.comparison",
+    "Curve": "analysis.comparison",
+    "Engine": "engines.base",
+    "Fingerprint": "analysis.fingerprint",
+    "GateReport": "analysis.report",
+    "Hardware": "analysis.economics",
+    "Precgate": "plugin",
+    "PrecgateError": "errors",
+    "Sweep": "analysis.sweep",
+    "SweepPoint": "analysis.sweep",
+    "Verdict": "analysis.verdict",
+    "Workload": "analysis.workload",
+    "compare": "analysis.comparison",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

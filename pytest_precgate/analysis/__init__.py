@@ -1,0 +1,1 @@
+"""The pure middle: numbers in, numbers out. No clock, no file, no process, no pytest."""

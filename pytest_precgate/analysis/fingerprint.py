@@ -1,0 +1,58 @@
+"""What must agree before two numbers may be compared, and what is only worth telling. Hard facts that differ make a
+MISMATCH; soft ones are reported beside the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.errors import InvalidValueError
+
+Fact = str | int | float
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """The facts of one launch: ``hard`` (hardware, workload, engine kind) and ``soft`` (versions, sources)."""
+
+    hard: Mapping[str, Fact]
+    soft: Mapping[str, Fact] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for part in ("hard", "soft"):
+            facts = getattr(self, part)
+            for key, value in facts.items():
+                if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+                    raise InvalidValueError(f"Fingerprint.{part}[{key!r}]: got {value!r}, wanted a text or a number")
+            object.__setattr__(self, part, MappingProxyType(dict(facts)))
+
+    @staticmethod
+    def of(sweep: Sweep, engine: str, soft: Mapping[str, Fact]) -> Fingerprint:
+        """Return the fingerprint of a sweep measured on an engine of kind ``engine``."""
+        workload = sweep.workload
+        hard: dict[str, Fact] = {
+            "engine": engine,
+            "hardware": sweep.hardware,
+            "isl": workload.isl,
+            "osl": workload.osl,
+            "range_ratio": workload.range_ratio,
+        }
+        return Fingerprint(hard, soft)
+
+    def mismatches(self, baseline: Fingerprint) -> tuple[str, ...]:
+        """Return one line per hard fact that differs; a fact only one side knows differs too."""
+        return _differences(self.hard, baseline.hard)
+
+    def drifts(self, baseline: Fingerprint) -> tuple[str, ...]:
+        """Return one line per soft fact that differs."""
+        return _differences(self.soft, baseline.soft)
+
+
+def _differences(now: Mapping[str, Fact], then: Mapping[str, Fact]) -> tuple[str, ...]:
+    return tuple(
+        f"{key} is {now.get(key, 'not known')}, the baseline's is {then.get(key, 'not known')}"
+        for key in sorted({*now, *then})
+        if now.get(key) != then.get(key)
+    )

@@ -1,0 +1,75 @@
+"""What a run found, as values: reports turn them into text, the plugin into exit codes. No formatting here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_precgate.analysis.comparison import Comparison
+from pytest_precgate.analysis.update import GateChange
+from pytest_precgate.analysis.verdict import JudgedGate, all_pass
+
+Outcome = Literal["passed", "failed", "skipped", "recorded"]
+"""What became of a check: ``recorded`` means its baseline is being written, so it was not held against one."""
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """One check of one test: the comparison, its points, every gate judged, and what became of it."""
+
+    suite: str
+    test: str
+    comparison: Comparison
+    points: tuple[float, ...]
+    judged: Sequence[JudgedGate]
+    outcome: Outcome
+    notes: tuple[str, ...] = ()
+    baseline: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate was judged and passed."""
+        return all_pass(self.judged)
+
+    @property
+    def failing(self) -> tuple[JudgedGate, ...]:
+        """The gates that keep the merge out."""
+        return tuple(gate for gate in self.judged if not gate.verdict.passes)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison a test made without checking it against a baseline."""
+
+    suite: str
+    test: str
+    comparison: Comparison
+    points: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class BaselineUpdate:
+    """What happened to one baseline file: written, unchanged, or refused (and then why)."""
+
+    suite: str
+    path: str
+    outcome: Literal["written", "unchanged", "refused"]
+    changes: tuple[GateChange, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """Everything one run found. ``problems`` fail the run by themselves; ``warnings`` do not."""
+
+    checks: tuple[GateReport, ...] = ()
+    compared: tuple[Compared, ...] = ()
+    updates: tuple[BaselineUpdate, ...] = ()
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the run had nothing to do with this plugin."""
+        return self == RunReport()

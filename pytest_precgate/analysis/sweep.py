@@ -1,0 +1,67 @@
+"""A point is one concurrency measured; a sweep is every point of one precision, however many configurations
+they came from. Values that could not have been measured are refused when built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pytest_precgate.analysis.quantity import count, one_line, positive
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.errors import InvalidValueError
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One concurrency measured on one serving configuration.
+
+    ``interactivity`` is 1 / median tpot in tok/s/user; ``throughput_per_gpu`` counts input and output
+    tokens, in tok/s/GPU; ``configuration`` tells apart points of one cloud (``tp4``, ``tp8``).
+    Raises InvalidValueError for anything that is not a finite positive number.
+    """
+
+    concurrency: int
+    gpus: int
+    interactivity: float
+    throughput_per_gpu: float
+    configuration: str = "default"
+
+    def __post_init__(self) -> None:
+        count("SweepPoint", "concurrency", self.concurrency, "requests")
+        count("SweepPoint", "gpus", self.gpus, "GPUs")
+        for field, unit in (("interactivity", "tok/s/user"), ("throughput_per_gpu", "tok/s/GPU")):
+            object.__setattr__(self, field, positive("SweepPoint", field, getattr(self, field), unit))
+        one_line("SweepPoint", "configuration", self.configuration)
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What must be unique inside a sweep: configuration, GPUs, concurrency."""
+        return (self.configuration, self.gpus, self.concurrency)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All points of one precision on one hardware under one workload, in a fixed order.
+
+    Raises InvalidValueError when there is no point, or a configuration holds a concurrency twice.
+    """
+
+    precision: str
+    workload: Workload
+    hardware: str
+    points: Sequence[SweepPoint]
+
+    def __post_init__(self) -> None:
+        one_line("Sweep", "precision", self.precision)
+        one_line("Sweep", "hardware", self.hardware)
+        points = tuple(sorted(self.points, key=lambda point: point.key))
+        if not points:
+            raise InvalidValueError(f"Sweep.points: the {self.precision} sweep holds no point, wanted at least one")
+        for before, after in pairwise(points):
+            if before.key == after.key:
+                raise InvalidValueError(
+                    f"Sweep.points: the {self.precision} sweep holds concurrency {after.concurrency} twice for "
+                    f"configuration {after.configuration!r} on {after.gpus} GPUs; which one was measured?"
+                )
+        object.__setattr__(self, "points", points)

@@ -1,0 +1,1 @@
+"""Committed baselines: their text (schema) and their files (store)."""

@@ -1,0 +1,99 @@
+"""What `precgate baseline check` looks for and `prune` removes: files no suite owns, gates of tests that are gone,
+values that do not follow from their points. Tests are looked up in the source, nothing is run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_precgate.analysis.baseline import SIGNIFICANT_DIGITS, Baseline, Provenance
+from pytest_precgate.baselines.schema import recorded_values
+from pytest_precgate.baselines.store import BaselineStore
+from pytest_precgate.errors import PrecgateError
+
+
+def is_in_sources(nodeid: str, rootdir: Path) -> bool:
+    """Whether the file of a node id holds its classes and its function."""
+    file, *names = nodeid.split("[", maxsplit=1)[0].split("::")
+    path = rootdir / file
+    if not path.is_file():
+        return False
+    try:
+        body: list[ast.stmt] = ast.parse(path.read_bytes()).body
+    except (SyntaxError, ValueError, OSError):
+        # A file that cannot be parsed now may hold the test tomorrow; pruning on that ground would lose its gates.
+        return True
+    for name in names:
+        found = [node for node in ast.walk(ast.Module(body, [])) if getattr(node, "name", None) == name]
+        if not found:
+            return False
+        body = getattr(found[0], "body", [])
+    return True
+
+
+def problems(store: BaselineStore, configured: Collection[str], rootdir: Path) -> list[str]:
+    """Return one line per thing that is wrong with the stored baselines."""
+    lines: list[str] = []
+    for suite in store.suites():
+        path = store.shown(store.path(suite))
+        try:
+            baseline = store.read(suite).baseline
+            if baseline is not None:
+                lines += [f"{path}: {line}" for line in _value_problems(baseline, store.text(suite), path)]
+        except PrecgateError as exc:
+            lines.append(str(exc))
+            continue
+        if suite not in configured:
+            lines.append(f"{path}: no suite {suite!r} is configured")
+        if baseline is not None:
+            lines += [f"{path}: {test} does not exist" for test in gone_tests(baseline, rootdir)]
+    return lines
+
+
+def gone_tests(baseline: Baseline, rootdir: Path) -> list[str]:
+    """Return the tests that hold a gate of ``baseline`` and are not in the sources any more."""
+    return sorted(test for test in {gate.test for gate in baseline.gates} if not is_in_sources(test, rootdir))
+
+
+def _value_problems(baseline: Baseline, text: str, path: str) -> list[str]:
+    lines = []
+    for gate, written in recorded_values(text, path).items():
+        value = baseline.value(gate.key, baseline.hardware, baseline.cost)
+        if abs(written / value - 1) > 10.0 ** (1 - SIGNIFICANT_DIGITS):
+            lines.append(f"{gate.key} says {written:g}, its points give {value:.6g}: edited by hand?")
+    return lines
+
+
+def prune(
+    store: BaselineStore, configured: Collection[str], rootdir: Path, recorded: Provenance, *, dry_run: bool
+) -> list[str]:
+    """Remove what belongs to no suite or no test, and return one line per removal; ``dry_run`` only names them.
+
+    Raises BaselineError for a file that cannot be read or written; files before it in the alphabet are done.
+    """
+    lines = []
+    for suite in store.suites():
+        stored = store.read(suite)
+        path = store.shown(stored.path)
+        gone = [] if stored.baseline is None else gone_tests(stored.baseline, rootdir)
+        kept = [] if stored.baseline is None else [gate for gate in stored.baseline.gates if gate.test not in gone]
+        if suite not in configured or not kept:
+            why = "no such suite is configured" if suite not in configured else "none of its tests exists"
+            lines.append(f"{path}: removed, {why}")
+            if not dry_run:
+                store.delete(suite)
+        elif stored.baseline is not None and gone:
+            lines += [f"{path}: gates of {test} removed, it does not exist" for test in gone]
+            if not dry_run:
+                store.write(_pruned(stored.baseline, gone, recorded), stored)
+    return lines
+
+
+def _pruned(baseline: Baseline, gone: Collection[str], recorded: Provenance) -> Baseline:
+    gates = [gate for gate in baseline.gates if gate.test not in gone]
+    needed = {precision for gate in gates for precision in gate.key.precisions}
+    launches = [launch for launch in baseline.launches if launch.sweep.precision in needed]
+    history = (*baseline.history, baseline.recorded)
+    return replace(baseline, gates=gates, launches=launches, recorded=recorded, history=history)

@@ -1,0 +1,188 @@
+"""The text of a baseline file: what a person reviews in a diff and what this tool reads back. Pure: no file is touched.
+
+Schema history, newest last; a reader reads every older one and refuses a newer one by name.
+  1  suite, raw points and fingerprint of every launch, the gates with the value they had, who recorded it and why.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import NoReturn, cast
+
+from pytest_precgate.analysis.baseline import SIGNIFICANT_DIGITS, Baseline, Launch, Provenance, RecordedGate
+from pytest_precgate.analysis.comparison import COST_MODES, CostMode
+from pytest_precgate.analysis.economics import Hardware
+from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.gates import GateKey, Metric
+from pytest_precgate.analysis.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.documents import Node
+from pytest_precgate.errors import BaselineCorruptError, BaselineSchemaError
+
+SCHEMA = 1
+_POINT_FIELDS = ("concurrency", "configuration", "gpus", "interactivity", "throughput_per_gpu")
+_PROVENANCE_FIELDS = ("commit", "reason", "tool_version", "utc")
+_TOP_FIELDS = ("cost", "gates", "hardware", "history", "launches", "recorded", "schema", "suite")
+
+
+def dump(baseline: Baseline) -> str:
+    """Return the file's text: sorted keys, one gate, point or line of history per line, no noise digits."""
+    fields = {
+        "cost": _line(baseline.cost),
+        "gates": _block([_line(_gate_fields(baseline, gate)) for gate in baseline.gates], "  "),
+        "hardware": _line(_hardware_fields(baseline.hardware)),
+        "history": _block([_line(_provenance_fields(entry)) for entry in baseline.history], "  "),
+        "launches": _block([_launch_text(launch) for launch in baseline.launches], "  "),
+        "recorded": _line(_provenance_fields(baseline.recorded)),
+        "schema": str(SCHEMA),
+        "suite": _line(baseline.suite),
+    }
+    return "{\n" + ",\n".join(f'  "{key}": {text}' for key, text in fields.items()) + "\n}\n"
+
+
+def _line(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def _block(lines: list[str], indent: str) -> str:
+    return "[\n" + ",\n".join(f"{indent}  {line}" for line in lines) + f"\n{indent}]" if lines else "[]"
+
+
+def _gate_fields(baseline: Baseline, gate: RecordedGate) -> dict[str, object]:
+    value = baseline.value(gate.key, baseline.hardware, baseline.cost)
+    return {
+        "metric": gate.key.metric.value,
+        "point": gate.key.point,
+        "precision": "/".join(gate.key.precisions),
+        "test": gate.test,
+        "value": float(f"{value:.{SIGNIFICANT_DIGITS}g}"),
+    }
+
+
+def _hardware_fields(hardware: Hardware) -> dict[str, object]:
+    return {
+        "name": hardware.name,
+        "power_kw_per_gpu": hardware.power_kw_per_gpu,
+        "price_per_gpu_hour": hardware.price_per_gpu_hour,
+        "source": hardware.source,
+    }
+
+
+def _provenance_fields(entry: Provenance) -> dict[str, object]:
+    return {field: getattr(entry, field) for field in _PROVENANCE_FIELDS}
+
+
+def _launch_text(launch: Launch) -> str:
+    fingerprint = {"hard": dict(launch.fingerprint.hard), "soft": dict(launch.fingerprint.soft)}
+    points = [_line({field: getattr(point, field) for field in _POINT_FIELDS}) for point in launch.sweep.points]
+    return (
+        f'{{"fingerprint": {_line(fingerprint)},\n     "points": {_block(points, "     ")},\n'
+        f'     "precision": {_line(launch.sweep.precision)}}}'
+    )
+
+
+def parse(text: str, source: str) -> Baseline:
+    """Return the baseline a file's text holds. Gate values in it are for readers; they are computed from the points.
+
+    Raises BaselineCorruptError naming the spot, BaselineSchemaError for a newer schema.
+    """
+    document = _document(text, source)
+    root = Node(document, source, "$", BaselineCorruptError)
+    schema = root.mapping().get("schema", root.child("schema", None)).integer()
+    if schema > SCHEMA:
+        raise BaselineSchemaError(
+            f"{source}: schema {schema} was written by a newer pytest-precgate; this one reads up to {SCHEMA}. Upgrade "
+            "pytest-precgate; the file is left as it is"
+        )
+    members = root.table(required=_TOP_FIELDS)
+    with root.building():
+        return Baseline(
+            suite=members["suite"].text(),
+            launches=[_launch(node) for node in members["launches"].items()],
+            gates=[_gate(node) for node in members["gates"].items()],
+            recorded=_provenance(members["recorded"]),
+            hardware=_hardware(members["hardware"]),
+            cost=cast(CostMode, members["cost"].choice(COST_MODES)),
+            history=[_provenance(node) for node in members["history"].items()],
+        )
+
+
+def recorded_values(text: str, source: str) -> dict[RecordedGate, float]:
+    """Return the value each gate had when the file was written, for `precgate baseline check`."""
+    root = Node(_document(text, source), source, "$", BaselineCorruptError)
+    gates = root.table(required=_TOP_FIELDS)["gates"].items()
+    return {_gate(node): node.mapping()["value"].number() for node in gates}
+
+
+def _document(text: str, source: str) -> object:
+    def refuse(constant: str) -> NoReturn:
+        raise BaselineCorruptError(source, "", f"holds {constant}, which is no measurement")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except json.JSONDecodeError as exc:
+        raise BaselineCorruptError(
+            source,
+            f"line {exc.lineno}",
+            f"is not whole JSON ({exc.msg}); it is left as it is. Restore it from version control, or delete it and "
+            "record again with --precgate-update",
+        ) from exc
+
+
+def _gate(node: Node) -> RecordedGate:
+    members = node.table(required=["metric", "point", "precision", "test", "value"])
+    metric = Metric(members["metric"].choice(metric.value for metric in Metric))
+    with node.building():
+        key = GateKey(metric, tuple(members["precision"].text().split("/")), members["point"].number())
+        return RecordedGate(members["test"].text(), key)
+
+
+def _hardware(node: Node) -> Hardware:
+    members = node.table(required=["name", "power_kw_per_gpu", "price_per_gpu_hour", "source"])
+    with node.building():
+        return Hardware(
+            name=members["name"].text(),
+            price_per_gpu_hour=members["price_per_gpu_hour"].number(),
+            power_kw_per_gpu=members["power_kw_per_gpu"].number(),
+            source=members["source"].text(),
+        )
+
+
+def _provenance(node: Node) -> Provenance:
+    members = node.table(required=_PROVENANCE_FIELDS)
+    reason = members["reason"]
+    if not isinstance(reason.value, str):
+        reason.fail(f"got {reason.value!r}, wanted a text")
+    with node.building():
+        return Provenance(members["commit"].text(), members["utc"].text(), members["tool_version"].text(), reason.value)
+
+
+def _launch(node: Node) -> Launch:
+    members = node.table(required=["fingerprint", "points", "precision"])
+    parts = members["fingerprint"].table(required=["hard", "soft"])
+    hard, soft = parts["hard"].mapping(), parts["soft"].mapping()
+    for key in ("engine", "hardware", "isl", "osl", "range_ratio"):
+        if key not in hard:
+            parts["hard"].child(key, None).fail("required field missing")
+    with node.building():
+        workload = Workload(hard["isl"].integer(), hard["osl"].integer(), hard["range_ratio"].number())
+        points = [_point(point) for point in members["points"].items()]
+        sweep = Sweep(members["precision"].text(), workload, hard["hardware"].text(), points)
+        return Launch(sweep, Fingerprint(_facts(hard), _facts(soft)))
+
+
+def _facts(members: Mapping[str, Node]) -> dict[str, Fact]:
+    return {key: cast(Fact, node.value) for key, node in members.items()}
+
+
+def _point(node: Node) -> SweepPoint:
+    members = node.table(required=_POINT_FIELDS)
+    with node.building():
+        return SweepPoint(
+            concurrency=members["concurrency"].integer(),
+            gpus=members["gpus"].integer(),
+            interactivity=members["interactivity"].number(),
+            throughput_per_gpu=members["throughput_per_gpu"].number(),
+            configuration=members["configuration"].text(),
+        )

@@ -1,0 +1,201 @@
+"""The ``precgate`` command: compare two recorded sweeps, and look after the committed baselines.
+
+Exit codes: 0 done, 1 ``baseline check`` found something wrong, 2 the command could not do what was asked."""
+
+from __future__ import annotations
+
+import argparse
+import json as jsonlib
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from pytest_precgate.analysis.baseline import Baseline, Provenance
+from pytest_precgate.analysis.comparison import COST_MODES, compare
+from pytest_precgate.analysis.economics import hardware_named
+from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.baselines.housekeeping import problems, prune
+from pytest_precgate.baselines.store import BaselineStore
+from pytest_precgate.engines.recorded import RecordedRow, read_rows, sweep_of
+from pytest_precgate.environment import git_commit, tool_version
+from pytest_precgate.errors import PrecgateError, RecordedPointsError
+from pytest_precgate.reports import json, layout, terminal
+from pytest_precgate.settings import load
+
+EXIT_DONE = 0
+EXIT_PROBLEMS = 1
+EXIT_REFUSED = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with ``arguments`` (the process's own by default) and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except PrecgateError as exc:
+        print(f"precgate: {exc}", file=sys.stderr)
+        return EXIT_REFUSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="precgate",
+        description="Compare recorded sweeps and look after the baselines that pytest-precgate gates merges with.",
+        epilog="exit codes: 0 done; 1 'baseline check' found something wrong; 2 the command could not do it",
+    )
+    parser.add_argument("--version", action="version", version=f"pytest-precgate {tool_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_compare(commands)
+    baseline = commands.add_parser("baseline", help="show, check or prune the committed baselines")
+    actions = baseline.add_subparsers(title="actions", metavar="ACTION", required=True)
+    for name, run, about in (
+        ("show", _show, "print who recorded each baseline, why, and the values of its gates"),
+        ("check", _check, "read every baseline and name what is wrong with it; exit 1 when anything is"),
+        ("prune", _prune, "remove baselines of suites and gates of tests that no longer exist"),
+    ):
+        action = actions.add_parser(name, help=about, description=about)
+        action.add_argument(
+            "--baselines", metavar="DIR", default="baselines", help="their directory; default baselines"
+        )
+        action.set_defaults(run=run)
+        if name == "show":
+            action.add_argument("suites", nargs="*", metavar="SUITE", help="only these")
+        if name == "prune":
+            action.add_argument("--dry-run", action="store_true", help="name what would be removed, remove nothing")
+    return parser
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="compare two files of recorded points",
+        description="Compare two files of recorded points (CSV or JSON) at the same interactivity.",
+    )
+    for name, role in (("candidate", "better"), ("reference", "measured against")):
+        parser.add_argument(
+            name,
+            metavar=name.upper(),
+            help=f"the {role} precision: FILE, or FILE:PRECISION where the file holds several",
+        )
+    parser.add_argument("--at", metavar="X,Y,Z", type=_points, help="interactivities, tok/s/user; default: quartiles")
+    parser.add_argument("--hardware", metavar="NAME", help="price and power to use; default: what the files say")
+    parser.add_argument("--isl", type=int, help="input tokens, where the files do not say")
+    parser.add_argument("--osl", type=int, help="output tokens, where the files do not say")
+    parser.add_argument("--cost", choices=COST_MODES, default="derived", help="how cost is read; default derived")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_compare)
+
+
+def _points(text: str) -> tuple[float, ...]:
+    try:
+        points = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted numbers with commas between, as 55,73,91") from None
+    if not all(0 < point < float("inf") for point in points):
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted interactivities above 0 tok/s/user")
+    return points
+
+
+def _compare(options: argparse.Namespace) -> int:
+    candidate, reference = (_sweep(text, options) for text in (options.candidate, options.reference))
+    if candidate.precision == reference.precision:
+        candidate = replace(candidate, precision=f"{candidate.precision} {options.candidate}")
+        reference = replace(reference, precision=f"{reference.precision} {options.reference}")
+    hardware = hardware_named(candidate.hardware, load(Path.cwd()).hardware)
+    pair = compare(candidate, reference, hardware=hardware, cost=options.cost)
+    points = tuple(float(point) for point in options.at or pair.quartile_points())
+    for point in points:
+        pair.at(point)  # off the band there is no row, and a table with a hole is no answer
+    if options.json:
+        print(jsonlib.dumps(json.comparison(pair, points), indent=2, sort_keys=True))
+    else:
+        print("\n".join(terminal.comparison("recorded", pair, points)))
+    return EXIT_DONE
+
+
+def _sweep(text: str, options: argparse.Namespace) -> Sweep:
+    """Read ``FILE`` or ``FILE:PRECISION``; what the file does not say comes from the options."""
+    path, precision = (Path(text), None) if Path(text).exists() else _split(text)
+    rows = read_rows(path)
+    named = sorted({row.precision for row in rows if row.precision})
+    if precision is None:
+        if len(named) > 1:
+            raise RecordedPointsError(str(path), "", f"holds {', '.join(named)}; say which: {path}:{named[0]}")
+        precision = named[0] if named else path.stem
+    chosen = [row for row in rows if row.precision in (None, precision)] or rows
+    hardware = options.hardware or _told(chosen, "hardware", path)
+    isl, osl = (int(getattr(options, name) or _told(chosen, name, path)) for name in ("isl", "osl"))
+    return sweep_of(rows, precision, Workload(isl, osl), str(hardware))
+
+
+def _split(text: str) -> tuple[Path, str | None]:
+    path, colon, precision = text.rpartition(":")
+    return (Path(path), precision) if colon else (Path(text), None)
+
+
+def _told(rows: Sequence[RecordedRow], name: str, path: Path) -> str | int:
+    told = next((getattr(row, name) for row in rows if getattr(row, name) is not None), None)
+    if told is None:
+        raise RecordedPointsError(str(path), "", f"does not say its {name}; give --{name}")
+    return str(told) if isinstance(told, str) else int(told)
+
+
+def _store(options: argparse.Namespace) -> BaselineStore:
+    return BaselineStore(Path.cwd() / options.baselines, Path.cwd())
+
+
+def _show(options: argparse.Namespace) -> int:
+    store = _store(options)
+    wanted = options.suites or store.suites()
+    for suite in wanted:
+        stored = store.read(suite)
+        if stored.baseline is None:
+            raise PrecgateError(f"{store.shown(stored.path)}: there is no baseline of suite {suite!r}")
+        print("\n".join(_shown(store.shown(stored.path), stored.baseline)), end="\n\n")
+    if not wanted:
+        print(f"no baseline in {store.shown(store.directory)}")
+    return EXIT_DONE
+
+
+def _shown(path: str, baseline: Baseline) -> list[str]:
+    lines = [f"{path}: suite {baseline.suite}, {baseline.launches[0].sweep.workload}"]
+    for word, entry in (("recorded", baseline.recorded), *(("before", entry) for entry in reversed(baseline.history))):
+        reason = entry.reason or "no reason given"
+        lines.append(f"  {word} {entry.utc} at commit {entry.commit} by {entry.tool_version}: {reason}")
+    for launch in baseline.launches:
+        sweep = launch.sweep
+        engine = launch.fingerprint.hard["engine"]
+        lines.append(f"  launch: {sweep.precision} on {sweep.hardware}, engine {engine}, {len(sweep.points)} points")
+    rows = [("gate", "tok/s/user", "value", "test")]
+    for gate in baseline.gates:
+        value = baseline.value(gate.key, baseline.hardware, baseline.cost)
+        rows.append((gate.key.quantity, f"{gate.key.point:g}", layout.figure(gate.key.metric, value), gate.test))
+    return lines + [f"  {line}" for line in layout.columns(rows)]
+
+
+def _check(options: argparse.Namespace) -> int:
+    store, settings = _store(options), load(Path.cwd())
+    found = problems(store, settings.suites, Path.cwd())
+    for line in found:
+        print(line)
+    count = len(store.suites())
+    print(f"{count} baseline{'s' * (count != 1)} in {store.shown(store.directory)}, {len(found)} wrong")
+    return EXIT_PROBLEMS if found or not count else EXIT_DONE
+
+
+def _prune(options: argparse.Namespace) -> int:
+    store, settings = _store(options), load(Path.cwd())
+    utc = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    recorded = Provenance(git_commit(Path.cwd()), utc, tool_version(), "pruned: the tests of some gates are gone")
+    removed = prune(store, settings.suites, Path.cwd(), recorded, dry_run=options.dry_run)
+    for line in removed:
+        print(line)
+    print(f"{len(removed)} {'would be ' * options.dry_run}removed")
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

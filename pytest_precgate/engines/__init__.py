@@ -1,0 +1,27 @@
+"""The server under test, or what stands in for it. A kind is one row of ``ENGINES``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from pytest_precgate.documents import Node
+from pytest_precgate.engines.base import Engine, EngineSpec
+from pytest_precgate.engines.recorded import RecordedEngine, RecordedSpec
+
+
+class EngineKind(Protocol):
+    """How a kind of engine reads its keys from a precision's table; relative paths start at ``base``."""
+
+    def __call__(self, table: Node, base: Path) -> EngineSpec: ...
+
+
+ENGINES: dict[str, EngineKind] = {"recorded": RecordedSpec.read}
+
+
+def open_engine(spec: EngineSpec) -> Engine:
+    """Return the engine a spec describes; nothing is started or read yet."""
+    return spec.open()
+
+
+__all__ = ["ENGINES", "Engine", "EngineSpec", "RecordedEngine", "RecordedSpec", "open_engine"]

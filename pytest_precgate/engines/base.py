@@ -1,0 +1,35 @@
+"""What every engine offers the gatekeeper: facts for a fingerprint, and a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.workload import Workload
+
+
+class Engine(Protocol):
+    """One precision of one suite, ready to be measured."""
+
+    @property
+    def kind(self) -> str:
+        """The word of the setting ``engine``; a baseline of one kind never matches another."""
+        ...
+
+    def facts(self) -> Mapping[str, Fact]:
+        """Return what is worth telling when it differs from the baseline: versions, sources, hashes."""
+        ...
+
+    def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
+        """Measure one launch; raise a PrecgateError when any point of it cannot be believed."""
+        ...
+
+
+class EngineSpec(Protocol):
+    """The settings of one engine, validated, with nothing started."""
+
+    def open(self) -> Engine:
+        """Return the engine these settings describe."""
+        ...

@@ -1,0 +1,33 @@
+"""The facts of the place a run happens in. A fact that cannot be found is called unknown, never guessed."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_NOT_CI = ("", "0", "false", "no")
+
+
+def git_commit(directory: Path) -> str:
+    """Return the commit checked out in ``directory``, with ``-dirty`` behind it where files differ, or ``unknown``."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        found = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return found.stdout.strip() or "unknown"
+
+
+def tool_version() -> str:
+    """Return the installed version of pytest-precgate, or ``unknown`` when it runs from loose files."""
+    try:
+        return version("pytest-precgate")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def in_ci(environ: Mapping[str, str]) -> bool:
+    """Whether the CI variable says that nobody is watching."""
+    return environ.get("CI", "").strip().lower() not in _NOT_CI

@@ -1,0 +1,77 @@
+"""Every failure a user can meet has a leaf here, and its message says what, got, wanted, where, and what to do."""
+
+from __future__ import annotations
+
+
+class PrecgateError(Exception):
+    """Base of every error pytest-precgate raises on purpose."""
+
+
+class InvalidValueError(PrecgateError, ValueError):
+    """A value was refused when it was built: it is not a number, not positive, a duplicate, an empty list."""
+
+
+class DocumentError(PrecgateError):
+    """A file, table or mark says something it must not say.
+
+    ``source`` is the file or mark, ``spot`` the place inside it (``$.launches[2].points[3].gpus``).
+    """
+
+    def __init__(self, source: str, spot: str, why: str) -> None:
+        super().__init__(f"{source}: {why} @ {spot}" if spot else f"{source}: {why}")
+        self.source = source
+        self.spot = spot
+        self.why = why
+
+
+class SettingsError(DocumentError):
+    """The configuration cannot be used: unknown key, wrong type, a suite that would gate nothing."""
+
+
+class RecordedPointsError(DocumentError):
+    """A file of recorded points cannot be read as a sweep."""
+
+
+class OutsideSweepError(PrecgateError):
+    """A curve was asked for an interactivity it was not measured at; there is no number there.
+
+    ``target``, ``low`` and ``high`` are in tok/s/user; ``label`` names the curve.
+    """
+
+    def __init__(self, label: str, target: float, low: float, high: float) -> None:
+        super().__init__(
+            f"{label}: {target:g} tok/s/user lies outside the measured range {low:.4g} to {high:.4g} tok/s/user; "
+            "a curve is never extrapolated. Move the point inside, or measure lower or higher concurrencies"
+        )
+        self.label = label
+        self.target = target
+        self.low = low
+        self.high = high
+
+
+class SweepMismatchError(PrecgateError):
+    """Two sweeps cannot be compared: other workload, other hardware, the same name, or no shared band."""
+
+
+class BaselineError(PrecgateError):
+    """Base of what can go wrong with a baseline file. The file is left as it was."""
+
+
+class BaselineCorruptError(BaselineError, DocumentError):
+    """A baseline file is not what this tool writes: truncated, edited into nonsense, or a field is missing."""
+
+
+class BaselineSchemaError(BaselineError):
+    """A baseline file was written by a newer version than this one can read."""
+
+
+class BaselineBusyError(BaselineError):
+    """Another run is writing this baseline, or has rewritten it since this run read it."""
+
+
+class BaselineWriteError(BaselineError):
+    """The baseline directory or file cannot be written."""
+
+
+class LoweredBarError(BaselineError):
+    """An update would make a gate easier to pass and no reason was given."""

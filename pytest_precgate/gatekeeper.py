@@ -1,0 +1,289 @@
+"""One gate run: launches become sweeps, sweeps a comparison, a comparison verdicts; at the end baselines are written.
+
+Each precision of a suite is measured once per run, however many tests use it. Nothing here knows pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+
+from pytest_precgate.analysis.baseline import Launch, Provenance, RecordedGate, baseline_number
+from pytest_precgate.analysis.comparison import Comparison, compare
+from pytest_precgate.analysis.fingerprint import Fingerprint
+from pytest_precgate.analysis.gates import Gate, GateKey
+from pytest_precgate.analysis.report import BaselineUpdate, Compared, GateReport, Outcome, RunReport
+from pytest_precgate.analysis.update import Measured, PlannedUpdate, plan_additions, plan_rewrite
+from pytest_precgate.analysis.verdict import Absent, JudgedGate, Verdict, judge
+from pytest_precgate.baselines.store import BaselineStore, Stored
+from pytest_precgate.engines import open_engine
+from pytest_precgate.errors import BaselineError, InvalidValueError, LoweredBarError, OutsideSweepError, PrecgateError
+from pytest_precgate.settings import Policy, Suite
+
+Selected = Callable[[str], bool]
+"""Whether a test, by node id, belonged to what this run was asked to run."""
+
+
+@dataclass
+class _Pending:
+    """What a suite's baseline is to become: the suite and its gates by test."""
+
+    suite: Suite
+    comparison: Comparison
+    checked: dict[str, list[GateKey]] = field(default_factory=dict)
+
+
+@dataclass
+class Gatekeeper:
+    """The state of one run. ``clock`` gives UTC, ``commit`` and ``tool_version`` say what is being measured."""
+
+    policy: Policy
+    store: BaselineStore
+    clock: Callable[[], datetime]
+    commit: str
+    tool_version: str
+
+    def __post_init__(self) -> None:
+        self._launches: dict[tuple[str, str], Launch] = {}
+        self._stored: dict[str, Stored] = {}
+        self._compared: list[Compared] = []
+        self._reports: dict[tuple[str, str, str], GateReport] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._used: dict[str, set[RecordedGate]] = {}
+
+    # --- while tests run ------------------------------------------------------------------------------------------
+
+    def launch(self, suite: Suite, precision: str) -> Launch:
+        """Return the launch of one precision, measuring it the first time it is asked for."""
+        spec = suite.engine(precision)
+        key = (suite.name, precision)
+        if key not in self._launches:
+            if self.policy.update or self.policy.update_new_only:
+                self.store.refuse_unwritable()
+            engine = open_engine(spec)
+            sweep = engine.sweep(precision, suite.workload, suite.hardware.name)
+            self._launches[key] = Launch(sweep, Fingerprint.of(sweep, engine.kind, engine.facts()))
+        return self._launches[key]
+
+    def compare(self, suite: Suite, candidate: str, reference: str, test: str) -> Comparison:
+        """Measure both precisions and compare them, candidate first."""
+        first, second = (self.launch(suite, precision).sweep for precision in (candidate, reference))
+        pair = compare(first, second, hardware=suite.hardware, cost=suite.cost)
+        self._compared.append(Compared(suite.name, test, pair, suite.points or ()))
+        return pair
+
+    def check(self, suite: Suite, pair: Comparison, test: str) -> GateReport:
+        """Hold every gate of ``pair`` against the suite's baseline and say what becomes of the test.
+
+        Raises BaselineError for a baseline that cannot be read, PrecgateError for a comparison of other sweeps.
+        """
+        launches = {precision: self._launch_behind(suite, curve.sweep) for precision, curve in pair.curves.items()}
+        stored = self._read(suite.name)
+        points = self._points(suite, pair, stored)
+        candidate, reference = pair.curves
+        gates = suite.gates_for(candidate, reference, points)
+        now = {precision: launch.fingerprint for precision, launch in launches.items()}
+        warned = self.policy.mismatch == "warn"
+        judged = []
+        for gate in gates:
+            recorded = RecordedGate(test, gate.key)
+            held = baseline_number(
+                stored.baseline, recorded, now, (pair.hardware, pair.candidate.cost), ignore_mismatch=warned
+            )
+            judged.append(judge(gate, _measured(gate, pair), held))
+            self._used.setdefault(suite.name, set()).add(recorded)
+        outcome = self._outcome(suite, pair, test, judged)
+        notes: tuple[str, ...] = ()
+        if stored.baseline is not None:
+            if warned:
+                notes = tuple(f"judged all the same: {line}" for line in stored.baseline.mismatches(now, list(now)))
+            notes += stored.baseline.drifts(now)
+        if self.policy.in_ci and outcome == "failed":
+            notes += self._unheeded(judged)
+        path = self.store.shown(stored.path)
+        report = GateReport(suite.name, test, pair, points, tuple(judged), outcome, notes, path)
+        self._reports[(suite.name, test, "/".join(pair.curves))] = report
+        return report
+
+    def _launch_behind(self, suite: Suite, sweep: object) -> Launch:
+        for (name, _), launch in self._launches.items():
+            if name == suite.name and launch.sweep == sweep:
+                return launch
+        raise PrecgateError(
+            f"check() holds the sweeps measured for suite {suite.name!r} against its baseline; this comparison holds "
+            "another sweep. Pass what precgate.compare() returned"
+        )
+
+    def _read(self, suite: str) -> Stored:
+        if suite not in self._stored:
+            self._stored[suite] = self.store.read(suite)
+        return self._stored[suite]
+
+    def _points(self, suite: Suite, pair: Comparison, stored: Stored) -> tuple[float, ...]:
+        """The points to gate. Quartiles are the baseline's: a moving band would move every gate off its baseline."""
+        baseline = stored.baseline
+        known = () if baseline is None else baseline.precisions
+        if suite.points is None and baseline is not None and not self.policy.update and set(pair.curves) <= set(known):
+            first, second = (baseline.launches_of(precision)[0].sweep for precision in pair.curves)
+            hardware = replace(pair.hardware, name=first.hardware)
+            return suite.points_for(compare(first, second, hardware=hardware, cost=pair.candidate.cost))
+        return suite.points_for(pair)
+
+    def _outcome(self, suite: Suite, pair: Comparison, test: str, judged: Sequence[JudgedGate]) -> Outcome:
+        """What becomes of a check. A gate that could not be measured fails it under every policy."""
+        failing = [gate for gate in judged if not gate.verdict.passes]
+        verdicts = {gate.verdict for gate in failing}
+        if self.policy.update:
+            if Verdict.INCONCLUSIVE in verdicts:
+                return "failed"
+            self._record(suite, pair, test, judged)
+            return "recorded"
+        may_record = self.policy.update_new_only or (self.policy.missing == "create" and not self.policy.in_ci)
+        if may_record and verdicts == {Verdict.MISSING}:
+            self._record(suite, pair, test, failing)
+            return "recorded"
+        if not failing and judged:
+            return "passed"
+        if not self.policy.in_ci and verdicts <= self._skippable():
+            return "skipped"
+        return "failed"
+
+    def _skippable(self) -> set[Verdict]:
+        policies = ((self.policy.missing, Verdict.MISSING), (self.policy.mismatch, Verdict.MISMATCH))
+        return {verdict for policy, verdict in policies if policy == "skip"}
+
+    def _unheeded(self, judged: Sequence[JudgedGate]) -> tuple[str, ...]:
+        """Say why a lenient policy had no effect: in CI nobody would see the gate that was not held."""
+        verdicts = {gate.verdict for gate in judged}
+        lenient = [
+            f"--precgate-{name}={policy} is not heeded under CI: nobody would see that nothing was gated"
+            for name, policy, verdict in (
+                ("missing", self.policy.missing, Verdict.MISSING),
+                ("mismatch", self.policy.mismatch, Verdict.MISMATCH),
+            )
+            if policy in ("skip", "create") and verdict in verdicts
+        ]
+        return tuple(lenient)
+
+    def _record(self, suite: Suite, pair: Comparison, test: str, judged: Iterable[JudgedGate]) -> None:
+        pending = self._pending.setdefault(suite.name, _Pending(suite, pair))
+        keys = pending.checked.setdefault(test, [])
+        keys += [gate.gate.key for gate in judged if gate.gate.key not in keys]
+
+    # --- when the tests are done ----------------------------------------------------------------------------------
+
+    def finish(self, selected: Selected, failed_tests: Iterable[str], *, whole: bool) -> RunReport:
+        """Write the baselines this run recorded and name what went unused.
+
+        ``whole`` is False when the run was cut short or narrowed by hand: then nothing counts as unused, and nothing
+        is dropped. A failed test's gates are neither recorded nor unused.
+        """
+        failed = set(failed_tests)
+        updates = [self._write(pending, selected, failed, whole=whole) for pending in self._pending.values()]
+        problems = [f"{update.path}: not written: {update.reason}" for update in updates if update.outcome == "refused"]
+        warnings: list[str] = []
+        if whole and self.policy.unused != "ignore":
+            unused = self._unused(selected, failed)
+            (problems if self.policy.unused == "fail" else warnings).extend(unused)
+        return RunReport(
+            checks=tuple(self._reports.values()),
+            compared=self._ungated(),
+            updates=tuple(updates),
+            problems=tuple(problems),
+            warnings=tuple(warnings),
+        )
+
+    def _ungated(self) -> tuple[Compared, ...]:
+        gated = {(report.suite, report.comparison) for report in self._reports.values()}
+        seen: dict[tuple[str, Comparison], Compared] = {}
+        for made in self._compared:
+            if (made.suite, made.comparison) not in gated:
+                seen.setdefault((made.suite, made.comparison), made)
+        return tuple(seen.values())
+
+    def _write(self, pending: _Pending, selected: Selected, failed: set[str], *, whole: bool) -> BaselineUpdate:
+        suite, stored = pending.suite.name, self._stored[pending.suite.name]
+        path = self.store.shown(stored.path)
+        checked = {test: keys for test, keys in pending.checked.items() if test not in failed}
+        if not checked:
+            return BaselineUpdate(suite, path, "refused", reason="the tests that record it failed")
+        try:
+            plan = self._plan(pending, checked, self._stale_tests(stored, selected, failed) if whole else set())
+            if not plan.is_change:
+                return BaselineUpdate(suite, path, "unchanged", plan.changes)
+            self._refuse_lowered(plan)
+            self.store.write(plan.baseline, stored)
+        except (BaselineError, InvalidValueError, OutsideSweepError) as exc:
+            return BaselineUpdate(suite, path, "refused", reason=str(exc))
+        return BaselineUpdate(suite, path, "written", plan.changes, self.policy.reason)
+
+    def _plan(self, pending: _Pending, checked: dict[str, list[GateKey]], stale: set[str]) -> PlannedUpdate:
+        precisions = {precision for keys in checked.values() for key in keys for precision in key.precisions}
+        suite = pending.suite
+        measured = Measured(
+            suite=suite.name,
+            launches={
+                name: launch for (of, name), launch in self._launches.items() if of == suite.name and name in precisions
+            },
+            checked=checked,
+            hardware=suite.hardware,
+            cost=suite.cost,
+        )
+        utc = self.clock().astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        recorded = Provenance(self.commit, utc, self.tool_version, self.policy.reason)
+        old = self._stored[suite.name].baseline
+        if self.policy.update:
+            return plan_rewrite(old, measured, recorded, stale)
+        return plan_additions(old, measured, recorded)
+
+    def _refuse_lowered(self, plan: PlannedUpdate) -> None:
+        if not plan.lowered or self.policy.reason.strip():
+            return
+        lowered = ", ".join(str(change.gate.key) for change in plan.lowered[:3])
+        more = f" and {len(plan.lowered) - 3} more" if len(plan.lowered) > 3 else ""
+        raise LoweredBarError(
+            f"it would lower the bar of {lowered}{more}; if that is meant, say why with --precgate-reason TEXT. The "
+            "baseline is left as it was"
+        )
+
+    def _stale_tests(self, stored: Stored, selected: Selected, failed: set[str]) -> set[str]:
+        """Tests that were selected, did not fail, and no longer gate anything of this suite."""
+        if stored.baseline is None:
+            return set()
+        used = {gate.test for gate in self._used.get(stored.baseline.suite, ())}
+        return {gate.test for gate in stored.baseline.gates if selected(gate.test)} - used - failed
+
+    def _unused(self, selected: Selected, failed: set[str]) -> list[str]:
+        """Name every stored gate that its test, though selected, did not hold in this run."""
+        lines = []
+        for suite in self.store.suites():
+            if self.policy.update and suite in self._pending:
+                continue
+            try:
+                baseline = self._read(suite).baseline
+            except BaselineError as exc:
+                lines.append(str(exc))
+                continue
+            used = self._used.get(suite, set())
+            idle = [] if baseline is None else [gate for gate in baseline.gates if gate not in used]
+            for test in sorted({gate.test for gate in idle}):
+                if selected(test) and test not in failed:
+                    gates = [gate.key for gate in idle if gate.test == test]
+                    lines.append(_unused_line(self.store.shown(self.store.path(suite)), test, gates))
+        return lines
+
+
+def _measured(gate: Gate, pair: Comparison) -> float | Absent:
+    """The gate's value, or why it has none: a point off the measured range is no measurement."""
+    try:
+        return gate.key.value({name: pair.curves[name].at(gate.key.point) for name in gate.key.precisions})
+    except OutsideSweepError as exc:
+        return Absent(Verdict.INCONCLUSIVE, str(exc))
+
+
+def _unused_line(path: str, test: str, gates: Sequence[GateKey]) -> str:
+    what = f"gate {gates[0]}" if len(gates) == 1 else f"{len(gates)} gates, the first {gates[0]},"
+    return (
+        f"{path}: {what} of {test} not used by this run: was the test renamed, removed, skipped, or does it check "
+        "less? Record it anew with --precgate-update, or remove it with `precgate baseline prune`"
+    )

@@ -1,0 +1,126 @@
+"""The same findings for a machine. Keys are only ever added; ``format`` rises when one changes its meaning."""
+
+from __future__ import annotations
+
+import json
+
+from pytest_precgate.analysis.comparison import Comparison, Curve, Reading
+from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport
+from pytest_precgate.analysis.verdict import JudgedGate
+from pytest_precgate.reports import layout
+
+FORMAT = 1
+
+
+def render(run: RunReport) -> str:
+    """Return the whole run as JSON text, full digits, sorted keys."""
+    document = {
+        "format": FORMAT,
+        "checks": [_check(report) for report in run.checks],
+        "compared": [
+            {"suite": made.suite, "test": made.test, "comparison": comparison(made.comparison, made.points)}
+            for made in run.compared
+        ],
+        "updates": [_update(update) for update in run.updates],
+        "problems": list(run.problems),
+        "warnings": list(run.warnings),
+    }
+    return json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def comparison(pair: Comparison, points: tuple[float, ...]) -> dict[str, object]:
+    """Return one comparison at ``points``: price, power, band, a row per readable point, the points outside."""
+    rows, outside = layout.readable_rows(pair, points)
+    return {
+        "candidate": _curve(pair.candidate),
+        "reference": _curve(pair.reference),
+        "cost": pair.candidate.cost,
+        "hardware": {
+            "name": pair.hardware.name,
+            "price_per_gpu_hour": pair.hardware.price_per_gpu_hour,
+            "power_kw_per_gpu": pair.hardware.power_kw_per_gpu,
+            "source": pair.hardware.source,
+        },
+        "band": list(pair.band),
+        "rows": [
+            {
+                "interactivity": row.interactivity,
+                "candidate": _reading(row.candidate),
+                "reference": _reading(row.reference),
+                "throughput_ratio": row.throughput_ratio,
+                "cost_ratio": row.cost_ratio,
+                "wording": row.wording,
+            }
+            for row in rows
+        ],
+        "outside": outside,
+    }
+
+
+def _curve(curve: Curve) -> dict[str, object]:
+    workload = curve.sweep.workload
+    return {
+        "precision": curve.sweep.precision,
+        "workload": {"isl": workload.isl, "osl": workload.osl, "range_ratio": workload.range_ratio},
+        "points": len(curve.sweep.points),
+        "frontier_points": len(curve.frontier),
+        "measured_range": list(curve.span),
+    }
+
+
+def _reading(reading: Reading) -> dict[str, object]:
+    return {
+        "throughput_per_gpu": reading.throughput_per_gpu,
+        "cost": reading.cost,
+        "tokens_per_second_per_megawatt": reading.tokens_per_second_per_megawatt,
+        "concurrency": reading.concurrency,
+    }
+
+
+def _check(report: GateReport) -> dict[str, object]:
+    return {
+        "suite": report.suite,
+        "test": report.test,
+        "baseline": report.baseline,
+        "outcome": report.outcome,
+        "passed": report.passed,
+        "notes": list(report.notes),
+        "comparison": comparison(report.comparison, report.points),
+        "gates": [_gate(judged) for judged in report.judged],
+    }
+
+
+def _gate(judged: JudgedGate) -> dict[str, object]:
+    return {
+        "metric": judged.gate.key.metric.value,
+        "precision": "/".join(judged.gate.key.precisions),
+        "point": judged.gate.key.point,
+        "tolerance": judged.gate.tolerance,
+        "implausible": judged.gate.implausible,
+        "value": judged.value,
+        "baseline": judged.baseline,
+        "change": judged.change,
+        "verdict": str(judged.verdict),
+        "reason": judged.reason,
+    }
+
+
+def _update(update: BaselineUpdate) -> dict[str, object]:
+    return {
+        "suite": update.suite,
+        "path": update.path,
+        "outcome": update.outcome,
+        "reason": update.reason,
+        "gates": [
+            {
+                "test": change.gate.test,
+                "metric": change.gate.key.metric.value,
+                "precision": "/".join(change.gate.key.precisions),
+                "point": change.gate.key.point,
+                "before": change.before,
+                "after": change.after,
+                "change": change.change,
+            }
+            for change in update.changes
+        ],
+    }

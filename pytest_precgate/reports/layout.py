@@ -1,0 +1,116 @@
+"""How a figure is written, the same in every report: enough digits to check by hand, none to argue about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_precgate.analysis.comparison import Comparison, Row
+from pytest_precgate.analysis.gates import Metric
+from pytest_precgate.analysis.report import GateReport
+from pytest_precgate.analysis.verdict import JudgedGate
+from pytest_precgate.errors import OutsideSweepError
+
+ABSENT = "-"
+_FORMATS = {
+    Metric.THROUGHPUT_RATIO: "{:.3f}x",
+    Metric.COST_RATIO: "{:.3f}x",
+    Metric.THROUGHPUT_PER_GPU: "{:.1f} tok/s/GPU",
+    Metric.COST: "${:.3f}/M tokens",
+}
+
+
+def figure(metric: Metric, value: float | None) -> str:
+    """Return a gate's value with its unit."""
+    return ABSENT if value is None else _FORMATS[metric].format(value)
+
+
+def change(share: float | None) -> str:
+    """Return a relative change as a signed percentage; what rounds to nothing has no sign."""
+    if share is None:
+        return ABSENT
+    percent = round(share * 100, 1)
+    return f"{percent:+.1f}%" if percent else "0.0%"
+
+
+def tolerance(share: float) -> str:
+    """Return a tolerance as a percentage."""
+    return f"{share * 100:g}%"
+
+
+def columns(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
+    """Return the rows as aligned lines, the first ``left`` columns flush left and the others flush right."""
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if index < left else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def readable_rows(pair: Comparison, points: Sequence[float]) -> tuple[list[Row], list[str]]:
+    """Return the rows of every point inside the band, and one line for each point that is not."""
+    rows, outside = [], []
+    for point in points:
+        try:
+            rows.append(pair.at(point))
+        except OutsideSweepError as exc:
+            outside.append(str(exc))
+    return rows, outside
+
+
+COMPARISON_HEAD = ("tok/s/user", "tok/s/GPU", "$/M tokens", "tok/s/MW", "concurrency", "tok/s/GPU", "$/M tokens")
+
+
+def comparison_cells(row: Row) -> tuple[str, ...]:
+    """Return one line of the published table: point, throughput, cost, power, concurrency, both ratios."""
+    first, second = row.candidate, row.reference
+    return (
+        f"{row.interactivity:g}",
+        f"{first.throughput_per_gpu:.1f} / {second.throughput_per_gpu:.1f}",
+        f"{first.cost:.3f} / {second.cost:.3f}",
+        f"{first.tokens_per_second_per_megawatt:.0f} / {second.tokens_per_second_per_megawatt:.0f}",
+        f"~{first.concurrency} / ~{second.concurrency}",
+        f"{row.throughput_ratio:.3f}x",
+        f"{row.cost_ratio:.3f}x",
+    )
+
+
+def title(suite: str, pair: Comparison) -> str:
+    """Return what was compared."""
+    first, second = (name.upper() for name in pair.curves)
+    return f"{suite}: {first} against {second} on {pair.hardware.name}, {pair.candidate.sweep.workload}"
+
+
+def terms(pair: Comparison) -> tuple[str, str]:
+    """Return the terms a comparison was made on: the band, and the price and power with their source."""
+    low, high = pair.band
+    hardware = pair.hardware
+    return (
+        f"shared band {low:.1f} to {high:.1f} tok/s/user; {pair.candidate.cost} cost",
+        f"${hardware.price_per_gpu_hour:g} per GPU-hour and {hardware.power_kw_per_gpu:g} kW per GPU: {hardware.source}",
+    )
+
+
+GATE_HEAD = ("gate", "tok/s/user", "value", "baseline", "change", "tolerance", "verdict")
+
+
+def gate_cells(judged: JudgedGate) -> tuple[str, ...]:
+    """Return one line of the table of gates."""
+    key = judged.gate.key
+    return (
+        key.quantity,
+        f"{key.point:g}",
+        figure(key.metric, judged.value),
+        figure(key.metric, judged.baseline),
+        change(judged.change),
+        tolerance(judged.gate.tolerance),
+        str(judged.verdict),
+    )
+
+
+def counts(report: GateReport) -> str:
+    """Return how many gates came to which verdict, as ``18 gates: 14 PASS, 4 REGRESSED``."""
+    verdicts = [str(judged.verdict) for judged in report.judged]
+    return f"{len(verdicts)} gates: " + ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))

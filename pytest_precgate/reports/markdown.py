@@ -1,0 +1,79 @@
+"""The same findings for a pull request comment or a job summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_precgate.analysis.comparison import Comparison
+from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport
+from pytest_precgate.reports import layout
+from pytest_precgate.reports.terminal import moved_gate
+
+
+def render(run: RunReport) -> str:
+    """Return the whole run as one Markdown document that ends in a newline."""
+    lines = ["## precgate", ""]
+    shown = set()
+    for report in run.checks:
+        if (report.suite, report.comparison) not in shown:
+            shown.add((report.suite, report.comparison))
+            lines += [*_comparison(report.suite, report.comparison, report.points), ""]
+        lines += [*_check(report), ""]
+    for made in run.compared:
+        lines += [*_comparison(made.suite, made.comparison, made.points), ""]
+        lines += [f"Compared by `{made.test}` without a check: nothing is gated here.", ""]
+    for update in run.updates:
+        lines += [*_update(update), ""]
+    lines += [f"- **FAIL** {_escaped(problem)}" for problem in run.problems]
+    lines += [f"- warning: {_escaped(warning)}" for warning in run.warnings]
+    if run.is_empty:
+        lines += ["No precgate test ran.", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _comparison(suite: str, pair: Comparison, points: Sequence[float]) -> list[str]:
+    rows, outside = layout.readable_rows(pair, points)
+    both = " / ".join(name.upper() for name in pair.curves)
+    names = layout.COMPARISON_HEAD
+    head = (names[0], *(f"{name} {both}" for name in names[1:5]), f"{names[5]} ratio", f"{names[6]} ratio")
+    return [
+        f"**{_escaped(layout.title(suite, pair))}**",
+        "",
+        *_table([head, *(layout.comparison_cells(row) for row in rows)]),
+        "",
+        *(f"- at {row.interactivity:g} tok/s/user: {row.wording}" for row in rows),
+        *(f"- {_escaped(line)}" for line in outside),
+        *(f"- {_escaped(line)}" for line in layout.terms(pair)),
+    ]
+
+
+def _check(report: GateReport) -> list[str]:
+    verdict = {"passed": "PASS", "failed": "FAIL", "skipped": "SKIPPED", "recorded": "RECORDED"}[report.outcome]
+    lines = [f"**{verdict}** `{report.test}`: {layout.counts(report)}, against `{report.baseline}`", ""]
+    lines += _table([layout.GATE_HEAD, *(layout.gate_cells(judged) for judged in report.judged)])
+    reasons = dict.fromkeys(f"{judged.verdict}: {judged.reason}" for judged in report.judged if judged.reason)
+    notes = [*reasons, *(f"note: {note}" for note in report.notes)]
+    return [*lines, "", *(f"- {_escaped(note)}" for note in notes)] if notes else lines
+
+
+def _update(update: BaselineUpdate) -> list[str]:
+    reason = f": {_escaped(update.reason)}" if update.reason else ""
+    moved = [change for change in update.changes if change.before != change.after]
+    return [
+        f"**`{update.path}` {update.outcome}**{reason}",
+        "",
+        *(f"- `{change.gate.test}`: {_escaped(moved_gate(change))}" for change in moved),
+    ]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    head, *body = rows
+    rule = ["---", *("---:" for _ in head[1:])]
+    return ["| " + " | ".join(_escaped(cell) for cell in row) + " |" for row in (head, rule, *body)]
+
+
+def _escaped(text: str) -> str:
+    """Keep a test's or file's name from becoming markup: backslash, pipe, angle brackets, stars, backticks."""
+    for character in "\\|<>*`_[]":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("\n", " ")

@@ -1,0 +1,145 @@
+"""What a person reads at the end of a pytest run, and in the report of a failed test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pytest_precgate.analysis.comparison import Comparison
+from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport
+from pytest_precgate.analysis.update import GateChange
+from pytest_precgate.analysis.verdict import JudgedGate, Verdict
+from pytest_precgate.reports import layout
+
+Line = tuple[str, bool | None]
+"""A line and its mood: True good, False bad, None neither."""
+
+
+def failure(report: GateReport) -> str:
+    """Return the text of a failed check: each failing gate in full, then the table of all gates."""
+    lines = [
+        f"precgate: {len(report.failing)} of {len(report.judged)} gates fail in suite {report.suite} "
+        f"(baseline {report.baseline})",
+        "",
+        *(f"{judged.verdict}  {_sentence(judged)}" for judged in report.failing),
+        "",
+        *layout.columns([layout.GATE_HEAD, *(layout.gate_cells(judged) for judged in report.judged)]),
+    ]
+    if report.notes:
+        lines += ["", *(f"note: {note}" for note in report.notes)]
+    return "\n".join(lines)
+
+
+def _sentence(judged: JudgedGate) -> str:
+    key = judged.gate.key
+    return (
+        f"{key}: value {layout.figure(key.metric, judged.value)}, "
+        f"baseline {layout.figure(key.metric, judged.baseline)}, change {layout.change(judged.change)}, "
+        f"tolerance {layout.tolerance(judged.gate.tolerance)}; {judged.reason}"
+    )
+
+
+def skip(report: GateReport) -> str:
+    """Return one line saying why a check was skipped."""
+    first = report.failing[0]
+    return f"precgate: {len(report.failing)} of {len(report.judged)} gates {first.verdict}: {first.reason}"
+
+
+def comparison(suite: str, pair: Comparison, points: Sequence[float]) -> list[str]:
+    """Return the published picture of one comparison: title, table, wording at each point."""
+    rows, outside = layout.readable_rows(pair, points)
+    first, second = (name.upper() for name in pair.curves)
+    both = f"{first} / {second}"
+    head = [
+        ("", *layout.COMPARISON_HEAD[1:]),
+        (layout.COMPARISON_HEAD[0], both, both, both, both, "ratio", "ratio"),
+    ]
+    return [
+        layout.title(suite, pair),
+        *layout.terms(pair),
+        *layout.columns([*head, *(layout.comparison_cells(row) for row in rows)], left=0),
+        *(f"at {row.interactivity:g} tok/s/user: {row.wording}" for row in rows),
+        *outside,
+    ]
+
+
+def summary(run: RunReport) -> Iterator[Line]:
+    """Yield the lines of the terminal summary section."""
+    shown = set()
+    for report in run.checks:
+        if (report.suite, report.comparison) not in shown:
+            shown.add((report.suite, report.comparison))
+            yield from ((line, None) for line in comparison(report.suite, report.comparison, report.points))
+            yield "", None
+        yield from _check(report)
+        yield "", None
+    for made in run.compared:
+        yield from ((line, None) for line in comparison(made.suite, made.comparison, made.points))
+        yield f"compared by {made.test} without a check: nothing is gated here", None
+        yield "", None
+    for update in run.updates:
+        yield from _update(update)
+        yield "", None
+    yield from ((f"warning: {warning}", None) for warning in run.warnings)
+    yield from ((f"FAIL: {problem}", False) for problem in run.problems)
+
+
+def _check(report: GateReport) -> Iterator[Line]:
+    if report.outcome == "recorded":
+        yield f"{report.test}: {len(report.judged)} gates measured for {report.baseline}", None
+        return
+    points = sorted({judged.gate.key.point for judged in report.judged})
+    cells = {(judged.gate.key.quantity, judged.gate.key.point): judged for judged in report.judged}
+    quantities = {judged.gate.key.quantity: judged for judged in report.judged}
+    head = ("gate", "tolerance", *(f"at {point:g}" for point in points))
+    rows = [
+        (
+            quantity,
+            layout.tolerance(first.gate.tolerance),
+            *(f"{layout.change(cells[quantity, p].change)} {cells[quantity, p].verdict}" for p in points),
+        )
+        for quantity, first in quantities.items()
+    ]
+    yield from ((line, None) for line in layout.columns([head, *rows]))
+    improved = sum(judged.verdict is Verdict.IMPROVED for judged in report.judged)
+    stale = f"; {improved} better than a stale baseline: consider --precgate-update" if improved else ""
+    yield f"{report.test}: {report.outcome}, {layout.counts(report)} against {report.baseline}{stale}", report.passed
+    yield from ((f"note: {note}", None) for note in report.notes)
+
+
+def _update(update: BaselineUpdate) -> Iterator[Line]:
+    if update.outcome == "refused":
+        yield f"{update.path}: NOT written: {update.reason}", False
+        return
+    reason = f", reason: {update.reason}" if update.reason else ""
+    yield f"{update.path}: {update.outcome}{reason}", True
+    moved = [change for change in update.changes if change.before != change.after]
+    for test in dict.fromkeys(change.gate.test for change in moved):
+        yield f"  {test}", None
+        yield from ((f"    {moved_gate(change)}", None) for change in moved if change.gate.test == test)
+    if len(moved) < len(update.changes):
+        yield f"  {len(update.changes) - len(moved)} gates did not move", None
+
+
+def moved_gate(change: GateChange) -> str:
+    """Return what an update did to one gate: from, to, by how much."""
+    key = change.gate.key
+    if change.before is None:
+        return f"{key}: new, {layout.figure(key.metric, change.after)}"
+    if change.after is None:
+        return f"{key}: removed, was {layout.figure(key.metric, change.before)}"
+    lower = ", lowers the bar" if change.lowers_the_bar else ""
+    before, after = (layout.figure(key.metric, value) for value in (change.before, change.after))
+    return f"{key}: {before} -> {after} ({layout.change(change.change)}{lower})"
+
+
+def properties(report: GateReport) -> list[tuple[str, str]]:
+    """Return one JUnit property per gate: what it held, and how it came out."""
+    return [
+        (
+            f"precgate {report.suite} {judged.gate.key}",
+            f"{judged.verdict}: {layout.figure(judged.gate.key.metric, judged.value)}, baseline "
+            f"{layout.figure(judged.gate.key.metric, judged.baseline)}, change {layout.change(judged.change)}, "
+            f"tolerance {layout.tolerance(judged.gate.tolerance)}",
+        )
+        for judged in report.judged
+    ]

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -174,9 +176,10 @@ class _Run:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Show one of our errors at the test's own line: the frames inside the plugin tell its user nothing."""
         if call.excinfo is not None and isinstance(call.excinfo.value, PrecgateError):
-            outside = [entry for entry in call.excinfo.traceback if _PACKAGE not in Path(entry.path).parents]
-            theirs = [entry for entry in outside if "_pytest" not in Path(entry.path).parts]
-            call.excinfo.traceback = type(call.excinfo.traceback)(theirs or outside[-1:])
+            error = call.excinfo.value
+            call.excinfo = pytest.ExceptionInfo.from_exc_info(
+                (type(error), error, _without_our_frames(call.excinfo.tb))
+            )
         return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -257,6 +260,19 @@ def _with_problem(found: RunReport | None, problem: str) -> RunReport:
     return replace(known, problems=(*known.problems, problem))
 
 
+def _without_our_frames(traceback: TracebackType) -> TracebackType:
+    """Return the traceback up to the last frame before this package's own; whole when it begins in there."""
+    frames: list[TracebackType] = []
+    following: TracebackType | None = traceback
+    while following is not None and _PACKAGE not in Path(following.tb_frame.f_code.co_filename).parents:
+        frames.append(following)
+        following = following.tb_next
+    cut: TracebackType | None = None
+    for frame in reversed(frames):
+        cut = TracebackType(cut, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return traceback if cut is None else cut
+
+
 def _option(config: pytest.Config, name: str) -> str:
     """Return a flag's value, else the ini key's."""
     given = config.getoption(f"precgate_{name}")
@@ -322,13 +338,24 @@ class Precgate:
 @pytest.fixture
 def precgate(request: pytest.FixtureRequest) -> Precgate:
     """Compare precisions and hold them against ``baselines/``; the suite is the mark's, or the only one there is."""
-    return Precgate(request)
+    with _failing_plainly():
+        return Precgate(request)
+
+
+@contextmanager
+def _failing_plainly() -> Generator[None]:
+    """Turn an error of ours into a failure without traceback: in a fixture there is no line of the user's to show."""
+    try:
+        yield
+    except PrecgateError as exc:
+        pytest.fail(f"precgate: {exc}", pytrace=False)
 
 
 def _session_sweep(request: pytest.FixtureRequest, precision: str) -> Sweep:
     run = _run_of(request.config)
-    suite = run.settings.suite(cast("str | None", getattr(request, "param", None)), f"fixture {precision}_sweep")
-    return run.gatekeeper.launch(suite, precision).sweep
+    with _failing_plainly():
+        suite = run.settings.suite(cast("str | None", getattr(request, "param", None)), f"fixture {precision}_sweep")
+        return run.gatekeeper.launch(suite, precision).sweep
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def terms(pair: Comparison) -> tuple[str, str]:
     hardware = pair.hardware
     return (
         f"shared band {low:.1f} to {high:.1f} tok/s/user; {pair.candidate.cost} cost",
-        f"${hardware.price_per_gpu_hour:g} per GPU-hour and {hardware.power_kw_per_gpu:g} kW per GPU: {hardware.source}",
+        f"${hardware.price_per_gpu_hour:g} per GPU-hour, {hardware.power_kw_per_gpu:g} kW per GPU, {hardware.source}",
     )
 
 

@@ -1,0 +1,37 @@
+"""Every test runs as on a developer's machine: no CI variable, no job summary, unless it sets them."""
+
+from __future__ import annotations
+
+import pytest
+
+# pytester forgets every module that a run inside this process imports, and numpy refuses to be imported twice.
+import pytest_precgate.analysis.interpolation
+import pytest_precgate.gatekeeper
+import pytest_precgate.reports.json
+import pytest_precgate.reports.markdown  # noqa: F401
+from tests.repository import Repository
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(autouse=True)
+def _nobody_s_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CI", "GITHUB_STEP_SUMMARY", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def repository(pytester: pytest.Pytester) -> Repository:
+    """A user's repository with one suite on recorded points and one test; no baseline yet."""
+    made = Repository(pytester)
+    made.write_points()
+    made.write_settings()
+    made.write_test()
+    return made
+
+
+@pytest.fixture
+def accepted(repository: Repository) -> Repository:
+    """The same repository with its baseline recorded."""
+    assert repository.run("--precgate-update").ret == 0
+    return repository

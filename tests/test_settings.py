@@ -1,0 +1,247 @@
+"""Settings: every key is known or refused by name with file and spot, and no suite gates nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_precgate.analysis.gates import Metric
+from pytest_precgate.errors import SettingsError
+from pytest_precgate.settings import Settings, load, policy_from
+
+SUITE = """
+[suites.kimi]
+hardware = "b200"
+workload = { isl = 1024, osl = 1024, range_ratio = 0.8 }
+interactivity = [55, 73, 91]
+[suites.kimi.fp4]
+engine = "recorded"
+path = "points.csv"
+[suites.kimi.int4]
+engine = "recorded"
+path = "points.csv"
+"""
+
+
+def loaded(tmp_path: Path, text: str) -> Settings:
+    (tmp_path / "precgate.toml").write_text(text, encoding="utf-8")
+    return load(tmp_path)
+
+
+def test_the_seed_configuration_is_read(tmp_path: Path) -> None:
+    """Suite, hardware, workload, points and engines, with the default gates."""
+    suite = loaded(tmp_path, SUITE).suite(None, "here")
+    assert (suite.name, suite.hardware.price_per_gpu_hour, suite.workload.range_ratio) == ("kimi", 1.95, 0.8)
+    assert suite.points == (55.0, 73.0, 91.0)
+    assert list(suite.engines) == ["fp4", "int4"]
+    assert len(suite.gates_for("fp4", "int4", suite.points)) == 18
+
+
+def test_pyproject_holds_the_same_tables_under_tool_precgate(tmp_path: Path) -> None:
+    """[tool.precgate.suites.x] reads like [suites.x] of precgate.toml."""
+    (tmp_path / "pyproject.toml").write_text(SUITE.replace("[suites", "[tool.precgate.suites"), encoding="utf-8")
+    assert list(load(tmp_path).suites) == ["kimi"]
+
+
+def test_two_sources_at_once_are_refused(tmp_path: Path) -> None:
+    """Nobody should have to guess which file counts."""
+    (tmp_path / "pyproject.toml").write_text(SUITE.replace("[suites", "[tool.precgate.suites"), encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"precgate\.toml: .*pyproject\.toml has a \[tool\.precgate\] too"):
+        loaded(tmp_path, SUITE)
+
+
+def test_no_source_is_no_suite(tmp_path: Path) -> None:
+    """A repository that does not use us loads nothing; a test that asks is told where we looked."""
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n", encoding="utf-8")
+    settings = load(tmp_path)
+    assert settings.suites == {}
+    with pytest.raises(SettingsError, match=r"no suite is configured; add \[tool\.precgate\.suites\.NAME\]"):
+        settings.suite(None, "test_x")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("[suites.kimi]", "[suits.kimi]", r"unknown key 'suits'; did you mean 'suites'"),
+        (
+            "interactivity =",
+            "interactivty =",
+            r"unknown key 'interactivty'; did you mean 'interactivity'.* @ suites\.kimi",
+        ),
+        ("hardware =", "metrics = []\nhardware =", r"without a metric there is no gate @ suites\.kimi\.metrics"),
+        ("[55, 73, 91]", "[]", r"without a point there is no gate @ suites\.kimi\.interactivity"),
+        ("[55, 73, 91]", '"quartile"', r"unknown value 'quartile'; did you mean 'quartiles'"),
+        ("[55, 73, 91]", "[55, 55]", r"55 stands twice @ suites\.kimi\.interactivity\[0\]"),
+        ("[55, 73, 91]", "[55, -1]", r"got -1, wanted an interactivity above 0 tok/s/user @ .*\[1\]"),
+        ("[55, 73, 91]", "[55, nan]", r"wanted a finite number"),
+        ("[55, 73, 91]", "[55, true]", r"got True, wanted a number"),
+        ('"b200"', '"b2000"', r"no price and power known for 'b2000'; did you mean 'b200'.* @ suites\.kimi\.hardware"),
+        ("isl = 1024, ", "", r"required field missing @ suites\.kimi\.workload\.isl"),
+        ("isl = 1024", "isl = 0", r"Workload\.isl: got 0.* @ suites\.kimi\.workload"),
+        ("isl = 1024", 'isl = "1k"', r"got '1k', wanted a whole number @ suites\.kimi\.workload\.isl"),
+        ("range_ratio = 0.8", "range_ratio = 1.8", r"Workload\.range_ratio: got 1\.8"),
+        ("range_ratio", "ratio_range", r"unknown key 'ratio_range'"),
+        ("[suites.kimi.fp4]", "[suites.kimi.nvfp4]", r"unknown key 'nvfp4'; did you mean 'fp4'"),
+        ('engine = "recorded"', 'engine = "trtlm"', r"unknown value 'trtlm'.*recorded @ suites\.kimi\.fp4\.engine"),
+        ('engine = "recorded"', "", r"required field missing @ suites\.kimi\.fp4\.engine"),
+        ('path = "points.csv"', 'pth = "points.csv"', r"unknown key 'pth'; did you mean 'path'.* @ suites\.kimi\.fp4"),
+        ('path = "points.csv"', "", r"required field missing @ suites\.kimi\.fp4\.path"),
+        ("hardware =", "tolerance = 3\nhardware =", r"wanted a tolerance below 1 \(0\.03 is 3%\).* @ suites\.kimi"),
+        ("hardware =", "tolerance = 0\nhardware =", r"Gate\.tolerance: got 0"),
+        ("hardware =", "tolerance = { cst = 0.1 }\nhardware =", r"unknown key 'cst'; did you mean 'cost'"),
+        ("hardware =", "implausible = 0.01\nhardware =", r"below implausible"),
+        ("hardware =", 'metrics = ["ttft"]\nhardware =', r"unknown value 'ttft'.* @ suites\.kimi\.metrics\[0\]"),
+        ("hardware =", 'cost = "guess"\nhardware =', r"unknown value 'guess'; known: derived, interpolated"),
+        ("[suites.kimi", '[suites."a/b"', r"a suite's name becomes its baseline's file name.* @ suites\.a/b"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_refused_at_its_spot(tmp_path: Path, old: str, new: str, why: str) -> None:
+    """Misspelt keys, wrong types, empty lists, impossible values: file, reason and spot are said."""
+    with pytest.raises(SettingsError, match=why) as caught:
+        loaded(tmp_path, SUITE.replace(old, new))
+    assert str(caught.value).startswith(str(tmp_path / "precgate.toml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("suites = 3", "got 3, wanted a table @ suites"),
+        ("[suites]", "holds no suite @ suites"),
+        ("", "required field missing @ suites"),
+        ("[suites.kimi", "is not TOML"),
+        (
+            "[suites.kimi]\nhardware='b200'\nworkload={isl=1,osl=1}\ninteractivity=[1]",
+            r"names no precision; add a table \[suites\.kimi\.fp4\]",
+        ),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    """Not TOML, no suites, a suite without precisions."""
+    with pytest.raises(SettingsError, match=why):
+        loaded(tmp_path, text)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    """Bytes that are no text."""
+    (tmp_path / "precgate.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match="is not TOML"):
+        load(tmp_path)
+
+
+def test_hardware_is_overridden_or_added(tmp_path: Path) -> None:
+    """A price replaces the built-in one and says so; a new GPU needs both figures."""
+    table = (
+        "\n[hardware.b200]\nprice_per_gpu_hour = 2.5\n[hardware.ours]\nprice_per_gpu_hour = 1\npower_kw_per_gpu = 2\n"
+    )
+    settings = loaded(tmp_path, SUITE + table)
+    b200 = settings.suites["kimi"].hardware
+    assert (b200.price_per_gpu_hour, b200.power_kw_per_gpu, b200.source) == (2.5, 2.17, "set in precgate.toml")
+    assert settings.hardware["ours"].power_kw_per_gpu == 2.0
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ("[hardware.ours]\nprice_per_gpu_hour = 1", r"needs power_kw_per_gpu: there is no built-in row for 'ours'"),
+        ("[hardware.b200]\nprice = 1", r"unknown key 'price'; .* @ hardware\.b200"),
+        ("[hardware.b200]\nprice_per_gpu_hour = 0", r"Hardware\.price_per_gpu_hour: got 0"),
+    ],
+)
+def test_hardware_that_cannot_be_used_is_refused(tmp_path: Path, table: str, why: str) -> None:
+    """Half a row, a misspelt key, a free GPU."""
+    with pytest.raises(SettingsError, match=why):
+        loaded(tmp_path, f"{SUITE}\n{table}\n")
+
+
+def tolerances(settings: Settings, mark: dict[str, object] | None = None) -> dict[str, float]:
+    suite = settings.marked(mark or {}, "test_x: @pytest.mark.precgate")
+    return {str(gate.key.quantity): gate.tolerance for gate in suite.gates_for("fp4", "int4", (55.0,))}
+
+
+def test_tolerance_is_set_for_all_metrics_or_for_one(tmp_path: Path) -> None:
+    """A number holds for every metric, a table for those it names."""
+    everything = loaded(tmp_path, SUITE.replace("hardware =", "tolerance = 0.01\nhardware ="))
+    assert set(tolerances(everything).values()) == {0.01}
+    one = loaded(tmp_path, SUITE.replace("hardware =", "tolerance = { cost = 0.1 }\nhardware ="))
+    assert tolerances(one) == {
+        "fp4/int4 throughput_ratio": 0.03,
+        "fp4/int4 cost_ratio": 0.03,
+        "fp4 throughput_per_gpu": 0.05,
+        "fp4 cost": 0.1,
+        "int4 throughput_per_gpu": 0.05,
+        "int4 cost": 0.1,
+    }
+
+
+def test_metrics_choose_what_is_gated(tmp_path: Path) -> None:
+    """Only the ratio, with its own default tolerance."""
+    settings = loaded(tmp_path, SUITE.replace("hardware =", 'metrics = ["throughput_ratio"]\nhardware ='))
+    assert tolerances(settings) == {"fp4/int4 throughput_ratio": 0.03}
+
+
+def test_a_mark_overrides_points_metrics_and_tolerance(tmp_path: Path) -> None:
+    """A metric the suite left out comes back with its default, one it set keeps its own."""
+    settings = loaded(tmp_path, SUITE.replace("hardware =", 'metrics = ["cost"]\ntolerance = 0.1\nhardware ='))
+    assert tolerances(settings, {"metrics": ["cost", "cost_ratio"]}) == {
+        "fp4/int4 cost_ratio": 0.03,
+        "fp4 cost": 0.1,
+        "int4 cost": 0.1,
+    }
+    assert tolerances(settings, {"tolerance": {"cost": 0.2}}) == {"fp4 cost": 0.2, "int4 cost": 0.2}
+    assert settings.marked({"points": (60,)}, "t").points == (60.0,)
+    assert settings.marked({"points": "quartiles"}, "t").points is None
+
+
+@pytest.mark.parametrize(
+    ("mark", "why"),
+    [
+        ({"suit": "kimi"}, "unknown key 'suit'; did you mean 'suite'"),
+        ({"suite": "kimmi"}, "unknown suite 'kimmi'; did you mean 'kimi'"),
+        ({"suite": 3}, "got 3, wanted a non-empty text @ suite"),
+        ({"points": []}, "without a point there is no gate @ points"),
+        ({"metrics": []}, "without a metric there is no gate @ metrics"),
+        ({"tolerance": "3%"}, "got '3%', wanted a number @ tolerance"),
+        ({"tolerance": {"throughput_ratio": 3}}, "wanted a tolerance below 1"),
+    ],
+)
+def test_a_mark_that_cannot_be_used_is_refused(tmp_path: Path, mark: dict[str, object], why: str) -> None:
+    """The message begins with the test that carries it."""
+    with pytest.raises(SettingsError, match=why) as caught:
+        loaded(tmp_path, SUITE).marked(mark, "test_x: @pytest.mark.precgate")
+    assert str(caught.value).startswith("test_x: @pytest.mark.precgate")
+
+
+def test_with_several_suites_the_mark_must_choose(tmp_path: Path) -> None:
+    """There is no first one."""
+    settings = loaded(tmp_path, SUITE + SUITE.replace("kimi", "llama"))
+    with pytest.raises(SettingsError, match=r"which suite\? .*known: kimi, llama"):
+        settings.suite(None, "test_x")
+    assert settings.suite("llama", "test_x").name == "llama"
+
+
+def test_an_unknown_precision_is_refused_with_those_the_suite_has(tmp_path: Path) -> None:
+    """precgate.sweep("fp8") of a suite of FP4 and INT4."""
+    suite = loaded(tmp_path, SUITE).suite(None, "here")
+    with pytest.raises(
+        SettingsError, match=r"suite kimi: unknown precision 'fp8'; did you mean 'fp4'.*known: fp4, int4"
+    ):
+        suite.engine("fp8")
+
+
+@pytest.mark.parametrize("name", ["missing", "mismatch", "unused"])
+def test_a_policy_word_nobody_knows_is_refused(name: str) -> None:
+    """An ini key is checked as strictly as a flag."""
+    options = {"missing": "fail", "mismatch": "fail", "unused": "fail", name: "maybe"}
+    with pytest.raises(SettingsError, match=f"precgate_{name}: unknown value 'maybe'; known: .*fail"):
+        policy_from(options, update=False, update_new_only=False, reason="", in_ci=False)
+
+
+def test_every_metric_has_a_default_tolerance() -> None:
+    """Ratios 3%, absolute figures 5%."""
+    assert {metric.value: metric.default_tolerance for metric in Metric} == {
+        "throughput_ratio": 0.03,
+        "cost_ratio": 0.03,
+        "throughput_per_gpu": 0.05,
+        "cost": 0.05,
+    }

@@ -141,7 +141,7 @@ class Gatekeeper:
         may_record = self.policy.update_new_only or (self.policy.missing == "create" and not self.policy.in_ci)
         if may_record and verdicts == {Verdict.MISSING}:
             self._record(suite, pair, test, failing)
-            return "recorded"
+            return "added"
         if not failing and judged:
             return "passed"
         if not self.policy.in_ci and verdicts <= self._skippable():

@@ -10,8 +10,9 @@ from pytest_precgate.analysis.comparison import Comparison
 from pytest_precgate.analysis.update import GateChange
 from pytest_precgate.analysis.verdict import JudgedGate, all_pass
 
-Outcome = Literal["passed", "failed", "skipped", "recorded"]
-"""What became of a check: ``recorded`` means its baseline is being written, so it was not held against one."""
+Outcome = Literal["passed", "failed", "skipped", "recorded", "added"]
+"""What became of a check. ``recorded``: its baseline is rewritten, so it was not held against one. ``added``: the gates
+that had a baseline passed, and those that had none are being recorded."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,9 @@ def _comparison(suite: str, pair: Comparison, points: Sequence[float]) -> list[s
 
 
 def _check(report: GateReport) -> list[str]:
-    verdict = {"passed": "PASS", "failed": "FAIL", "skipped": "SKIPPED", "recorded": "RECORDED"}[report.outcome]
+    verdict = {"passed": "PASS", "failed": "FAIL", "skipped": "SKIPPED", "recorded": "RECORDED", "added": "ADDED"}[
+        report.outcome
+    ]
     lines = [f"**{verdict}** `{report.test}`: {layout.counts(report)}, against `{report.baseline}`", ""]
     lines += _table([layout.GATE_HEAD, *(layout.gate_cells(judged) for judged in report.judged)])
     reasons = dict.fromkeys(f"{judged.verdict}: {judged.reason}" for judged in report.judged if judged.reason)

@@ -261,7 +261,8 @@ def test_sweep_fixtures_follow_the_mark_and_leave_the_test_s_name_alone(reposito
     repository.write_test(
         "import pytest\n"
         "def top(sweep): return max(p.throughput_per_gpu for p in sweep.points)\n"
-        "@pytest.mark.precgate(suite='kimi')\ndef test_one(fp4_sweep, int4_sweep): assert 2079 < top(fp4_sweep) < 2080\n"
+        "@pytest.mark.precgate(suite='kimi')\n"
+        "def test_one(fp4_sweep, int4_sweep): assert 2079 < top(fp4_sweep) < 2080\n"
         "@pytest.mark.precgate(suite='other')\ndef test_two(fp4_sweep): assert 4158 < top(fp4_sweep) < 4159\n"
         "@pytest.mark.precgate(suite='kimi')\ndef test_three(fp4_sweep, precgate):\n"
         "    assert precgate.sweep('fp4') is fp4_sweep\n"

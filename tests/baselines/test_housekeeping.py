@@ -1,0 +1,42 @@
+"""Which tests count as gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_precgate.baselines.housekeeping import is_in_sources
+
+SOURCE = """
+class TestKimi:
+    def test_method(self): pass
+async def test_async(): pass
+if True:
+    def test_conditional(): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "there"),
+    [
+        ("t.py::TestKimi::test_method", True),
+        ("t.py::TestKimi::test_method[a-b::c]", True),
+        ("t.py::test_async", True),
+        ("t.py::test_conditional", True),
+        ("t.py::test_method_of_nothing", False),
+        ("t.py::TestKimi::test_other", False),
+        ("t.py::TestOther::test_method", False),
+        ("gone.py::test_async", False),
+    ],
+)
+def test_a_test_is_looked_up_in_the_source(tmp_path: Path, nodeid: str, there: bool) -> None:
+    """By file, class and function; parameters are not looked at."""
+    (tmp_path / "t.py").write_text(SOURCE, encoding="utf-8")
+    assert is_in_sources(nodeid, tmp_path) is there
+
+
+def test_a_file_that_cannot_be_parsed_counts_as_holding_its_tests(tmp_path: Path) -> None:
+    """A half-saved file must not cost its baselines."""
+    (tmp_path / "t.py").write_text("def test_a(:", encoding="utf-8")
+    assert is_in_sources("t.py::test_a", tmp_path)

@@ -1,0 +1,159 @@
+"""Baseline files: text that a person can review, whole or left alone."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_precgate.analysis.baseline import Baseline, Launch, Provenance, RecordedGate
+from pytest_precgate.analysis.economics import HARDWARE
+from pytest_precgate.analysis.fingerprint import Fingerprint
+from pytest_precgate.analysis.gates import GateKey, Metric
+from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.baselines.schema import dump, parse, recorded_values
+from pytest_precgate.baselines.store import BaselineStore, Stored
+from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, BaselineError, BaselineWriteError
+from tests import clouds
+from tests.analysis.test_baseline import kimi_baseline
+
+
+@given(fp4=clouds.sweeps("fp4"), int4=clouds.sweeps("int4"), point=st.floats(40.0, 90.0), reason=st.text(max_size=20))
+def test_what_is_written_is_read_back(fp4: Sweep, int4: Sweep, point: float, reason: str) -> None:
+    """Any baseline survives its own file, whatever its figures and its reason."""
+    key = GateKey(Metric.COST_RATIO, ("fp4", "int4"), point)
+    launches = [Launch(sweep, Fingerprint.of(sweep, "recorded", {"source": "ü|,"})).settled() for sweep in (fp4, int4)]
+    recorded = Provenance("abc", "2026-11-24T06:00:00Z", "0.1.0", reason.replace("\n", " "))
+    baseline = Baseline("s", launches, [RecordedGate("t.py::t[a/b]", key)], recorded, HARDWARE["b200"])
+    text = dump(baseline)
+    again = parse(text, "s.json")
+    assert again == baseline
+    assert dump(again) == text
+
+
+def test_a_diff_of_the_file_is_one_line_per_point_and_gate() -> None:
+    """Sorted keys, a point a line, six digits: what a reviewer reads."""
+    text = dump(kimi_baseline())
+    lines = text.splitlines()
+    assert sum('"concurrency"' in line for line in lines) == 21
+    assert sum('"metric"' in line for line in lines) == 2
+    assert (
+        '       {"concurrency": 4, "configuration": "vllm-tp4-ep1", "gpus": 4, "interactivity": 124.702, '
+        '"throughput_per_gpu": 241.637},'
+    ) in lines
+    top = [line.split('"')[1] for line in lines if line.startswith('  "')]
+    assert top == sorted(top)
+    assert json.loads(text)["gates"][0]["value"] == 2.84622
+
+
+def test_gate_values_in_the_file_are_for_readers() -> None:
+    """Editing one changes no verdict; the check command finds it."""
+    text = dump(kimi_baseline())
+    edited = text.replace("2.84622", "1.0")
+    assert parse(edited, "kimi.json") == parse(text, "kimi.json")
+    assert 1.0 in recorded_values(edited, "kimi.json").values()
+
+
+@given(st.data())
+def test_a_truncated_file_is_never_read(data: st.DataObject) -> None:
+    """Cut anywhere, it is refused as corrupt."""
+    text = dump(kimi_baseline())
+    cut = data.draw(st.integers(0, len(text) - 3))
+    with pytest.raises(BaselineCorruptError, match="kimi"):
+        parse(text[:cut], "kimi.json")
+
+
+def store(tmp_path: Path) -> BaselineStore:
+    return BaselineStore(tmp_path / "baselines", tmp_path)
+
+
+def test_a_file_that_is_not_there_is_no_baseline(tmp_path: Path) -> None:
+    """Missing is not corrupt."""
+    assert store(tmp_path).read("kimi").baseline is None
+    assert store(tmp_path).suites() == ()
+
+
+def test_what_is_written_is_stored_under_the_suite_s_name(tmp_path: Path) -> None:
+    """The directory is made, no temporary or lock file stays, and permissions are those of any new file."""
+    files = store(tmp_path)
+    files.write(kimi_baseline(), files.read("kimi"))
+    assert files.read("kimi").baseline == kimi_baseline()
+    assert [path.name for path in files.directory.iterdir()] == ["kimi.json"]
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert files.path("kimi").stat().st_mode == plain.stat().st_mode
+
+
+def test_a_file_another_run_rewrote_is_left_alone(tmp_path: Path) -> None:
+    """What was read at the start is what may be replaced at the end."""
+    files = store(tmp_path)
+    seen = files.read("kimi")
+    files.write(kimi_baseline(), seen)
+    text = files.text("kimi")
+    with pytest.raises(BaselineBusyError, match=r"baselines/kimi\.json: was rewritten by another run"):
+        files.write(replace(kimi_baseline(), cost="interpolated"), seen)
+    assert files.text("kimi") == text
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full when the data is flushed: old file, no temporary file, the system's words."""
+    files = store(tmp_path)
+    files.write(kimi_baseline(), files.read("kimi"))
+    text = files.text("kimi")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BaselineWriteError, match="cannot be written: No space left on device"):
+        files.write(replace(kimi_baseline(), cost="interpolated"), files.read("kimi"))
+    assert files.text("kimi") == text
+    assert [path.name for path in files.directory.iterdir()] == ["kimi.json"]
+
+
+def test_an_unreadable_file_is_an_error_and_not_a_missing_baseline(tmp_path: Path) -> None:
+    """A directory in the file's place, and bytes that are no text."""
+    files = store(tmp_path)
+    files.path("kimi").mkdir(parents=True)
+    with pytest.raises(BaselineError, match="cannot be read"):
+        files.read("kimi")
+    files.path("other").write_bytes(b"\xff")
+    with pytest.raises(BaselineCorruptError, match="not UTF-8"):
+        files.read("other")
+
+
+def _write_many(directory: Path, worker: int, rounds: int) -> None:
+    files = BaselineStore(directory, directory.parent)
+    for number in range(rounds):
+        while True:
+            try:
+                stored: Stored = files.read("kimi")
+                recorded = replace(kimi_baseline().recorded, reason=f"{worker}.{number}")
+                old = stored.baseline or kimi_baseline()
+                history = (*old.history, recorded) if stored.baseline else (recorded,)
+                files.write(replace(old, history=history), stored)
+                break
+            except BaselineBusyError:
+                continue
+
+
+def test_many_writers_at_once_lose_no_update(tmp_path: Path) -> None:
+    """Four processes of five updates each: every one is in the history, and the file was never half-written."""
+    directory = tmp_path / "baselines"
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_write_many, args=(directory, number, 5)) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    baseline = store(tmp_path).read("kimi").baseline
+    assert baseline is not None
+    assert {entry.reason for entry in baseline.history} == {f"{w}.{n}" for w in range(4) for n in range(5)}
+    assert [path.name for path in directory.iterdir()] == ["kimi.json"]

@@ -1,0 +1,201 @@
+"""Ways a gate could stop gating without anybody noticing: each is visible, and fails by default."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.repository import TEST, Repository
+
+RENAMED = TEST.replace("pays_off", "is_worth_it")
+
+
+def test_a_renamed_test_fails_and_the_old_name_is_said(accepted: Repository) -> None:
+    """The new name has no baseline, the old one's gates go unused: exit 1 for the first, both said."""
+    accepted.write_test(RENAMED)
+    result = accepted.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "MISSING  fp4/int4 *it knows the same gate of test_kimi.py::test_fp4_pays_off (renamed?)*",
+            "FAIL: baselines/kimi.json: 18 gates, *of test_kimi.py::test_fp4_pays_off not used by this run: *renamed*",
+        ]
+    )
+
+
+def test_a_renamed_test_is_recorded_without_measuring_the_baseline_again(accepted: Repository) -> None:
+    """--precgate-update-new-only keeps the accepted points; what the old name held is then said to be unused."""
+    before = accepted.baseline.read_text(encoding="utf-8")
+    accepted.write_test(RENAMED)
+    accepted.write_points(fp4=0.99)
+    result = accepted.run("--precgate-update-new-only")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["FAIL: *of test_kimi.py::test_fp4_pays_off not used*precgate baseline prune*"])
+    after = accepted.baseline.read_text(encoding="utf-8")
+    assert [line for line in before.splitlines() if "concurrency" in line] == [
+        line for line in after.splitlines() if "concurrency" in line
+    ]
+
+
+def test_an_update_of_the_whole_run_drops_the_renamed_test_s_gates(accepted: Repository) -> None:
+    """The same gates under another name lower no bar: no reason is asked for, and the next run is clean."""
+    accepted.write_test(RENAMED)
+    assert accepted.run("--precgate-update").ret == 0
+    assert "pays_off" not in accepted.baseline.read_text(encoding="utf-8").replace('"history"', "")
+    assert accepted.run().ret == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "def test_something_else():\n    pass\n",
+        "import pytest\n@pytest.mark.skip\n" + TEST,
+        "def test_fp4_pays_off(precgate):\n    precgate.compare('fp4', 'int4')\n",
+        "def test_fp4_pays_off():\n    pass\n",
+        "import pytest\n@pytest.mark.precgate(points=[55])\n" + TEST,
+        "import pytest\n@pytest.mark.precgate(metrics=['cost'])\n" + TEST,
+    ],
+    ids=["removed", "skipped", "unchecked", "emptied", "fewer-points", "fewer-metrics"],
+)
+def test_a_test_that_gates_less_than_its_baseline_fails_the_run(accepted: Repository, change: str) -> None:
+    """Removed, skipped, no longer checking, checking less: every test passes and the run exits 1."""
+    accepted.write_test(change)
+    result = accepted.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["FAIL: baselines/kimi.json: *of test_kimi.py::test_fp4_pays_off not used by this run*"]
+    )
+    result.stdout.no_fnmatch_line("*failed*in*s*")
+
+
+def test_a_removed_test_file_fails_the_run(accepted: Repository) -> None:
+    """The other tests of the directory pass; the gates nobody holds any more are named."""
+    (accepted.path / "test_kimi.py").unlink()
+    accepted.write_test("def test_unit():\n    pass\n", name="test_unit.py")
+    result = accepted.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["FAIL: baselines/kimi.json: 18 gates*", "*1 passed*"])
+
+
+@pytest.mark.parametrize(("policy", "line"), [("warn", "warning: baselines/kimi.json: 18 gates*"), ("ignore", None)])
+def test_unused_gates_may_be_a_warning_or_nothing(accepted: Repository, policy: str, line: str | None) -> None:
+    """--precgate-unused=warn says it and exits 0."""
+    accepted.write_test("def test_unit():\n    pass\n")
+    result = accepted.run(f"--precgate-unused={policy}")
+    assert result.ret == 0
+    if line is None:
+        result.stdout.no_fnmatch_line("*not used by this run*")
+    else:
+        result.stdout.fnmatch_lines([line])
+
+
+@pytest.mark.parametrize(
+    "narrowing",
+    [
+        ("-k", "unit"),
+        ("--deselect", "test_kimi.py::test_fp4_pays_off"),
+        ("test_unit.py",),
+        ("test_unit.py::test_unit",),
+        ("--ignore=test_kimi.py",),
+        ("-m", "skipif"),
+        ("--collect-only",),
+    ],
+    ids=" ".join,
+)
+def test_a_narrowed_run_calls_nothing_unused(accepted: Repository, narrowing: tuple[str, ...]) -> None:
+    """Who runs the unit tests only is not told that the perf tests did not run."""
+    accepted.write_test(
+        "import pytest\n@pytest.mark.skipif(False, reason='')\ndef test_unit():\n    pass\n",
+        name="test_unit.py",
+    )
+    result = accepted.run(*narrowing)
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*not used by this run*")
+
+
+def test_unit_tests_in_a_directory_of_their_own_call_nothing_unused(accepted: Repository) -> None:
+    """Gates of tests outside the paths of this run are not judged."""
+    (accepted.path / "unit").mkdir()
+    accepted.write_test("def test_unit():\n    pass\n", name="unit/test_unit.py")
+    assert accepted.run("unit").ret == 0
+    assert accepted.run("unit", "--precgate-unused=fail").ret == 0
+
+
+def test_a_run_cut_short_calls_nothing_unused(accepted: Repository) -> None:
+    """-x stops before the perf test: exit 1 for the failure alone."""
+    accepted.write_test("def test_a():\n    assert False\n", name="test_a.py")
+    result = accepted.run("-x")
+    assert result.ret == 1
+    result.stdout.no_fnmatch_line("*not used by this run*")
+
+
+def test_a_failed_test_s_gates_are_not_called_unused_on_top(accepted: Repository) -> None:
+    """One failure, one message."""
+    accepted.write_test("def test_fp4_pays_off(precgate):\n    assert False\n")
+    result = accepted.run()
+    assert result.ret == 1
+    result.stdout.no_fnmatch_line("*not used by this run*")
+
+
+def test_a_baseline_whose_suite_is_gone_fails_the_run(accepted: Repository) -> None:
+    """The suite was renamed in the settings: its old baseline gates nothing any more."""
+    accepted.change_settings("suites.kimi", "suites.kimi-k2")
+    assert accepted.run("--precgate-update").ret == 1
+    result = accepted.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["FAIL: baselines/kimi.json: 18 gates*not used by this run*"])
+
+
+def test_a_corrupt_baseline_no_test_reads_fails_the_run(accepted: Repository) -> None:
+    """A leftover file is judged too."""
+    (accepted.path / "baselines" / "old.json").write_text("{", encoding="utf-8")
+    result = accepted.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["FAIL: baselines/old.json: is not whole JSON*"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("interactivity = [55, 73, 91]", "interactivity = []", "without a point there is no gate"),
+        ("interactivity =", "metrics = []\ninteractivity =", "without a metric there is no gate"),
+    ],
+)
+def test_a_suite_without_gates_is_a_usage_error(accepted: Repository, old: str, new: str, why: str) -> None:
+    """Exit 4 before anything runs."""
+    accepted.change_settings(old, new)
+    result = accepted.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: precgate: *pyproject.toml: *{why} @ tool.precgate.suites.kimi.*"])
+
+
+@pytest.mark.parametrize("arguments", [("-n", "2"), ("-n", "1"), ("-n2", "--dist=loadgroup")])
+def test_under_xdist_a_gate_test_fails_with_a_reason(accepted: Repository, arguments: tuple[str, ...]) -> None:
+    """Exit 1, no INTERNALERROR, the way out is named; tests without gates run as ever."""
+    accepted.write_test("def test_unit():\n    pass\n", name="test_unit.py")
+    result = accepted.run_apart(*arguments)
+    assert result.ret == 1
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*precgate tests do not run under pytest-xdist*Run them with -n 0"])
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_under_xdist_the_sweep_fixtures_fail_with_a_reason_too(accepted: Repository) -> None:
+    """They would measure on shared GPUs as well."""
+    accepted.write_test("def test_fp4_pays_off(fp4_sweep):\n    pass\n")
+    result = accepted.run_apart("-n", "2")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*precgate tests do not run under pytest-xdist*"])
+
+
+def test_under_xdist_broken_settings_are_a_usage_error(accepted: Repository) -> None:
+    """Said once, by the controller: exit 4, no INTERNALERROR from a worker."""
+    accepted.change_settings("interactivity =", "interactivty =")
+    result = accepted.run_apart("-n", "2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: precgate: *unknown key 'interactivty'; did you mean 'interactivity'*"])
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_with_xdist_installed_and_switched_off_everything_runs(accepted: Repository) -> None:
+    """-n 0 is no xdist run."""
+    assert accepted.run_apart("-n", "0").ret == 0

@@ -1,0 +1,110 @@
+"""Settings and marks that cannot be used are usage errors: exit 4, file and key, before anything is measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.repository import TEST, Repository
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("interactivity =", "interactivty =", "unknown key 'interactivty'; did you mean 'interactivity'? *"),
+        (
+            "[tool.precgate.suites.kimi.fp4]",
+            "[tool.precgate.suites.kimi.fp4x]",
+            "unknown key 'fp4x'; did you mean 'fp4'? *",
+        ),
+        ('engine = "recorded"', 'engine = "trtllm"', "unknown value 'trtllm'; known: recorded*"),
+        ('hardware = "b200"', 'hardware = "b9000"', "hardware: no price and power known for 'b9000'*"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_exits_4(accepted: Repository, old: str, new: str, why: str) -> None:
+    """The file comes first, the key last."""
+    accepted.change_settings(old, new)
+    result = accepted.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: precgate: *pyproject.toml: {why}@ tool.precgate.suites.kimi*"])
+
+
+def test_pyproject_that_is_no_toml_exits_4(accepted: Repository) -> None:
+    """pytest itself refuses it first."""
+    accepted.write_settings("[tool.precgate\n")
+    assert accepted.run().ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_an_ini_policy_nobody_knows_exits_4(accepted: Repository) -> None:
+    """A misspelt policy must not act as another one."""
+    accepted.change_settings(
+        "[tool.precgate.suites.kimi]\n",
+        "[tool.pytest.ini_options]\nprecgate_unused = 'warning'\n\n[tool.precgate.suites.kimi]\n",
+    )
+    result = accepted.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: precgate: precgate_unused: unknown value 'warning'; did you mean 'warn'? *"])
+
+
+@pytest.mark.parametrize(
+    ("mark", "why"),
+    [
+        ("suit='kimi'", "unknown key 'suit'; did you mean 'suite'? *"),
+        ("suite='kimmi'", "unknown suite 'kimmi'; did you mean 'kimi'? *"),
+        ("'kimi'", "takes keywords only (suite=...), got 'kimi'"),
+        ("points=[]", "got an empty list: without a point there is no gate*"),
+        ("tolerance=3", "*wanted a tolerance below 1 (0.03 is 3%)*"),
+    ],
+)
+def test_a_mark_that_cannot_be_used_exits_4(accepted: Repository, mark: str, why: str) -> None:
+    """The test is named, and nothing ran."""
+    accepted.write_test(f"import pytest\n@pytest.mark.precgate({mark})\n{TEST}def test_unit():\n    pass\n")
+    result = accepted.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: precgate: test_kimi.py::test_fp4_pays_off: @pytest.mark.precgate: {why}"])
+    result.stdout.no_fnmatch_line("*passed*")
+
+
+def test_several_suites_and_no_mark_exits_4(accepted: Repository) -> None:
+    """The known suites are named."""
+    text = (accepted.path / "pyproject.toml").read_text(encoding="utf-8")
+    accepted.write_settings(text + text.replace("suites.kimi", "suites.llama"))
+    result = accepted.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: precgate: *which suite? add @pytest.mark.precgate(suite=...); known: kimi, llama"]
+    )
+
+
+def test_no_suite_at_all_exits_4_for_a_test_that_asks(repository: Repository) -> None:
+    """And says where settings were looked for."""
+    repository.write_settings("[project]\nname = 'x'\n")
+    result = repository.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: precgate: *no suite is configured; add [[]tool.precgate.suites.NAME] *looked for*"]
+    )
+
+
+def test_the_mark_is_documented(repository: Repository) -> None:
+    """pytest --markers knows it, so that --strict-markers accepts it."""
+    result = repository.run("--markers", "--strict-markers")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["@pytest.mark.precgate(suite=..., points=..., tolerance=..., metrics=...): *"])
+
+
+def test_every_flag_is_in_the_help_with_its_prefix(repository: Repository) -> None:
+    """Nine flags, all --precgate-."""
+    result = repository.run("--help")
+    assert result.ret == 0
+    for flag in (
+        "missing",
+        "mismatch",
+        "unused",
+        "baselines",
+        "update",
+        "update-new-only",
+        "reason",
+        "json",
+        "markdown",
+    ):
+        result.stdout.fnmatch_lines([f"*--precgate-{flag}*"])

@@ -1,0 +1,200 @@
+"""The precgate command: what it prints and with which code it exits."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_precgate.cli import main
+from tests.published import POINTS
+from tests.repository import TEST, Repository
+
+FP4, INT4 = f"{POINTS}:fp4", f"{POINTS}:int4"
+
+
+@pytest.fixture(autouse=True)
+def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_compare_prints_the_published_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    """Interpolated cost as published: $0.523, 0.775, 1.059 and 1.502, 2.319, 3.384 per million tokens."""
+    assert main(["compare", FP4, INT4, "--at", "55,73,91", "--cost", "interpolated"]) == 0
+    out = capsys.readouterr().out
+    for cost in ("0.523 / 1.502", "0.775 / 2.319", "1.059 / 3.384"):
+        assert cost in out
+    assert "at 55 tok/s/user: FP4 is 187% cheaper per token; FP4 delivers 185% more tok/s/GPU" in out
+
+
+def test_compare_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same figures for a machine; without --at at the band's quartiles."""
+    assert main(["compare", FP4, INT4, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [row["interactivity"] for row in document["rows"]] == [55, 74, 93]
+    assert document["rows"][0]["candidate"]["throughput_per_gpu"] == pytest.approx(1028.1, abs=0.05)
+    assert document["hardware"]["name"] == "b200"
+
+
+def test_compare_takes_two_files_of_one_precision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Yesterday's against today's: the files' names tell them apart."""
+    head = "concurrency,gpus,interactivity,throughput_per_gpu\n"
+    (tmp_path / "old.csv").write_text(head + "4,4,100,200\n8,4,60,400\n", encoding="utf-8")
+    (tmp_path / "new.csv").write_text(head + "4,4,100,220\n8,4,60,440\n", encoding="utf-8")
+    arguments = ["compare", "new.csv", "old.csv", "--at", "80", "--hardware", "h200", "--isl", "1024", "--osl", "1024"]
+    assert main(arguments) == 0
+    assert "NEW delivers 10% more tok/s/GPU" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ([FP4, INT4, "--at", "130"], "int4: 130 tok/s/user lies outside the measured range 36.41 to 112"),
+        ([str(POINTS), INT4], "holds fp4, int4; say which:"),
+        ([f"{POINTS}:fp8", INT4], "holds no fp8 points; it holds fp4, int4"),
+        (["nowhere.csv", INT4], "nowhere.csv: cannot be read: No such file"),
+        ([FP4, INT4, "--hardware", "h200"], "hardware is b200, the suite's is h200"),
+        (["bare.csv", "bare.csv"], "bare.csv: does not say its hardware; give --hardware"),
+        (["bare.csv", "bare.csv", "--hardware", "h200"], "bare.csv: does not say its isl; give --isl"),
+        (["bare.csv", "bare.csv", "--hardware", "x", "--isl=1", "--osl=1"], "no price and power known for 'x'"),
+    ],
+)
+def test_what_cannot_be_compared_exits_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
+) -> None:
+    """Off the band, no such precision or file, another hardware, nothing said: one line on stderr, no traceback."""
+    text = "concurrency,gpus,interactivity,throughput_per_gpu\n4,4,100,200\n8,4,60,400\n"
+    (tmp_path / "bare.csv").write_text(text, encoding="utf-8")
+    assert main(["compare", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("precgate: ")
+    assert why in captured.err
+
+
+@pytest.mark.parametrize("at", ["fast", "55,,73", "-5", "nan", ""])
+def test_points_that_are_none_are_a_usage_error(capsys: pytest.CaptureFixture[str], at: str) -> None:
+    """argparse exits 2 and says what was wanted."""
+    with pytest.raises(SystemExit) as caught:
+        main(["compare", FP4, INT4, f"--at={at}"])
+    assert caught.value.code == 2
+    assert "wanted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["compare", "--help"], ["baseline", "--help"], ["baseline", "prune", "-h"]]
+)
+def test_help_is_printed(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    """Exit 0; the first page names the exit codes."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert "usage: precgate" in out
+    if arguments == ["--help"]:
+        assert "exit codes: 0 done; 1 'baseline check' found something wrong; 2" in out
+
+
+def test_the_command_is_installed() -> None:
+    """The console script and `python -m` are the same program."""
+    script = Path(sys.executable).parent / "precgate"
+    for command in ([str(script)], [sys.executable, "-m", "pytest_precgate.cli"]):
+        run = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+        assert run.stdout.startswith("pytest-precgate ")
+
+
+def test_baseline_show_prints_who_why_and_the_values(accepted: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    """Provenance, launches, gates; an unknown suite exits 2."""
+    accepted.pytester.chdir()
+    assert main(["baseline", "show"]) == 0
+    out = capsys.readouterr().out
+    assert "baselines/kimi.json: suite kimi, isl 1024, osl 1024" in out
+    assert "no reason given" in out
+    assert "launch: fp4 on b200, engine recorded, 16 points" in out
+    assert "1028.1 tok/s/GPU  test_kimi.py::test_fp4_pays_off" in out
+    assert main(["baseline", "show", "llama"]) == 2
+    assert "there is no baseline of suite 'llama'" in capsys.readouterr().err
+
+
+def test_baseline_show_of_an_empty_directory_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is not an error here."""
+    assert main(["baseline", "show"]) == 0
+    assert capsys.readouterr().out == "no baseline in baselines\n"
+
+
+def test_baseline_check_is_clean_on_a_fresh_baseline(accepted: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 0 and a count."""
+    accepted.pytester.chdir()
+    assert main(["baseline", "check"]) == 0
+    assert capsys.readouterr().out == "1 baseline in baselines, 0 wrong\n"
+
+
+def test_baseline_check_of_nothing_fails(accepted: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    """A check that found no baseline has checked nothing."""
+    accepted.pytester.chdir()
+    assert main(["baseline", "check", "--baselines", "elsewhere"]) == 1
+    assert "0 baselines in elsewhere" in capsys.readouterr().out
+
+
+def test_baseline_check_names_everything_that_is_wrong(
+    accepted: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A value edited by hand, a test that is gone, a suite nobody configured, a truncated file: exit 1."""
+    accepted.pytester.chdir()
+    text = accepted.baseline.read_text(encoding="utf-8")
+    accepted.baseline.write_text(text.replace('"value": 1028.14', '"value": 900.0'), encoding="utf-8")
+    (accepted.baseline.parent / "llama.json").write_text(
+        text.replace('"suite": "kimi"', '"suite": "llama"'), encoding="utf-8"
+    )
+    (accepted.baseline.parent / "torn.json").write_text(text[:100], encoding="utf-8")
+    accepted.write_test(TEST.replace("pays_off", "is_worth_it"))
+    assert main(["baseline", "check"]) == 1
+    out = capsys.readouterr().out
+    assert (
+        "kimi.json: fp4 throughput_per_gpu at 55 tok/s/user says 900, its points give 1028.14: edited by hand?" in out
+    )
+    assert "kimi.json: test_kimi.py::test_fp4_pays_off does not exist" in out
+    assert "llama.json: no suite 'llama' is configured" in out
+    assert "torn.json: is not whole JSON" in out
+    assert "3 baselines in baselines, " in out
+
+
+def test_baseline_prune_removes_what_is_gone(accepted: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    """First named by a dry run, then done; gates of tests that exist stay, and the next run is clean."""
+    accepted.write_test(TEST + TEST.replace("pays_off", "is_cheap"))
+    assert accepted.run("--precgate-update-new-only").ret == 0
+    accepted.write_test()
+    accepted.pytester.chdir()
+    (accepted.baseline.parent / "llama.json").write_text(
+        accepted.baseline.read_text(encoding="utf-8").replace('"suite": "kimi"', '"suite": "llama"'), encoding="utf-8"
+    )
+    before = accepted.baseline.read_bytes()
+    assert main(["baseline", "prune", "--dry-run"]) == 0
+    assert "2 would be removed" in capsys.readouterr().out
+    assert accepted.baseline.read_bytes() == before
+    assert main(["baseline", "prune"]) == 0
+    out = capsys.readouterr().out
+    assert "kimi.json: gates of test_kimi.py::test_fp4_is_cheap removed, it does not exist" in out
+    assert "llama.json: removed, no such suite is configured" in out
+    assert [path.name for path in accepted.baseline.parent.iterdir()] == ["kimi.json"]
+    assert accepted.run().ret == 0
+    assert json.loads(accepted.baseline.read_text(encoding="utf-8"))["recorded"]["reason"].startswith("pruned")
+
+
+def test_baseline_prune_removes_a_file_none_of_whose_tests_exist(accepted: Repository) -> None:
+    """A baseline without gates cannot be."""
+    accepted.pytester.chdir()
+    accepted.write_test(TEST.replace("pays_off", "is_worth_it"))
+    assert main(["baseline", "prune"]) == 0
+    assert not accepted.baseline.exists()
+
+
+def test_broken_settings_exit_2(accepted: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same message pytest gives, with the command's own code."""
+    accepted.pytester.chdir()
+    accepted.change_settings("interactivity =", "interactivty =")
+    assert main(["baseline", "check"]) == 2
+    assert "unknown key 'interactivty'; did you mean 'interactivity'" in capsys.readouterr().err

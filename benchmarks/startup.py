@@ -1,4 +1,4 @@
-"""What the plugin costs a pytest run that does not use it: a one-test run with and without it, paired and interleaved.
+"""What the plugin costs a pytest run that does not use it: a one-test run with and without it, paired.
 
     python benchmarks/startup.py [--pairs 40]
 

@@ -35,12 +35,12 @@ class _Pending:
 
 @dataclass
 class Gatekeeper:
-    """The state of one run. ``clock`` gives UTC, ``commit`` and ``tool_version`` say what is being measured."""
+    """The state of one run. ``clock`` gives UTC; ``commit`` and ``tool_version`` say what is being measured."""
 
     policy: Policy
     store: BaselineStore
     clock: Callable[[], datetime]
-    commit: str
+    commit: Callable[[], str]
     tool_version: str
 
     def __post_init__(self) -> None:
@@ -230,7 +230,7 @@ class Gatekeeper:
             cost=suite.cost,
         )
         utc = self.clock().astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        recorded = Provenance(self.commit, utc, self.tool_version, self.policy.reason)
+        recorded = Provenance(self.commit(), utc, self.tool_version, self.policy.reason)
         old = self._stored[suite.name].baseline
         if self.policy.update:
             return plan_rewrite(old, measured, recorded, stale)

@@ -137,7 +137,7 @@ class _Run:
                 policy=self._policy(),
                 store=BaselineStore(directory, root),
                 clock=lambda: datetime.now(timezone.utc),
-                commit=git_commit(root),
+                commit=lambda: git_commit(root),
                 tool_version=tool_version(),
             )
         return self._gatekeeper

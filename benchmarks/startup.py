@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py [--pairs 40]
 
-Each pair is two fresh interpreters, in random order; the table shows medians and the median of the paired differences."""
+Each pair is two fresh interpreters in random order; the table shows medians and the median paired difference."""
 
 from __future__ import annotations
 

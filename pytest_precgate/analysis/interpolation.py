@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
 
-Vector = np.ndarray[tuple[int], np.dtype[np.float64]]
+Vector = NDArray[np.float64]
 
 
 def steffen_slopes(x: Vector, y: Vector) -> Vector:

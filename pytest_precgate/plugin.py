@@ -213,11 +213,11 @@ class _Run:
     def _is_selected(self, nodeid: str) -> bool:
         """Whether a test, existing or not, lies inside the paths this run was given."""
         path = (self._config.rootpath / nodeid.split("::", maxsplit=1)[0]).resolve()
-        for arg in self._config.args:
-            asked = (self._config.invocation_params.dir / arg.split("::", maxsplit=1)[0]).resolve()
-            if asked == path or asked in path.parents:
-                return True
-        return False
+        here = self._config.invocation_params.dir
+        family = {path, *path.parents}
+        if family & {(here / ignored).resolve() for ignored in self._config.getoption("ignore") or ()}:
+            return False
+        return bool(family & {(here / arg).resolve() for arg in self._config.args})
 
     def _write_reports(self, found: RunReport) -> None:
         wanted = {
@@ -282,7 +282,7 @@ def _option(config: pytest.Config, name: str) -> str:
 def _narrowed_by_option(config: pytest.Config) -> bool:
     """Whether options leave tests out without pytest calling them deselected."""
     by_node = any("::" in arg for arg in config.args)
-    return by_node or any(config.getoption(name, None) for name in ("ignore", "ignore_glob", "lf", "pyargs"))
+    return by_node or any(config.getoption(name, None) for name in ("ignore_glob", "lf", "pyargs"))
 
 
 def _asks_for_precgate(item: pytest.Item) -> bool:

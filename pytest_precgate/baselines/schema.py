@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import NoReturn, cast
 
 from pytest_precgate.analysis.baseline import SIGNIFICANT_DIGITS, Baseline, Launch, Provenance, RecordedGate
@@ -31,10 +32,10 @@ def dump(baseline: Baseline) -> str:
     fields = {
         "cost": _line(baseline.cost),
         "gates": _block([_line(_gate_fields(baseline, gate)) for gate in baseline.gates], "  "),
-        "hardware": _line(_hardware_fields(baseline.hardware)),
-        "history": _block([_line(_provenance_fields(entry)) for entry in baseline.history], "  "),
+        "hardware": _line(asdict(baseline.hardware)),
+        "history": _block([_line(asdict(entry)) for entry in baseline.history], "  "),
         "launches": _block([_launch_text(launch) for launch in baseline.launches], "  "),
-        "recorded": _line(_provenance_fields(baseline.recorded)),
+        "recorded": _line(asdict(baseline.recorded)),
         "schema": str(SCHEMA),
         "suite": _line(baseline.suite),
     }
@@ -60,22 +61,9 @@ def _gate_fields(baseline: Baseline, gate: RecordedGate) -> dict[str, object]:
     }
 
 
-def _hardware_fields(hardware: Hardware) -> dict[str, object]:
-    return {
-        "name": hardware.name,
-        "power_kw_per_gpu": hardware.power_kw_per_gpu,
-        "price_per_gpu_hour": hardware.price_per_gpu_hour,
-        "source": hardware.source,
-    }
-
-
-def _provenance_fields(entry: Provenance) -> dict[str, object]:
-    return {field: getattr(entry, field) for field in _PROVENANCE_FIELDS}
-
-
 def _launch_text(launch: Launch) -> str:
     fingerprint = {"hard": dict(launch.fingerprint.hard), "soft": dict(launch.fingerprint.soft)}
-    points = [_line({field: getattr(point, field) for field in _POINT_FIELDS}) for point in launch.sweep.points]
+    points = [_line(asdict(point)) for point in launch.sweep.points]
     return (
         f'{{"fingerprint": {_line(fingerprint)},\n     "points": {_block(points, "     ")},\n'
         f'     "precision": {_line(launch.sweep.precision)}}}'

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
-from pytest_precgate.analysis.comparison import Comparison, Curve, Reading
+from pytest_precgate.analysis.comparison import Comparison, Curve
 from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport
 from pytest_precgate.analysis.verdict import JudgedGate
 from pytest_precgate.reports import layout
@@ -35,18 +36,13 @@ def comparison(pair: Comparison, points: tuple[float, ...]) -> dict[str, object]
         "candidate": _curve(pair.candidate),
         "reference": _curve(pair.reference),
         "cost": pair.candidate.cost,
-        "hardware": {
-            "name": pair.hardware.name,
-            "price_per_gpu_hour": pair.hardware.price_per_gpu_hour,
-            "power_kw_per_gpu": pair.hardware.power_kw_per_gpu,
-            "source": pair.hardware.source,
-        },
+        "hardware": asdict(pair.hardware),
         "band": list(pair.band),
         "rows": [
             {
                 "interactivity": row.interactivity,
-                "candidate": _reading(row.candidate),
-                "reference": _reading(row.reference),
+                "candidate": asdict(row.candidate),
+                "reference": asdict(row.reference),
                 "throughput_ratio": row.throughput_ratio,
                 "cost_ratio": row.cost_ratio,
                 "wording": row.wording,
@@ -58,22 +54,12 @@ def comparison(pair: Comparison, points: tuple[float, ...]) -> dict[str, object]
 
 
 def _curve(curve: Curve) -> dict[str, object]:
-    workload = curve.sweep.workload
     return {
         "precision": curve.sweep.precision,
-        "workload": {"isl": workload.isl, "osl": workload.osl, "range_ratio": workload.range_ratio},
+        "workload": asdict(curve.sweep.workload),
         "points": len(curve.sweep.points),
         "frontier_points": len(curve.frontier),
         "measured_range": list(curve.span),
-    }
-
-
-def _reading(reading: Reading) -> dict[str, object]:
-    return {
-        "throughput_per_gpu": reading.throughput_per_gpu,
-        "cost": reading.cost,
-        "tokens_per_second_per_megawatt": reading.tokens_per_second_per_megawatt,
-        "concurrency": reading.concurrency,
     }
 
 

@@ -112,6 +112,12 @@ def test_a_narrowed_run_calls_nothing_unused(accepted: Repository, narrowing: tu
     result.stdout.no_fnmatch_line("*not used by this run*")
 
 
+def test_ignoring_something_else_does_not_switch_the_check_off(accepted: Repository) -> None:
+    """A standing --ignore=vendor in addopts must not hide a removed test."""
+    accepted.write_test("def test_unit():\n    pass\n")
+    assert accepted.run("--ignore=vendor").ret == 1
+
+
 def test_unit_tests_in_a_directory_of_their_own_call_nothing_unused(accepted: Repository) -> None:
     """Gates of tests outside the paths of this run are not judged."""
     (accepted.path / "unit").mkdir()

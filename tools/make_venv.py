@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 import urllib.request
 import venv
 from pathlib import Path
@@ -33,7 +34,8 @@ def install_pip(python: Path) -> None:
     with urllib.request.urlopen(PIP_ON_PYPI, timeout=60) as response:
         files = json.load(response)["urls"]
     wheel = next(file for file in files if file["packagetype"] == "bdist_wheel")
-    with urllib.request.urlopen(wheel["url"], timeout=60) as response:
+    # Absolute on pypi.org; a mirror may give it relative to its own answer.
+    with urllib.request.urlopen(urllib.parse.urljoin(PIP_ON_PYPI, wheel["url"]), timeout=60) as response:
         content = response.read()
     if hashlib.sha256(content).hexdigest() != wheel["digests"]["sha256"]:
         sys.exit(f"{wheel['filename']} does not have the hash the package index gives for it")

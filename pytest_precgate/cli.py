@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "show":
             action.add_argument("suites", nargs="*", metavar="SUITE", help="only these")
         if name == "prune":
+            action.add_argument("--reason", metavar="TEXT", default="", help="why; required unless --dry-run")
             action.add_argument("--dry-run", action="store_true", help="name what would be removed, remove nothing")
     return parser
 
@@ -94,6 +95,8 @@ def _points(text: str) -> tuple[float, ...]:
         points = tuple(float(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"got {text!r}, wanted numbers with commas between, as 55,73,91") from None
+    if len(set(points)) != len(points):
+        raise argparse.ArgumentTypeError(f"got {text!r}, in which a point stands twice")
     if not all(0 < point < float("inf") for point in points):
         raise argparse.ArgumentTypeError(f"got {text!r}, wanted interactivities above 0 tok/s/user")
     return points
@@ -181,6 +184,8 @@ def _check(options: argparse.Namespace) -> int:
     found = problems(store, settings.suites, Path.cwd())
     for line in found:
         print(line)
+    if not settings.suites:
+        print(f"no suite is configured: {settings.source}")
     count = len(store.suites())
     print(f"{count} baseline{'s' * (count != 1)} in {store.shown(store.directory)}, {len(found)} wrong")
     return EXIT_PROBLEMS if found or not count else EXIT_DONE
@@ -189,7 +194,11 @@ def _check(options: argparse.Namespace) -> int:
 def _prune(options: argparse.Namespace) -> int:
     store, settings = _store(options), load(Path.cwd())
     utc = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    recorded = Provenance(git_commit(Path.cwd()), utc, tool_version(), "pruned: the tests of some gates are gone")
+    if not (options.dry_run or options.reason.strip()):
+        raise PrecgateError(
+            "prune lowers the bar to nothing for what it removes: say why with --reason TEXT, or --dry-run"
+        )
+    recorded = Provenance(git_commit(Path.cwd()), utc, tool_version(), f"pruned: {options.reason}")
     removed = prune(store, settings.suites, Path.cwd(), recorded, dry_run=options.dry_run)
     for line in removed:
         print(line)

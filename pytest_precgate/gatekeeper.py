@@ -21,7 +21,7 @@ from pytest_precgate.errors import BaselineError, InvalidValueError, LoweredBarE
 from pytest_precgate.settings import Policy, Suite
 
 Selected = Callable[[str], bool]
-"""Whether a test, by node id, belonged to what this run was asked to run."""
+"""Whether something holds of a test, by node id."""
 
 
 @dataclass
@@ -77,6 +77,8 @@ class Gatekeeper:
 
         Raises BaselineError for a baseline that cannot be read, PrecgateError for a comparison of other sweeps.
         """
+        if not isinstance(pair, Comparison):
+            raise PrecgateError(f"check() takes what precgate.compare() returned, got {type(pair).__name__}")
         launches = {precision: self._launch_behind(suite, curve.sweep) for precision, curve in pair.curves.items()}
         stored = self._read(suite.name)
         points = self._points(suite, pair, stored)
@@ -172,43 +174,56 @@ class Gatekeeper:
 
     # --- when the tests are done ----------------------------------------------------------------------------------
 
-    def finish(self, selected: Selected, failed_tests: Iterable[str], *, whole: bool) -> RunReport:
+    def finish(self, holds: Selected, includes: Selected, failed_tests: Iterable[str], *, cut_short: bool) -> RunReport:
         """Write the baselines this run recorded and name what went unused.
 
-        ``whole`` is False when the run was cut short or narrowed by hand: then nothing counts as unused, and nothing
-        is dropped. A failed test's gates are neither recorded nor unused.
+        ``holds`` says whether a test must hold its stored gates in this run, ``includes`` whether it lies inside what
+        the run was pointed at. A run ``cut_short`` calls nothing unused and drops nothing; a failed test's gates are
+        neither recorded nor unused.
         """
         failed = set(failed_tests)
-        updates = [self._write(pending, selected, failed, whole=whole) for pending in self._pending.values()]
+        updates = [self._write(pending, holds, failed, cut_short=cut_short) for pending in self._pending.values()]
         problems = [f"{update.path}: not written: {update.reason}" for update in updates if update.outcome == "refused"]
+        problems += self._hidden(failed)
         warnings: list[str] = []
-        if whole and self.policy.unused != "ignore":
-            unused = self._unused(selected, failed)
-            (problems if self.policy.unused == "fail" else warnings).extend(unused)
+        unused = "warn" if self.policy.unused == "ignore" and self.policy.in_ci else self.policy.unused
+        if not cut_short and unused != "ignore":
+            lines, left_out = self._unused(holds, includes, failed)
+            (problems if unused == "fail" else warnings).extend(lines)
+            warnings += left_out
         return RunReport(
             checks=tuple(self._reports.values()),
-            compared=self._ungated(),
+            compared=self._ungated(failed),
             updates=tuple(updates),
             problems=tuple(problems),
             warnings=tuple(warnings),
         )
 
-    def _ungated(self) -> tuple[Compared, ...]:
+    def _hidden(self, failed: set[str]) -> list[str]:
+        """Name every failed check whose test did not fail: an xfail or a swallowed failure is no waiver."""
+        return [
+            f"{report.test}: {len(report.failing)} gates of suite {report.suite} failed and the test did not (xfail, "
+            "or a swallowed failure); a gate is not waived that way"
+            for report in self._reports.values()
+            if report.outcome == "failed" and report.test not in failed
+        ]
+
+    def _ungated(self, failed: set[str]) -> tuple[Compared, ...]:
         gated = {(report.suite, report.comparison) for report in self._reports.values()}
         seen: dict[tuple[str, Comparison], Compared] = {}
         for made in self._compared:
             if (made.suite, made.comparison) not in gated:
-                seen.setdefault((made.suite, made.comparison), made)
+                seen.setdefault((made.suite, made.comparison), replace(made, failed=made.test in failed))
         return tuple(seen.values())
 
-    def _write(self, pending: _Pending, selected: Selected, failed: set[str], *, whole: bool) -> BaselineUpdate:
+    def _write(self, pending: _Pending, holds: Selected, failed: set[str], *, cut_short: bool) -> BaselineUpdate:
         suite, stored = pending.suite.name, self._stored[pending.suite.name]
         path = self.store.shown(stored.path)
         checked = {test: keys for test, keys in pending.checked.items() if test not in failed}
         if not checked:
             return BaselineUpdate(suite, path, "refused", reason="the tests that record it failed")
         try:
-            plan = self._plan(pending, checked, self._stale_tests(stored, selected, failed) if whole else set())
+            plan = self._plan(pending, checked, set() if cut_short else self._stale_tests(stored, holds, failed))
             if not plan.is_change:
                 return BaselineUpdate(suite, path, "unchanged", plan.changes)
             self._refuse_lowered(plan)
@@ -246,16 +261,16 @@ class Gatekeeper:
             "baseline is left as it was"
         )
 
-    def _stale_tests(self, stored: Stored, selected: Selected, failed: set[str]) -> set[str]:
-        """Tests that were selected, did not fail, and no longer gate anything of this suite."""
+    def _stale_tests(self, stored: Stored, holds: Selected, failed: set[str]) -> set[str]:
+        """Tests that should have held their gates, did not fail, and no longer gate anything of this suite."""
         if stored.baseline is None:
             return set()
         used = {gate.test for gate in self._used.get(stored.baseline.suite, ())}
-        return {gate.test for gate in stored.baseline.gates if selected(gate.test)} - used - failed
+        return {gate.test for gate in stored.baseline.gates if holds(gate.test)} - used - failed
 
-    def _unused(self, selected: Selected, failed: set[str]) -> list[str]:
-        """Name every stored gate that its test, though selected, did not hold in this run."""
-        lines = []
+    def _unused(self, holds: Selected, includes: Selected, failed: set[str]) -> tuple[list[str], list[str]]:
+        """Name the stored gates their tests should have held and did not; then those a narrowed run left out."""
+        lines, left_out = [], []
         for suite in self.store.suites():
             if self.policy.update and suite in self._pending:
                 continue
@@ -264,13 +279,16 @@ class Gatekeeper:
             except BaselineError as exc:
                 lines.append(str(exc))
                 continue
+            path = self.store.shown(self.store.path(suite))
             used = self._used.get(suite, set())
             idle = [] if baseline is None else [gate for gate in baseline.gates if gate not in used]
-            for test in sorted({gate.test for gate in idle}):
-                if selected(test) and test not in failed:
-                    gates = [gate.key for gate in idle if gate.test == test]
-                    lines.append(_unused_line(self.store.shown(self.store.path(suite)), test, gates))
-        return lines
+            for test in sorted({gate.test for gate in idle} - failed):
+                gates = [gate.key for gate in idle if gate.test == test]
+                if holds(test):
+                    lines.append(_unused_line(path, test, gates))
+                elif includes(test):
+                    left_out.append(f"{path}: {len(gates)} gates of {test} not held: this run was narrowed")
+        return lines, left_out
 
 
 def _measured(gate: Gate, pair: Comparison) -> float | Absent:
@@ -285,5 +303,6 @@ def _unused_line(path: str, test: str, gates: Sequence[GateKey]) -> str:
     what = f"gate {gates[0]}" if len(gates) == 1 else f"{len(gates)} gates, the first {gates[0]},"
     return (
         f"{path}: {what} of {test} not used by this run: was the test renamed, removed, skipped, or does it check "
-        "less? Record it anew with --precgate-update, or remove it with `precgate baseline prune`"
+        "less? Record it anew with --precgate-update; if the test is gone for good, `precgate baseline prune` removes "
+        "it; while it is skipped, --precgate-unused=warn lets the run pass"
     )

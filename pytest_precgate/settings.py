@@ -264,6 +264,9 @@ def _tolerances(members: Mapping[str, Node], inherited: Mapping[Metric, float] |
         names = [member.choice(metric.value for metric in Metric) for member in members["metrics"].items()]
         if not names:
             members["metrics"].fail("got an empty list: without a metric there is no gate")
+        for member, name in zip(members["metrics"].items(), names, strict=True):
+            if names.count(name) > 1:
+                member.fail(f"{name} stands twice")
         table = {Metric(name): table.get(Metric(name), Metric(name).default_tolerance) for name in names}
     if "tolerance" in members:
         node = members["tolerance"]

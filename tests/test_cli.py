@@ -75,13 +75,13 @@ def test_what_cannot_be_compared_exits_2(
     assert why in captured.err
 
 
-@pytest.mark.parametrize("at", ["fast", "55,,73", "-5", "nan", ""])
+@pytest.mark.parametrize("at", ["fast", "55,,73", "-5", "nan", "", "55,55"])
 def test_points_that_are_none_are_a_usage_error(capsys: pytest.CaptureFixture[str], at: str) -> None:
     """argparse exits 2 and says what was wanted."""
     with pytest.raises(SystemExit) as caught:
         main(["compare", FP4, INT4, f"--at={at}"])
     assert caught.value.code == 2
-    assert "wanted" in capsys.readouterr().err
+    assert "argument --at: got " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -175,20 +175,25 @@ def test_baseline_prune_removes_what_is_gone(accepted: Repository, capsys: pytes
     assert main(["baseline", "prune", "--dry-run"]) == 0
     assert "2 would be removed" in capsys.readouterr().out
     assert accepted.baseline.read_bytes() == before
-    assert main(["baseline", "prune"]) == 0
+    assert main(["baseline", "prune"]) == 2
+    assert "say why with --reason TEXT" in capsys.readouterr().err
+    assert accepted.baseline.read_bytes() == before
+    assert main(["baseline", "prune", "--reason", "test dropped with the feature"]) == 0
     out = capsys.readouterr().out
     assert "kimi.json: gates of test_kimi.py::test_fp4_is_cheap removed, it does not exist" in out
     assert "llama.json: removed, no such suite is configured" in out
     assert [path.name for path in accepted.baseline.parent.iterdir()] == ["kimi.json"]
     assert accepted.run().ret == 0
-    assert json.loads(accepted.baseline.read_text(encoding="utf-8"))["recorded"]["reason"].startswith("pruned")
+    assert json.loads(accepted.baseline.read_text(encoding="utf-8"))["recorded"]["reason"] == (
+        "pruned: test dropped with the feature"
+    )
 
 
 def test_baseline_prune_removes_a_file_none_of_whose_tests_exist(accepted: Repository) -> None:
     """A baseline without gates cannot be."""
     accepted.pytester.chdir()
     accepted.write_test(TEST.replace("pays_off", "is_worth_it"))
-    assert main(["baseline", "prune"]) == 0
+    assert main(["baseline", "prune", "--reason=renamed"]) == 0
     assert not accepted.baseline.exists()
 
 

@@ -92,6 +92,7 @@ def test_no_source_is_no_suite(tmp_path: Path) -> None:
         ("hardware =", "tolerance = { cst = 0.1 }\nhardware =", r"unknown key 'cst'; did you mean 'cost'"),
         ("hardware =", "implausible = 0.01\nhardware =", r"below implausible"),
         ("hardware =", 'metrics = ["ttft"]\nhardware =', r"unknown value 'ttft'.* @ suites\.kimi\.metrics\[0\]"),
+        ("hardware =", 'metrics = ["cost", "cost"]\nhardware =', r"cost stands twice @ suites\.kimi\.metrics\[0\]"),
         ("hardware =", 'cost = "guess"\nhardware =', r"unknown value 'guess'; known: derived, interpolated"),
         ("[suites.kimi", '[suites."a/b"', r"a suite's name becomes its baseline's file name.* @ suites\.a/b"),
     ],

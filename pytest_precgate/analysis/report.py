@@ -41,12 +41,20 @@ class GateReport:
 
 @dataclass(frozen=True)
 class Compared:
-    """A comparison a test made without checking it against a baseline."""
+    """A comparison a test made and did not check against a baseline; ``failed`` when the test failed."""
 
     suite: str
     test: str
     comparison: Comparison
     points: tuple[float, ...]
+    failed: bool = False
+
+    @property
+    def remark(self) -> str:
+        """What this comparison is worth."""
+        if self.failed:
+            return "the test failed before its gates were judged"
+        return "without a check: nothing is gated here"
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,15 @@ from pytest_precgate.baselines.schema import recorded_values
 from pytest_precgate.baselines.store import BaselineStore
 from pytest_precgate.errors import PrecgateError
 
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
 
 def is_in_sources(nodeid: str, rootdir: Path) -> bool:
-    """Whether the file of a node id holds its classes and its function."""
+    """Whether the file of a node id may hold its classes and its function.
+
+    Where the source alone cannot tell (an inherited method, a star import, a file that does not parse now) the answer
+    is yes: pruning on a guess would lose gates.
+    """
     file, *names = nodeid.split("[", maxsplit=1)[0].split("::")
     path = rootdir / file
     if not path.is_file():
@@ -23,14 +29,25 @@ def is_in_sources(nodeid: str, rootdir: Path) -> bool:
     try:
         body: list[ast.stmt] = ast.parse(path.read_bytes()).body
     except (SyntaxError, ValueError, OSError):
-        # A file that cannot be parsed now may hold the test tomorrow; pruning on that ground would lose its gates.
         return True
     for name in names:
-        found = [node for node in ast.walk(ast.Module(body, [])) if getattr(node, "name", None) == name]
+        scope = list(ast.walk(ast.Module(body, [])))
+        found = [node for node in scope if isinstance(node, _DEFINITIONS) and node.name == name]
         if not found:
-            return False
-        body = getattr(found[0], "body", [])
+            return name in _bound(scope)
+        body = found[0].body
+        if isinstance(found[0], ast.ClassDef) and found[0].bases:
+            return True
     return True
+
+
+def _bound(scope: list[ast.AST]) -> set[str]:
+    """Every name that is assigned or imported in a scope."""
+    names = {node.id for node in scope if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    for node in scope:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {(alias.asname or alias.name) for alias in node.names}
+    return names
 
 
 def problems(store: BaselineStore, configured: Collection[str], rootdir: Path) -> list[str]:

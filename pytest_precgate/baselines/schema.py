@@ -78,6 +78,8 @@ def parse(text: str, source: str) -> Baseline:
     document = _document(text, source)
     root = Node(document, source, "$", BaselineCorruptError)
     schema = root.mapping().get("schema", root.child("schema", None)).integer()
+    if schema < 1:
+        root.child("schema", schema).fail(f"got {schema}, wanted a schema from 1 to {SCHEMA}")
     if schema > SCHEMA:
         raise BaselineSchemaError(
             f"{source}: schema {schema} was written by a newer pytest-precgate; this one reads up to {SCHEMA}. Upgrade "

@@ -105,6 +105,20 @@ class BaselineStore:
             raise BaselineWriteError(f"{self.shown(path)}: cannot be removed: {exc.strerror}") from exc
 
 
+def holds_baselines(directory: Path) -> bool:
+    """Whether a directory that no settings speak of holds files of ours, told by what each of them begins with."""
+    return any(_begins_like_ours(path) for path in directory.glob("*.json"))
+
+
+def _begins_like_ours(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8") as file:
+            start = file.read(200)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return start.startswith('{\n  "cost": "') and '"gates": [' in start
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 

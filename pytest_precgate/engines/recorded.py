@@ -42,7 +42,7 @@ class RecordedRow:
 def read_rows(path: Path) -> list[RecordedRow]:
     """Read every point of one file. Raises RecordedPointsError naming file, place, what was found and wanted."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as exc:
         raise RecordedPointsError(str(path), "", f"cannot be read: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:

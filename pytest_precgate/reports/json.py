@@ -19,7 +19,12 @@ def render(run: RunReport) -> str:
         "format": FORMAT,
         "checks": [_check(report) for report in run.checks],
         "compared": [
-            {"suite": made.suite, "test": made.test, "comparison": comparison(made.comparison, made.points)}
+            {
+                "suite": made.suite,
+                "test": made.test,
+                "remark": made.remark,
+                "comparison": comparison(made.comparison, made.points),
+            }
             for made in run.compared
         ],
         "updates": [_update(update) for update in run.updates],

@@ -21,7 +21,7 @@ def render(run: RunReport) -> str:
         lines += [*_check(report), ""]
     for made in run.compared:
         lines += [*_comparison(made.suite, made.comparison, made.points), ""]
-        lines += [f"Compared by `{made.test}` without a check: nothing is gated here.", ""]
+        lines += [f"Compared by `{made.test}`; {made.remark}.", ""]
     for update in run.updates:
         lines += [*_update(update), ""]
     lines += [f"- **FAIL** {_escaped(problem)}" for problem in run.problems]

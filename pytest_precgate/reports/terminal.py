@@ -74,7 +74,7 @@ def summary(run: RunReport) -> Iterator[Line]:
         yield "", None
     for made in run.compared:
         yield from ((line, None) for line in comparison(made.suite, made.comparison, made.points))
-        yield f"compared by {made.test} without a check: nothing is gated here", None
+        yield f"compared by {made.test}; {made.remark}", None
         yield "", None
     for update in run.updates:
         yield from _update(update)
@@ -85,7 +85,9 @@ def summary(run: RunReport) -> Iterator[Line]:
 
 def _check(report: GateReport) -> Iterator[Line]:
     if report.outcome == "recorded":
-        yield f"{report.test}: {len(report.judged)} gates measured for {report.baseline}", None
+        wild = sum(judged.verdict is Verdict.IMPLAUSIBLE for judged in report.judged)
+        doubt = f"; {wild} implausibly better than before: check the measurement" if wild else ""
+        yield f"{report.test}: {len(report.judged)} gates measured for {report.baseline}{doubt}", None
         return
     points = sorted({judged.gate.key.point for judged in report.judged})
     cells = {(judged.gate.key.quantity, judged.gate.key.point): judged for judged in report.judged}

@@ -14,6 +14,9 @@ class TestKimi:
 async def test_async(): pass
 if True:
     def test_conditional(): pass
+class TestInherited(TestKimi): pass
+test_assigned = make()
+from elsewhere import test_imported, other as test_renamed
 """
 
 
@@ -24,6 +27,11 @@ if True:
         ("t.py::TestKimi::test_method[a-b::c]", True),
         ("t.py::test_async", True),
         ("t.py::test_conditional", True),
+        ("t.py::TestInherited::test_method", True),
+        ("t.py::test_assigned", True),
+        ("t.py::test_imported", True),
+        ("t.py::test_renamed", True),
+        ("t.py::other", False),
         ("t.py::test_method_of_nothing", False),
         ("t.py::TestKimi::test_other", False),
         ("t.py::TestOther::test_method", False),

@@ -164,6 +164,14 @@ def test_a_point_that_stands_twice_is_refused(tmp_path: Path) -> None:
         sweep_of(read_rows(path), "fp4", WORKLOAD, "b200")
 
 
+def test_a_byte_order_mark_is_no_part_of_the_head(tmp_path: Path) -> None:
+    """Excel's "CSV UTF-8", with and without a comment line first, and with CRLF."""
+    for text in (f"{HEAD}\r\n4,4,50,100\r\n", f"# source\r\n{HEAD}\r\n4,4,50,100\r\n"):
+        path = tmp_path / "p.csv"
+        path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+        assert read_rows(path)[0].point.concurrency == 4
+
+
 def test_an_unknown_column_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
     """A misspelt optional column would otherwise be dropped without a word."""
     path = written(tmp_path, "p.csv", f"{HEAD},hardwre\n4,4,50,100,b200\n")

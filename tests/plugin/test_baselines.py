@@ -131,6 +131,7 @@ def test_both_update_flags_at_once_are_a_usage_error(accepted: Repository) -> No
         (lambda text: text.replace('"gpus": 4, ', "", 1), "required field missing @ $.launches[[]0].points[[]0].gpus"),
         (lambda text: text.replace('"gpus": 4', '"gpus": "four"', 1), "got 'four', wanted a whole number @ $*gpus"),
         (lambda text: text.replace("157.0", "NaN").replace("156.991", "NaN"), "holds NaN, which is no measurement"),
+        (lambda text: text.replace('"schema": 1', '"schema": 0'), "got 0, wanted a schema from 1 to *"),
         (lambda text: text.replace('"suite": "kimi"', '"suite": "llama"'), "belongs to suite 'llama'*"),
         (
             lambda text: text.replace('"metric": "cost"', '"metric": "ttft"', 1),
@@ -148,6 +149,8 @@ def test_a_baseline_that_is_not_whole_fails_and_is_left_untouched(
     result = accepted.run(*flags)
     assert result.ret == 1
     result.stdout.fnmatch_lines([f"E *BaselineCorruptError: baselines/kimi.json: {why}*"])
+    result.stdout.no_fnmatch_line("*schema.py*")
+    result.stdout.no_fnmatch_line("*decoder.py*")
     assert accepted.baseline.read_text(encoding="utf-8") == broken
 
 

@@ -299,7 +299,30 @@ def test_a_comparison_nobody_checked_is_said_to_gate_nothing(repository: Reposit
     repository.write_test("def test_look(precgate):\n    precgate.compare('fp4', 'int4')\n")
     result = repository.run()
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["compared by test_kimi.py::test_look without a check: nothing is gated here"])
+    result.stdout.fnmatch_lines(["compared by test_kimi.py::test_look; without a check: nothing is gated here"])
+
+
+def test_a_comparison_whose_test_failed_is_not_called_unchecked(accepted: Repository) -> None:
+    """The plain assert before check() failed: the table is shown, and what is said of it is true."""
+    accepted.write_test(
+        "def test_fp4_pays_off(precgate):\n    pair = precgate.compare('fp4', 'int4')\n    assert False\n"
+    )
+    result = accepted.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["compared by *; the test failed before its gates were judged"])
+    result.stdout.no_fnmatch_line("*nothing is gated here*")
+
+
+@pytest.mark.parametrize("given", ["None", "pair.at(55)", "pair.candidate.sweep"])
+def test_checking_something_else_says_what_was_wanted(accepted: Repository, given: str) -> None:
+    """A row or a sweep is no comparison: our own error, at the test's line."""
+    accepted.write_test(
+        f"def test_fp4_pays_off(precgate):\n    pair = precgate.compare('fp4', 'int4')\n    precgate.check({given})\n"
+    )
+    result = accepted.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *PrecgateError: check() takes what precgate.compare() returned, got *"])
+    result.stdout.no_fnmatch_line("*gatekeeper.py*")
 
 
 def test_every_gate_is_a_junit_property(accepted: Repository) -> None:
@@ -340,14 +363,22 @@ def test_a_report_that_cannot_be_written_fails_the_run(accepted: Repository) -> 
     (accepted.path / "out").write_text("a file", encoding="utf-8")
     result = accepted.run("--precgate-json=out/report.json")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["FAIL: *out*", "*1 passed*"])
+    result.stdout.fnmatch_lines(["FAIL: *report.json: the json report cannot be written: *", "*1 passed*"])
 
 
 def test_a_swallowed_failure_still_fails(accepted: Repository) -> None:
-    """`except Exception` around check() does not catch a failed gate."""
+    """`except Exception` does not catch a failed gate; what catches it, or expects it, does not waive it."""
     accepted.write_points(fp4=0.92)
-    accepted.write_test(
-        "def test_fp4_pays_off(precgate):\n    pair = precgate.compare('fp4', 'int4')\n"
-        "    try:\n        precgate.check(pair)\n    except Exception:\n        pass\n"
+    test = (
+        "import pytest\n{mark}\ndef test_fp4_pays_off(precgate):\n    pair = precgate.compare('fp4', 'int4')\n"
+        "    try:\n        precgate.check(pair)\n    except {caught}:\n        pass\n"
     )
+    accepted.write_test(test.format(mark="", caught="Exception"))
     assert accepted.run().ret == 1
+    for mark, caught in (("", "BaseException"), ("@pytest.mark.xfail", "Exception")):
+        accepted.write_test(test.format(mark=mark, caught=caught))
+        result = accepted.run()
+        assert result.ret == 1
+        result.stdout.fnmatch_lines(
+            ["FAIL: test_kimi.py::test_fp4_pays_off: 12 gates of suite kimi failed and the test did not (xfail, *"]
+        )

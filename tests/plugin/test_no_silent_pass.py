@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.repository import TEST, Repository
+from tests.repository import QUIET, TEST, Repository
 
 RENAMED = TEST.replace("pays_off", "is_worth_it")
 
@@ -112,10 +112,89 @@ def test_a_narrowed_run_calls_nothing_unused(accepted: Repository, narrowing: tu
     result.stdout.no_fnmatch_line("*not used by this run*")
 
 
+@pytest.mark.parametrize("addopts", ["-k unit", "--ignore=test_kimi.py", "--deselect=test_kimi.py"])
+def test_narrowing_in_a_configuration_file_is_a_gate_gone_missing(accepted: Repository, addopts: str) -> None:
+    """What addopts leaves out in every run, nobody chose to leave out of this one: exit 1."""
+    accepted.write_test("def test_unit():\n    pass\n", name="test_unit.py")
+    accepted.change_settings(
+        "[tool.precgate.suites.kimi]\n",
+        f"[tool.pytest.ini_options]\naddopts = '{addopts}'\n\n[tool.precgate.suites.kimi]\n",
+    )
+    result = accepted.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["FAIL: baselines/kimi.json: 18 gates*not used by this run*"])
+
+
+def test_a_conftest_that_deselects_the_gate_fails_the_run(accepted: Repository) -> None:
+    """Deselected by a hook, with pytest told about it: still nobody's choice on the command line."""
+    accepted.write_test(
+        "def pytest_collection_modifyitems(config, items):\n"
+        "    gone = [item for item in items if 'pays_off' in item.name]\n"
+        "    items[:] = [item for item in items if item not in gone]\n"
+        "    config.hook.pytest_deselected(items=gone)\n",
+        name="conftest.py",
+    )
+    accepted.write_test("def test_unit():\n    pass\n", name="test_unit.py")
+    assert accepted.run().ret == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [("test_kimi.py::test_fp4_pays_off",), ("-k", "pays_off"), ("--lf",), ("-xk", "pays_off")]
+)
+def test_a_test_that_ran_must_hold_its_gates_however_it_was_chosen(
+    accepted: Repository, arguments: tuple[str, ...]
+) -> None:
+    """Its check was deleted; naming the test on the command line does not hide that."""
+    accepted.write_test("def test_fp4_pays_off(precgate):\n    precgate.compare('fp4', 'int4')\n")
+    result = accepted.pytester.runpytest_inprocess(*QUIET[2:], *arguments)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["FAIL: baselines/kimi.json: 18 gates*not used by this run*"])
+
+
+def test_removing_the_settings_with_the_test_fails_the_run(accepted: Repository) -> None:
+    """No suite is configured any more, and the committed baseline still says what should be gated."""
+    accepted.write_settings("[project]\nname = 'x'\n")
+    accepted.write_test("def test_unit():\n    pass\n")
+    result = accepted.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["FAIL: baselines/kimi.json: 18 gates*not used by this run*"])
+
+
+def test_somebody_else_s_baselines_are_none_of_ours(repository: Repository) -> None:
+    """A directory of that name with other files, and no settings of ours: nothing is said."""
+    repository.write_settings("[project]\nname = 'x'\n")
+    repository.write_test("def test_unit():\n    pass\n")
+    (repository.path / "baselines").mkdir()
+    (repository.path / "baselines" / "pixels.json").write_text('{"threshold": 3}', encoding="utf-8")
+    (repository.path / "baselines" / "binary.json").write_bytes(b"\xff\xfe")
+    result = repository.run()
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*precgate*=*")
+
+
+def test_under_ci_unused_gates_are_never_ignored(accepted: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--precgate-unused=ignore becomes warn: the run passes, and says what it did not hold."""
+    monkeypatch.setenv("CI", "true")
+    accepted.write_test("def test_unit():\n    pass\n")
+    result = accepted.run("--precgate-unused=ignore")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["warning: baselines/kimi.json: 18 gates*not used by this run*"])
+
+
 def test_ignoring_something_else_does_not_switch_the_check_off(accepted: Repository) -> None:
     """A standing --ignore=vendor in addopts must not hide a removed test."""
     accepted.write_test("def test_unit():\n    pass\n")
     assert accepted.run("--ignore=vendor").ret == 1
+
+
+def test_a_narrowed_run_says_which_gates_it_left_out(accepted: Repository) -> None:
+    """-k on the command line is a choice, and the summary says what it cost."""
+    accepted.write_test("def test_unit():\n    pass\n", name="test_unit.py")
+    result = accepted.run("-k", "unit")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["warning: baselines/kimi.json: 18 gates of test_kimi.py::test_fp4_pays_off not held: this run was narrowed"]
+    )
 
 
 def test_unit_tests_in_a_directory_of_their_own_call_nothing_unused(accepted: Repository) -> None:
@@ -183,6 +262,15 @@ def test_under_xdist_a_gate_test_fails_with_a_reason(accepted: Repository, argum
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*precgate tests do not run under pytest-xdist*Run them with -n 0"])
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_under_xdist_the_reports_say_what_was_refused(accepted: Repository) -> None:
+    """Who reads the artefact only must not take it for an empty run."""
+    result = accepted.run_apart("-n", "2", "--precgate-markdown=gate.md", "--precgate-json=gate.json")
+    assert result.ret == 1
+    for name in ("gate.md", "gate.json"):
+        text = (accepted.path / name).read_text(encoding="utf-8")
+        assert "do not run under pytest-xdist" in text
 
 
 def test_under_xdist_the_sweep_fixtures_fail_with_a_reason_too(accepted: Repository) -> None:

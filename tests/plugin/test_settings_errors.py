@@ -64,6 +64,23 @@ def test_a_mark_that_cannot_be_used_exits_4(accepted: Repository, mark: str, why
     result.stdout.no_fnmatch_line("*passed*")
 
 
+def test_a_reason_for_nothing_exits_4(accepted: Repository) -> None:
+    """--precgate-reason without an update would be lost."""
+    result = accepted.run("--precgate-reason=because")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --precgate-reason: nothing is recorded without --precgate-update"])
+
+
+def test_a_sweep_fixture_that_fails_says_why_once(accepted: Repository) -> None:
+    """No traceback through the plugin, no chained exception."""
+    (accepted.path / "points.csv").unlink()
+    accepted.write_test("def test_fp4_pays_off(fp4_sweep):\n    pass\n")
+    result = accepted.run()
+    assert result.ret == 1
+    assert sum("points.csv: cannot be read" in line for line in result.stdout.lines) <= 2  # report and short summary
+    result.stdout.no_fnmatch_line("*During handling*")
+
+
 def test_several_suites_and_no_mark_exits_4(accepted: Repository) -> None:
     """The known suites are named."""
     text = (accepted.path / "pyproject.toml").read_text(encoding="utf-8")

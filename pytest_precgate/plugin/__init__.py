@@ -1,0 +1,150 @@
+"""The pytest side: options, fixtures and hooks. Thin on purpose: it carries values to the gatekeeper and text back.
+
+Nothing heavy is imported until a test asks for a sweep: a run without gates pays next to nothing for the plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import pytest
+
+from pytest_precgate.errors import PrecgateError
+from pytest_precgate.plugin.run import MARK, SWEEP_FIXTURES, XDIST_REFUSAL, Run
+
+if TYPE_CHECKING:
+    from pytest_precgate.analysis.comparison import Comparison
+    from pytest_precgate.analysis.report import GateReport
+    from pytest_precgate.analysis.sweep import Sweep
+
+_T = TypeVar("_T")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the flags, each with its prefix, and the ini keys that give some of them a default."""
+    group = parser.getgroup("precgate", "gates on serving performance at low precision")
+    policies = {
+        "missing": ("fail", "skip", "create"),
+        "mismatch": ("fail", "skip", "warn"),
+        "unused": ("fail", "warn", "ignore"),
+    }
+    about = {
+        "missing": "what a gate without baseline does (skip and create are not heeded under CI)",
+        "mismatch": "what a baseline of other hardware, workload or engine does (skip is not heeded under CI)",
+        "unused": "what a stored gate that no selected test held does (ignore is warn under CI)",
+    }
+    for name, choices in policies.items():
+        group.addoption(f"--precgate-{name}", choices=choices, help=f"{about[name]}; default fail")
+        parser.addini(f"precgate_{name}", f"default of --precgate-{name}", default="fail")
+    group.addoption("--precgate-baselines", metavar="DIR", help="directory of the baselines; default baselines/")
+    parser.addini("precgate_baselines", "default of --precgate-baselines, from the root directory", default="baselines")
+    group.addoption(
+        "--precgate-update", action="store_true", help="measure and rewrite the baselines of the selected tests"
+    )
+    group.addoption(
+        "--precgate-update-new-only",
+        action="store_true",
+        help="record the gates that have no baseline, judge the others",
+    )
+    group.addoption("--precgate-reason", metavar="TEXT", default="", help="why a baseline changes; kept in its history")
+    group.addoption("--precgate-json", metavar="PATH", help="write what was found as JSON")
+    group.addoption("--precgate-markdown", metavar="PATH", help="write what was found as Markdown")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark, and refuse settings that cannot be used before anything is collected."""
+    config.addinivalue_line(
+        "markers",
+        "precgate(suite=..., points=..., tolerance=..., metrics=...): what a precgate test measures and gates; names "
+        "a suite of [tool.precgate] and overrides its points, tolerances and metrics",
+    )
+    if hasattr(config, "workerinput"):  # an xdist worker: the controller has refused broken settings already
+        return
+    run = Run(config)
+    try:
+        run.prepare()
+    except PrecgateError as exc:
+        raise pytest.UsageError(f"precgate: {exc}") from exc
+    config.pluginmanager.register(run, "precgate-run")
+
+
+def _run_of(config: pytest.Config) -> Run:
+    run = config.pluginmanager.get_plugin("precgate-run")
+    if run is None:
+        pytest.fail(XDIST_REFUSAL, pytrace=False)
+    return cast(Run, run)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give the session's sweep fixtures the suite of the test that asks for them, without touching its id."""
+    mark = metafunc.definition.get_closest_marker(MARK)
+    for fixture in SWEEP_FIXTURES:
+        if fixture in metafunc.fixturenames:
+            suite = None if mark is None else mark.kwargs.get("suite")
+            metafunc.parametrize(fixture, [suite], ids=[pytest.HIDDEN_PARAM], indirect=True, scope="session")
+
+
+class Precgate:
+    """What the ``precgate`` fixture offers a test: measure, compare, check against the committed baselines."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._item = cast(pytest.Item, request.node)
+        self._run = _run_of(request.config)
+        self._suite = self._run.suite(self._item)
+
+    def sweep(self, precision: str) -> Sweep:
+        """Return the suite's sweep of one precision, measured once per run."""
+        return self._run.gatekeeper.launch(self._suite, precision).sweep
+
+    def compare(self, candidate: str, reference: str) -> Comparison:
+        """Measure two precisions of the suite and compare them, candidate first."""
+        return self._run.gatekeeper.compare(self._suite, candidate, reference, self._item.nodeid)
+
+    def check(self, comparison: Comparison) -> GateReport:
+        """Hold ``comparison`` against the suite's baseline: fail the test when a gate fails, skip it when told to."""
+        from pytest_precgate.reports import terminal  # noqa: PLC0415
+
+        report = self._run.gatekeeper.check(self._suite, comparison, self._item.nodeid)
+        self._item.user_properties += terminal.properties(report)
+        if report.outcome == "failed":
+            pytest.fail(terminal.failure(report), pytrace=False)
+        if report.outcome == "skipped":
+            pytest.skip(terminal.skip(report))
+        return report
+
+
+@pytest.fixture
+def precgate(request: pytest.FixtureRequest) -> Precgate:
+    """Compare precisions and hold them against ``baselines/``; the suite is the mark's, or the only one there is."""
+    return _or_fail(lambda: Precgate(request))
+
+
+def _or_fail(act: Callable[[], _T]) -> _T:
+    """Turn an error of ours into a failure without traceback: in a fixture there is no line of the user's to show."""
+    try:
+        return act()
+    except PrecgateError as exc:
+        message = f"precgate: {exc}"
+    pytest.fail(message, pytrace=False)
+
+
+def _session_sweep(request: pytest.FixtureRequest, precision: str) -> Sweep:
+    run = _run_of(request.config)
+
+    def swept() -> Sweep:
+        suite = run.settings.suite(cast("str | None", getattr(request, "param", None)), f"fixture {precision}_sweep")
+        return run.gatekeeper.launch(suite, precision).sweep
+
+    return _or_fail(swept)
+
+
+@pytest.fixture(scope="session")
+def fp4_sweep(request: pytest.FixtureRequest) -> Sweep:
+    """The FP4 sweep of the suite, measured once per run."""
+    return _session_sweep(request, "fp4")
+
+
+@pytest.fixture(scope="session")
+def int4_sweep(request: pytest.FixtureRequest) -> Sweep:
+    """The INT4 sweep of the suite, measured once per run."""
+    return _session_sweep(request, "int4")

@@ -1,0 +1,232 @@
+"""The hooks of one run, from the settings to the summary. Under pytest-xdist it lives in the controller only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_precgate.errors import PrecgateError, SettingsError
+from pytest_precgate.plugin.selection import Selection
+
+if TYPE_CHECKING:
+    from pytest_precgate.analysis.report import RunReport
+    from pytest_precgate.gatekeeper import Gatekeeper
+    from pytest_precgate.settings import Policy, Settings, Suite
+
+MARK = "precgate"
+SWEEP_FIXTURES = {"fp4_sweep": "fp4", "int4_sweep": "int4"}
+XDIST_REFUSAL = (
+    "precgate tests do not run under pytest-xdist: two workers would measure on the same GPUs at once, and no process "
+    "would see every gate. Run them with -n 0"
+)
+_FIXTURES = (MARK, *SWEEP_FIXTURES)
+_PACKAGE = Path(__file__).parents[1]
+
+
+class Run:
+    """What the hooks of one run share."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._selection = Selection(config)
+        self._refused: list[str] = []
+        self._found: RunReport | None = None
+        self._gatekeeper: Gatekeeper | None = None
+        self._settings: Settings | None = None
+
+    def prepare(self) -> None:
+        """Read the settings if there are any; a repository without them pays for two file look-ups.
+
+        Raises PrecgateError for settings or policies that cannot be used, UsageError for flags that contradict.
+        """
+        option = self._config.getoption
+        if option("precgate_update") and option("precgate_update_new_only"):
+            raise pytest.UsageError("--precgate-update and --precgate-update-new-only: give one of them")
+        records = option("precgate_update") or option("precgate_update_new_only")
+        if option("precgate_reason") and not records and self._option("missing") != "create":
+            raise pytest.UsageError("--precgate-reason: nothing is recorded without --precgate-update")
+        root = self._config.rootpath
+        project = root / "pyproject.toml"
+        if (root / "precgate.toml").is_file() or (project.is_file() and b"precgate" in project.read_bytes()):
+            self._settings = self.settings
+            self._policy()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, read once."""
+        if self._settings is None:
+            from pytest_precgate.settings import load  # noqa: PLC0415
+
+            self._settings = load(self._config.rootpath)
+        return self._settings
+
+    def suite(self, item: pytest.Item) -> Suite:
+        """Return the suite a test's mark selects."""
+        mark = item.get_closest_marker(MARK)
+        where = f"{item.nodeid}: @pytest.mark.precgate"
+        if mark is not None and mark.args:
+            raise SettingsError(where, "", f"takes keywords only (suite=...), got {mark.args[0]!r}")
+        return self.settings.marked({} if mark is None else mark.kwargs, where)
+
+    @property
+    def gatekeeper(self) -> Gatekeeper:
+        """The run's gatekeeper, made when the first test or the end of the run needs it."""
+        if self._gatekeeper is None:
+            from pytest_precgate.baselines.store import BaselineStore  # noqa: PLC0415
+            from pytest_precgate.environment import git_commit, tool_version  # noqa: PLC0415
+            from pytest_precgate.gatekeeper import Gatekeeper  # noqa: PLC0415
+
+            root = self._config.rootpath
+            self._gatekeeper = Gatekeeper(
+                policy=self._policy(),
+                store=BaselineStore(self._baselines, root),
+                clock=lambda: datetime.now(timezone.utc),
+                commit=lambda: git_commit(root),
+                tool_version=tool_version(),
+            )
+        return self._gatekeeper
+
+    @property
+    def _baselines(self) -> Path:
+        return self._config.rootpath / (self._option("baselines") or "baselines")
+
+    def _option(self, name: str) -> str:
+        """Return a flag's value, else the ini key's."""
+        given = self._config.getoption(f"precgate_{name}")
+        return str(self._config.getini(f"precgate_{name}")) if given is None else str(given)
+
+    def _policy(self) -> Policy:
+        from pytest_precgate.environment import in_ci  # noqa: PLC0415
+        from pytest_precgate.settings import policy_from  # noqa: PLC0415
+
+        return policy_from(
+            {name: self._option(name) for name in ("missing", "mismatch", "unused")},
+            update=self._config.getoption("precgate_update"),
+            update_new_only=self._config.getoption("precgate_update_new_only"),
+            reason=self._config.getoption("precgate_reason"),
+            in_ci=in_ci(os.environ),
+        )
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Refuse a mark that cannot be used as a usage error, before any engine starts."""
+        for item in items:
+            asks = any(name in getattr(item, "fixturenames", ()) for name in _FIXTURES)
+            if item.get_closest_marker(MARK) is None and not asks:
+                continue
+            try:
+                self.suite(item)
+            except PrecgateError as exc:
+                raise pytest.UsageError(f"precgate: {exc}") from exc
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Show one of our errors at the test's own line: the frames inside the plugin tell its user nothing."""
+        shown = call.excinfo
+        if shown is not None and isinstance(shown.value, PrecgateError) and not self._config.getoption("fulltrace"):
+            error = shown.value
+            error.__cause__ = None
+            error.__suppress_context__ = True
+            call.excinfo = pytest.ExceptionInfo.from_exc_info((type(error), error, _without_our_frames(shown.tb)))
+        return (yield)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember which tests failed and which ran: it decides what is recorded, and what counts as unused."""
+        self._selection.note(report)
+        if report.failed and XDIST_REFUSAL in str(report.longrepr):
+            self._refused.append(f"{report.nodeid}: {XDIST_REFUSAL}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
+        """Write baselines, judge what went unused, fail the run for it, write the reports."""
+        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+            return
+        if self._config.getoption("collectonly") or not self._concerns_us():
+            return
+        try:
+            found = self.gatekeeper.finish(
+                self._selection.holds,
+                self._selection.includes,
+                self._selection.failed,
+                cut_short=bool(session.shouldfail or session.shouldstop),
+            )
+            self._found = replace(found, problems=(*found.problems, *self._refused))
+        except PrecgateError as exc:
+            from pytest_precgate.analysis.report import RunReport  # noqa: PLC0415
+
+            self._found = RunReport(problems=(str(exc),))
+        lost = self._write_reports(self._found)
+        self._found = replace(self._found, problems=(*self._found.problems, *lost))
+        if self._found.problems and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _concerns_us(self) -> bool:
+        """Whether suites are configured, a report was asked for, or baselines lie about that nothing gates any more."""
+        if self._settings is not None and self._settings.suites:
+            return True
+        if self._config.getoption("precgate_json") or self._config.getoption("precgate_markdown"):
+            return True
+        if not self._baselines.is_dir():
+            return False
+        from pytest_precgate.baselines.store import holds_baselines  # noqa: PLC0415
+
+        return holds_baselines(self._baselines)
+
+    def _write_reports(self, found: RunReport) -> list[str]:
+        """Write what was asked for; return one line per report that could not be written."""
+        here = self._config.invocation_params.dir
+        targets = [
+            (kind, here / path, "w")
+            for kind in ("json", "markdown")
+            if (path := self._config.getoption(f"precgate_{kind}")) is not None
+        ]
+        step_summary = os.environ.get("GITHUB_STEP_SUMMARY")
+        if step_summary and not found.is_empty:
+            targets.append(("markdown", Path(step_summary), "a"))
+        lost = []
+        for kind, path, mode in targets:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open(mode, encoding="utf-8") as file:
+                    file.write(_rendered(kind, found))
+            except OSError as exc:
+                lost.append(f"{path}: the {kind} report cannot be written: {exc.strerror}")
+        return lost
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the comparison tables and the verdicts."""
+        if self._found is None or self._found.is_empty:
+            return
+        from pytest_precgate.reports.terminal import summary  # noqa: PLC0415
+
+        terminalreporter.section("precgate")
+        for line, good in summary(self._found):
+            terminalreporter.write_line(line, green=good is True, red=good is False)
+
+
+def _rendered(kind: str, found: RunReport) -> str:
+    from pytest_precgate.reports import json, markdown  # noqa: PLC0415
+
+    return json.render(found) if kind == "json" else markdown.render(found)
+
+
+def _without_our_frames(traceback: TracebackType) -> TracebackType:
+    """Return the traceback up to the last frame before this package's own; whole when it begins in there."""
+    frames: list[TracebackType] = []
+    following: TracebackType | None = traceback
+    while following is not None and _PACKAGE not in Path(following.tb_frame.f_code.co_filename).parents:
+        frames.append(following)
+        following = following.tb_next
+    cut: TracebackType | None = None
+    for frame in reversed(frames):
+        cut = TracebackType(cut, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return traceback if cut is None else cut

@@ -75,3 +75,15 @@ class BaselineWriteError(BaselineError):
 
 class LoweredBarError(BaselineError):
     """An update would make a gate easier to pass and no reason was given."""
+
+
+class InvalidPointError(PrecgateError):
+    """A concurrency was run and gave no point: requests failed, the client was saturated, no window was left.
+
+    Measure again; it is never a slow point.
+    """
+
+    def __init__(self, concurrency: int, why: str) -> None:
+        super().__init__(f"concurrency {concurrency}: not a point: {why}")
+        self.concurrency = concurrency
+        self.why = why

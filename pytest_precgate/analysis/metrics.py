@@ -1,0 +1,149 @@
+"""Records to a point. A run with failures, a saturated client or an empty window is no point: it raises, since a
+measurement that cannot be believed must not look like a slow server."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_precgate.analysis.quantity import count
+from pytest_precgate.analysis.records import ClientCheck, Gaps, PointRun, RequestRecord
+from pytest_precgate.analysis.sweep import SweepPoint
+from pytest_precgate.analysis.window import Window, WindowKind, steady_window, tokens_between, whole_window
+from pytest_precgate.errors import InvalidPointError, InvalidValueError
+
+# Where a client starts to distort what it measures; see docs/loadgen.md for the measurements behind each.
+MAX_CPU_SHARE = 0.5
+MAX_LAG_OF_ITL = 0.1
+MIN_ACHIEVED_SHARE = 0.95
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A distribution in seconds: mean, median, 90th and 99th percentile."""
+
+    mean_s: float
+    median_s: float
+    p90_s: float
+    p99_s: float
+
+    @staticmethod
+    def of(values: Sequence[float]) -> Spread:
+        """Summarise values; raises InvalidValueError for none."""
+        if not values:
+            raise InvalidValueError("Spread.of: no value, wanted at least one")
+        ordered = sorted(values)
+        return Spread(statistics.fmean(ordered), statistics.median(ordered), _rank(ordered, 0.9), _rank(ordered, 0.99))
+
+
+def _rank(ordered: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile of sorted values."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One concurrency measured: distributions, rates over the window, and what to believe it by. Times in s.
+
+    ``throughput_per_gpu`` counts input and output tokens, tok/s/GPU; ``interactivity`` is 1 / median tpot, tok/s/user.
+    ``itl`` is None where no gap between chunks was observed.
+    """
+
+    concurrency: int
+    gpus: int
+    completed: int
+    failed: int
+    window: Window
+    ttft: Spread
+    tpot: Spread
+    request_latency: Spread
+    itl_median_s: float | None
+    itl_p99_s: float | None
+    throughput_per_gpu: float
+    client: ClientCheck | None
+
+    @property
+    def interactivity(self) -> float:
+        """1 / median tpot, tok/s/user."""
+        return 1 / self.tpot.median_s
+
+    def point(self, configuration: str = "default") -> SweepPoint:
+        """Return the point of a sweep."""
+        return SweepPoint(self.concurrency, self.gpus, self.interactivity, self.throughput_per_gpu, configuration)
+
+
+def measure(run: PointRun, gpus: int, window: WindowKind = "steady", max_failures: int = 0) -> Measurement:
+    """Compute one point from the records of a run on ``gpus`` GPUs.
+
+    ``whole`` takes every request; ``steady`` those that were sent and ended inside the window. Raises InvalidPointError
+    when more than ``max_failures`` requests failed, the client distorted what it measured, or no window is left.
+    """
+    count("measure", "gpus", gpus, "GPUs")
+    _refuse_failures(run, max_failures)
+    try:
+        span = whole_window(run.records) if window == "whole" else steady_window(run.records, run.concurrency)
+        inside = [r for r in run.records if r.sent_s >= span.start_s and r.last_token_s <= span.end_s]
+        tokens = (
+            float(sum(record.input_tokens + record.output_tokens for record in run.records))
+            if window == "whole"
+            else tokens_between(run.records, span.start_s, span.end_s)
+        )
+        measured = _measurement(run, gpus, span, inside, tokens)
+    except InvalidValueError as exc:
+        raise InvalidPointError(run.concurrency, str(exc)) from exc
+    _refuse_distorted(run, measured)
+    return measured
+
+
+def _measurement(run: PointRun, gpus: int, span: Window, inside: Sequence[RequestRecord], tokens: float) -> Measurement:
+    gaps: Gaps = run.gaps
+    return Measurement(
+        concurrency=run.concurrency,
+        gpus=gpus,
+        completed=len(run.records),
+        failed=len(run.failures),
+        window=span,
+        ttft=Spread.of([record.ttft_s for record in inside]),
+        tpot=Spread.of([record.tpot_s for record in inside]),
+        request_latency=Spread.of([record.request_latency_s for record in inside]),
+        itl_median_s=gaps.quantile_s(0.5) if gaps.total else None,
+        itl_p99_s=gaps.quantile_s(0.99) if gaps.total else None,
+        throughput_per_gpu=tokens / span.length_s / gpus,
+        client=run.client,
+    )
+
+
+def _refuse_failures(run: PointRun, max_failures: int) -> None:
+    if len(run.failures) <= max_failures:
+        return
+    causes = Counter(failure.cause for failure in run.failures).most_common(3)
+    listed = "; ".join(f"{number} x {cause}" for cause, number in causes)
+    total = len(run.failures) + len(run.records)
+    raise InvalidPointError(
+        run.concurrency, f"{len(run.failures)} of {total} requests failed, at most {max_failures} may: {listed}"
+    )
+
+
+def _refuse_distorted(run: PointRun, measured: Measurement) -> None:
+    """Refuse what a saturated client made: it would be booked as a slow server."""
+    check = run.client
+    if check is None:
+        return
+    breaches = []
+    if not check.cpu_share <= MAX_CPU_SHARE:
+        breaches.append(f"its process used {check.cpu_share:.0%} of a core, at most {MAX_CPU_SHARE:.0%} may be")
+    itl = measured.itl_median_s
+    if itl is not None and not check.loop_lag_p99_s <= MAX_LAG_OF_ITL * itl:
+        breaches.append(
+            f"its loop lagged {1000 * check.loop_lag_p99_s:.1f} ms (p99) at gaps of {1000 * itl:.1f} ms between chunks"
+        )
+    if not check.achieved_concurrency >= MIN_ACHIEVED_SHARE * run.concurrency:
+        breaches.append(f"it kept {check.achieved_concurrency:.1f} requests in flight, asked for {run.concurrency}")
+    if breaches:
+        raise InvalidPointError(
+            run.concurrency,
+            f"the load client could not keep up: {'; '.join(breaches)}. Use more client processes or a quieter machine",
+        )

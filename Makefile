@@ -10,6 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-demo ## run the examples as a user's repository would
+	$(BIN)/python benchmarks/simulation.py --differences
 	$(BIN)/python -m pytest examples/
 
 test: $(VENV)/installed-test lint ## what CI runs

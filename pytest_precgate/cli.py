@@ -19,7 +19,9 @@ from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.baselines.housekeeping import problems, prune
 from pytest_precgate.baselines.store import BaselineStore
+from pytest_precgate.documents import nearest
 from pytest_precgate.engines.recorded import RecordedRow, read_rows, sweep_of
+from pytest_precgate.engines.simulated.calibration import fit, point_errors
 from pytest_precgate.environment import git_commit, tool_version
 from pytest_precgate.errors import PrecgateError, RecordedPointsError
 from pytest_precgate.reports import json, layout, terminal
@@ -49,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pytest-precgate {tool_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_compare(commands)
+    _add_calibrate(commands)
     baseline = commands.add_parser("baseline", help="show, check or prune the committed baselines")
     actions = baseline.add_subparsers(title="actions", metavar="ACTION", required=True)
     for name, run, about in (
@@ -88,6 +91,47 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--cost", choices=COST_MODES, default="derived", help="how cost is read; default derived")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_compare)
+
+
+def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "calibrate",
+        help="fit the simulated engine to recorded points",
+        description="Fit the simulated engine to the recorded points of one configuration, and say how well it fits.",
+    )
+    parser.add_argument("points", metavar="POINTS", help="FILE, or FILE:PRECISION where the file holds several")
+    parser.add_argument("--configuration", metavar="NAME", help="which one, where the points are of several")
+    parser.add_argument(
+        "--range-ratio", type=float, default=0.8, help="lengths are uniform in [ratio*L, L]; default 0.8"
+    )
+    parser.add_argument("--hardware", metavar="NAME", help="where the file does not say")
+    parser.add_argument("--isl", type=int, help="input tokens, where the file does not say")
+    parser.add_argument("--osl", type=int, help="output tokens, where the file does not say")
+    parser.add_argument("--out", metavar="FILE.json", type=Path, help="write the calibration here; default: print it")
+    parser.set_defaults(run=_calibrate)
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    sweep = _sweep(options.points, options)
+    names = sorted({point.configuration for point in sweep.points})
+    wanted = options.configuration or names[0]
+    if options.configuration is None and len(names) > 1:
+        raise PrecgateError(f"{options.points}: holds {', '.join(names)}; say which with --configuration")
+    points = [point for point in sweep.points if point.configuration == wanted]
+    if not points:
+        raise PrecgateError(f"{options.points}: holds no configuration {wanted!r}; {nearest(wanted, names)}")
+    workload = replace(sweep.workload, range_ratio=options.range_ratio)
+    fitted = fit(points, workload, sweep.hardware, f"{Path(options.points).name} {wanted}")
+    text = jsonlib.dumps(fitted.document(), indent=2, sort_keys=True) + "\n"
+    if options.out is None:
+        print(text, end="")
+    else:
+        options.out.write_text(text, encoding="utf-8")
+    rows = [("concurrency", "tpot error", "throughput error")]
+    for error in point_errors(fitted.step_time, workload, points):
+        rows.append((str(error.point.concurrency), layout.change(error.tpot), layout.change(error.throughput)))
+    print("\n".join(layout.columns(rows, left=0)), file=sys.stderr)
+    return EXIT_DONE
 
 
 def _points(text: str) -> tuple[float, ...]:
@@ -171,7 +215,10 @@ def _shown(path: str, baseline: Baseline) -> list[str]:
     for launch in baseline.launches:
         sweep = launch.sweep
         engine = launch.fingerprint.hard["engine"]
-        lines.append(f"  launch: {sweep.precision} on {sweep.hardware}, engine {engine}, {len(sweep.points)} points")
+        word = "SIMULATED " * sweep.simulated
+        lines.append(
+            f"  launch: {word}{sweep.precision} on {sweep.hardware}, engine {engine}, {len(sweep.points)} points"
+        )
     rows = [("gate", "tok/s/user", "value", "test")]
     for gate in baseline.gates:
         value = baseline.value(gate.key, baseline.hardware, baseline.cost)

@@ -87,3 +87,7 @@ class InvalidPointError(PrecgateError):
         super().__init__(f"concurrency {concurrency}: not a point: {why}")
         self.concurrency = concurrency
         self.why = why
+
+
+class CalibrationError(DocumentError):
+    """A calibration of the simulated engine is not known, cannot be read, or does not fit the suite."""

@@ -13,10 +13,11 @@ from pytest_precgate.analysis.comparison import Comparison, compare
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.gates import Gate, GateKey
 from pytest_precgate.analysis.report import BaselineUpdate, Compared, GateReport, Outcome, RunReport
+from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.update import Measured, PlannedUpdate, plan_additions, plan_rewrite
 from pytest_precgate.analysis.verdict import Absent, JudgedGate, Verdict, judge
 from pytest_precgate.baselines.store import BaselineStore, Stored
-from pytest_precgate.engines import open_engine
+from pytest_precgate.engines import Engine, open_engine
 from pytest_precgate.errors import BaselineError, InvalidValueError, LoweredBarError, OutsideSweepError, PrecgateError
 from pytest_precgate.settings import Policy, Suite
 
@@ -55,14 +56,14 @@ class Gatekeeper:
 
     def launch(self, suite: Suite, precision: str) -> Launch:
         """Return the launch of one precision, measuring it the first time it is asked for."""
-        spec = suite.engine(precision)
+        specs = suite.configurations(precision)
         key = (suite.name, precision)
         if key not in self._launches:
             if self.policy.update or self.policy.update_new_only:
                 self.store.refuse_unwritable()
-            engine = open_engine(spec)
-            sweep = engine.sweep(precision, suite.workload, suite.hardware.name)
-            self._launches[key] = Launch(sweep, Fingerprint.of(sweep, engine.kind, engine.facts()))
+            engines = [open_engine(spec) for spec in specs]
+            sweeps = [engine.sweep(precision, suite.workload, suite.hardware.name) for engine in engines]
+            self._launches[key] = _merged(engines, sweeps)
         return self._launches[key]
 
     def compare(self, suite: Suite, candidate: str, reference: str, test: str) -> Comparison:
@@ -289,6 +290,19 @@ class Gatekeeper:
                 elif includes(test):
                     left_out.append(f"{path}: {len(gates)} gates of {test} not held: this run was narrowed")
         return lines, left_out
+
+
+def _merged(engines: Sequence[Engine], sweeps: Sequence[Sweep]) -> Launch:
+    """Several configurations of one precision are one cloud; their facts are told apart by number."""
+    points = [point for sweep in sweeps for point in sweep.points]
+    cloud = replace(sweeps[0], points=points, simulated=any(sweep.simulated for sweep in sweeps))
+    kinds = "+".join(sorted({engine.kind for engine in engines}))
+    if len(engines) == 1:
+        return Launch(cloud, Fingerprint.of(cloud, kinds, engines[0].facts()))
+    facts = {
+        f"{key}.{number}": fact for number, engine in enumerate(engines, 1) for key, fact in engine.facts().items()
+    }
+    return Launch(cloud, Fingerprint.of(cloud, kinds, facts))
 
 
 def _measured(gate: Gate, pair: Comparison) -> float | Absent:

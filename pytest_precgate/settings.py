@@ -42,13 +42,13 @@ class Suite:
     hardware: Hardware
     workload: Workload
     points: tuple[float, ...] | None
-    engines: Mapping[str, EngineSpec]
+    engines: Mapping[str, tuple[EngineSpec, ...]]
     cost: CostMode = "derived"
     tolerances: Mapping[Metric, float] | None = None
     implausible: float = IMPLAUSIBLE_GAIN
 
-    def engine(self, precision: str) -> EngineSpec:
-        """Return the engine of one precision; raise SettingsError naming those the suite has."""
+    def configurations(self, precision: str) -> tuple[EngineSpec, ...]:
+        """Return the engines of one precision, one per configuration; raise SettingsError naming those there are."""
         if precision not in self.engines:
             raise SettingsError(
                 f"suite {self.name}", "", f"unknown precision {precision!r}; {nearest(precision, self.engines)}"
@@ -204,7 +204,7 @@ def _suite(name: str, node: Node, hardware: Mapping[str, Hardware], base: Path) 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         node.fail("a suite's name becomes its baseline's file name: use letters, digits, dot, dash and underscore")
     members = node.table(required=_SUITE_REQUIRED, optional=(*_SUITE_OPTIONAL, *PRECISIONS))
-    engines = {key: _engine(members[key], base) for key in members if key in PRECISIONS}
+    engines = {key: _engines(members[key], base) for key in members if key in PRECISIONS}
     if not engines:
         node.fail(f"names no precision; add a table [{node.spot}.fp4] (known: {', '.join(PRECISIONS)})")
     with members["hardware"].building():
@@ -221,6 +221,21 @@ def _suite(name: str, node: Node, hardware: Mapping[str, Hardware], base: Path) 
     )
     _refuse_empty(suite, node)
     return suite
+
+
+def _engines(node: Node, base: Path) -> tuple[EngineSpec, ...]:
+    """One engine, or one per entry of ``configurations``, each with the precision's own keys where it has none."""
+    members = node.mapping()
+    if "configurations" not in members:
+        return (_engine(node, base),)
+    shared = {key: member.value for key, member in members.items() if key != "configurations"}
+    entries = members["configurations"].items()
+    if not entries:
+        members["configurations"].fail("got an empty list, wanted at least one configuration")
+    return tuple(
+        _engine(replace(entry, value={**shared, **{key: own.value for key, own in entry.mapping().items()}}), base)
+        for entry in entries
+    )
 
 
 def _engine(node: Node, base: Path) -> EngineSpec:

@@ -35,6 +35,8 @@ def test_the_examples_pass_and_end_with_the_comparison(copied: pytest.Pytester) 
             "kimi-k2-b200: FP4 against INT4 on b200*",
             "*55  1028.1 / 361.2  0.527 / 1.500 *",
             "examples/test_kimi_k2_b200.py::test_fp4_pays_off: passed, 18 gates: 18 PASS*",
+            "kimi-k2-b200-simulated: FP4 against INT4 on b200* - SIMULATED (FP4 and INT4), measured on no machine",
+            "examples/test_kimi_k2_b200_simulated.py::test_fp4_pays_off: passed, 18 gates: 18 PASS*",
         ]
     )
 
@@ -84,4 +86,4 @@ def test_the_committed_baselines_are_sound(copied: pytest.Pytester, capsys: pyte
     """`precgate baseline check` on the repository itself."""
     copied.chdir()
     assert main(["baseline", "check"]) == 0
-    assert capsys.readouterr().out == "2 baselines in baselines, 0 wrong\n"
+    assert capsys.readouterr().out == "3 baselines in baselines, 0 wrong\n"

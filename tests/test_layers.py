@@ -42,10 +42,10 @@ DOORS = {
     "urllib": {"loadgen", "engines.simulated"},
     "asyncio": {"loadgen", "engines.simulated"},
     "ssl": {"loadgen"},
-    "numpy": {"analysis"},
-    "scipy": {"analysis.interpolation", "analysis.noise"},
+    "numpy": {"analysis", "engines.simulated.calibration"},
+    "scipy": {"analysis.interpolation", "analysis.noise", "engines.simulated.calibration"},
     "time": {"loadgen", "engines", "environment"},
-    "random": set(),
+    "random": {"engines.simulated", "loadgen"},
 }
 PURE = ("analysis", "reports", "documents", "errors", "baselines.schema")
 IO_MODULES = {"os", "pathlib", "io", "sys", "glob", "shutil", "tempfile", "datetime", "time", "fcntl"}

@@ -83,7 +83,11 @@ def test_no_source_is_no_suite(tmp_path: Path) -> None:
         ("range_ratio = 0.8", "range_ratio = 1.8", r"Workload\.range_ratio: got 1\.8"),
         ("range_ratio", "ratio_range", r"unknown key 'ratio_range'"),
         ("[suites.kimi.fp4]", "[suites.kimi.nvfp4]", r"unknown key 'nvfp4'; did you mean 'fp4'"),
-        ('engine = "recorded"', 'engine = "trtlm"', r"unknown value 'trtlm'.*recorded @ suites\.kimi\.fp4\.engine"),
+        (
+            'engine = "recorded"',
+            'engine = "trtlm"',
+            r"unknown value 'trtlm'.*recorded, simulated @ suites\.kimi\.fp4\.engine",
+        ),
         ('engine = "recorded"', "", r"required field missing @ suites\.kimi\.fp4\.engine"),
         ('path = "points.csv"', 'pth = "points.csv"', r"unknown key 'pth'; did you mean 'path'.* @ suites\.kimi\.fp4"),
         ('path = "points.csv"', "", r"required field missing @ suites\.kimi\.fp4\.path"),
@@ -227,7 +231,7 @@ def test_an_unknown_precision_is_refused_with_those_the_suite_has(tmp_path: Path
     with pytest.raises(
         SettingsError, match=r"suite kimi: unknown precision 'fp8'; did you mean 'fp4'.*known: fp4, int4"
     ):
-        suite.engine("fp8")
+        suite.configurations("fp8")
 
 
 @pytest.mark.parametrize("name", ["missing", "mismatch", "unused"])

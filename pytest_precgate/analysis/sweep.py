@@ -44,6 +44,8 @@ class SweepPoint:
 class Sweep:
     """All points of one precision on one hardware under one workload, in a fixed order.
 
+    ``simulated`` marks figures that no machine measured; every report of them says so.
+
     Raises InvalidValueError when there is no point, or a configuration holds a concurrency twice.
     """
 
@@ -51,6 +53,7 @@ class Sweep:
     workload: Workload
     hardware: str
     points: Sequence[SweepPoint]
+    simulated: bool = False
 
     def __post_init__(self) -> None:
         one_line("Sweep", "precision", self.precision)

@@ -158,7 +158,8 @@ def _launch(node: Node) -> Launch:
     with node.building():
         workload = Workload(hard["isl"].integer(), hard["osl"].integer(), hard["range_ratio"].number())
         points = [_point(point) for point in members["points"].items()]
-        sweep = Sweep(members["precision"].text(), workload, hard["hardware"].text(), points)
+        simulated = "simulated" in hard["engine"].text().split("+")
+        sweep = Sweep(members["precision"].text(), workload, hard["hardware"].text(), points, simulated)
         return Launch(sweep, Fingerprint(_facts(hard), _facts(soft)))
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Engine, EngineSpec
 from pytest_precgate.engines.recorded import RecordedEngine, RecordedSpec
+from pytest_precgate.engines.simulated import SimulatedEngine, SimulatedSpec
 
 
 class EngineKind(Protocol):
@@ -16,7 +17,7 @@ class EngineKind(Protocol):
     def __call__(self, table: Node, base: Path) -> EngineSpec: ...
 
 
-ENGINES: dict[str, EngineKind] = {"recorded": RecordedSpec.read}
+ENGINES: dict[str, EngineKind] = {"recorded": RecordedSpec.read, "simulated": SimulatedSpec.read}
 
 
 def open_engine(spec: EngineSpec) -> Engine:
@@ -24,4 +25,13 @@ def open_engine(spec: EngineSpec) -> Engine:
     return spec.open()
 
 
-__all__ = ["ENGINES", "Engine", "EngineSpec", "RecordedEngine", "RecordedSpec", "open_engine"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "EngineSpec",
+    "RecordedEngine",
+    "RecordedSpec",
+    "SimulatedEngine",
+    "SimulatedSpec",
+    "open_engine",
+]

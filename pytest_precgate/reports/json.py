@@ -62,6 +62,7 @@ def _curve(curve: Curve) -> dict[str, object]:
     return {
         "precision": curve.sweep.precision,
         "workload": asdict(curve.sweep.workload),
+        "simulated": curve.sweep.simulated,
         "points": len(curve.sweep.points),
         "frontier_points": len(curve.frontier),
         "measured_range": list(curve.span),

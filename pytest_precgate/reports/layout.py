@@ -78,9 +78,17 @@ def comparison_cells(row: Row) -> tuple[str, ...]:
 
 
 def title(suite: str, pair: Comparison) -> str:
-    """Return what was compared."""
+    """Return what was compared, and whether any of it was simulated."""
     first, second = (name.upper() for name in pair.curves)
-    return f"{suite}: {first} against {second} on {pair.hardware.name}, {pair.candidate.sweep.workload}"
+    return (
+        f"{suite}: {first} against {second} on {pair.hardware.name}, {pair.candidate.sweep.workload}{simulated(pair)}"
+    )
+
+
+def simulated(pair: Comparison) -> str:
+    """Return the word every report of figures that no machine measured must carry, or nothing."""
+    names = [name.upper() for name, curve in pair.curves.items() if curve.sweep.simulated]
+    return f" - SIMULATED ({' and '.join(names)}), measured on no machine" if names else ""
 
 
 def terms(pair: Comparison) -> tuple[str, str]:

@@ -18,7 +18,7 @@ def failure(report: GateReport) -> str:
     """Return the text of a failed check: each failing gate in full, then the table of all gates."""
     lines = [
         f"precgate: {len(report.failing)} of {len(report.judged)} gates fail in suite {report.suite} "
-        f"(baseline {report.baseline})",
+        f"(baseline {report.baseline}){layout.simulated(report.comparison)}",
         "",
         *(f"{judged.verdict}  {_sentence(judged)}" for judged in report.failing),
         "",
@@ -136,10 +136,11 @@ def moved_gate(change: GateChange) -> str:
 
 def properties(report: GateReport) -> list[tuple[str, str]]:
     """Return one JUnit property per gate: what it held, and how it came out."""
+    word = "SIMULATED " if layout.simulated(report.comparison) else ""
     return [
         (
             f"precgate {report.suite} {judged.gate.key}",
-            f"{judged.verdict}: {layout.figure(judged.gate.key.metric, judged.value)}, baseline "
+            f"{word}{judged.verdict}: {layout.figure(judged.gate.key.metric, judged.value)}, baseline "
             f"{layout.figure(judged.gate.key.metric, judged.baseline)}, change {layout.change(judged.change)}, "
             f"tolerance {layout.tolerance(judged.gate.tolerance)}",
         )

@@ -1,0 +1,7 @@
+"""A serving engine in virtual time: step-time model, scheduler and calibration are pure; nothing here reads a clock."""
+
+from __future__ import annotations
+
+from pytest_precgate.engines.simulated.engine import SimulatedEngine, SimulatedSpec
+
+__all__ = ["SimulatedEngine", "SimulatedSpec"]

@@ -1,0 +1,180 @@
+"""Coefficients of a step fitted to recorded points, by least squares on what the simulation itself gives.
+
+The fit minimises the logarithms of simulated over recorded figures, so that a percent counts the same at every
+concurrency: tpot and throughput of each point, and the throughput the curve gives at the point's interactivity, which
+is what a gate will read. Coefficients are kept at zero or above."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_precgate.analysis.metrics import Measurement, measure
+from pytest_precgate.analysis.sweep import SweepPoint
+from pytest_precgate.analysis.window import WindowKind
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.documents import Node, nearest
+from pytest_precgate.engines.simulated.model import Limits, StepTime
+from pytest_precgate.engines.simulated.scheduler import draw_lengths, simulate
+from pytest_precgate.errors import CalibrationError, InvalidValueError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_COEFFICIENTS = ("constant_s", "experts_s", "context_s", "prefill_s", "overhead_s", "expert_skew")
+# Where the searches start, in the order of magnitude of a 1T mixture-of-experts model on four to eight B200: the valley
+# is flat between a large constant with little skew and a small one with much, so both ends are tried.
+_STARTS = (
+    (4e-3, 4e-2, 5e-9, 5e-6, 5e-2, 1.2),
+    (3e-3, 8e-2, 2e-8, 1e-5, 1e-1, 1.8),
+)
+_SIGNIFICANT_DIGITS = 6
+REQUESTS_PER_SLOT = 10
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A step's coefficients and what they were fitted to: hardware, GPUs, workload, concurrencies, source."""
+
+    step_time: StepTime
+    hardware: str
+    gpus: int
+    workload: Workload
+    concurrency: tuple[int, ...]
+    source: str
+
+    def document(self) -> dict[str, object]:
+        """Return the calibration as it is written to JSON."""
+        return {**asdict(self), "concurrency": list(self.concurrency)}
+
+    @staticmethod
+    def read(node: Node) -> Calibration:
+        """Read a calibration from JSON; raises CalibrationError naming the spot."""
+        members = node.table(required=["step_time", "hardware", "gpus", "workload", "concurrency", "source"])
+        step = members["step_time"].table(required=[*_COEFFICIENTS, "experts", "experts_per_token"])
+        load = members["workload"].table(required=["isl", "osl", "range_ratio"])
+        with node.building():
+            return Calibration(
+                step_time=StepTime(
+                    **{name: step[name].number() for name in _COEFFICIENTS},
+                    experts=step["experts"].integer(),
+                    experts_per_token=step["experts_per_token"].integer(),
+                ),
+                hardware=members["hardware"].text(),
+                gpus=members["gpus"].integer(),
+                workload=Workload(load["isl"].integer(), load["osl"].integer(), load["range_ratio"].number()),
+                concurrency=tuple(entry.integer() for entry in members["concurrency"].items()),
+                source=members["source"].text(),
+            )
+
+
+def shipped() -> dict[str, Calibration]:
+    """Return the calibrations that come with the package, by name."""
+    text = resources.files(__package__).joinpath("calibrations.json").read_text(encoding="utf-8")
+    root = Node(json.loads(text), "calibrations.json", "$", CalibrationError)
+    return {name: Calibration.read(node) for name, node in root.mapping().items()}
+
+
+def load_calibration(name: str, base: Path) -> Calibration:
+    """Return a shipped calibration by name, or read one from a JSON file that `precgate calibrate` wrote."""
+    if not name.endswith(".json"):
+        known = shipped()
+        if name not in known:
+            raise CalibrationError(
+                name, "", f"no such calibration; {nearest(name, known)}, or the path of a .json file"
+            )
+        return known[name]
+    path = base / name
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise CalibrationError(str(path), "", f"cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise CalibrationError(str(path), "", f"is not JSON: {exc}") from exc
+    return Calibration.read(Node(document, str(path), "$", CalibrationError))
+
+
+def simulated_measurement(
+    model: StepTime, workload: Workload, concurrency: int, gpus: int, window: WindowKind = "whole"
+) -> Measurement:
+    """Simulate one concurrency without noise, as the published method measures it, and return what it would give."""
+    rng = random.Random(concurrency)
+    lengths = draw_lengths(REQUESTS_PER_SLOT * concurrency, workload.isl, workload.osl, workload.range_ratio, rng)
+    return measure(simulate(model, Limits(), lengths, concurrency), gpus, window)
+
+
+def fit(points: Sequence[SweepPoint], workload: Workload, hardware: str, source: str) -> Calibration:
+    """Fit a calibration to the recorded points of one configuration, measured the published way.
+
+    Raises InvalidValueError for fewer than three points or points on different numbers of GPUs.
+    """
+    # scipy takes a third of a second to import, and only a fit needs it.
+    from scipy.optimize import least_squares  # noqa: PLC0415
+
+    gpus = {point.gpus for point in points}
+    if len(points) < 3 or len(gpus) != 1:
+        raise InvalidValueError(
+            f"fit: got {len(points)} points on {sorted(gpus)} GPUs, wanted at least three of one configuration"
+        )
+    (count,) = gpus
+    searches = []
+    for start in _STARTS:
+
+        def residuals(scales: NDArray[np.float64], /, start: Sequence[float] = start) -> list[float]:
+            return errors(_model(scales.tolist(), start), workload, points)
+
+        found = least_squares(
+            residuals, [1.0] * len(start), bounds=(0, math.inf), diff_step=[5e-3] * len(start), xtol=1e-5, ftol=1e-5
+        )
+        searches.append((float(found.cost), _model(found.x.tolist(), start)))
+    concurrency = tuple(sorted(point.concurrency for point in points))
+    return Calibration(min(searches, key=itemgetter(0))[1], hardware, count, workload, concurrency, source)
+
+
+@dataclass(frozen=True)
+class PointError:
+    """One recorded point against its simulation: logarithms of simulated over recorded, so 0.01 is about 1%."""
+
+    point: SweepPoint
+    tpot: float
+    throughput: float
+
+
+def point_errors(model: StepTime, workload: Workload, points: Sequence[SweepPoint]) -> list[PointError]:
+    """Simulate every point and return how far it is from what was recorded."""
+    found = []
+    for point in points:
+        simulated = simulated_measurement(model, workload, point.concurrency, point.gpus)
+        tpot = math.log(point.interactivity / simulated.interactivity)
+        throughput = math.log(simulated.throughput_per_gpu / point.throughput_per_gpu)
+        found.append(PointError(point, tpot, throughput))
+    return found
+
+
+def errors(model: StepTime, workload: Workload, points: Sequence[SweepPoint]) -> list[float]:
+    """Return the three residuals of every point; where the curve does not reach, its nearest end is read."""
+    from pytest_precgate.analysis.interpolation import MonotoneCubic  # noqa: PLC0415  # numpy and scipy, see above
+
+    found = point_errors(model, workload, points)
+    knots = sorted(
+        (error.point.interactivity * math.exp(-error.tpot), error.point.throughput_per_gpu * math.exp(error.throughput))
+        for error in found
+    )
+    low, high = knots[0][0], knots[-1][0]
+    curve = MonotoneCubic([x for x, _ in knots], [y for _, y in knots], "simulated")
+    read = [math.log(curve.at(min(max(p.interactivity, low), high)) / p.throughput_per_gpu) for p in points]
+    return [*(error.tpot for error in found), *(error.throughput for error in found), *read]
+
+
+def _model(scales: Sequence[float], start: Sequence[float]) -> StepTime:
+    values = [float(f"{scale * first:.{_SIGNIFICANT_DIGITS}g}") for scale, first in zip(scales, start, strict=True)]
+    constant, experts, context, prefill, overhead, skew = values
+    return StepTime(constant, experts, context, prefill, overhead, skew)

@@ -1,0 +1,151 @@
+"""A serving engine that needs no GPU: a calibrated model, swept in virtual time. Its figures say SIMULATED."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.metrics import measure
+from pytest_precgate.analysis.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.window import WINDOW_KINDS, WindowKind
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.documents import Node
+from pytest_precgate.engines.simulated.calibration import REQUESTS_PER_SLOT, Calibration, load_calibration
+from pytest_precgate.engines.simulated.model import Limits, Noise
+from pytest_precgate.engines.simulated.scheduler import draw_lengths, simulate
+from pytest_precgate.errors import CalibrationError
+
+_OPTIONAL = (
+    "configuration",
+    "concurrency",
+    "window",
+    "requests_per_slot",
+    "seed",
+    "noise",
+    "slowdown",
+    "max_batch",
+    "max_tokens",
+)
+_NOISE = ("launch_sigma", "step_sigma", "outlier_rate", "outlier_drop")
+
+
+@dataclass(frozen=True)
+class SimulatedSpec:
+    """The settings of one simulated configuration."""
+
+    name: str
+    calibration: Calibration
+    configuration: str
+    concurrency: tuple[int, ...]
+    window: WindowKind
+    requests_per_slot: int
+    seed: int
+    noise: Noise
+    limits: Limits
+
+    @staticmethod
+    def read(table: Node, base: Path) -> SimulatedSpec:
+        """Read a precision's table; ``calibration`` is a shipped name or a .json file."""
+        members = table.table(required=["engine", "calibration"], optional=_OPTIONAL)
+        name = members["calibration"].text()
+        try:
+            calibration = load_calibration(name, base)
+        except CalibrationError as exc:
+            members["calibration"].fail(str(exc))
+        noise = members["noise"].table(optional=_NOISE) if "noise" in members else {}
+        levels = {key: node.number() for key, node in noise.items()}
+        if "slowdown" in members:
+            levels["slowdown"] = members["slowdown"].number()
+        limits = {key: members[key].integer() for key in ("max_batch", "max_tokens") if key in members}
+        with table.building():
+            return SimulatedSpec(
+                name=name,
+                calibration=calibration,
+                configuration=members["configuration"].text() if "configuration" in members else "default",
+                concurrency=_concurrency(members["concurrency"])
+                if "concurrency" in members
+                else calibration.concurrency,
+                window=cast(WindowKind, members["window"].choice(WINDOW_KINDS)) if "window" in members else "steady",
+                requests_per_slot=_count(members["requests_per_slot"])
+                if "requests_per_slot" in members
+                else REQUESTS_PER_SLOT,
+                seed=members["seed"].integer() if "seed" in members else 0,
+                noise=Noise(**levels),
+                limits=Limits(**limits),
+            )
+
+    def open(self) -> SimulatedEngine:
+        """Return the engine these settings describe."""
+        return SimulatedEngine(self)
+
+
+def _count(node: Node) -> int:
+    number = node.integer()
+    if number < 1:
+        node.fail(f"got {number}, wanted at least 1")
+    return number
+
+
+def _concurrency(node: Node) -> tuple[int, ...]:
+    levels = [_count(member) for member in node.items()]
+    if not levels or len(set(levels)) != len(levels):
+        node.fail(f"got {levels}, wanted different concurrencies, at least two for a curve")
+    return tuple(sorted(levels))
+
+
+@dataclass(frozen=True)
+class SimulatedEngine:
+    """Sweeps the model closed-loop at each concurrency; the records go through the same code as real ones."""
+
+    spec: SimulatedSpec
+    kind: str = "simulated"
+
+    def facts(self) -> Mapping[str, Fact]:
+        """Return what a baseline tells when it differs: calibration, seed, noise and slowdown."""
+        spec = self.spec
+        noise = spec.noise
+        return {
+            "calibration": spec.name,
+            "noise": f"launch {noise.launch_sigma:g}, step {noise.step_sigma:g}, outliers {noise.outlier_rate:g}",
+            "seed": spec.seed,
+            "slowdown": noise.slowdown,
+            "window": spec.window,
+        }
+
+    def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
+        """Simulate one launch; raises CalibrationError for hardware the calibration was not fitted on."""
+        spec = self.spec
+        if hardware != spec.calibration.hardware:
+            raise CalibrationError(
+                spec.name, "", f"was fitted on {spec.calibration.hardware}, the suite runs on {hardware}"
+            )
+        launch = self._launch_pace(precision)
+        points = [self._point(precision, workload, concurrency, launch) for concurrency in spec.concurrency]
+        return Sweep(precision, workload, hardware, points, simulated=True)
+
+    def _random(self, *about: object) -> random.Random:
+        """A generator of its own for each purpose: a further concurrency does not change the others' figures."""
+        return random.Random("/".join(str(part) for part in (self.spec.seed, self.spec.configuration, *about)))
+
+    def _launch_pace(self, precision: str) -> float:
+        """The factor on every step of this launch."""
+        noise, rng = self.spec.noise, self._random(precision, "launch")
+        pace = math.exp(rng.gauss(0.0, noise.launch_sigma)) * (1.0 + noise.slowdown)
+        return pace / (1.0 - noise.outlier_drop) if rng.random() < noise.outlier_rate else pace
+
+    def _point(self, precision: str, workload: Workload, concurrency: int, launch: float) -> SweepPoint:
+        spec, sigma = self.spec, self.spec.noise.step_sigma
+        rng = self._random(precision, concurrency)
+        lengths = draw_lengths(
+            spec.requests_per_slot * concurrency, workload.isl, workload.osl, workload.range_ratio, rng
+        )
+        pace: Callable[[], float] = lambda: launch  # noqa: E731  # without step noise no random number is drawn
+        if sigma:
+            pace = lambda: launch * math.exp(rng.gauss(0.0, sigma))  # noqa: E731
+        run = simulate(spec.calibration.step_time, spec.limits, lengths, concurrency, pace)
+        return measure(run, spec.calibration.gpus, spec.window).point(spec.configuration)

@@ -1,0 +1,177 @@
+"""Request records, gaps between chunks, windows and the point they give."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_precgate.analysis.metrics import Spread, measure
+from pytest_precgate.analysis.records import ClientCheck, Gaps, PointRun, RequestFailure, RequestRecord
+from pytest_precgate.analysis.window import WINDOW_KINDS, steady_window, tokens_between, whole_window
+from pytest_precgate.errors import InvalidPointError, InvalidValueError
+
+GOOD = ClientCheck(cpu_share=0.2, events_per_read=1.0, loop_lag_p99_s=1e-4, achieved_concurrency=4.0)
+
+
+def steady_run(concurrency: int = 4, rounds: int = 10, out: int = 100, step_s: float = 0.01) -> PointRun:
+    """A server of constant speed: every request takes a step to its first token and a step for each further one."""
+    duration = out * step_s
+    records = [
+        RequestRecord(start, start + step_s, start + duration, 50, out)
+        for slot in range(concurrency)
+        for start in (slot * duration / concurrency + number * duration for number in range(rounds))
+    ]
+    return PointRun(concurrency, records, gaps=Gaps.of([step_s] * 50), client=GOOD)
+
+
+def test_the_times_of_a_record_follow_from_its_stamps() -> None:
+    """ttft, tpot and latency as design fixes them: tpot leaves the first token out."""
+    record = RequestRecord(10.0, 10.5, 12.5, 100, 41)
+    assert (record.ttft_s, record.request_latency_s, record.tpot_s) == (0.5, 2.5, 0.05)
+
+
+@pytest.mark.parametrize(
+    "times", [(1.0, 1.0, 2.0), (2.0, 1.0, 3.0), (1.0, 3.0, 2.0), (math.nan, 1.0, 2.0), (0.0, 1.0, math.inf)]
+)
+def test_times_out_of_order_are_no_record(times: tuple[float, float, float]) -> None:
+    """A token before its request, a last token before the first, a time that is no number."""
+    with pytest.raises(InvalidValueError, match="wanted finite times in that order"):
+        RequestRecord(*times, 1, 2)
+
+
+@pytest.mark.parametrize("counts", [(0, 5), (5, 0), (-1, 5)])
+def test_a_record_counts_tokens(counts: tuple[int, int]) -> None:
+    """A request without input or output is none."""
+    with pytest.raises(InvalidValueError, match="RequestRecord"):
+        RequestRecord(0.0, 1.0, 2.0, *counts)
+
+
+def test_one_output_token_has_no_tpot() -> None:
+    """There is no second token to wait for."""
+    with pytest.raises(InvalidValueError, match="one output token"):
+        _ = RequestRecord(0.0, 1.0, 1.0, 5, 1).tpot_s
+
+
+@given(st.lists(st.floats(2e-6, 100.0), min_size=1, max_size=200), st.floats(0.01, 1.0))
+def test_a_quantile_of_gaps_is_within_two_percent(gaps: list[float], share: float) -> None:
+    """Buckets instead of values: memory does not grow with tokens, and little is lost."""
+    exact = sorted(gaps)[max(0, math.ceil(share * len(gaps)) - 1)]
+    assert Gaps.of(gaps).quantile_s(share) == pytest.approx(exact, rel=0.02)
+
+
+@given(st.lists(st.floats(0.0, 1.0), max_size=50), st.lists(st.floats(0.0, 1.0), max_size=50))
+def test_gaps_of_two_clients_add_up(first: list[float], second: list[float]) -> None:
+    """Merging counts is counting together."""
+    assert Gaps.merged([Gaps.of(first), Gaps.of(second)]).counts == dict(Gaps.of(first + second).counts)
+
+
+def test_no_gap_has_no_quantile() -> None:
+    """There is no default."""
+    with pytest.raises(InvalidValueError, match="no gap was counted"):
+        Gaps().quantile_s(0.5)
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_windows_side_by_side_share_no_token(first: float, second: float) -> None:
+    """What two halves hold is what the whole holds."""
+    records = steady_run().records
+    cut, end = 11.0 * min(first, second), 11.0 * max(first, second) + 1e-9
+    whole = tokens_between(records, 0.0, end)
+    assert tokens_between(records, 0.0, cut) + tokens_between(records, cut, end) == pytest.approx(whole)
+
+
+def test_all_of_a_run_holds_all_of_its_tokens() -> None:
+    """Nothing is lost at the ends."""
+    run = steady_run()
+    window = whole_window(run.records)
+    total = sum(record.input_tokens + record.output_tokens for record in run.records)
+    assert tokens_between(run.records, window.start_s, window.end_s + 1e-9) == pytest.approx(total)
+
+
+def test_the_steady_window_cuts_ramp_and_drain() -> None:
+    """A server of constant speed reads low over the whole run and right over the steady part."""
+    run = steady_run()
+    ideal = 4 * (50 + 100) / 1.0
+    steady, whole = measure(run, 1, "steady"), measure(run, 1, "whole")
+    assert steady.throughput_per_gpu == pytest.approx(ideal, rel=0.01)
+    assert whole.throughput_per_gpu < 0.97 * ideal
+    assert steady.window.length_s < whole.window.length_s
+    assert steady.interactivity == pytest.approx(100.0)
+
+
+def test_the_steady_window_needs_three_requests_per_slot() -> None:
+    """With fewer there is no time in which every slot is busy and past its first request."""
+    with pytest.raises(InvalidValueError, match="send at least three requests per slot"):
+        steady_window(steady_run(rounds=1).records, 4)
+
+
+def test_an_uneven_window_says_so() -> None:
+    """A server that stalls half way has a large instability."""
+    even = measure(steady_run(), 1).window.instability
+    stalled = replace(
+        steady_run(),
+        records=[
+            replace(r, sent_s=r.sent_s + 5, first_token_s=r.first_token_s + 5, last_token_s=r.last_token_s + 5)
+            if r.sent_s > 5
+            else r
+            for r in steady_run().records
+        ],
+    )
+    assert measure(stalled, 1).window.instability > 10 * even + 0.5
+
+
+def test_gpus_divide_the_throughput() -> None:
+    """Per GPU, and nothing else changes."""
+    one, four = measure(steady_run(), 1), measure(steady_run(), 4)
+    assert four.throughput_per_gpu == pytest.approx(one.throughput_per_gpu / 4)
+    assert four.point("tp4").gpus == 4
+    assert four.interactivity == one.interactivity
+
+
+def test_a_run_with_failures_is_no_point() -> None:
+    """By default one failure is one too many; the causes are counted."""
+    failed = replace(steady_run(), failures=[RequestFailure(0.0, 1.0, "HTTP 429")] * 2)
+    with pytest.raises(InvalidPointError, match=r"2 of 42 requests failed, at most 0 may: 2 x HTTP 429"):
+        measure(failed, 1)
+    assert measure(failed, 1, max_failures=2).failed == 2
+
+
+def test_a_run_without_a_completed_request_is_no_point() -> None:
+    """Nothing missing is zero."""
+    for window in WINDOW_KINDS:
+        with pytest.raises(InvalidPointError, match="no request completed"):
+            measure(PointRun(4, []), 1, window)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"cpu_share": 0.8}, "its process used 80% of a core"),
+        ({"cpu_share": math.nan}, "its process used nan"),
+        ({"loop_lag_p99_s": 0.005}, r"its loop lagged 5\.0 ms"),
+        ({"achieved_concurrency": 3.0}, r"it kept 3\.0 requests in flight, asked for 4"),
+    ],
+)
+def test_a_client_that_could_not_keep_up_gives_no_point(change: dict[str, float], why: str) -> None:
+    """A saturated client looks like a slow server; the point is invalid, never slow."""
+    with pytest.raises(InvalidPointError, match=f"the load client could not keep up: {why}"):
+        measure(replace(steady_run(), client=replace(GOOD, **change)), 1)  # type: ignore[arg-type]
+
+
+def test_a_distribution_of_nothing_is_refused() -> None:
+    """No empty mean."""
+    with pytest.raises(InvalidValueError, match="no value"):
+        Spread.of([])
+
+
+@given(st.lists(st.floats(0.0, 100.0), min_size=1, max_size=50))
+def test_percentiles_are_ordered_and_measured(values: list[float]) -> None:
+    """Each percentile is a value that occurred, and they rise."""
+    spread = Spread.of(values)
+    assert spread.p90_s in values
+    assert spread.p99_s in values
+    assert spread.median_s <= spread.p90_s <= spread.p99_s

@@ -4,6 +4,7 @@ VENV ?= .venv
 # Which pytest to test against, as CI's matrix sets it; empty is the newest.
 PYTEST_VERSION ?=
 BIN := $(VENV)/bin
+TESTED := $(VENV)/installed-test-$(PYTEST_VERSION)
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test lint clean
@@ -13,22 +14,23 @@ demo: $(VENV)/installed-demo ## run the examples as a user's repository would
 	$(BIN)/python benchmarks/simulation.py --differences
 	$(BIN)/python -m pytest examples/
 
-test: $(VENV)/installed-test lint ## what CI runs
+test: $(TESTED) lint ## what CI runs
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/installed-test
+lint: $(TESTED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(BIN)/python: tools/make_venv.py
+$(VENV)/made: tools/make_venv.py
 	$(PYTHON) tools/make_venv.py $(VENV)
+	@touch $@
 
-$(VENV)/installed-demo: $(BIN)/python pyproject.toml
+$(VENV)/installed-demo: $(VENV)/made pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(VENV)/installed-test: $(BIN)/python pyproject.toml
+$(TESTED): $(VENV)/made pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]' $(if $(PYTEST_VERSION),'pytest==$(PYTEST_VERSION)')
 	@touch $@
 

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_precgate.analysis.baseline import Baseline
-    from pytest_precgate.analysis.comparison import Comparison, Curve, compare
+    from pytest_precgate.analysis.comparison import Comparison, Curve, Reading, Row, compare
     from pytest_precgate.analysis.economics import Hardware
     from pytest_precgate.analysis.fingerprint import Fingerprint
+    from pytest_precgate.analysis.records import RequestRecord
     from pytest_precgate.analysis.report import GateReport
     from pytest_precgate.analysis.sweep import Sweep, SweepPoint
     from pytest_precgate.analysis.verdict import Verdict
     from pytest_precgate.analysis.workload import Workload
     from pytest_precgate.engines.base import Engine
-    from pytest_precgate.errors import PrecgateError
+    from pytest_precgate.errors import OutsideSweepError, PrecgateError
     from pytest_precgate.plugin import Precgate
 
 __all__ = [
@@ -26,8 +27,12 @@ __all__ = [
     "Fingerprint",
     "GateReport",
     "Hardware",
+    "OutsideSweepError",
     "Precgate",
     "PrecgateError",
+    "Reading",
+    "RequestRecord",
+    "Row",
     "Sweep",
     "SweepPoint",
     "Verdict",
@@ -44,7 +49,11 @@ _HOMES = {
     "GateReport": "analysis.report",
     "Hardware": "analysis.economics",
     "Precgate": "plugin",
+    "OutsideSweepError": "errors",
     "PrecgateError": "errors",
+    "Reading": "analysis.comparison",
+    "RequestRecord": "analysis.records",
+    "Row": "analysis.comparison",
     "Sweep": "analysis.sweep",
     "SweepPoint": "analysis.sweep",
     "Verdict": "analysis.verdict",

@@ -233,7 +233,7 @@ def _check(options: argparse.Namespace) -> int:
         print(line)
     if not settings.suites:
         print(f"no suite is configured: {settings.source}")
-    count = len(store.suites())
+    count = len(store.suites(settings.suites))
     print(f"{count} baseline{'s' * (count != 1)} in {store.shown(store.directory)}, {len(found)} wrong")
     return EXIT_PROBLEMS if found or not count else EXIT_DONE
 

@@ -99,9 +99,13 @@ class Node:
         """Return a finite number."""
         if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
             self.fail(f"got {_shown(self.value)}, wanted a number")
-        if not math.isfinite(self.value):
+        try:
+            number = float(self.value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
             self.fail(f"got {_shown(self.value)}, wanted a finite number")
-        return float(self.value)
+        return number
 
 
 def _shown(value: object) -> str:

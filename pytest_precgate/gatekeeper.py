@@ -4,7 +4,7 @@ Each precision of a suite is measured once per run, however many tests use it. N
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
@@ -12,17 +12,21 @@ from pytest_precgate.analysis.baseline import Launch, Provenance, RecordedGate, 
 from pytest_precgate.analysis.comparison import Comparison, compare
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.gates import Gate, GateKey
-from pytest_precgate.analysis.report import BaselineUpdate, Compared, GateReport, Outcome, RunReport
+from pytest_precgate.analysis.report import BaselineUpdate, Compared, GateReport, Outcome, Ran, RunReport
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.update import Measured, PlannedUpdate, plan_additions, plan_rewrite
 from pytest_precgate.analysis.verdict import Absent, JudgedGate, Verdict, judge
 from pytest_precgate.baselines.store import BaselineStore, Stored
 from pytest_precgate.engines import Engine, open_engine
-from pytest_precgate.errors import BaselineError, InvalidValueError, LoweredBarError, OutsideSweepError, PrecgateError
+from pytest_precgate.errors import (
+    BaselineError,
+    InvalidValueError,
+    LoweredBarError,
+    OutsideSweepError,
+    PrecgateError,
+    SweepMismatchError,
+)
 from pytest_precgate.settings import Policy, Suite
-
-Selected = Callable[[str], bool]
-"""Whether something holds of a test, by node id."""
 
 
 @dataclass
@@ -63,12 +67,18 @@ class Gatekeeper:
                 self.store.refuse_unwritable()
             engines = [open_engine(spec) for spec in specs]
             sweeps = [engine.sweep(precision, suite.workload, suite.hardware.name) for engine in engines]
-            self._launches[key] = _merged(engines, sweeps)
+            # Cut to the digits a baseline keeps at once: what is judged and what is recorded are the same figures.
+            self._launches[key] = _merged(engines, sweeps).settled()
         return self._launches[key]
 
     def compare(self, suite: Suite, candidate: str, reference: str, test: str) -> Comparison:
         """Measure both precisions and compare them, candidate first."""
         first, second = (self.launch(suite, precision).sweep for precision in (candidate, reference))
+        if first.points == second.points:
+            raise SweepMismatchError(
+                f"suite {suite.name}: {candidate} and {reference} hold the very same points; one file without a "
+                "precision column serves one precision"
+            )
         pair = compare(first, second, hardware=suite.hardware, cost=suite.cost)
         self._compared.append(Compared(suite.name, test, pair, suite.points or ()))
         return pair
@@ -82,6 +92,7 @@ class Gatekeeper:
             raise PrecgateError(f"check() takes what precgate.compare() returned, got {type(pair).__name__}")
         launches = {precision: self._launch_behind(suite, curve.sweep) for precision, curve in pair.curves.items()}
         stored = self._read(suite.name)
+        stored.refuse_edited()
         points = self._points(suite, pair, stored)
         candidate, reference = pair.curves
         gates = suite.gates_for(candidate, reference, points)
@@ -175,32 +186,45 @@ class Gatekeeper:
 
     # --- when the tests are done ----------------------------------------------------------------------------------
 
-    def finish(self, holds: Selected, includes: Selected, failed_tests: Iterable[str], *, cut_short: bool) -> RunReport:
+    def finish(
+        self, ran: Ran, *, configured: Collection[str] = (), cut_short: bool = False, interrupted: bool = False
+    ) -> RunReport:
         """Write the baselines this run recorded and name what went unused.
 
-        ``holds`` says whether a test must hold its stored gates in this run, ``includes`` whether it lies inside what
-        the run was pointed at. A run ``cut_short`` calls nothing unused and drops nothing; a failed test's gates are
-        neither recorded nor unused.
+        A run ``cut_short`` calls nothing unused and drops nothing; an ``interrupted`` one writes nothing. Suites of
+        ``configured`` that nothing gates are named. A failed test's gates are neither recorded nor unused.
         """
-        failed = set(failed_tests)
-        updates = [self._write(pending, holds, failed, cut_short=cut_short) for pending in self._pending.values()]
+        updates = [
+            self._write(pending, ran, cut_short=cut_short, interrupted=interrupted)
+            for pending in self._pending.values()
+        ]
         problems = [f"{update.path}: not written: {update.reason}" for update in updates if update.outcome == "refused"]
-        problems += self._hidden(failed)
+        problems += self._hidden(ran.failed)
         warnings: list[str] = []
         unused = "warn" if self.policy.unused == "ignore" and self.policy.in_ci else self.policy.unused
         if not cut_short and unused != "ignore":
-            lines, left_out = self._unused(holds, includes, failed)
+            lines, left_out = self._unused(ran)
+            lines += self._ungated_suites(configured)
             (problems if unused == "fail" else warnings).extend(lines)
             warnings += left_out
         return RunReport(
             checks=tuple(self._reports.values()),
-            compared=self._ungated(failed),
+            compared=self._ungated(ran.failed),
             updates=tuple(updates),
             problems=tuple(problems),
             warnings=tuple(warnings),
         )
 
-    def _hidden(self, failed: set[str]) -> list[str]:
+    def _ungated_suites(self, configured: Collection[str]) -> list[str]:
+        """Name every configured suite that has no baseline and that no test checked."""
+        known = {*self.store.suites(configured), *(report.suite for report in self._reports.values())}
+        return [
+            f"suite {suite} is configured and nothing gates it: no test checks it and it has no baseline"
+            for suite in configured
+            if suite not in known
+        ]
+
+    def _hidden(self, failed: Collection[str]) -> list[str]:
         """Name every failed check whose test did not fail: an xfail or a swallowed failure is no waiver."""
         return [
             f"{report.test}: {len(report.failing)} gates of suite {report.suite} failed and the test did not (xfail, "
@@ -209,7 +233,7 @@ class Gatekeeper:
             if report.outcome == "failed" and report.test not in failed
         ]
 
-    def _ungated(self, failed: set[str]) -> tuple[Compared, ...]:
+    def _ungated(self, failed: Collection[str]) -> tuple[Compared, ...]:
         gated = {(report.suite, report.comparison) for report in self._reports.values()}
         seen: dict[tuple[str, Comparison], Compared] = {}
         for made in self._compared:
@@ -217,14 +241,18 @@ class Gatekeeper:
                 seen.setdefault((made.suite, made.comparison), replace(made, failed=made.test in failed))
         return tuple(seen.values())
 
-    def _write(self, pending: _Pending, holds: Selected, failed: set[str], *, cut_short: bool) -> BaselineUpdate:
+    def _write(self, pending: _Pending, ran: Ran, *, cut_short: bool, interrupted: bool) -> BaselineUpdate:
         suite, stored = pending.suite.name, self._stored[pending.suite.name]
         path = self.store.shown(stored.path)
-        checked = {test: keys for test, keys in pending.checked.items() if test not in failed}
-        if not checked:
-            return BaselineUpdate(suite, path, "refused", reason="the tests that record it failed")
+        old_tests = set() if stored.baseline is None else {gate.test for gate in stored.baseline.gates}
+        unsound = sorted({*pending.checked, *old_tests} & {*ran.failed, *ran.xfailed})
+        if interrupted or unsound:
+            why = "the run was interrupted" if interrupted else f"tests that gate it failed: {', '.join(unsound)}"
+            return BaselineUpdate(suite, path, "refused", reason=why)
         try:
-            plan = self._plan(pending, checked, set() if cut_short else self._stale_tests(stored, holds, failed))
+            stale = set() if cut_short else {test for test in old_tests if ran.holds(test)} - {*ran.seen}
+            plan = self._plan(pending, stale)
+            self._refuse_split_quartiles(pending, plan)
             if not plan.is_change:
                 return BaselineUpdate(suite, path, "unchanged", plan.changes)
             self._refuse_lowered(plan)
@@ -233,7 +261,17 @@ class Gatekeeper:
             return BaselineUpdate(suite, path, "refused", reason=str(exc))
         return BaselineUpdate(suite, path, "written", plan.changes, self.policy.reason)
 
-    def _plan(self, pending: _Pending, checked: dict[str, list[GateKey]], stale: set[str]) -> PlannedUpdate:
+    def _refuse_split_quartiles(self, pending: _Pending, plan: PlannedUpdate) -> None:
+        """Quartiles move with the points: gates of tests that were not run would be left at the old ones."""
+        points = {key.point for keys in pending.checked.values() for key in keys}
+        left = sorted({gate.test for gate in plan.baseline.gates if gate.key.point not in points} - {*pending.checked})
+        if pending.suite.points is None and left and self.policy.update:
+            raise BaselineError(
+                f"its quartile points moved, and {', '.join(left)} gates the old ones: update them together"
+            )
+
+    def _plan(self, pending: _Pending, stale: set[str]) -> PlannedUpdate:
+        checked = pending.checked
         precisions = {precision for keys in checked.values() for key in keys for precision in key.precisions}
         suite = pending.suite
         measured = Measured(
@@ -262,17 +300,10 @@ class Gatekeeper:
             "baseline is left as it was"
         )
 
-    def _stale_tests(self, stored: Stored, holds: Selected, failed: set[str]) -> set[str]:
-        """Tests that should have held their gates, did not fail, and no longer gate anything of this suite."""
-        if stored.baseline is None:
-            return set()
-        used = {gate.test for gate in self._used.get(stored.baseline.suite, ())}
-        return {gate.test for gate in stored.baseline.gates if holds(gate.test)} - used - failed
-
-    def _unused(self, holds: Selected, includes: Selected, failed: set[str]) -> tuple[list[str], list[str]]:
+    def _unused(self, ran: Ran) -> tuple[list[str], list[str]]:
         """Name the stored gates their tests should have held and did not; then those a narrowed run left out."""
         lines, left_out = [], []
-        for suite in self.store.suites():
+        for suite in self.store.suites(self._stored):
             if self.policy.update and suite in self._pending:
                 continue
             try:
@@ -283,11 +314,11 @@ class Gatekeeper:
             path = self.store.shown(self.store.path(suite))
             used = self._used.get(suite, set())
             idle = [] if baseline is None else [gate for gate in baseline.gates if gate not in used]
-            for test in sorted({gate.test for gate in idle} - failed):
+            for test in sorted({gate.test for gate in idle} - {*ran.failed}):
                 gates = [gate.key for gate in idle if gate.test == test]
-                if holds(test):
+                if ran.holds(test):
                     lines.append(_unused_line(path, test, gates))
-                elif includes(test):
+                elif ran.includes(test):
                     left_out.append(f"{path}: {len(gates)} gates of {test} not held: this run was narrowed")
         return lines, left_out
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, cast, get_args
 
 from pytest_precgate.analysis.comparison import COST_MODES, Comparison, CostMode
@@ -45,7 +46,11 @@ class Suite:
     engines: Mapping[str, tuple[EngineSpec, ...]]
     cost: CostMode = "derived"
     tolerances: Mapping[Metric, float] | None = None
+    tolerance_for_all: float | None = None
     implausible: float = IMPLAUSIBLE_GAIN
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "engines", MappingProxyType(dict(self.engines)))
 
     def configurations(self, precision: str) -> tuple[EngineSpec, ...]:
         """Return the engines of one precision, one per configuration; raise SettingsError naming those there are."""
@@ -98,9 +103,9 @@ class Settings:
         members = root.table(optional=["suite", "points", "tolerance", "metrics"])
         suite = self.suite(members["suite"].text() if "suite" in members else None, where)
         points = _points(members["points"]) if "points" in members else suite.points
-        tolerances = _tolerances(members, suite.tolerances)
+        tolerances = _tolerances(members, suite.tolerances, suite.tolerance_for_all)
         changed = replace(suite, points=points, tolerances=tolerances)
-        _refuse_empty(changed, root)
+        _refuse_empty(changed, members.get("tolerance", root))
         return changed
 
 
@@ -120,7 +125,7 @@ class Policy:
 def policy_from(options: Mapping[str, str], *, update: bool, update_new_only: bool, reason: str, in_ci: bool) -> Policy:
     """Build the policy from flags and ini keys. Raises SettingsError for a word none of them knows."""
     words = {
-        name: Node(options[name], f"precgate_{name}", "", SettingsError).choice(choices)
+        name: Node(options[name], f"--precgate-{name} or ini key precgate_{name}", "", SettingsError).choice(choices)
         for name, choices in (
             ("missing", get_args(Missing)),
             ("mismatch", get_args(Mismatch)),
@@ -205,8 +210,11 @@ def _suite(name: str, node: Node, hardware: Mapping[str, Hardware], base: Path) 
         node.fail("a suite's name becomes its baseline's file name: use letters, digits, dot, dash and underscore")
     members = node.table(required=_SUITE_REQUIRED, optional=(*_SUITE_OPTIONAL, *PRECISIONS))
     engines = {key: _engines(members[key], base) for key in members if key in PRECISIONS}
-    if not engines:
-        node.fail(f"names no precision; add a table [{node.spot}.fp4] (known: {', '.join(PRECISIONS)})")
+    if len(engines) < 2:
+        node.fail(
+            f"names {len(engines)} precision(s), wanted two to compare; add a table [{node.spot}.fp4] (known: "
+            f"{', '.join(PRECISIONS)})"
+        )
     with members["hardware"].building():
         priced = hardware_named(members["hardware"].text(), hardware)
     suite = Suite(
@@ -216,10 +224,11 @@ def _suite(name: str, node: Node, hardware: Mapping[str, Hardware], base: Path) 
         points=_points(members["interactivity"]),
         engines=engines,
         cost=cast(CostMode, members["cost"].choice(COST_MODES)) if "cost" in members else "derived",
-        tolerances=_tolerances(members, None),
+        tolerances=_tolerances(members, None, None),
+        tolerance_for_all=_for_all(members),
         implausible=members["implausible"].number() if "implausible" in members else IMPLAUSIBLE_GAIN,
     )
-    _refuse_empty(suite, node)
+    _refuse_empty(suite, members.get("tolerance", members.get("implausible", node)))
     return suite
 
 
@@ -272,7 +281,15 @@ def _points(node: Node) -> tuple[float, ...] | None:
     return tuple(points)
 
 
-def _tolerances(members: Mapping[str, Node], inherited: Mapping[Metric, float] | None) -> Mapping[Metric, float] | None:
+def _for_all(members: Mapping[str, Node]) -> float | None:
+    """The tolerance of every metric, a mark's further ones included, where it is one number."""
+    node = members.get("tolerance")
+    return None if node is None or isinstance(node.value, Mapping) else node.number()
+
+
+def _tolerances(
+    members: Mapping[str, Node], inherited: Mapping[Metric, float] | None, for_all: float | None
+) -> Mapping[Metric, float]:
     """The metrics to gate with their tolerances: ``metrics`` chooses them, ``tolerance`` is one share or one each."""
     table = dict(DEFAULT_TOLERANCES if inherited is None else inherited)
     if "metrics" in members:
@@ -282,7 +299,7 @@ def _tolerances(members: Mapping[str, Node], inherited: Mapping[Metric, float] |
         for member, name in zip(members["metrics"].items(), names, strict=True):
             if names.count(name) > 1:
                 member.fail(f"{name} stands twice")
-        table = {Metric(name): table.get(Metric(name), Metric(name).default_tolerance) for name in names}
+        table = {metric: table.get(metric, for_all or metric.default_tolerance) for metric in map(Metric, names)}
     if "tolerance" in members:
         node = members["tolerance"]
         if isinstance(node.value, Mapping):

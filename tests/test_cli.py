@@ -197,6 +197,33 @@ def test_baseline_prune_removes_a_file_none_of_whose_tests_exist(accepted: Repos
     assert not accepted.baseline.exists()
 
 
+def test_prune_in_the_wrong_directory_removes_nothing(
+    accepted: Repository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is configured, or no test file lies, everything would look gone."""
+    before = accepted.baseline.read_bytes()
+    elsewhere = accepted.path / "sub"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert main(["baseline", "prune", "--baselines=../baselines", "--reason=x"]) == 2
+    assert "no suite is configured" in capsys.readouterr().err
+    (elsewhere / "pyproject.toml").write_bytes((accepted.path / "pyproject.toml").read_bytes())
+    assert main(["baseline", "prune", "--baselines=../baselines", "--reason=x"]) == 2
+    assert "none of the test files they name exists" in capsys.readouterr().err
+    assert accepted.baseline.read_bytes() == before
+
+
+def test_check_names_the_file_whose_points_do_not_reach_a_gate(
+    accepted: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A point edited away: the path comes first."""
+    accepted.pytester.chdir()
+    text = accepted.baseline.read_text(encoding="utf-8")
+    accepted.baseline.write_text(text.replace('"point": 55.0', '"point": 5.0'), encoding="utf-8")
+    assert main(["baseline", "check"]) == 1
+    assert "baselines/kimi.json: a gate cannot be read from its points: " in capsys.readouterr().out
+
+
 def test_broken_settings_exit_2(accepted: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     """The same message pytest gives, with the command's own code."""
     accepted.pytester.chdir()

@@ -52,7 +52,7 @@ def test_a_run_without_gates_loads_nothing_heavy(repository: Repository, configu
     off = "-p", "no:precgate"
     lines = []
     for extra in (("-p", "no:xdist"), ("-p", "no:xdist", *off)):
-        result = repository.run_apart("-s", *extra)
+        result = repository.run_apart("-s", "test_kimi.py", *extra)
         assert result.ret == 0
         lines.append(next(line for line in result.stdout.lines if "LOADED" in line).split("LOADED")[1].split())
     with_plugin, without = lines

@@ -117,7 +117,7 @@ def test_a_setting_that_cannot_be_used_is_refused_at_its_spot(tmp_path: Path, ol
         ("[suites.kimi", "is not TOML"),
         (
             "[suites.kimi]\nhardware='b200'\nworkload={isl=1,osl=1}\ninteractivity=[1]",
-            r"names no precision; add a table \[suites\.kimi\.fp4\]",
+            r"names 0 precision\(s\), wanted two to compare; add a table \[suites\.kimi\.fp4\]",
         ),
     ],
 )
@@ -186,10 +186,10 @@ def test_metrics_choose_what_is_gated(tmp_path: Path) -> None:
 
 
 def test_a_mark_overrides_points_metrics_and_tolerance(tmp_path: Path) -> None:
-    """A metric the suite left out comes back with its default, one it set keeps its own."""
+    """A metric the suite left out comes back with the suite's tolerance for all, or else with its default."""
     settings = loaded(tmp_path, SUITE.replace("hardware =", 'metrics = ["cost"]\ntolerance = 0.1\nhardware ='))
     assert tolerances(settings, {"metrics": ["cost", "cost_ratio"]}) == {
-        "fp4/int4 cost_ratio": 0.03,
+        "fp4/int4 cost_ratio": 0.1,
         "fp4 cost": 0.1,
         "int4 cost": 0.1,
     }

@@ -91,7 +91,8 @@ class Baseline:
         one_line("Baseline", "suite", self.suite)
         gates = tuple(sorted(self.gates, key=lambda gate: gate.order))
         object.__setattr__(self, "gates", gates)
-        object.__setattr__(self, "launches", tuple(self.launches))
+        launches = sorted(self.launches, key=lambda launch: launch.sweep.precision)
+        object.__setattr__(self, "launches", tuple(launches))
         object.__setattr__(self, "history", tuple(self.history))
         if not self.launches or not gates:
             raise InvalidValueError(f"Baseline {self.suite}: holds no launch or no gate, so it would gate nothing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pytest_precgate.analysis.quantity import one_line, positive
 from pytest_precgate.documents import nearest
@@ -28,20 +29,22 @@ class Hardware:
             object.__setattr__(self, field, positive("Hardware", field, getattr(self, field), unit))
 
 
-HARDWARE: Mapping[str, Hardware] = {
-    name: Hardware(name, price, power, _PUBLISHED)
-    for name, price, power in (
-        ("h100", 1.30, 1.73),
-        ("h200", 1.41, 1.73),
-        ("b200", 1.95, 2.17),
-        ("b300", 2.34, 2.17),
-        ("gb200", 2.21, 2.10),
-        ("gb300", 2.652, 2.10),
-        ("mi300x", 1.12, 1.79),
-        ("mi325x", 1.28, 2.18),
-        ("mi355x", 1.48, 2.65),
-    )
-}
+HARDWARE: Mapping[str, Hardware] = MappingProxyType(
+    {
+        name: Hardware(name, price, power, _PUBLISHED)
+        for name, price, power in (
+            ("h100", 1.30, 1.73),
+            ("h200", 1.41, 1.73),
+            ("b200", 1.95, 2.17),
+            ("b300", 2.34, 2.17),
+            ("gb200", 2.21, 2.10),
+            ("gb300", 2.652, 2.10),
+            ("mi300x", 1.12, 1.79),
+            ("mi325x", 1.28, 2.18),
+            ("mi355x", 1.48, 2.65),
+        )
+    }
+)
 
 
 def hardware_named(hardware: str, table: Mapping[str, Hardware] = HARDWARE) -> Hardware:

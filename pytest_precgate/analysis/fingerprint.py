@@ -28,6 +28,12 @@ class Fingerprint:
                     raise InvalidValueError(f"Fingerprint.{part}[{key!r}]: got {value!r}, wanted a text or a number")
             object.__setattr__(self, part, MappingProxyType(dict(facts)))
 
+    def __hash__(self) -> int:
+        return hash((frozenset(self.hard.items()), frozenset(self.soft.items())))
+
+    def __reduce__(self) -> tuple[type[Fingerprint], tuple[dict[str, Fact], dict[str, Fact]]]:
+        return Fingerprint, (dict(self.hard), dict(self.soft))
+
     @staticmethod
     def of(sweep: Sweep, engine: str, soft: Mapping[str, Fact]) -> Fingerprint:
         """Return the fingerprint of a sweep measured on an engine of kind ``engine``."""

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 
 from pytest_precgate.errors import InvalidValueError
 
 
 def positive(owner: str, name: str, value: object, unit: str) -> float:
     """Return ``value`` as a float; raise InvalidValueError unless it is finite and above zero."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+    number = math.nan
+    if not isinstance(value, bool) and isinstance(value, Real):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+    if not (math.isfinite(number) and number > 0):
         raise InvalidValueError(f"{owner}.{name}: got {value!r}, wanted a finite number above 0 ({unit})")
-    return float(value)
+    return number
 
 
 def count(owner: str, name: str, value: object, unit: str) -> int:
     """Return ``value`` as an int; raise InvalidValueError unless it is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise InvalidValueError(f"{owner}.{name}: got {value!r}, wanted a whole number of at least 1 ({unit})")
-    return value
+    return int(value)
 
 
 def one_line(owner: str, field: str, value: object) -> str:

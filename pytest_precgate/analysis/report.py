@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from pytest_precgate.analysis.comparison import Comparison
 from pytest_precgate.analysis.update import GateChange
@@ -13,6 +13,33 @@ from pytest_precgate.analysis.verdict import JudgedGate, all_pass
 Outcome = Literal["passed", "failed", "skipped", "recorded", "added"]
 """What became of a check. ``recorded``: its baseline is rewritten, so it was not held against one. ``added``: the gates
 that had a baseline passed, and those that had none are being recorded."""
+
+
+class Ran(Protocol):
+    """What a run was asked to run and how its tests went, by node id."""
+
+    @property
+    def seen(self) -> Collection[str]:
+        """Tests that reported anything, a skip included."""
+        ...
+
+    @property
+    def failed(self) -> Collection[str]:
+        """Tests that failed in some phase."""
+        ...
+
+    @property
+    def xfailed(self) -> Collection[str]:
+        """Tests that failed as they were expected to."""
+        ...
+
+    def holds(self, nodeid: str) -> bool:
+        """Whether a test must hold its stored gates in this run."""
+        ...
+
+    def includes(self, nodeid: str) -> bool:
+        """Whether a test lies inside what the run was pointed at."""
+        ...
 
 
 @dataclass(frozen=True)

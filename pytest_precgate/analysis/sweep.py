@@ -28,8 +28,8 @@ class SweepPoint:
     configuration: str = "default"
 
     def __post_init__(self) -> None:
-        count("SweepPoint", "concurrency", self.concurrency, "requests")
-        count("SweepPoint", "gpus", self.gpus, "GPUs")
+        for field, unit in (("concurrency", "requests"), ("gpus", "GPUs")):
+            object.__setattr__(self, field, count("SweepPoint", field, getattr(self, field), unit))
         for field, unit in (("interactivity", "tok/s/user"), ("throughput_per_gpu", "tok/s/GPU")):
             object.__setattr__(self, field, positive("SweepPoint", field, getattr(self, field), unit))
         one_line("SweepPoint", "configuration", self.configuration)

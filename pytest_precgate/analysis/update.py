@@ -112,8 +112,8 @@ def _planned(
         for gate in new.gates
     ]
     if old is not None:
-        # A gate that another test still holds was moved, not dropped: only its value can lower the bar.
-        now = {change.gate.key: change.after for change in changes}
+        # A gate that a test new to it holds was moved, not dropped: only its value can lower the bar.
+        now = {change.gate.key: change.after for change in changes if change.gate not in old.gates}
         dropped = [gate for gate in old.gates if gate not in new.gates]
         changes += [GateChange(gate, _value(old, gate, measured), now.get(gate.key)) for gate in dropped]
     return PlannedUpdate(new, tuple(changes), old is None or _state(old) != _state(new))

@@ -4,14 +4,13 @@ values that do not follow from their points. Tests are looked up in the source, 
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_precgate.analysis.baseline import SIGNIFICANT_DIGITS, Baseline, Provenance
-from pytest_precgate.baselines.schema import recorded_values
-from pytest_precgate.baselines.store import BaselineStore
-from pytest_precgate.errors import PrecgateError
+from pytest_precgate.analysis.baseline import Baseline, Provenance
+from pytest_precgate.baselines.store import BaselineStore, Stored, edited_values
+from pytest_precgate.errors import BaselineError, OutsideSweepError, PrecgateError
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -53,34 +52,27 @@ def _bound(scope: list[ast.AST]) -> set[str]:
 def problems(store: BaselineStore, configured: Collection[str], rootdir: Path) -> list[str]:
     """Return one line per thing that is wrong with the stored baselines."""
     lines: list[str] = []
-    for suite in store.suites():
+    for suite in store.suites(configured):
         path = store.shown(store.path(suite))
         try:
-            baseline = store.read(suite).baseline
-            if baseline is not None:
-                lines += [f"{path}: {line}" for line in _value_problems(baseline, store.text(suite), path)]
+            stored = store.read(suite)
+            lines += [f"{path}: {line}: edited by hand?" for line in edited_values(stored)]
+        except OutsideSweepError as exc:
+            lines.append(f"{path}: a gate cannot be read from its points: {exc}")
+            continue
         except PrecgateError as exc:
             lines.append(str(exc))
             continue
         if suite not in configured:
             lines.append(f"{path}: no suite {suite!r} is configured")
-        if baseline is not None:
-            lines += [f"{path}: {test} does not exist" for test in gone_tests(baseline, rootdir)]
+        if stored.baseline is not None:
+            lines += [f"{path}: {test} does not exist" for test in gone_tests(stored.baseline, rootdir)]
     return lines
 
 
 def gone_tests(baseline: Baseline, rootdir: Path) -> list[str]:
     """Return the tests that hold a gate of ``baseline`` and are not in the sources any more."""
     return sorted(test for test in {gate.test for gate in baseline.gates} if not is_in_sources(test, rootdir))
-
-
-def _value_problems(baseline: Baseline, text: str, path: str) -> list[str]:
-    lines = []
-    for gate, written in recorded_values(text, path).items():
-        value = baseline.value(gate.key, baseline.hardware, baseline.cost)
-        if abs(written / value - 1) > 10.0 ** (1 - SIGNIFICANT_DIGITS):
-            lines.append(f"{gate.key} says {written:g}, its points give {value:.6g}: edited by hand?")
-    return lines
 
 
 def prune(
@@ -90,9 +82,11 @@ def prune(
 
     Raises BaselineError for a file that cannot be read or written; files before it in the alphabet are done.
     """
+    every = [store.read(suite) for suite in store.suites(configured)]
+    _refuse_elsewhere(every, configured, rootdir)
     lines = []
-    for suite in store.suites():
-        stored = store.read(suite)
+    for stored in every:
+        suite = stored.path.stem
         path = store.shown(stored.path)
         gone = [] if stored.baseline is None else gone_tests(stored.baseline, rootdir)
         kept = [] if stored.baseline is None else [gate for gate in stored.baseline.gates if gate.test not in gone]
@@ -100,12 +94,23 @@ def prune(
             why = "no such suite is configured" if suite not in configured else "none of its tests exists"
             lines.append(f"{path}: removed, {why}")
             if not dry_run:
-                store.delete(suite)
+                store.delete(stored)
         elif stored.baseline is not None and gone:
             lines += [f"{path}: gates of {test} removed, it does not exist" for test in gone]
             if not dry_run:
                 store.write(_pruned(stored.baseline, gone, recorded), stored)
     return lines
+
+
+def _refuse_elsewhere(every: Sequence[Stored], configured: Collection[str], rootdir: Path) -> None:
+    """In the wrong directory everything looks gone; removing all of it would be the worst reading of that."""
+    gates = [gate for stored in every if stored.baseline is not None for gate in stored.baseline.gates]
+    nothing_here = not any((rootdir / gate.test.split("::", maxsplit=1)[0]).is_file() for gate in gates)
+    if not configured or (gates and nothing_here):
+        what = "no suite is configured" if not configured else "none of the test files they name exists"
+        raise BaselineError(
+            f"prune: {what} in {rootdir}; run it in pytest's root directory. To drop every baseline, delete the files"
+        )
 
 
 def _pruned(baseline: Baseline, gone: Collection[str], recorded: Provenance) -> Baseline:

@@ -109,8 +109,16 @@ def _document(text: str, source: str) -> object:
     def refuse(constant: str) -> NoReturn:
         raise BaselineCorruptError(source, "", f"holds {constant}, which is no measurement")
 
+    def pairs(members: list[tuple[str, object]]) -> dict[str, object]:
+        table = dict(members)
+        if len(table) != len(members):
+            names = [name for name, _ in members]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise BaselineCorruptError(source, "", f"holds the key {twice!r} twice in one place: a merge gone wrong?")
+        return table
+
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=refuse, object_pairs_hook=pairs)
     except json.JSONDecodeError as exc:
         raise BaselineCorruptError(
             source,

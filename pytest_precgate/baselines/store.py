@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_precgate.analysis.baseline import Baseline
-from pytest_precgate.baselines.schema import dump, parse
+from pytest_precgate.analysis.baseline import SIGNIFICANT_DIGITS, Baseline, RecordedGate
+from pytest_precgate.baselines.schema import dump, parse, recorded_values
 from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, BaselineError, BaselineWriteError
 
 
@@ -22,6 +23,20 @@ class Stored:
     path: Path
     digest: str
     baseline: Baseline | None
+    written: Mapping[RecordedGate, float] = field(default_factory=dict)
+
+    def refuse_edited(self) -> None:
+        """Raise BaselineCorruptError when a gate's written value does not follow from the points: a hand or a merge.
+
+        Not done while reading: it draws the curves, which a run without gates should not pay for.
+        """
+        for line in edited_values(self):
+            raise BaselineCorruptError(
+                self.path.name,
+                "",
+                f"{line}; edited by hand or merged badly? Restore it from version control, or record "
+                "again with --precgate-update after deleting it",
+            )
 
 
 @dataclass(frozen=True)
@@ -39,9 +54,10 @@ class BaselineStore:
         """Return the path as messages show it."""
         return str(path.relative_to(self.shown_from) if path.is_relative_to(self.shown_from) else path)
 
-    def suites(self) -> tuple[str, ...]:
-        """Return the suites that have a file here, sorted."""
-        return tuple(sorted(path.stem for path in self.directory.glob("*.json")))
+    def suites(self, configured: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the suites that have a file here: those ``configured``, and whatever begins like one of ours."""
+        files = self.directory.glob("*.json")
+        return tuple(sorted(path.stem for path in files if path.stem in configured or _begins_like_ours(path)))
 
     def text(self, suite: str) -> str:
         """Return the file's text; raise BaselineCorruptError when it cannot be read as text."""
@@ -64,7 +80,7 @@ class BaselineStore:
             raise BaselineCorruptError(
                 self.shown(path), "$.suite", f"belongs to suite {baseline.suite!r}; a file is called as its suite"
             )
-        return Stored(path, _digest(text), baseline)
+        return Stored(path, _digest(text), baseline, recorded_values(text, self.shown(path)))
 
     def write(self, baseline: Baseline, seen: Stored) -> None:
         """Replace the suite's file, atomically and under a lock, if it is still the one that was ``seen``.
@@ -72,9 +88,11 @@ class BaselineStore:
         Raises BaselineBusyError when another run has rewritten it since, BaselineWriteError when the directory cannot
         be written. The old file stays whole in every case.
         """
-        path = self.path(baseline.suite)
+        path = self.path(baseline.suite).resolve()
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not os.access(path, os.W_OK):
+                raise BaselineWriteError(f"{self.shown(path)}: is read-only; the baseline is left as it was")
             with _locked(self.directory / f".{baseline.suite}.lock"):
                 if (_digest(self.text(baseline.suite)) if path.exists() else "") != seen.digest:
                     raise BaselineBusyError(
@@ -96,13 +114,30 @@ class BaselineStore:
                 f"{'read-only' if nearest.is_dir() else 'not a directory'}; nothing was measured"
             )
 
-    def delete(self, suite: str) -> None:
-        """Remove the suite's file."""
-        path = self.path(suite)
+    def delete(self, seen: Stored) -> None:
+        """Remove the suite's file if it is still the one that was ``seen``. Raises as ``write`` does."""
+        suite = seen.path.stem
         try:
-            path.unlink()
+            with _locked(self.directory / f".{suite}.lock"):
+                if _digest(self.text(suite)) != seen.digest:
+                    raise BaselineBusyError(
+                        f"{self.shown(seen.path)}: was rewritten by another run; it is left as it is"
+                    )
+                seen.path.unlink()
         except OSError as exc:
-            raise BaselineWriteError(f"{self.shown(path)}: cannot be removed: {exc.strerror}") from exc
+            raise BaselineWriteError(f"{self.shown(seen.path)}: cannot be removed: {exc.strerror}") from exc
+
+
+def edited_values(stored: Stored) -> list[str]:
+    """Return one line per gate whose written value does not follow from its points."""
+    lines: list[str] = []
+    if stored.baseline is None:
+        return lines
+    for gate, written in stored.written.items():
+        value = stored.baseline.value(gate.key, stored.baseline.hardware, stored.baseline.cost)
+        if abs(written / value - 1) > 10.0 ** (1 - SIGNIFICANT_DIGITS):
+            lines.append(f"{gate.key} says {written:g}, its points give {value:.6g}")
+    return lines
 
 
 def holds_baselines(directory: Path) -> bool:
@@ -125,12 +160,14 @@ def _digest(text: str) -> str:
 
 def _replace(path: Path, text: str) -> None:
     """Write beside the file, flush to disk, rename over it; a reader sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # the lock is held: one writer, and a leftover is nobody's
     try:
-        with temporary.open("x", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            temporary.chmod(path.stat().st_mode)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -138,6 +175,9 @@ def _replace(path: Path, text: str) -> None:
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
+    except OSError as exc:
+        if exc.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot, and need not
+            raise
     finally:
         os.close(directory)
 

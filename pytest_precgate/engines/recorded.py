@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -50,7 +50,12 @@ def read_rows(path: Path) -> list[RecordedRow]:
     nodes = _json_nodes(path, text) if path.suffix == ".json" else list(_csv_nodes(path, text))
     if not nodes:
         raise RecordedPointsError(str(path), "", "holds no points; wanted at least two rows of points")
-    return [_agg_row(node) if _is_agg(node) else _own_row(node) for node in nodes]
+    rows = [_agg_row(node) if _is_agg(node) else _own_row(node) for node in nodes]
+    if any(row.precision for row in rows):
+        for row in rows:
+            if row.precision is None:
+                row.node.child("precision", None).fail("required here: other rows of the file name theirs")
+    return rows
 
 
 def _json_nodes(path: Path, text: str) -> list[Node]:
@@ -67,17 +72,22 @@ def _json_nodes(path: Path, text: str) -> list[Node]:
 def _csv_nodes(path: Path, text: str) -> Iterator[Node]:
     """One node per row, its cells turned into numbers; lines that begin with # are comments."""
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip() and line[0] != "#"]
-    reader = csv.reader(line for _, line in lines)
+    reader = csv.reader((line for _, line in lines), strict=True)
     header: list[str] | None = None
-    for (number, _), cells in zip(lines, reader, strict=True):
-        if header is None:
-            header = [cell.strip() for cell in cells]
-            continue
-        row = Node(cells, str(path), f"line {number}", RecordedPointsError)
-        if len(cells) != len(header):
-            row.fail(f"got {len(cells)} cells, wanted {len(header)} as in the head")
-        members = {key: _cell(row, key, cell.strip()) for key, cell in zip(header, cells, strict=True) if cell.strip()}
-        yield Node(members, str(path), f"line {number}", RecordedPointsError)
+    try:
+        for cells in reader:
+            row = Node(cells, str(path), f"line {lines[reader.line_num - 1][0]}", RecordedPointsError)
+            if header is None:
+                header = [cell.strip() for cell in cells]
+                if len(set(header)) != len(header):
+                    row.fail("a column stands twice in the head")
+                continue
+            if len(cells) != len(header):
+                row.fail(f"got {len(cells)} cells, wanted {len(header)} as in the head")
+            named = zip(header, (cell.strip() for cell in cells), strict=True)
+            yield replace(row, value={key: _cell(row, key, cell) for key, cell in named if cell})
+    except csv.Error as exc:
+        raise RecordedPointsError(str(path), f"line {lines[reader.line_num - 1][0]}", f"is not CSV: {exc}") from exc
 
 
 def _cell(row: Node, column: str, cell: str) -> object:
@@ -85,7 +95,7 @@ def _cell(row: Node, column: str, cell: str) -> object:
     if column not in (*_WHOLE_COLUMNS, *_NUMBER_COLUMNS):
         return cell
     try:
-        return kind(cell)
+        return kind(cell.replace("_", "?"))  # Python reads 1_6 as 16, nobody else does
     except ValueError:
         wanted = "a whole number" if kind is int else "a number"
         row.child(column, cell).fail(f"got {cell!r}, wanted {wanted}")
@@ -220,10 +230,15 @@ class RecordedSpec:
         """Return the files, in a fixed order. Raises RecordedPointsError for a pattern that matches none."""
         found: list[Path] = []
         for pattern in self.patterns:
-            matches = sorted(glob.glob(str(self.base / pattern)))  # noqa: PTH207  # Path.glob refuses absolute patterns
-            if not matches and re.search(r"[*?\[]", pattern):
+            path = self.base / pattern
+            if path.is_file() or not re.search(r"[*?\[]", pattern):
+                found.append(path)
+                continue
+            whole = pattern if Path(pattern).is_absolute() else str(Path(glob.escape(str(self.base))) / pattern)
+            matches = sorted(glob.glob(whole, recursive=True))  # noqa: PTH207  # Path.glob refuses absolute patterns
+            if not matches:
                 _no_match(pattern, self.base)
-            found += [Path(match) for match in matches] or [self.base / pattern]
+            found += [Path(match) for match in matches]
         return list(dict.fromkeys(found))
 
 

@@ -77,11 +77,22 @@ def _run_of(config: pytest.Config) -> Run:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give the session's sweep fixtures the suite of the test that asks for them, without touching its id."""
-    mark = metafunc.definition.get_closest_marker(MARK)
     for fixture in SWEEP_FIXTURES:
-        if fixture in metafunc.fixturenames:
-            suite = None if mark is None else mark.kwargs.get("suite")
+        if fixture in metafunc.fixturenames and not _is_parametrized(metafunc, fixture):
+            keywords: dict[str, object] = {}
+            for mark in reversed(list(metafunc.definition.iter_markers(MARK))):
+                keywords |= mark.kwargs
+            suite = keywords.get("suite")
             metafunc.parametrize(fixture, [suite], ids=[pytest.HIDDEN_PARAM], indirect=True, scope="session")
+
+
+def _is_parametrized(metafunc: pytest.Metafunc, fixture: str) -> bool:
+    """Whether the user's own parametrization gives the fixture's values."""
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+        if fixture in ([name.strip() for name in names.split(",")] if isinstance(names, str) else names):
+            return True
+    return False
 
 
 class Precgate:
@@ -105,7 +116,8 @@ class Precgate:
         from pytest_precgate.reports import terminal  # noqa: PLC0415
 
         report = self._run.gatekeeper.check(self._suite, comparison, self._item.nodeid)
-        self._item.user_properties += terminal.properties(report)
+        known = {name for name, _ in self._item.user_properties}
+        self._item.user_properties += [entry for entry in terminal.properties(report) if entry[0] not in known]
         if report.outcome == "failed":
             pytest.fail(terminal.failure(report), pytrace=False)
         if report.outcome == "skipped":
@@ -132,7 +144,10 @@ def _session_sweep(request: pytest.FixtureRequest, precision: str) -> Sweep:
     run = _run_of(request.config)
 
     def swept() -> Sweep:
-        suite = run.settings.suite(cast("str | None", getattr(request, "param", None)), f"fixture {precision}_sweep")
+        suite = run.settings.suite(
+            cast("str | None", getattr(request, "param", None)),
+            f"{precision}_sweep, asked for as an argument of a test",
+        )
         return run.gatekeeper.launch(suite, precision).sweep
 
     return _or_fail(swept)

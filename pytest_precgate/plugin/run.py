@@ -30,6 +30,16 @@ _FIXTURES = (MARK, *SWEEP_FIXTURES)
 _PACKAGE = Path(__file__).parents[1]
 
 
+def marked(node: pytest.Item | pytest.Collector, where: str) -> dict[str, object]:
+    """Return the mark's keywords, those of the module and class included; the closest one wins for each."""
+    keywords: dict[str, object] = {}
+    for mark in reversed(list(node.iter_markers(MARK))):
+        if mark.args:
+            raise SettingsError(where, "", f"takes keywords only (suite=...), got {mark.args[0]!r}")
+        keywords |= mark.kwargs
+    return keywords
+
+
 class Run:
     """What the hooks of one run share."""
 
@@ -37,6 +47,7 @@ class Run:
         self._config = config
         self._selection = Selection(config)
         self._refused: list[str] = []
+        self._uncollected = False
         self._found: RunReport | None = None
         self._gatekeeper: Gatekeeper | None = None
         self._settings: Settings | None = None
@@ -50,13 +61,43 @@ class Run:
         if option("precgate_update") and option("precgate_update_new_only"):
             raise pytest.UsageError("--precgate-update and --precgate-update-new-only: give one of them")
         records = option("precgate_update") or option("precgate_update_new_only")
-        if option("precgate_reason") and not records and self._option("missing") != "create":
+        reason = option("precgate_reason")
+        if reason and not records and self._option("missing") != "create":
             raise pytest.UsageError("--precgate-reason: nothing is recorded without --precgate-update")
+        if not reason.isprintable():
+            raise pytest.UsageError(f"--precgate-reason: got {reason!r}, wanted one line of text")
+        self._refuse_standing_update()
         root = self._config.rootpath
         project = root / "pyproject.toml"
         if (root / "precgate.toml").is_file() or (project.is_file() and b"precgate" in project.read_bytes()):
             self._settings = self.settings
             self._policy()
+
+    def _refuse_standing_update(self) -> None:
+        """Under CI an update is a person's command or none: in a configuration file it would switch the gate off."""
+        from pytest_precgate.environment import in_ci  # noqa: PLC0415
+
+        for name in ("update", "update-new-only"):
+            flag = f"--precgate-{name}"
+            given = self._config.getoption(flag.removeprefix("--").replace("-", "_"))
+            if given and in_ci(os.environ) and not self._selection.was_typed(flag):
+                raise pytest.UsageError(
+                    f"{flag}: under CI it must stand on the command line, not in a configuration file"
+                )
+
+    def pytest_report_header(self) -> str | None:
+        """Say when settings lie above the root directory, where this run does not look."""
+        if self._settings is not None:
+            return None
+        for directory in self._config.rootpath.parents:
+            project = directory / "pyproject.toml"
+            if project.is_file() and b"[tool.precgate" in project.read_bytes():
+                return (
+                    f"precgate: not in use: {project} has settings, but the root directory is {self._config.rootpath}"
+                )
+            if (directory / ".git").exists():
+                break
+        return None
 
     @property
     def settings(self) -> Settings:
@@ -69,11 +110,14 @@ class Run:
 
     def suite(self, item: pytest.Item) -> Suite:
         """Return the suite a test's mark selects."""
-        mark = item.get_closest_marker(MARK)
         where = f"{item.nodeid}: @pytest.mark.precgate"
-        if mark is not None and mark.args:
-            raise SettingsError(where, "", f"takes keywords only (suite=...), got {mark.args[0]!r}")
-        return self.settings.marked({} if mark is None else mark.kwargs, where)
+        suite = self.settings.marked(marked(item, where), where)
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        for fixture in SWEEP_FIXTURES:
+            given = params.get(fixture)  # a user's own parametrization may hold anything
+            if isinstance(given, str) and given != suite.name:
+                raise SettingsError(where, "", f"{fixture} is of suite {params[fixture]!r}, the test of {suite.name!r}")
+        return suite
 
     @property
     def gatekeeper(self) -> Gatekeeper:
@@ -145,19 +189,26 @@ class Run:
         if report.failed and XDIST_REFUSAL in str(report.longrepr):
             self._refused.append(f"{report.nodeid}: {XDIST_REFUSAL}")
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Remember that some tests could not even be collected: then nothing counts as gone."""
+        self._uncollected = self._uncollected or report.failed
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
         """Write baselines, judge what went unused, fail the run for it, write the reports."""
-        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+        if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
             return
-        if self._config.getoption("collectonly") or not self._concerns_us():
+        runs_nothing = any(self._config.getoption(name) for name in ("collectonly", "setuponly", "setupplan"))
+        if runs_nothing or not self._concerns_us():
             return
+        interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        selection = self._selection
         try:
             found = self.gatekeeper.finish(
-                self._selection.holds,
-                self._selection.includes,
-                self._selection.failed,
-                cut_short=bool(session.shouldfail or session.shouldstop),
+                selection,
+                configured=self.settings.suites if selection.covers_root else (),
+                cut_short=interrupted or self._uncollected or bool(session.shouldfail or session.shouldstop),
+                interrupted=interrupted,
             )
             self._found = replace(found, problems=(*found.problems, *self._refused))
         except PrecgateError as exc:
@@ -166,7 +217,7 @@ class Run:
             self._found = RunReport(problems=(str(exc),))
         lost = self._write_reports(self._found)
         self._found = replace(self._found, problems=(*self._found.problems, *lost))
-        if self._found.problems and exitstatus == pytest.ExitCode.OK:
+        if self._found.problems and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _concerns_us(self) -> bool:

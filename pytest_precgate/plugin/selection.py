@@ -3,31 +3,41 @@ held it: narrowing on the command line is a person's choice, in a configuration 
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-_NARROWING = ("-k", "-m", "--deselect", "--lf", "--last-failed", "--sw", "--stepwise", "--ignore-glob", "--pyargs")
+_NARROWING = (
+    *("-k", "-m", "--deselect", "--lf", "--last-failed", "--sw", "--stepwise", "--pyargs"),
+    *("--splits", "--group", "--num-shards", "--shard-id"),  # pytest-split, pytest-shard
+)
 
 
 @dataclass
 class Selection:
-    """The tests a run was asked for, by node id. ``passed``: they ran to their end; ``failed``: some phase failed."""
+    """The tests a run was asked for, by node id, and how they went.
+
+    ``seen`` reported anything at all, a skip included; ``failed`` failed in some phase; ``xfailed`` failed as expected.
+    """
 
     config: pytest.Config
-    passed: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
+    xfailed: set[str] = field(default_factory=set)
 
     def note(self, report: pytest.TestReport) -> None:
         """Remember how one phase of a test went."""
+        self.seen.add(report.nodeid)
         if report.failed:
             self.failed.add(report.nodeid)
-        elif report.when == "call" and report.passed:
-            self.passed.add(report.nodeid)
+        elif report.skipped and hasattr(report, "wasxfail"):
+            self.xfailed.add(report.nodeid)
 
     def includes(self, nodeid: str) -> bool:
         """Whether a test, existing or not, lies inside the paths this run was given and outside those it ignores."""
@@ -36,22 +46,39 @@ class Selection:
         here = self.config.invocation_params.dir
         if family & {(here / ignored).resolve() for ignored in _values(self._typed, "--ignore")}:
             return False
-        return bool(family & {(here / arg).resolve() for arg in self.config.args})
+        if any(fnmatch(str(path), str(here / pattern)) for pattern in _values(self._typed, "--ignore-glob")):
+            return False
+        asked = {(here / arg.split("::", maxsplit=1)[0]).resolve() for arg in self.config.args}
+        return bool(family & asked)
 
     def holds(self, nodeid: str) -> bool:
-        """Whether a test must hold its stored gates in this run: it ran, or nobody chose to leave it out."""
-        return nodeid in self.passed or (self.includes(nodeid) and not self.is_narrowed)
+        """Whether a test must hold its stored gates in this run: it was run, or nobody chose to leave it out."""
+        return nodeid in self.seen or (self.includes(nodeid) and not self.is_narrowed)
+
+    @property
+    def covers_root(self) -> bool:
+        """Whether the run was given the whole root directory and not narrowed."""
+        here = self.config.invocation_params.dir
+        return not self.is_narrowed and self.config.rootpath.resolve() in {
+            (here / arg).resolve() for arg in self.config.args
+        }
 
     @property
     def is_narrowed(self) -> bool:
         """Whether the command line leaves tests out by something else than a path."""
         by_node = any("::" in arg for arg in self.config.args)
-        return by_node or any(_is_option(typed, name) for typed in self._typed for name in _NARROWING)
+        from_file = any(typed.startswith("@") for typed in self._typed)
+        return by_node or from_file or any(_is_option(typed, name) for typed in self._typed for name in _NARROWING)
+
+    def was_typed(self, flag: str) -> bool:
+        """Whether a flag stands on the command line rather than in a configuration file."""
+        return flag in self._typed
 
     @property
     def _typed(self) -> Sequence[str]:
-        """The command line as typed, without what a configuration file adds to it."""
-        return [str(argument) for argument in self.config.invocation_params.args]
+        """The command line as typed, and PYTEST_ADDOPTS, which belongs to one command too."""
+        typed = [str(argument) for argument in self.config.invocation_params.args]
+        return [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *typed]
 
 
 def _is_option(typed: str, name: str) -> bool:
@@ -61,8 +88,7 @@ def _is_option(typed: str, name: str) -> bool:
     return re.match(f"-[vqxsl]*{name[1]}", typed) is not None
 
 
-def _values(typed: Sequence[str], name: str) -> list[Path]:
+def _values(typed: Sequence[str], name: str) -> list[str]:
     """Return the values given to an option of the command line."""
-    joined = [Path(argument.removeprefix(f"{name}=")) for argument in typed if argument.startswith(f"{name}=")]
-    apart = [Path(value) for argument, value in pairwise(typed) if argument == name]
-    return joined + apart
+    joined = [argument.removeprefix(f"{name}=") for argument in typed if argument.startswith(f"{name}=")]
+    return joined + [value for argument, value in pairwise(typed) if argument == name]

@@ -15,8 +15,8 @@ def render(run: RunReport) -> str:
     lines = ["## precgate", ""]
     shown = set()
     for report in run.checks:
-        if (report.suite, report.comparison) not in shown:
-            shown.add((report.suite, report.comparison))
+        if (key := (report.suite, report.comparison, report.points)) not in shown:
+            shown.add(key)
             lines += [*_comparison(report.suite, report.comparison, report.points), ""]
         lines += [*_check(report), ""]
     for made in run.compared:

@@ -66,8 +66,8 @@ def summary(run: RunReport) -> Iterator[Line]:
     """Yield the lines of the terminal summary section."""
     shown = set()
     for report in run.checks:
-        if (report.suite, report.comparison) not in shown:
-            shown.add((report.suite, report.comparison))
+        if (key := (report.suite, report.comparison, report.points)) not in shown:
+            shown.add(key)
             yield from ((line, None) for line in comparison(report.suite, report.comparison, report.points))
             yield "", None
         yield from _check(report)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -163,6 +165,15 @@ def test_launches_of_different_workloads_are_refused() -> None:
     other = replace(kimi("int4"), workload=Workload(8192, 1024))
     with pytest.raises(InvalidValueError, match="its launches differ in hardware or workload"):
         replace(kimi_baseline(), launches=[launch(kimi("fp4")), launch(other)])
+
+
+def test_a_fingerprint_can_be_hashed_copied_and_pickled() -> None:
+    """It is a value like any other, and cannot be changed in place."""
+    fingerprint = NOW["fp4"]
+    assert pickle.loads(pickle.dumps(fingerprint)) == fingerprint == copy.deepcopy(fingerprint)
+    assert len({fingerprint, NOW["fp4"]}) == 1
+    with pytest.raises(TypeError):
+        fingerprint.hard["isl"] = 1  # type: ignore[index]
 
 
 def test_a_fact_that_cannot_be_stored_is_refused() -> None:

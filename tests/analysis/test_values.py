@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pytest_precgate.analysis.economics import HARDWARE, Hardware, hardware_named
@@ -39,6 +40,12 @@ def test_a_configuration_is_one_line_of_text(name: object) -> None:
     """A name that could break a file's line is refused."""
     with pytest.raises(InvalidValueError, match=r"SweepPoint\.configuration"):
         replace(POINT, configuration=name)  # type: ignore[arg-type]
+
+
+def test_numpy_s_numbers_are_numbers() -> None:
+    """What an array holds can be measured too, and becomes plain Python."""
+    point = SweepPoint(np.int64(4), np.int32(4), np.float64(50.0), np.float32(100.0))  # type: ignore[arg-type]
+    assert (type(point.concurrency), type(point.throughput_per_gpu)) == (int, float)
 
 
 def test_a_sweep_without_points_is_refused() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +55,7 @@ def test_a_diff_of_the_file_is_one_line_per_point_and_gate() -> None:
 
 
 def test_gate_values_in_the_file_are_for_readers() -> None:
-    """Editing one changes no verdict; the check command finds it."""
+    """They are not part of the value; one that does not follow from the points is found when it is judged."""
     text = dump(kimi_baseline())
     edited = text.replace("2.84622", "1.0")
     assert parse(edited, "kimi.json") == parse(text, "kimi.json")
@@ -115,6 +117,56 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_whole(tmp_path: Path, m
         files.write(replace(kimi_baseline(), cost="interpolated"), files.read("kimi"))
     assert files.text("kimi") == text
     assert [path.name for path in files.directory.iterdir()] == ["kimi.json"]
+
+
+def test_a_leftover_temporary_file_is_no_obstacle(tmp_path: Path) -> None:
+    """Whoever left it is gone: the lock is ours."""
+    files = store(tmp_path)
+    files.directory.mkdir()
+    (files.directory / ".kimi.json.tmp").write_text("torn", encoding="utf-8")
+    files.write(kimi_baseline(), files.read("kimi"))
+    assert [path.name for path in files.directory.iterdir()] == ["kimi.json"]
+
+
+def test_a_symlinked_baseline_is_written_where_it_points(tmp_path: Path) -> None:
+    """And a file keeps its permissions."""
+    files = store(tmp_path)
+    files.write(kimi_baseline(), files.read("kimi"))
+    real = tmp_path / "real.json"
+    files.path("kimi").rename(real)
+    files.path("kimi").symlink_to(real)
+    real.chmod(0o640)
+    files.write(replace(kimi_baseline(), cost="interpolated"), files.read("kimi"))
+    assert files.path("kimi").is_symlink()
+    assert '"interpolated"' in real.read_text(encoding="utf-8")
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_another_run_rewrote_is_not_deleted(tmp_path: Path) -> None:
+    """Pruning looks again under the lock."""
+    files = store(tmp_path)
+    files.write(kimi_baseline(), files.read("kimi"))
+    seen = files.read("kimi")
+    files.write(replace(kimi_baseline(), cost="interpolated"), seen)
+    with pytest.raises(BaselineBusyError, match="was rewritten by another run"):
+        files.delete(seen)
+    assert files.path("kimi").exists()
+
+
+def test_a_file_system_that_cannot_flush_a_directory_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rename has happened; saying "left as it was" would be untrue."""
+    files, flush = store(tmp_path), os.fsync
+
+    def some(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", some)
+    files.write(kimi_baseline(), files.read("kimi"))
+    assert files.read("kimi").baseline == kimi_baseline()
 
 
 def test_an_unreadable_file_is_an_error_and_not_a_missing_baseline(tmp_path: Path) -> None:

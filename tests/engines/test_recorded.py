@@ -148,6 +148,9 @@ def test_an_agg_result_without_tpot_is_refused(tmp_path: Path) -> None:
         ("4,4,,100", r"required field missing @ line 2\.interactivity"),
         ("4,4,50", r"got 3 cells, wanted 4 as in the head @ line 2"),
         ("4,4,50,100,7", r"got 5 cells, wanted 4"),
+        ("1_6,4,50,100", r"got '1_6', wanted a whole number"),
+        ('"4\n",4,50', r"got 3 cells, wanted 4"),
+        ('4,4,50,"100', r"is not CSV"),
     ],
 )
 def test_a_csv_row_that_is_no_point_is_refused_at_its_line(tmp_path: Path, row: str, why: str) -> None:
@@ -162,6 +165,36 @@ def test_a_point_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "p.csv", f"{HEAD}\n4,4,50,100\n4,4,51,101\n")
     with pytest.raises(RecordedPointsError, match=r"p\.csv: .*holds concurrency 4 twice"):
         sweep_of(read_rows(path), "fp4", WORKLOAD, "b200")
+
+
+def test_a_column_twice_in_the_head_is_refused(tmp_path: Path) -> None:
+    """The later one would win without a word."""
+    path = written(tmp_path, "p.csv", f"{HEAD},interactivity\n4,4,50,100,500\n")
+    with pytest.raises(RecordedPointsError, match="a column stands twice in the head @ line 1"):
+        read_rows(path)
+
+
+def test_a_row_without_precision_among_others_is_refused(tmp_path: Path) -> None:
+    """It would join every precision's cloud."""
+    path = written(tmp_path, "p.csv", f"precision,{HEAD}\nfp4,4,4,50,100\n,8,4,40,200\n")
+    with pytest.raises(RecordedPointsError, match=r"required here: .* @ line 3\.precision"):
+        read_rows(path)
+
+
+def test_a_number_no_float_can_hold_is_refused(tmp_path: Path) -> None:
+    """400 digits are no throughput, and no traceback either."""
+    point = {"concurrency": 4, "gpus": 4, "interactivity": 50, "throughput_per_gpu": 10**400}
+    with pytest.raises(RecordedPointsError, match="wanted a finite number"):
+        read_rows(written(tmp_path, "p.json", json.dumps([point])))
+
+
+def test_globs_reach_down_and_leave_odd_names_alone(tmp_path: Path) -> None:
+    """`**` goes to any depth; brackets in the base or in a real file's name are no pattern."""
+    odd = tmp_path / "[x]" / "a" / "b"
+    odd.mkdir(parents=True)
+    (odd / "p.csv").write_text(f"{HEAD}\n4,4,50,100\n", encoding="utf-8")
+    (tmp_path / "[x]" / "q[1].csv").write_text(f"{HEAD}\n8,4,40,200\n", encoding="utf-8")
+    assert [path.name for path in spec(tmp_path / "[x]", ["**/p.csv", "q[1].csv"]).files()] == ["p.csv", "q[1].csv"]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_head(tmp_path: Path) -> None:

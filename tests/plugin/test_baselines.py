@@ -131,6 +131,7 @@ def test_both_update_flags_at_once_are_a_usage_error(accepted: Repository) -> No
         (lambda text: text.replace('"gpus": 4, ', "", 1), "required field missing @ $.launches[[]0].points[[]0].gpus"),
         (lambda text: text.replace('"gpus": 4', '"gpus": "four"', 1), "got 'four', wanted a whole number @ $*gpus"),
         (lambda text: text.replace("157.0", "NaN").replace("156.991", "NaN"), "holds NaN, which is no measurement"),
+        (lambda text: text.replace('"history": []', '"history": [], "history": []'), "holds the key 'history' twice*"),
         (lambda text: text.replace('"schema": 1', '"schema": 0'), "got 0, wanted a schema from 1 to *"),
         (lambda text: text.replace('"suite": "kimi"', '"suite": "llama"'), "belongs to suite 'llama'*"),
         (
@@ -152,6 +153,94 @@ def test_a_baseline_that_is_not_whole_fails_and_is_left_untouched(
     result.stdout.no_fnmatch_line("*schema.py*")
     result.stdout.no_fnmatch_line("*decoder.py*")
     assert accepted.baseline.read_text(encoding="utf-8") == broken
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"value": 1028.14', '"value": 900.0'), ('"throughput_per_gpu": 922.079', '"throughput_per_gpu": 822.079')],
+)
+def test_a_baseline_edited_by_hand_judges_nothing(accepted: Repository, old: str, new: str) -> None:
+    """A value or a point changed without the other: a hand, or a merge line by line. Exit 1."""
+    text = accepted.baseline.read_text(encoding="utf-8")
+    assert old in text
+    accepted.baseline.write_text(text.replace(old, new), encoding="utf-8")
+    result = accepted.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["E *BaselineCorruptError: kimi.json: *its points give *edited by hand or merged badly*"]
+    )
+
+
+def test_an_update_keeps_the_gates_of_a_skipped_test(accepted: Repository) -> None:
+    """Skipped is not gone: nothing is dropped without a word, though another test holds the same gates."""
+    two = TEST + TEST.replace("pays_off", "other")
+    accepted.write_test(two)
+    assert accepted.run("--precgate-update").ret == 0
+    accepted.write_test(TEST + "import pytest\n@pytest.mark.skip\n" + TEST.replace("pays_off", "other"))
+    accepted.write_points(fp4=1.1)
+    assert accepted.run("--precgate-update").ret == 0
+    assert accepted.baseline.read_text(encoding="utf-8").count("::test_fp4_other") == 18
+
+
+def test_a_test_dropped_beside_another_with_its_gates_needs_a_reason(accepted: Repository) -> None:
+    """It was not moved: the other test held the same gates before."""
+    accepted.write_test(TEST + TEST.replace("pays_off", "other"))
+    assert accepted.run("--precgate-update").ret == 0
+    accepted.write_test(TEST)
+    result = accepted.run("--precgate-update")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["FAIL: *it would lower the bar of *"])
+
+
+@pytest.mark.parametrize("end", ["    assert False\n", "    pytest.xfail('later')\n"])
+def test_one_failed_test_holds_back_its_suite_s_update(accepted: Repository, end: str) -> None:
+    """Its gates would be moved to points it does not vouch for; an xfail is no better."""
+    accepted.write_test(TEST + TEST.replace("pays_off", "other"))
+    assert accepted.run("--precgate-update").ret == 0
+    before = accepted.baseline.read_bytes()
+    accepted.write_points(fp4=1.1)
+    accepted.write_test("import pytest\n" + TEST + TEST.replace("pays_off", "other") + end)
+    result = accepted.run("--precgate-update")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["FAIL: baselines/kimi.json: not written: tests that gate it failed: *test_fp4_other"])
+    assert accepted.baseline.read_bytes() == before
+
+
+def test_quartiles_do_not_depend_on_digits_a_baseline_does_not_keep(repository: Repository) -> None:
+    """A band whose quartile rounds differently at six digits: recorded and judged at the same points."""
+    repository.change_settings("[55, 73, 91]", '"quartiles"')
+    low, high = "36.768068346699465", "101.74385515844779"
+    rows = [
+        f"{p},4,{c},{x},{y * k}" for p, k in (("fp4", 2), ("int4", 1)) for c, x, y in ((64, low, 500), (4, high, 100))
+    ]
+    text = "precision,gpus,concurrency,interactivity,throughput_per_gpu\n" + "\n".join(rows) + "\n"
+    (repository.path / "points.csv").write_text(text, encoding="utf-8")
+    assert repository.run("--precgate-update").ret == 0
+    assert repository.run().ret == 0
+
+
+def test_a_partial_update_cannot_move_quartiles(repository: Repository) -> None:
+    """The sibling test would be left at points that are no quartiles any more."""
+    repository.change_settings("[55, 73, 91]", '"quartiles"')
+    repository.write_test(TEST + TEST.replace("pays_off", "other"))
+    points = repository.path / "points.csv"
+    wide = points.read_text(encoding="utf-8")
+    lines = wide.splitlines()
+    fastest = next(line for line in lines if line.startswith("int4,") and ",4,111." in line)
+    points.write_text("\n".join(line for line in lines if line != fastest) + "\n", encoding="utf-8")
+    assert repository.run("--precgate-update").ret == 0
+    points.write_text(wide, encoding="utf-8")
+    result = repository.run("--precgate-update", "-k", "pays_off", "--precgate-reason=x")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["FAIL: *its quartiles moved, and *::test_fp4_other gates the old ones: *together"])
+
+
+def test_the_order_of_measurement_is_no_change(accepted: Repository) -> None:
+    """A test that asks for INT4 first leaves the file as it is."""
+    before = accepted.baseline.read_bytes()
+    accepted.write_test("def test_first(int4_sweep):\n    pass\n", name="test_a.py")
+    assert accepted.run("--precgate-update").ret == 0
+    assert accepted.baseline.read_bytes() == before
 
 
 @pytest.mark.parametrize("flags", [(), ("--precgate-update", "--precgate-reason=x")])
@@ -297,7 +386,9 @@ def test_an_update_of_a_failing_test_records_nothing_of_it(accepted: Repository)
     accepted.write_test(TEST + "    assert False, 'floor'\n")
     result = accepted.run("--precgate-update")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["FAIL: baselines/kimi.json: not written: the tests that record it failed"])
+    result.stdout.fnmatch_lines(
+        ["FAIL: baselines/kimi.json: not written: tests that gate it failed: test_kimi.py::test_fp4_pays_off"]
+    )
     assert accepted.baseline.read_bytes() == before
 
 
@@ -386,7 +477,8 @@ def test_fp4_pays_off(precgate):
     precgate.check(precgate.compare("fp4", "int4"))
     here = pathlib.Path("ready-{name}")
     here.touch()
-    while len(list(pathlib.Path().glob("ready-*"))) < 2:
+    deadline = time.monotonic() + 60
+    while len(list(pathlib.Path().glob("ready-*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
 """
 

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from tests.repository import SETTINGS, Repository
+from tests.repository import SETTINGS, TEST, Repository
 
 
 def test_the_accepted_state_passes_and_shows_the_published_picture(accepted: Repository) -> None:
@@ -20,9 +20,9 @@ def test_the_accepted_state_passes_and_shows_the_published_picture(accepted: Rep
             "kimi: FP4 against INT4 on b200, isl 1024, osl 1024, lengths 0.8-1x",
             "shared band 36.4 to 112.0 tok/s/user; derived cost",
             "$1.95 per GPU-hour, 2.17 kW per GPU, as published with InferenceX's comparison (*), mid-2026",
-            "*55  1028.1 / 361.2  0.527 / 1.500  473798 / 166466    ~39 / ~27     2.846x      0.351x",
-            "*73   697.4 / 232.5  0.777 / 2.330  321388 / 107143    ~20 / ~13     3.000x      0.333x",
-            "*91   500.2 / 159.8  1.083 / 3.389   230486 / 73645     ~11 / ~7     3.130x      0.320x",
+            "*55  1028.1 / 361.2  0.527 / 1.500  473799 / 166466    ~39 / ~27     2.846x      0.351x",
+            "*73   697.4 / 232.5  0.777 / 2.330  321387 / 107143    ~20 / ~13     3.000x      0.333x",
+            "*91   500.2 / 159.8  1.083 / 3.389   230485 / 73645     ~11 / ~7     3.130x      0.320x",
             "at 55 tok/s/user: FP4 is 185% cheaper per token; FP4 delivers 185% more tok/s/GPU",
             "fp4/int4 throughput_ratio         3%  0.0% PASS  0.0% PASS  0.0% PASS",
             "test_kimi.py::test_fp4_pays_off: passed, 18 gates: 18 PASS against baselines/kimi.json",
@@ -138,6 +138,68 @@ def test_tolerance_is_set_by_suite_and_mark(accepted: Repository) -> None:
     result = accepted.run()
     assert result.ret == 1
     result.stdout.fnmatch_lines(["precgate: 3 of 18 gates fail*", "REGRESSED  fp4 cost at 55 *tolerance 1%*"])
+
+
+def test_marks_of_module_class_and_test_are_merged(accepted: Repository) -> None:
+    """The closest one wins for each keyword; the others' keywords stay."""
+    accepted.write_points(fp4=0.98)
+    accepted.write_test(
+        "import pytest\npytestmark = pytest.mark.precgate(tolerance=0.01)\n"
+        "@pytest.mark.precgate(points=[55, 73, 91])\ndef test_fp4_pays_off(precgate):\n"
+        "    precgate.check(precgate.compare('fp4', 'int4'))\n"
+    )
+    result = accepted.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["REGRESSED  fp4 throughput_per_gpu at 55 *tolerance 1%*"])
+
+
+def test_a_sweep_fixture_of_another_suite_than_the_test_s_is_refused(repository: Repository) -> None:
+    """A mark on a parameter comes too late for the fixture: exit 4, not two suites in one test."""
+    repository.write_settings(SETTINGS + SETTINGS.replace("suites.kimi", "suites.llama"))
+    repository.write_test(
+        "import pytest\npytestmark = pytest.mark.precgate(suite='kimi')\n"
+        "@pytest.mark.parametrize('n', [pytest.param(1, marks=pytest.mark.precgate(suite='llama'))])\n"
+        "def test_x(n, fp4_sweep):\n    pass\n"
+    )
+    result = repository.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *fp4_sweep is of suite 'kimi', the test of 'llama'"])
+
+
+def test_a_user_s_own_parametrization_of_a_sweep_fixture_is_left_alone(repository: Repository) -> None:
+    """No collection error; direct values replace the fixture, as anywhere in pytest."""
+    repository.write_test(
+        "import pytest\n@pytest.mark.parametrize('fp4_sweep', [1, 2])\ndef test_x(fp4_sweep):\n    assert fp4_sweep\n"
+    )
+    assert repository.run("test_kimi.py").ret == 0
+
+
+def test_one_file_without_precisions_cannot_serve_two(repository: Repository) -> None:
+    """Both precisions would hold the same points, and every ratio would be 1."""
+    text = "concurrency,gpus,interactivity,throughput_per_gpu\n4,4,110,100\n8,4,50,300\n"
+    (repository.path / "points.csv").write_text(text, encoding="utf-8")
+    result = repository.run("--precgate-update")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *SweepMismatchError: suite kimi: fp4 and int4 hold the very same points*"])
+
+
+def test_two_tests_with_points_of_their_own_are_both_shown(repository: Repository) -> None:
+    """One table per comparison and points."""
+    repository.write_test(
+        TEST + "import pytest\n@pytest.mark.precgate(points=[60, 80])\n" + TEST.replace("pays_off", "two")
+    )
+    assert repository.run("--precgate-update").ret == 0
+    result = repository.run()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["* 55  1028.1 / 361.2 *"])
+    result.stdout.fnmatch_lines(["* 80  * / *"])
+
+
+def test_checking_twice_gives_each_property_once(accepted: Repository) -> None:
+    """18 gates, 18 properties."""
+    accepted.write_test(TEST + "    precgate.check(precgate.compare('fp4', 'int4'))\n")
+    assert accepted.run("--junitxml=junit.xml").ret == 0
+    assert len(list(ET.parse(accepted.path / "junit.xml").iter("property"))) == 18
 
 
 def test_a_plain_assert_on_a_row_is_an_absolute_floor(accepted: Repository) -> None:
@@ -267,7 +329,7 @@ def test_sweep_fixtures_follow_the_mark_and_leave_the_test_s_name_alone(reposito
         "@pytest.mark.precgate(suite='kimi')\ndef test_three(fp4_sweep, precgate):\n"
         "    assert precgate.sweep('fp4') is fp4_sweep\n"
     )
-    result = repository.run("-v")
+    result = repository.run("-v", "test_kimi.py")
     assert result.ret == 0
     result.stdout.fnmatch_lines_random([f"test_kimi.py::test_{name} PASSED*" for name in ("one", "two", "three")])
 
@@ -278,7 +340,7 @@ def test_a_session_fixture_of_the_user_may_ask_for_a_sweep(repository: Repositor
         "import pytest\n@pytest.fixture(scope='session')\ndef fastest(fp4_sweep): return fp4_sweep.points[0]\n"
         "def test_fast(fastest): assert fastest.configuration == 'vllm-tp4-ep1'\n"
     )
-    assert repository.run().ret == 0
+    assert repository.run("test_kimi.py").ret == 0
 
 
 def test_a_comparison_of_other_sweeps_cannot_be_checked(accepted: Repository) -> None:
@@ -297,7 +359,7 @@ def test_a_comparison_of_other_sweeps_cannot_be_checked(accepted: Repository) ->
 def test_a_comparison_nobody_checked_is_said_to_gate_nothing(repository: Repository) -> None:
     """A test that compares and asserts nothing passes, and the summary says what that is worth."""
     repository.write_test("def test_look(precgate):\n    precgate.compare('fp4', 'int4')\n")
-    result = repository.run()
+    result = repository.run("test_kimi.py")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["compared by test_kimi.py::test_look; without a check: nothing is gated here"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.repository import QUIET, TEST, Repository
+from tests.repository import QUIET, SETTINGS, TEST, Repository
 
 RENAMED = TEST.replace("pays_off", "is_worth_it")
 
@@ -172,6 +172,63 @@ def test_somebody_else_s_baselines_are_none_of_ours(repository: Repository) -> N
     result.stdout.no_fnmatch_line("*precgate*=*")
 
 
+@pytest.mark.parametrize("arguments", [("test_kimi.py::test_fp4_pays_off",), ("-k", "pays_off"), ("-m", "skip")])
+def test_a_skipped_test_that_was_chosen_fails_the_run(accepted: Repository, arguments: tuple[str, ...]) -> None:
+    """Naming it on the command line does not make its skip a choice."""
+    accepted.write_test("import pytest\n@pytest.mark.skip\n" + TEST)
+    result = accepted.run(*arguments)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["FAIL: baselines/kimi.json: 18 gates*skipped*"])
+
+
+def test_a_suite_nothing_gates_fails_a_run_of_everything(accepted: Repository) -> None:
+    """Configured, no baseline, no test: named, unless the run was pointed elsewhere."""
+    accepted.write_settings(SETTINGS + SETTINGS.replace("suites.kimi", "suites.llama"))
+    accepted.write_test("import pytest\npytestmark = pytest.mark.precgate(suite='kimi')\n" + TEST)
+    result = accepted.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["FAIL: suite llama is configured and nothing gates it: *"])
+    assert accepted.run("test_kimi.py").ret == 0
+
+
+def test_an_emptied_test_file_fails_the_run(accepted: Repository) -> None:
+    """No test collected is exit 5 elsewhere, which some setups take for green; lost gates are exit 1."""
+    accepted.write_test("")
+    assert accepted.run().ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_plugin_that_shards_the_run_calls_nothing_unused(accepted: Repository) -> None:
+    """The other shard holds the gates (pytest-split's flags)."""
+    accepted.write_test(
+        "def pytest_addoption(parser):\n    parser.addoption('--splits')\n"
+        "def pytest_collection_modifyitems(config, items):\n"
+        "    config.hook.pytest_deselected(items=items[:1])\n    del items[:1]\n",
+        name="conftest.py",
+    )
+    accepted.write_test("def test_unit():\n    pass\n", name="test_unit.py")
+    result = accepted.run("--splits=2")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["warning: *18 gates of test_kimi.py::test_fp4_pays_off not held: this run was narrowed"]
+    )
+
+
+@pytest.mark.parametrize("flag", ["--setup-plan", "--setup-only"])
+def test_a_run_that_runs_no_test_judges_nothing(accepted: Repository, flag: str) -> None:
+    """Plans are no results."""
+    result = accepted.run(flag)
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*not used by this run*")
+
+
+def test_a_run_stopped_by_stepwise_still_reports(accepted: Repository) -> None:
+    """Exit 2, the JSON written, the failed gates in it."""
+    accepted.write_points(fp4=0.92)
+    result = accepted.pytester.runpytest_inprocess(*QUIET[2:], "--sw", "--precgate-json=gate.json")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert '"REGRESSED"' in (accepted.path / "gate.json").read_text(encoding="utf-8")
+
+
 def test_under_ci_unused_gates_are_never_ignored(accepted: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     """--precgate-unused=ignore becomes warn: the run passes, and says what it did not hold."""
     monkeypatch.setenv("CI", "true")
@@ -232,7 +289,9 @@ def test_a_baseline_whose_suite_is_gone_fails_the_run(accepted: Repository) -> N
 
 def test_a_corrupt_baseline_no_test_reads_fails_the_run(accepted: Repository) -> None:
     """A leftover file is judged too."""
-    (accepted.path / "baselines" / "old.json").write_text("{", encoding="utf-8")
+    torn = accepted.baseline.read_text(encoding="utf-8")[:500]
+    (accepted.path / "baselines" / "old.json").write_text(torn, encoding="utf-8")
+    (accepted.path / "baselines" / "somebody-else-s.json").write_text("[1]", encoding="utf-8")
     result = accepted.run()
     assert result.ret == 1
     result.stdout.fnmatch_lines(["FAIL: baselines/old.json: is not whole JSON*"])

@@ -42,7 +42,9 @@ def test_an_ini_policy_nobody_knows_exits_4(accepted: Repository) -> None:
     )
     result = accepted.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: precgate: precgate_unused: unknown value 'warning'; did you mean 'warn'? *"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: precgate: *ini key precgate_unused: unknown value 'warning'; did you mean 'warn'? *"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,6 +81,45 @@ def test_a_sweep_fixture_that_fails_says_why_once(accepted: Repository) -> None:
     assert result.ret == 1
     assert sum("points.csv: cannot be read" in line for line in result.stdout.lines) <= 2  # report and short summary
     result.stdout.no_fnmatch_line("*During handling*")
+
+
+def test_a_reason_of_two_lines_exits_4(accepted: Repository) -> None:
+    """It would be refused after the measurement; it is refused before."""
+    result = accepted.run("--precgate-update", "--precgate-reason=two\nlines")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --precgate-reason: got 'two?nlines', wanted one line of text"])
+
+
+def test_a_standing_update_under_ci_exits_4(accepted: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In addopts it would switch the gate off for good; typed, it is a person's command."""
+    monkeypatch.setenv("CI", "true")
+    accepted.change_settings(
+        "[tool.precgate.suites.kimi]\n",
+        "[tool.pytest.ini_options]\naddopts = '--precgate-update'\n\n[tool.precgate.suites.kimi]\n",
+    )
+    result = accepted.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --precgate-update: under CI it must *configuration file"])
+    monkeypatch.delenv("CI")
+    assert accepted.run().ret == 0
+
+
+def test_a_suite_of_one_precision_exits_4(accepted: Repository) -> None:
+    """There is nothing to compare it with."""
+    accepted.change_settings("[tool.precgate.suites.kimi.int4]", "[tool.precgate.suites.other.int4]")
+    result = accepted.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: precgate: *names 1 precision(s), wanted two to compare*suites.kimi"])
+
+
+def test_settings_above_the_root_directory_are_said_to_be_unused(accepted: Repository) -> None:
+    """A pytest.ini below moves the root: the header names the settings that are not read."""
+    (accepted.path / "perf").mkdir()
+    (accepted.path / "perf" / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    accepted.write_test("def test_unit():\n    pass\n", name="perf/test_unit.py")
+    result = accepted.run("perf")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["precgate: not in use: *pyproject.toml has settings, but the root directory is *perf"])
 
 
 def test_several_suites_and_no_mark_exits_4(accepted: Repository) -> None:

@@ -142,7 +142,7 @@ def test_calibrate_fits_and_says_how_well(
     assert "concurrency  tpot error  throughput error" in capsys.readouterr().err
     repository.write_settings(SETTINGS.replace("kimi-k2.5-b200-fp4-tp4", "mine.json"))
     repository.write_test("def test_x(precgate):\n    assert len(precgate.sweep('fp4').points) == 3\n")
-    assert repository.run().ret == 0
+    assert repository.run("test_kimi.py").ret == 0
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def fit(points: Sequence[SweepPoint], workload: Workload, hardware: str, source:
         def residuals(scales: NDArray[np.float64], /, start: Sequence[float] = start) -> list[float]:
             return errors(_model(scales.tolist(), start), workload, points)
 
-        found = least_squares(
+        found = least_squares(  # type: ignore[operator,unused-ignore]  # stubs for Python 3.10 see a module
             residuals, [1.0] * len(start), bounds=(0, math.inf), diff_step=[5e-3] * len(start), xtol=1e-5, ftol=1e-5
         )
         searches.append((float(found.cost), _model(found.x.tolist(), start)))

@@ -74,7 +74,8 @@ def steady_window(records: Sequence[RequestRecord], concurrency: int) -> Window:
     by_send = sorted(records, key=lambda record: record.sent_s)
     start = max(record.last_token_s for record in by_send[:concurrency])
     last_send = by_send[-1].sent_s
-    end = min((record.last_token_s for record in records if record.last_token_s >= last_send), default=last_send)
+    # Strictly after: in virtual time the request whose end caused the last send ends in the same instant.
+    end = min(record.last_token_s for record in records if record.last_token_s > last_send)
     if end <= start:
         raise InvalidValueError(
             f"steady window: {len(records)} requests at concurrency {concurrency} leave no time in which every slot "

@@ -109,6 +109,18 @@ def test_the_steady_window_needs_three_requests_per_slot() -> None:
         steady_window(steady_run(rounds=1).records, 4)
 
 
+@pytest.mark.parametrize("pause_s", [0.0, 1e-4])
+def test_the_steady_window_ends_with_the_first_request_after_the_last_send(pause_s: float) -> None:
+    """Whether a slot sends in the instant its last request ended (virtual time) or a little later (a real client)."""
+    records = [
+        RequestRecord(start + pause_s * number, start + 0.1, start + 1.0, 5, 10)
+        for slot in (0.0, 0.5)
+        for number, start in enumerate(slot + n for n in range(4))
+    ]
+    window = steady_window(records, 2)
+    assert (window.start_s, window.end_s) == (1.5, 4.0)
+
+
 def test_an_uneven_window_says_so() -> None:
     """A server that stalls half way has a large instability."""
     even = measure(steady_run(), 1).window.instability

@@ -91,3 +91,29 @@ class InvalidPointError(PrecgateError):
 
 class CalibrationError(DocumentError):
     """A calibration of the simulated engine is not known, cannot be read, or does not fit the suite."""
+class LoadError(PrecgateError):
+    """Base of what can go wrong between the load client and a server. During a point it becomes a failed request."""
+
+
+class ConnectFailedError(LoadError):
+    """No connection: name not known, refused, TLS refused, or no answer in time."""
+
+
+class SendFailedError(LoadError):
+    """The server went away while a request was being sent."""
+
+
+class ReadFailedError(LoadError):
+    """The connection broke, or fell silent, before the answer was complete."""
+
+
+class ResponseError(LoadError):
+    """The server answered, but not with the tokens asked for: an HTTP status, an error in the stream, wrong counts."""
+
+
+class LoadProcessError(LoadError):
+    """A client process died or could not prepare its share of a point; the others were ended."""
+
+
+class LoadStoppedError(LoadError):
+    """The point was given up from outside before it was complete; every connection was closed."""

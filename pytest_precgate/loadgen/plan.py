@@ -1,0 +1,97 @@
+"""What a point is to be: values, and the requests made from them before any clock starts. Nothing runs here.
+
+``handover``: the first requests are the warm-up, and the steady window cuts them away; no drain re-creates the burst of
+the start. ``drained``: two requests per slot run first, end, and leave no record but their failures: the published
+method, for the whole window."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Literal, get_args
+
+from pytest_precgate.analysis.quantity import count, positive
+from pytest_precgate.errors import InvalidValueError
+from pytest_precgate.loadgen.prompts import Prompts
+from pytest_precgate.loadgen.target import Outgoing, Target, encode
+
+Warmup = Literal["handover", "drained"]
+DRAINED_PER_SLOT = 2
+
+Take = Callable[[], Outgoing | None]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a connection may take to open, a server may stay silent, and a request may last, s."""
+
+    connect_s: float = 10.0
+    silence_s: float = 300.0
+    request_s: float = 3600.0
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            positive("Limits", limit.name, getattr(self, limit.name), "s")
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """One point to be run: ``requests`` in total, ``concurrency`` of them in flight at any time.
+
+    Raises InvalidValueError when there are fewer requests than slots, or the warm-up is unknown.
+    """
+
+    prompts: Prompts
+    concurrency: int
+    requests: int
+    warmup: Warmup = "handover"
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        count("LoadPlan", "concurrency", self.concurrency, "requests in flight")
+        count("LoadPlan", "requests", self.requests, "requests")
+        if self.requests < self.concurrency:
+            raise InvalidValueError(
+                f"LoadPlan.requests: got {self.requests}, wanted at least one for each of {self.concurrency} slots"
+            )
+        if self.warmup not in get_args(Warmup):
+            raise InvalidValueError(f"LoadPlan.warmup: got {self.warmup!r}, wanted {' or '.join(get_args(Warmup))}")
+
+    def warmup_requests(self, slots: int) -> int:
+        """Return how many requests ``slots`` of the slots run before the point, without record."""
+        return DRAINED_PER_SLOT * slots if self.warmup == "drained" else 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a point is: seconds since it began, requests ended and planned (warm-up included), tokens generated.
+
+    ``output_tokens`` counts requests that have ended, since only their ``usage`` is known.
+    """
+
+    elapsed_s: float
+    completed: int
+    total: int
+    output_tokens: int
+
+
+class Requests:
+    """Every ``of``-th request of a plan from number ``first`` on, ``ready`` of them encoded when this is made.
+
+    The others are made when asked for, which happens only where another process was slower than its share.
+    """
+
+    def __init__(self, target: Target, prompts: Prompts, first: int, of: int, ready: int) -> None:
+        self._made = (encode(target, prompts.ask(number)) for number in itertools.count(first, of))
+        self._ready = list(itertools.islice(self._made, ready))
+        self._ready.reverse()
+
+    def next(self) -> Outgoing:
+        """Return the next request."""
+        return self._ready.pop() if self._ready else next(self._made)
+
+    def at_most(self, number: int) -> Take:
+        """Return a function that gives ``number`` requests, one a call, and then None."""
+        left = iter(range(number))
+        return lambda: None if next(left, None) is None else self.next()

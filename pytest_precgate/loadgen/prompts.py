@@ -1,0 +1,55 @@
+"""What is asked, request by request: a pure function of the seed and the request's number.
+
+Each request draws from a generator of its own, so any client process can make any request, and the plan is the same
+however many processes share it. Random token ids make prompts that no prefix cache has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from pytest_precgate.analysis.quantity import count
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.errors import InvalidValueError
+from pytest_precgate.loadgen.target import Ask
+
+Detokenize = Callable[[Sequence[int]], str]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts of ``workload``: random token ids in [``token_low``, ``token_high``), or their text by ``detokenize``.
+
+    Raises InvalidValueError for an empty range of ids. With several client processes ``detokenize`` must be picklable.
+    """
+
+    workload: Workload
+    token_high: int
+    token_low: int = 0
+    seed: int = 0
+    detokenize: Detokenize | None = None
+    ignore_eos: bool = True
+    min_tokens: bool = False
+
+    def __post_init__(self) -> None:
+        count("Prompts", "token_high", self.token_high, "token ids")
+        if not 0 <= self.token_low < self.token_high:
+            raise InvalidValueError(
+                f"Prompts: got token ids from {self.token_low} up to {self.token_high}, wanted 0 <= low < high"
+            )
+
+    def ask(self, number: int) -> Ask:
+        """Return request ``number`` of the plan."""
+        random = Random(f"{self.seed}/{number}")
+        work = self.workload
+        input_tokens = _length(random, work.isl, work.range_ratio)
+        output_tokens = _length(random, work.osl, work.range_ratio)
+        ids = random.choices(range(self.token_low, self.token_high), k=input_tokens)
+        prompt = ids if self.detokenize is None else self.detokenize(ids)
+        return Ask(prompt, output_tokens, self.ignore_eos, self.min_tokens)
+
+
+def _length(random: Random, full: int, ratio: float) -> int:
+    """Uniform in [ratio * full, full], at least one token, both ends included."""
+    return random.randint(max(1, int(ratio * full)), full)

@@ -1,0 +1,140 @@
+"""Where requests go and how one looks on the wire: values to bytes, before any clock starts. No socket is opened here.
+
+Only fields of OpenAI's schema are sent, and ``ignore_eos`` and ``min_tokens`` when asked for: an engine that does not
+know a field answers 400."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+from urllib.parse import urlsplit
+
+from pytest_precgate.analysis.quantity import one_line
+from pytest_precgate.errors import InvalidValueError
+
+Api = Literal["completions", "chat"]
+_PATHS: dict[str, str] = {"completions": "/v1/completions", "chat": "/v1/chat/completions"}
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Host and port to connect to, and whether over TLS (with the certificates of ``ca_file`` if given)."""
+
+    host: str
+    port: int
+    tls: bool = False
+    ca_file: str | None = None
+
+    def __str__(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """An OpenAI-compatible server and the model asked of it. ``base_url`` may end in ``/v1`` or not.
+
+    Raises InvalidValueError for a URL, an api or a key that cannot be used. The key is never shown.
+    """
+
+    base_url: str
+    model: str
+    api: Api = "completions"
+    api_key: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+
+    def __post_init__(self) -> None:
+        one_line("Target", "model", self.model)
+        if self.api not in get_args(Api):
+            raise InvalidValueError(f"Target.api: got {self.api!r}, wanted one of {', '.join(get_args(Api))}")
+        key = self.api_key
+        if key is not None and not (key and key.isascii() and key.isprintable()):
+            raise InvalidValueError("Target.api_key: got an empty key or one with characters no header can hold")
+        self._split()
+
+    @property
+    def origin(self) -> Origin:
+        """What to connect to."""
+        scheme, host, port, _ = self._split()
+        return Origin(host, port, scheme == "https", self.ca_file)
+
+    @property
+    def path(self) -> str:
+        """The path requests are posted to."""
+        return self._split()[3].removesuffix("/v1") + _PATHS[self.api]
+
+    def _split(self) -> tuple[str, str, int, str]:
+        try:
+            parts = urlsplit(self.base_url)
+            host, port = parts.hostname, parts.port
+        except ValueError as exc:
+            raise InvalidValueError(f"Target.base_url: {exc}") from exc
+        usable = self.base_url.isascii() and self.base_url.isprintable() and " " not in self.base_url
+        if not usable or parts.scheme not in _PORTS or not host or parts.query or parts.fragment or "@" in parts.netloc:
+            raise InvalidValueError(
+                "Target.base_url: wanted http://host:port or https://host:port, a path allowed, no query, no user name"
+            )
+        return parts.scheme, host, port or _PORTS[parts.scheme], parts.path.rstrip("/")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request to be made: a prompt as token ids or as text, and exactly how many tokens to generate."""
+
+    prompt: Sequence[int] | str
+    output_tokens: int
+    ignore_eos: bool = True
+    min_tokens: bool = False
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """One request as bytes, and what its answer is checked against; ``input_tokens`` None where the server decides."""
+
+    data: bytes = field(repr=False)
+    input_tokens: int | None
+    output_tokens: int
+
+
+def encode(target: Target, ask: Ask) -> Outgoing:
+    """Return the request as bytes. Raises InvalidValueError for token ids on the chat API, which takes text alone."""
+    is_text = isinstance(ask.prompt, str)
+    if target.api == "chat" and not is_text:
+        raise InvalidValueError(
+            "chat takes text, not token ids: give the plan a detokenize function, or use completions"
+        )
+    body: dict[str, object] = {"model": target.model}
+    if target.api == "chat":
+        body["messages"] = [{"role": "user", "content": ask.prompt}]
+    else:
+        body["prompt"] = ask.prompt if is_text else list(ask.prompt)
+    body |= {
+        "max_tokens": ask.output_tokens,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if ask.ignore_eos:
+        body["ignore_eos"] = True
+    if ask.min_tokens:
+        body["min_tokens"] = ask.output_tokens
+    content = json.dumps(body, separators=(",", ":")).encode()
+    return Outgoing(_head(target, len(content)) + content, None if is_text else len(ask.prompt), ask.output_tokens)
+
+
+def _head(target: Target, length: int) -> bytes:
+    origin = target.origin
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    port = "" if origin.port == _PORTS["https" if origin.tls else "http"] else f":{origin.port}"
+    lines = [
+        f"POST {target.path} HTTP/1.1",
+        f"Host: {host}{port}",
+        "Content-Type: application/json",
+        "Accept: text/event-stream",
+        f"Content-Length: {length}",
+    ]
+    if target.api_key is not None:
+        lines.append(f"Authorization: Bearer {target.api_key}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")

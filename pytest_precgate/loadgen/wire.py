@@ -1,0 +1,238 @@
+"""HTTP/1.1 as a streaming server answers it: bytes in, facts out; no socket and no clock.
+
+A response ends where its framing says (chunked, Content-Length, or the connection's end), so a cut stream is never
+taken for a short answer."""
+
+from __future__ import annotations
+
+from pytest_precgate.analysis.records import RequestRecord
+from pytest_precgate.errors import ReadFailedError, ResponseError
+from pytest_precgate.loadgen.sse import TokenStream, excerpt
+
+_HEAD_LIMIT = 65536
+_LINE_LIMIT = 4096
+_BODY_KEPT = 2048
+
+
+class Response:
+    """One response, fed in any pieces. ``complete`` once its body has ended; ``begun`` from its first byte on.
+
+    ``keep_alive`` says whether the connection can carry another request.
+    """
+
+    __slots__ = ("_body", "_framing", "_head", "_refused", "begun", "complete", "keep_alive", "stream")
+
+    def __init__(self) -> None:
+        self.stream = TokenStream()
+        self.begun = False
+        self.complete = False
+        self.keep_alive = True
+        self._head = b""
+        self._framing: _Chunked | _Sized | _UntilClose | None = None
+        # What the server said instead of a stream (an HTTP error, another content type), and its body's beginning.
+        self._refused = ""
+        self._body = b""
+
+    def feed(self, data: bytes, now_s: float) -> bool:
+        """Take the next bytes, received at ``now_s``; return whether the response is complete.
+
+        Raises ResponseError when it is no stream of tokens: another status, another type, an error, broken framing.
+        """
+        framing = self._framing
+        if framing is None:
+            framing, data = self._read_head(data)
+            if framing is None:
+                return False
+        payload = framing.decode(data)
+        if payload:
+            if self._refused:
+                self._body = (self._body + payload)[:_BODY_KEPT]
+            else:
+                self.stream.feed(payload, now_s)
+        if framing.ended or (self.stream.done and isinstance(framing, _UntilClose)):
+            self._end()
+        return self.complete
+
+    def end_of_connection(self) -> None:
+        """The server closed. Raises ReadFailedError unless that is how this response ends."""
+        if not isinstance(self._framing, _UntilClose):
+            raise ReadFailedError(
+                "the server closed the connection in the middle of its answer"
+                if self.begun
+                else "the server closed the connection before it answered"
+            )
+        self._end()
+
+    def _end(self) -> None:
+        self.complete = True
+        if isinstance(self._framing, _UntilClose) or (self._framing and self._framing.surplus):
+            self.keep_alive = False
+        if self._refused:
+            raise ResponseError(f"{self._refused}: {excerpt(self._body)}")
+
+    def _read_head(self, data: bytes) -> tuple[_Chunked | _Sized | _UntilClose | None, bytes]:
+        self.begun = True
+        self._head += data
+        while True:
+            head, found, rest = self._head.partition(b"\r\n\r\n")
+            if not found:
+                if len(self._head) > _HEAD_LIMIT:
+                    raise ResponseError(f"the head of the answer exceeds {_HEAD_LIMIT} bytes")
+                return None, b""
+            lines = head.decode("latin-1").split("\r\n")
+            version, status, reason = _status(lines[0])
+            if status >= 200:
+                break
+            self._head = rest  # 100 Continue and its like announce the answer, they are not it
+        headers = {
+            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
+        }
+        self._head = b""
+        connection = headers.get("connection", "").lower()
+        self.keep_alive = "close" not in connection and (version != "HTTP/1.0" or "keep-alive" in connection)
+        kind = headers.get("content-type", "")
+        if status != 200:
+            self._refused = f"HTTP {status} {reason}".rstrip()
+        elif "text/event-stream" not in kind.lower():
+            self._refused = f"HTTP 200 with content type {kind or '(none)'}, wanted text/event-stream"
+        self._framing = _framing(headers)
+        return self._framing, rest
+
+
+class _Chunked:
+    """Transfer-Encoding: chunked."""
+
+    __slots__ = ("_held", "_left", "_trailer", "ended", "surplus")
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.surplus = False
+        self._held = b""
+        self._left = 0  # bytes of the open chunk still to come, the CRLF behind it included
+        self._trailer = False
+
+    def decode(self, data: bytes) -> bytes:
+        if not self._left and not self._held and not self._trailer:
+            # The usual read: one whole chunk.
+            at = data.find(b"\r\n", 0, 20)
+            size = _chunk_size(data[:at]) if at > 0 else 0
+            if size and at + 4 + size == len(data) and data.endswith(b"\r\n"):
+                return data[at + 2 : -2]
+        data, self._held = self._held + data, b""
+        pieces = []
+        at = 0
+        while at < len(data) and not self.ended:
+            if self._left:
+                taken = min(self._left, len(data) - at)
+                pieces.append(data[at : at + min(taken, max(0, self._left - 2))])
+                self._refuse_overrun(data, at, taken)
+                self._left -= taken
+                at += taken
+                continue
+            end = data.find(b"\r\n", at)
+            if end < 0:
+                if len(data) - at > _LINE_LIMIT:
+                    raise ResponseError("the chunks of the answer are broken: a size line without an end")
+                self._held = data[at:]
+                break
+            self._take_line(data[at:end])
+            at = end + 2
+        self.surplus = self.ended and at < len(data)
+        return b"".join(pieces)
+
+    def _take_line(self, line: bytes) -> None:
+        """A size line, or a line of the trailer, whose empty line ends the body."""
+        if self._trailer:
+            self.ended = not line
+            return
+        size = _chunk_size(line)
+        self._left = size + 2 if size else 0
+        self._trailer = not size
+
+    def _refuse_overrun(self, data: bytes, at: int, taken: int) -> None:
+        """The two bytes behind a chunk are CR and LF, else the sizes and the bytes disagree."""
+        for place, wanted in ((self._left - 2, 13), (self._left - 1, 10)):
+            if 0 <= place < taken and data[at + place] != wanted:
+                raise ResponseError("the chunks of the answer are broken: a chunk is longer than its size says")
+
+
+class _Sized:
+    """Content-Length."""
+
+    __slots__ = ("_left", "ended", "surplus")
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.ended = not length
+        self.surplus = False
+
+    def decode(self, data: bytes) -> bytes:
+        payload = data[: self._left]
+        self.surplus = len(data) > self._left
+        self._left -= len(payload)
+        self.ended = not self._left
+        return payload
+
+
+class _UntilClose:
+    """Neither: the body ends with the connection."""
+
+    __slots__ = ()
+    ended = False
+    surplus = False
+
+    def decode(self, data: bytes) -> bytes:
+        return data
+
+
+def _framing(headers: dict[str, str]) -> _Chunked | _Sized | _UntilClose:
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        return _Chunked()
+    length = headers.get("content-length")
+    if length is None:
+        return _UntilClose()
+    if not (length.isascii() and length.isdigit()):
+        raise ResponseError(f"Content-Length: got {length[:40]!r}, wanted a whole number")
+    return _Sized(int(length))
+
+
+def _status(line: str) -> tuple[str, int, str]:
+    version, _, rest = line.partition(" ")
+    code, _, reason = rest.partition(" ")
+    if not version.startswith("HTTP/1.") or not (len(code) == 3 and code.isascii() and code.isdigit()):
+        raise ResponseError(f"not an HTTP/1.1 answer: {excerpt(line.encode('latin-1'))}")
+    return version, int(code), reason
+
+
+def _chunk_size(line: bytes) -> int:
+    try:
+        size = int(line.partition(b";")[0], 16)
+    except ValueError:
+        size = -1
+    if size < 0:
+        raise ResponseError(f"the chunks of the answer are broken: size line {excerpt(line)!r}")
+    return size
+
+
+def completed(sent_s: float, stream: TokenStream, input_tokens: int | None, output_tokens: int) -> RequestRecord:
+    """Return the record of a request whose response is complete, its tokens as the server counted them.
+
+    ``input_tokens`` is None where the server tokenizes the prompt itself. Raises ResponseError when the counts are
+    missing or differ from what was asked, or nothing was generated.
+    """
+    usage = stream.usage
+    if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+        raise ResponseError(
+            "the stream ended without usage; tokens are not counted from chunks, so the server must honour "
+            "stream_options.include_usage"
+        )
+    if usage.completion_tokens != output_tokens:
+        raise ResponseError(
+            f"wrong output length: usage says {usage.completion_tokens} tokens, asked for {output_tokens}; "
+            "does the server honour ignore_eos?"
+        )
+    if input_tokens is not None and usage.prompt_tokens != input_tokens:
+        raise ResponseError(f"wrong input length: usage says {usage.prompt_tokens} tokens, sent {input_tokens}")
+    if stream.first_token_s is None or stream.last_token_s is None:
+        raise ResponseError("the stream ended without generated content")
+    return RequestRecord(sent_s, stream.first_token_s, stream.last_token_s, usage.prompt_tokens, output_tokens)

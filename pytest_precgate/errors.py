@@ -91,6 +91,8 @@ class InvalidPointError(PrecgateError):
 
 class CalibrationError(DocumentError):
     """A calibration of the simulated engine is not known, cannot be read, or does not fit the suite."""
+
+
 class LoadError(PrecgateError):
     """Base of what can go wrong between the load client and a server. During a point it becomes a failed request."""
 

@@ -23,7 +23,8 @@ ALLOWED = {
     "interop": {"analysis"},
     "reports": {"analysis"},
     "settings": {"analysis", "engines"},
-    "gatekeeper": {"analysis", "engines", "loadgen", "baselines", "journal", "environment", "settings"},
+    "live": {"analysis", "engines", "loadgen"},
+    "gatekeeper": {"analysis", "engines", "live", "baselines", "journal", "environment", "settings"},
     "plugin": {"analysis", "settings", "gatekeeper", "reports", "baselines", "environment"},
     "cli": {"analysis", "settings", "gatekeeper", "reports", "baselines", "environment", "engines"},
     "errors": set(),
@@ -40,15 +41,15 @@ DOORS = {
     "socket": {"loadgen", "engines.simulated"},
     "http": {"loadgen", "engines.simulated"},
     "urllib": {"loadgen", "engines.simulated"},
-    "asyncio": {"loadgen", "engines.simulated"},
+    "asyncio": {"loadgen", "engines.simulated", "cli"},
     "ssl": {"loadgen"},
+    "select": {"loadgen"},
+    "multiprocessing": {"loadgen.processes"},
     "numpy": {"analysis", "engines.simulated.calibration"},
     "scipy": {"analysis.interpolation", "analysis.noise", "engines.simulated.calibration"},
     "time": {"loadgen", "engines", "environment"},
-    "random": {"engines.simulated", "loadgen"},
+    "random": {"engines.simulated", "loadgen.prompts"},  # seeded generators only
 }
-PURE = ("analysis", "reports", "documents", "errors", "baselines.schema")
-IO_MODULES = {"os", "pathlib", "io", "sys", "glob", "shutil", "tempfile", "datetime", "time", "fcntl"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -1,0 +1,11 @@
+"""The load client: one point of a closed loop against an OpenAI-compatible server, seen from outside.
+
+It produces records and what it measured of itself; whether they make a point, analysis decides."""
+
+from pytest_precgate.loadgen.closed_loop import OnProgress, Stop
+from pytest_precgate.loadgen.plan import Limits, LoadPlan, Progress
+from pytest_precgate.loadgen.processes import run_point
+from pytest_precgate.loadgen.prompts import Prompts
+from pytest_precgate.loadgen.target import Api, Target
+
+__all__ = ["Api", "Limits", "LoadPlan", "OnProgress", "Progress", "Prompts", "Stop", "Target", "run_point"]

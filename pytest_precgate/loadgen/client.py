@@ -1,0 +1,305 @@
+"""One thread, one epoll, and every request in flight of this process: the closed loop itself.
+
+Cost per event decides what a client can bear, so the usual read is: one recv, one clock reading, a count of event ends.
+Whatever goes wrong with a request is recorded with its cause, and its slot goes on with the next request."""
+
+from __future__ import annotations
+
+import select
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pytest_precgate.analysis.records import Gaps, RequestFailure
+from pytest_precgate.errors import ConnectFailedError, LoadError, ReadFailedError
+from pytest_precgate.loadgen.connection import Connection, Route
+from pytest_precgate.loadgen.plan import Limits, Take
+from pytest_precgate.loadgen.tally import Tally
+from pytest_precgate.loadgen.target import Outgoing
+from pytest_precgate.loadgen.wire import Response, completed
+
+TICK_S = 0.05
+_NO_BYTES = memoryview(b"")
+
+# Called at every tick with the clock in s, and the requests ended and tokens generated since the loop was made.
+OnTick = Callable[[float, int, int], None]
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """The monotonic clock every process shares, and the CPU time of this process, both in s."""
+
+    now: Callable[[], float]
+    cpu: Callable[[], float]
+
+
+class Loop:
+    """``slots`` connections, opened and kept; ``run`` keeps a request in flight on each of them.
+
+    What ``on_tick`` raises, about every 50 ms, ends the run. ``close`` closes everything.
+    """
+
+    def __init__(self, route: Route, slots: int, limits: Limits, clocks: Clocks, on_tick: OnTick) -> None:
+        self.route = route
+        self.limits = limits
+        self.now = clocks.now
+        self.cpu = clocks.cpu
+        self.tally = Tally(slots)
+        self.ended = 0
+        self.output_tokens = 0
+        self.idle: deque[_Slot] = deque()
+        self.poll = select.epoll()
+        self.by_fd: dict[int, _Slot] = {}
+        self.slots = [_Slot(self) for _ in range(slots)]
+        self._on_tick = on_tick
+
+    def open(self) -> None:
+        """Open every connection. Raises ConnectFailedError when one is refused or not open in time."""
+        until = self.now() + self.limits.connect_s
+        for slot in self.slots:
+            slot.connect()
+        while opening := sum(slot.connection is None or not slot.connection.established for slot in self.slots):
+            left = until - self.now()
+            if left <= 0:
+                raise ConnectFailedError(
+                    f"{self.route.origin}: {opening} of {len(self.slots)} connections were not open within "
+                    f"{self.limits.connect_s:g} s; does the server limit connections?"
+                )
+            for fd, _ in self.poll.poll(min(left, TICK_S)):
+                self.by_fd[fd].establish()
+            self._on_tick(self.now(), 0, 0)
+
+    def run(self, take: Take) -> Tally:
+        """Send what ``take`` gives, one request per slot at a time, until it gives None and every request has ended."""
+        self.tally = Tally(len(self.slots))
+        self.idle.extend(self.slots)
+        more = True
+        due = self.now() + TICK_S
+        while True:
+            while more and self.idle:
+                request = take()
+                if request is None:
+                    more = False
+                    break
+                self.idle.popleft().begin(request)
+            busy = len(self.slots) - len(self.idle)
+            if not busy and not more:
+                self.idle.clear()
+                return self.tally
+            # epoll counts in whole milliseconds: sleep short of the tick and poll the rest, else its own rounding
+            # would look like lag.
+            whole_ms = int((due - self.now()) * 1000)
+            for fd, _ in self.poll.poll((whole_ms - 0.5) / 1000 if whole_ms > 0 else 0):
+                self.by_fd[fd].on_ready()
+            now = self.now()
+            if now >= due:
+                lag = Gaps.bucket(now - due)
+                self.tally.lags[lag] = self.tally.lags.get(lag, 0) + 1
+                for slot in self.slots:
+                    slot.expire(now)
+                self._on_tick(now, self.ended, self.output_tokens)
+                due = now + TICK_S
+
+    def close(self) -> None:
+        """Close every connection at once."""
+        for slot in self.slots:
+            slot.disconnect()
+        self.poll.close()
+
+
+class _Slot:
+    """One place of the closed loop: at most one request in flight, on a connection it keeps between requests."""
+
+    __slots__ = (
+        "_began_s", "_heard_s", "_in_flight", "_loop", "_opened_s", "_receive", "_reopened", "_request", "_response",
+        "_sent_s", "_unsent", "_waits_for", "connection", "on_ready",
+    )  # fmt: skip
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self.connection: Connection | None = None
+        self.on_ready: Callable[[], None] = self._idle
+        self._request: Outgoing | None = None
+        self._response = Response()
+        self._unsent = _NO_BYTES
+        self._waits_for = 0
+        self._reopened = False
+        self._in_flight = False
+        self._began_s = self._opened_s = self._sent_s = self._heard_s = 0.0
+
+    def connect(self) -> None:
+        """Begin to open a connection. Raises ConnectFailedError when it is refused at once."""
+        self._opened_s = self._loop.now()
+        self.connection = Connection(self._loop.route)
+        self._receive = self.connection.receive
+        self._loop.by_fd[self.connection.fd] = self
+        self._waits_for = select.EPOLLOUT
+        self._loop.poll.register(self.connection.fd, select.EPOLLOUT)
+        self.on_ready = self._opening
+
+    def establish(self) -> None:
+        """Go on opening; a request that waits goes out once the connection stands. Raises ConnectFailedError."""
+        assert self.connection is not None
+        wanted = self.connection.establish()
+        self._wait(wanted or select.EPOLLIN)
+        if not wanted:
+            self.on_ready = self._idle
+            if self._request is not None:
+                self._transmit()
+
+    def begin(self, request: Outgoing) -> None:
+        """Send ``request``, over a new connection if there is none."""
+        self._request = request
+        self._reopened = False
+        self._began_s = self._sent_s = self._loop.now()
+        try:
+            if self.connection is None:
+                self.connect()
+            else:
+                self._transmit()
+        except LoadError as exc:
+            self._failed(exc)
+
+    def expire(self, now: float) -> None:
+        """Fail the request in flight when it has outlived a limit."""
+        if self._request is None:
+            return
+        limits = self._loop.limits
+        if now - self._began_s > limits.request_s:
+            self._failed(ReadFailedError(f"the request was not complete after {limits.request_s:g} s"))
+        elif self.on_ready == self._opening:
+            if now - self._opened_s > limits.connect_s:
+                self._failed(ConnectFailedError(f"{self._loop.route.origin}: no connection in {limits.connect_s:g} s"))
+        elif now - self._heard_s > limits.silence_s:
+            self._failed(ReadFailedError(f"the server was silent for {limits.silence_s:g} s"))
+
+    def disconnect(self) -> None:
+        """Close the connection, if there is one."""
+        if self.connection is not None:
+            del self._loop.by_fd[self.connection.fd]
+            self.connection.close()  # which takes it out of the epoll too
+            self.connection = None
+
+    def _wait(self, events: int) -> None:
+        if events != self._waits_for:
+            assert self.connection is not None
+            self._loop.poll.modify(self.connection.fd, events)
+            self._waits_for = events
+
+    def _opening(self) -> None:
+        try:
+            self.establish()
+        except LoadError as exc:
+            self._failed(exc)
+
+    def _idle(self) -> None:
+        """Something between two requests: the server closed, or speaks out of turn. Either way this one is spent."""
+        self.disconnect()
+
+    def _transmit(self) -> None:
+        """Start the clock of the request and send it. Raises SendFailedError unless it was the connection's age."""
+        assert self._request is not None
+        self._response = Response()
+        self._unsent = memoryview(self._request.data)
+        self._sent_s = self._heard_s = self._loop.now()
+        if not self._in_flight:
+            self._in_flight = True
+            self._loop.tally.sent(self._sent_s, self._loop.cpu())
+        self.on_ready = self._send
+        self._send()
+
+    def _send(self) -> None:
+        assert self.connection is not None
+        try:
+            self._unsent = self._unsent[self.connection.send(self._unsent) :]
+        except LoadError as exc:
+            self._broken(exc)
+            return
+        if self._unsent:
+            # A server may answer (413, 429) before it has read everything, and then reads no more.
+            self._wait(select.EPOLLOUT | select.EPOLLIN)
+            self.on_ready = self._send_or_read
+        else:
+            self._wait(select.EPOLLIN)
+            self.on_ready = self._read
+
+    def _send_or_read(self) -> None:
+        self._read()
+        if self.on_ready == self._send_or_read and self._unsent:
+            self._send()
+
+    def _read(self) -> None:
+        loop = self._loop
+        response = self._response
+        stream = response.stream
+        last = stream.last_token_s
+        try:
+            data = self._receive()
+            if data is None:
+                return
+            now = self._heard_s = loop.now()
+            if data:
+                complete = response.feed(data, now)
+            else:
+                response.end_of_connection()
+                complete = True
+        except LoadError as exc:
+            self._broken(exc)
+            return
+        # Events that share a read arrived together: one gap, between arrivals.
+        latest = stream.last_token_s
+        if latest != last and latest is not None:
+            tally = loop.tally
+            tally.reads += 1
+            if last is not None:
+                gap = Gaps.bucket(latest - last)
+                tally.gaps[gap] = tally.gaps.get(gap, 0) + 1
+        if complete:
+            self._complete()
+        elif self.connection is not None and self.connection.holds_more:
+            self._read()
+
+    def _complete(self) -> None:
+        assert self._request is not None
+        assert self.connection is not None
+        request = self._request
+        try:
+            record = completed(self._sent_s, self._response.stream, request.input_tokens, request.output_tokens)
+        except LoadError as exc:
+            self._failed(exc)
+            return
+        self._loop.tally.records.append(record)
+        self._loop.output_tokens += record.output_tokens
+        self.connection.used = True
+        if not self._response.keep_alive or self._unsent:
+            self.disconnect()
+        self._end()
+
+    def _broken(self, exc: LoadError) -> None:
+        """A connection that has served before and dies unheard was closed by the server for age: reopen it once."""
+        is_stale = self.connection is not None and self.connection.used and not self._response.begun
+        if not is_stale or self._reopened:
+            self._failed(exc)
+            return
+        self._reopened = True
+        self.disconnect()
+        try:
+            self.connect()
+        except LoadError as refused:
+            self._failed(refused)
+
+    def _failed(self, exc: LoadError) -> None:
+        self._loop.tally.failures.append(RequestFailure(self._sent_s, self._loop.now(), str(exc)))
+        self.disconnect()
+        self._end()
+
+    def _end(self) -> None:
+        if self._in_flight:
+            self._in_flight = False
+            self._loop.tally.events += self._response.stream.events
+            self._loop.tally.ended(self._loop.now())
+        self._request = None
+        self._unsent = _NO_BYTES
+        self.on_ready = self._idle
+        self._loop.ended += 1
+        self._loop.idle.append(self)

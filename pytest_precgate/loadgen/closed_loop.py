@@ -1,0 +1,79 @@
+"""One process's share of a point, from open connections to records. The real clocks are read in from here."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pytest_precgate.analysis.records import Gaps
+from pytest_precgate.errors import LoadStoppedError
+from pytest_precgate.loadgen.client import Clocks, Loop, OnTick
+from pytest_precgate.loadgen.connection import find_route
+from pytest_precgate.loadgen.plan import LoadPlan, Progress, Requests, Take
+from pytest_precgate.loadgen.tally import Share
+from pytest_precgate.loadgen.target import Target
+
+# CLOCK_MONOTONIC: on Linux one clock for every process of the machine.
+CLOCKS = Clocks(time.monotonic, time.process_time)
+PROGRESS_S = 1.0
+
+OnProgress = Callable[[Progress], None]
+Stop = Callable[[], bool]
+
+
+@contextmanager
+def opened(target: Target, plan: LoadPlan, slots: int, on_tick: OnTick) -> Iterator[Loop]:
+    """Open a loop of ``slots`` connections, and close them at once however it ends. Raises ConnectFailedError."""
+    loop = Loop(find_route(target.origin, plan.limits.connect_s), slots, plan.limits, CLOCKS, on_tick)
+    try:
+        loop.open()
+        yield loop
+    finally:
+        loop.close()
+
+
+def run_counted(loop: Loop, take: Take) -> Share:
+    """Run requests that count and return their records. No garbage is collected meanwhile: it would stop the loop."""
+    with _no_garbage_collection():
+        tally = loop.run(take)
+        check = tally.check(CLOCKS.now(), CLOCKS.cpu())
+    return Share(tuple(tally.records), tuple(tally.failures), Gaps(tally.gaps), check)
+
+
+def run_alone(target: Target, plan: LoadPlan, on_progress: OnProgress | None, stop: Stop | None) -> Share:
+    """Run the whole point in this process. Raises ConnectFailedError before it starts, LoadStoppedError by ``stop``."""
+    warmup = plan.warmup_requests(plan.concurrency)
+    requests = Requests(target, plan.prompts, 0, 1, warmup + plan.requests)
+    on_tick = watcher(warmup + plan.requests, on_progress, stop)
+    with opened(target, plan, plan.concurrency, on_tick) as loop:
+        before = run_counted(loop, requests.at_most(warmup)).failures
+        share = run_counted(loop, requests.at_most(plan.requests))
+    return share.after(before)
+
+
+def watcher(total: int, on_progress: OnProgress | None, stop: Stop | None) -> OnTick:
+    """Return what is done at every tick: give up when ``stop`` says so, report about once a second."""
+    began_s = reported_s = CLOCKS.now()
+
+    def on_tick(now_s: float, ended: int, output_tokens: int) -> None:
+        nonlocal reported_s
+        if stop is not None and stop():
+            raise LoadStoppedError(f"stopped after {ended} of {total} requests; every connection was closed")
+        if on_progress is not None and now_s - reported_s >= PROGRESS_S:
+            reported_s = now_s
+            on_progress(Progress(now_s - began_s, ended, total, output_tokens))
+
+    return on_tick
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

@@ -1,0 +1,114 @@
+"""One non-blocking connection: opened, written, read. Every error of the operating system and of TLS is translated
+here, named by the phase it struck in, and nowhere else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import ssl
+from dataclasses import dataclass
+
+from pytest_precgate.errors import ConnectFailedError, ReadFailedError, SendFailedError
+from pytest_precgate.loadgen.target import Origin
+
+# 64 KiB stays below the size from which glibc maps and unmaps pages for every single read.
+_READ = 65536
+_NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+@dataclass(frozen=True)
+class Route:
+    """An address of an origin that accepted a connection, and the TLS to speak there."""
+
+    origin: Origin
+    family: int
+    address: tuple[str, int] | tuple[str, int, int, int]
+    tls: ssl.SSLContext | None
+
+
+def find_route(origin: Origin, timeout_s: float) -> Route:
+    """Resolve ``origin`` and return the first address that accepts a connection; raises ConnectFailedError if none."""
+    try:
+        tls = ssl.create_default_context(cafile=origin.ca_file) if origin.tls else None
+        with socket.create_connection((origin.host, origin.port), timeout_s) as probe:
+            return Route(origin, probe.family, probe.getpeername(), tls)
+    except OSError as exc:
+        raise ConnectFailedError(f"{origin}: cannot connect: {_why(exc)}; is the server up and the URL right?") from exc
+
+
+class Connection:
+    """A connection to ``route``, opening from the moment it is made. Raises ConnectFailedError at once if refused."""
+
+    __slots__ = ("_route", "_socket", "established", "fd", "used")
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self._socket = socket.socket(route.family, socket.SOCK_STREAM)
+        self.fd = self._socket.fileno()
+        self.established = False
+        self.used = False  # whether it has carried a whole request: only then may the server have closed it for age
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        code = self._socket.connect_ex(route.address)
+        if code not in (0, errno.EINPROGRESS):
+            self._socket.close()
+            raise ConnectFailedError(f"{route.origin}: cannot connect: {os.strerror(code)}")
+
+    def establish(self) -> int:
+        """Go on opening; return the epoll event to wait for, 0 once established. Raises ConnectFailedError."""
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise ConnectFailedError(f"{self._route.origin}: cannot connect: {os.strerror(code)}")
+        tls = self._route.tls
+        try:
+            if tls is not None:
+                if not isinstance(self._socket, ssl.SSLSocket):
+                    host = self._route.origin.host
+                    self._socket = tls.wrap_socket(self._socket, do_handshake_on_connect=False, server_hostname=host)
+                self._socket.do_handshake()
+        except ssl.SSLWantReadError:
+            return select.EPOLLIN
+        except ssl.SSLWantWriteError:
+            return select.EPOLLOUT
+        except OSError as exc:
+            raise ConnectFailedError(f"{self._route.origin}: no TLS connection: {_why(exc)}") from exc
+        self.established = True
+        return 0
+
+    def send(self, data: memoryview) -> int:
+        """Send what fits now and return how many bytes went, 0 when none did. Raises SendFailedError."""
+        try:
+            return self._socket.send(data)
+        except _NOT_YET:
+            return 0
+        except OSError as exc:
+            raise SendFailedError(f"sending: {_why(exc)}") from exc
+
+    def receive(self) -> bytes | None:
+        """Return what has arrived, empty when the server has closed, None when nothing has. Raises ReadFailedError."""
+        try:
+            return self._socket.recv(_READ)
+        except _NOT_YET:
+            return None
+        except OSError as exc:
+            raise ReadFailedError(f"reading: {_why(exc)}") from exc
+
+    @property
+    def holds_more(self) -> bool:
+        """Whether TLS has decrypted bytes that epoll knows nothing of."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+
+    def close(self) -> None:
+        """Close at once; what the server still sends is dropped."""
+        self._socket.close()
+
+
+def _why(exc: OSError) -> str:
+    """The cause without what differs from request to request, so that equal failures can be counted together."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return exc.verify_message
+    if isinstance(exc, TimeoutError):
+        return "timed out"
+    return exc.strerror or type(exc).__name__

@@ -1,0 +1,216 @@
+"""A point shared by several client processes: one clock, one number of requests, one record of it.
+
+No process outlives the point. A child watches the pipe to its parent, so it ends also when the parent is killed; the
+parent ends every child when one dies. Which process sends the next request is decided as it runs: each has its slots
+busy until the last request of the whole point has gone out."""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+
+from pytest_precgate.analysis.records import PointRun
+from pytest_precgate.errors import InvalidValueError, LoadProcessError, LoadStoppedError, PrecgateError
+from pytest_precgate.loadgen.client import OnTick
+from pytest_precgate.loadgen.closed_loop import CLOCKS, OnProgress, Stop, opened, run_alone, run_counted, watcher
+from pytest_precgate.loadgen.plan import LoadPlan, Requests, Take
+from pytest_precgate.loadgen.tally import Share, merged
+from pytest_precgate.loadgen.target import Target
+
+_MOST_TICKETS = 1 << 20  # what Linux lets an ordinary user's pipe hold
+_WAIT_S = 0.05
+_TELL_S = 0.5
+_GRACE_S = 5.0
+
+
+def run_point(
+    target: Target,
+    plan: LoadPlan,
+    *,
+    processes: int = 1,
+    on_progress: OnProgress | None = None,
+    stop: Stop | None = None,
+) -> PointRun:
+    """Run one point and return what was seen of it; failed requests are in it, with their causes.
+
+    ``on_progress`` is called about once a second. ``stop`` is asked every 50 ms; True closes every connection and
+    raises LoadStoppedError. Raises ConnectFailedError when the point cannot begin, LoadProcessError when one
+    dies, InvalidValueError when the plan cannot be run so.
+    """
+    if not 1 <= processes <= plan.concurrency:
+        raise InvalidValueError(f"processes: got {processes}, wanted 1 to {plan.concurrency}, one slot each at least")
+    if processes == 1:
+        return merged(plan.concurrency, [run_alone(target, plan, on_progress, stop)])
+    return merged(plan.concurrency, _Crew(target, plan, processes, on_progress, stop).run())
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Which part of a plan a process does."""
+
+    target: Target
+    plan: LoadPlan
+    number: int
+    of: int
+
+    @property
+    def slots(self) -> int:
+        """Its slots; the first processes take one more where they do not divide."""
+        each, over = divmod(self.plan.concurrency, self.of)
+        return each + (self.number < over)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A process has its connections open, or its warm-up done, and waits for the others."""
+
+
+@dataclass(frozen=True)
+class _Done:
+    """Requests ended and tokens generated so far."""
+
+    ended: int
+    output_tokens: int
+
+
+class _Crew:
+    """The parent's side: starts the processes, lets them go together, collects, and leaves none behind."""
+
+    def __init__(
+        self, target: Target, plan: LoadPlan, processes: int, on_progress: OnProgress | None, stop: Stop | None
+    ) -> None:
+        self._parts = [_Part(target, plan, number, processes) for number in range(processes)]
+        total = plan.requests + plan.warmup_requests(plan.concurrency)
+        self._on_tick = watcher(total, on_progress, stop)
+        self._tickets = _tickets(plan.requests)
+        self._children: dict[Pipe, SpawnProcess] = {}
+        self._busy: list[Pipe] = []
+        self._done: dict[Pipe, _Done] = {}
+        self._ready: set[Pipe] = set()
+        self._shares: list[Share] = []
+
+    def run(self) -> list[Share]:
+        """Return every process's share. Raises what a child raised, LoadProcessError when one died."""
+        try:
+            for part in self._parts:
+                self._start(part)
+            while len(self._shares) < len(self._parts):
+                for pipe in wait(self._busy, _WAIT_S):
+                    assert isinstance(pipe, Pipe)
+                    self._hear(pipe)
+                done = self._done.values()
+                self._on_tick(CLOCKS.now(), sum(d.ended for d in done), sum(d.output_tokens for d in done))
+        except BaseException:
+            for child in self._children.values():
+                child.kill()
+            raise
+        finally:
+            self._tickets.close()
+            for pipe, child in self._children.items():
+                pipe.close()
+                child.join(_GRACE_S)
+                child.kill()
+                child.join()
+                child.close()
+        return self._shares
+
+    def _start(self, part: _Part) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        ours, theirs = spawn.Pipe()
+        child = spawn.Process(target=_work, args=(theirs, self._tickets, part), daemon=True)
+        child.start()
+        theirs.close()
+        self._children[ours] = child
+        self._busy.append(ours)
+
+    def _hear(self, pipe: Pipe) -> None:
+        try:
+            said = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            child = self._children[pipe]
+            child.join(_GRACE_S)
+            raise LoadProcessError(
+                f"client process {list(self._children).index(pipe) + 1} of {len(self._parts)} ended with exit code "
+                f"{child.exitcode} before its part was done; the others were ended. Its own words are on stderr"
+            ) from None
+        if isinstance(said, PrecgateError):
+            raise said
+        if isinstance(said, _Done):
+            self._done[pipe] = said
+        elif isinstance(said, Share):
+            self._shares.append(said)
+            self._busy.remove(pipe)
+        else:
+            self._ready.add(pipe)
+            if len(self._ready) == len(self._parts):
+                self._ready.clear()
+                for waiting in self._children:
+                    waiting.send(_Ready())
+
+
+def _tickets(requests: int) -> Pipe:
+    """A pipe of one byte per request: whoever reads a byte may send one, and at its end nobody may."""
+    if requests > _MOST_TICKETS:
+        raise InvalidValueError(
+            f"LoadPlan.requests: got {requests}, wanted at most {_MOST_TICKETS} for several processes"
+        )
+    reader, writer = multiprocessing.get_context("spawn").Pipe(duplex=False)
+    fcntl.fcntl(writer.fileno(), fcntl.F_SETPIPE_SZ, max(65536, requests))
+    os.write(writer.fileno(), bytes(requests))
+    writer.close()
+    return reader
+
+
+def _work(parent: Pipe, tickets: Pipe, part: _Part) -> None:
+    """A child process. What it cannot tell its parent, because that is gone, it tells nobody."""
+    with suppress(BrokenPipeError, ConnectionResetError, EOFError, KeyboardInterrupt):
+        said: Share | PrecgateError
+        try:
+            said = _share(parent, tickets, part)
+        except PrecgateError as exc:
+            said = exc
+        parent.send(said)
+
+
+def _share(parent: Pipe, tickets: Pipe, part: _Part) -> Share:
+    plan = part.plan
+    warmup = plan.warmup_requests(part.slots)
+    ready = warmup + -(-plan.requests // part.of) + part.slots
+    requests = Requests(part.target, plan.prompts, part.number, part.of, ready)
+    with opened(part.target, plan, part.slots, _child_tick(parent)) as loop:
+        _meet(parent)
+        before = run_counted(loop, requests.at_most(warmup)).failures
+        if warmup:
+            _meet(parent)
+        return run_counted(loop, _by_ticket(tickets, requests)).after(before)
+
+
+def _by_ticket(tickets: Pipe, requests: Requests) -> Take:
+    fd = tickets.fileno()
+    return lambda: requests.next() if os.read(fd, 1) else None
+
+
+def _meet(parent: Pipe) -> None:
+    """Wait until every process is here. Raises EOFError when the parent is gone."""
+    parent.send(_Ready())
+    parent.recv()
+
+
+def _child_tick(parent: Pipe) -> OnTick:
+    told_s = CLOCKS.now()
+
+    def on_tick(now_s: float, ended: int, output_tokens: int) -> None:
+        nonlocal told_s
+        if parent.poll():
+            raise LoadStoppedError("the parent process is gone")
+        if now_s - told_s >= _TELL_S:
+            told_s = now_s
+            parent.send(_Done(ended, output_tokens))
+
+    return on_tick

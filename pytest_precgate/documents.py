@@ -95,6 +95,19 @@ class Node:
             self.fail(f"got {_shown(self.value)}, wanted a whole number")
         return self.value
 
+    def count(self) -> int:
+        """Return a whole number of at least 1."""
+        number = self.integer()
+        if number < 1:
+            self.fail(f"got {number}, wanted at least 1")
+        return number
+
+    def flag(self) -> bool:
+        """Return true or false."""
+        if not isinstance(self.value, bool):
+            self.fail(f"got {_shown(self.value)}, wanted true or false")
+        return self.value
+
     def number(self) -> float:
         """Return a finite number."""
         if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):

@@ -4,9 +4,10 @@ Each precision of a suite is measured once per run, however many tests use it. N
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from pytest_precgate.analysis.baseline import Launch, Provenance, RecordedGate, baseline_number
 from pytest_precgate.analysis.comparison import Comparison, compare
@@ -17,7 +18,7 @@ from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.update import Measured, PlannedUpdate, plan_additions, plan_rewrite
 from pytest_precgate.analysis.verdict import Absent, JudgedGate, Verdict, judge
 from pytest_precgate.baselines.store import BaselineStore, Stored
-from pytest_precgate.engines import Engine, open_engine
+from pytest_precgate.engines import EndpointEngine, Engine, open_engine
 from pytest_precgate.errors import (
     BaselineError,
     InvalidValueError,
@@ -27,6 +28,9 @@ from pytest_precgate.errors import (
     SweepMismatchError,
 )
 from pytest_precgate.settings import Policy, Suite
+
+if TYPE_CHECKING:
+    from pytest_precgate.live import OnPoint
 
 
 @dataclass
@@ -40,13 +44,19 @@ class _Pending:
 
 @dataclass
 class Gatekeeper:
-    """The state of one run. ``clock`` gives UTC; ``commit`` and ``tool_version`` say what is being measured."""
+    """The state of one run.
+
+    ``clock`` gives UTC; ``commit`` and ``tool_version`` say what is being measured; keys of servers come from
+    ``environ``; ``on_point`` is told how a live point goes.
+    """
 
     policy: Policy
     store: BaselineStore
     clock: Callable[[], datetime]
     commit: Callable[[], str]
     tool_version: str
+    environ: Mapping[str, str]
+    on_point: OnPoint
 
     def __post_init__(self) -> None:
         self._launches: dict[tuple[str, str], Launch] = {}
@@ -66,10 +76,19 @@ class Gatekeeper:
             if self.policy.update or self.policy.update_new_only:
                 self.store.refuse_unwritable()
             engines = [open_engine(spec) for spec in specs]
-            sweeps = [engine.sweep(precision, suite.workload, suite.hardware.name) for engine in engines]
+            sweeps = [self._sweep(engine, suite, precision) for engine in engines]
             # Cut to the digits a baseline keeps at once: what is judged and what is recorded are the same figures.
             self._launches[key] = _merged(engines, sweeps).settled()
         return self._launches[key]
+
+    def _sweep(self, engine: Engine, suite: Suite, precision: str) -> Sweep:
+        if isinstance(engine, EndpointEngine):
+            from pytest_precgate.live import sweep_endpoint  # noqa: PLC0415  # sockets, only where a server is loaded
+
+            return sweep_endpoint(
+                engine.spec, precision, suite.workload, suite.hardware.name, self.environ, self.on_point
+            )
+        return engine.sweep(precision, suite.workload, suite.hardware.name)
 
     def compare(self, suite: Suite, candidate: str, reference: str, test: str) -> Comparison:
         """Measure both precisions and compare them, candidate first."""

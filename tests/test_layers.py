@@ -25,7 +25,7 @@ ALLOWED = {
     "settings": {"analysis", "engines"},
     "live": {"analysis", "engines", "loadgen"},
     "gatekeeper": {"analysis", "engines", "live", "baselines", "journal", "environment", "settings"},
-    "plugin": {"analysis", "settings", "gatekeeper", "reports", "baselines", "environment"},
+    "plugin": {"analysis", "settings", "gatekeeper", "reports", "baselines", "environment", "loadgen"},
     "cli": {"analysis", "settings", "gatekeeper", "reports", "baselines", "environment", "engines"},
     "errors": set(),
     "documents": set(),
@@ -49,6 +49,14 @@ DOORS = {
     "scipy": {"analysis.interpolation", "analysis.noise", "engines.simulated.calibration"},
     "time": {"loadgen", "engines", "environment"},
     "random": {"engines.simulated", "loadgen.prompts"},  # seeded generators only
+}
+PURE = (
+    *("analysis", "reports", "documents", "errors", "baselines.schema"),
+    *(f"loadgen.{name}" for name in ("target", "prompts", "plan", "sse", "wire", "tally")),
+    *(f"engines.simulated.{name}" for name in ("model", "scheduler")),
+)
+IO_MODULES = {
+    *("os", "pathlib", "io", "sys", "glob", "shutil", "tempfile", "datetime", "time", "fcntl", "socket", "select"),
 }
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 

@@ -19,6 +19,7 @@ from pytest_precgate.errors import InvalidPointError, InvalidValueError
 MAX_CPU_SHARE = 0.5
 MAX_LAG_OF_ITL = 0.1
 MIN_ACHIEVED_SHARE = 0.95
+MAX_EVENTS_PER_READ = 2.0
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,11 @@ def _refuse_distorted(run: PointRun, measured: Measurement) -> None:
     if itl is not None and not check.loop_lag_p99_s <= MAX_LAG_OF_ITL * itl:
         breaches.append(
             f"its loop lagged {1000 * check.loop_lag_p99_s:.1f} ms (p99) at gaps of {1000 * itl:.1f} ms between chunks"
+        )
+    if not check.events_per_read <= MAX_EVENTS_PER_READ:
+        breaches.append(
+            f"it found {check.events_per_read:.1f} events in a read, at most {MAX_EVENTS_PER_READ:g} may be: they had "
+            "waited for it"
         )
     if not check.achieved_concurrency >= MIN_ACHIEVED_SHARE * run.concurrency:
         breaches.append(f"it kept {check.achieved_concurrency:.1f} requests in flight, asked for {run.concurrency}")

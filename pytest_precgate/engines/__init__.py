@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Engine, EngineSpec
+from pytest_precgate.engines.endpoint import EndpointEngine, EndpointSpec
 from pytest_precgate.engines.recorded import RecordedEngine, RecordedSpec
 from pytest_precgate.engines.simulated import SimulatedEngine, SimulatedSpec
 
@@ -17,7 +18,11 @@ class EngineKind(Protocol):
     def __call__(self, table: Node, base: Path) -> EngineSpec: ...
 
 
-ENGINES: dict[str, EngineKind] = {"recorded": RecordedSpec.read, "simulated": SimulatedSpec.read}
+ENGINES: dict[str, EngineKind] = {
+    "endpoint": EndpointSpec.read,
+    "recorded": RecordedSpec.read,
+    "simulated": SimulatedSpec.read,
+}
 
 
 def open_engine(spec: EngineSpec) -> Engine:
@@ -27,6 +32,8 @@ def open_engine(spec: EngineSpec) -> Engine:
 
 __all__ = [
     "ENGINES",
+    "EndpointEngine",
+    "EndpointSpec",
     "Engine",
     "EngineSpec",
     "RecordedEngine",

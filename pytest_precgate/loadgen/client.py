@@ -20,6 +20,8 @@ from pytest_precgate.loadgen.wire import Response, completed
 
 TICK_S = 0.05
 _NO_BYTES = memoryview(b"")
+# Python allocates for so many events at every call.
+_MOST_AT_ONCE = 64
 
 # Called at every tick with the clock in s, and the requests ended and tokens generated since the loop was made.
 OnTick = Callable[[float, int, int], None]
@@ -72,33 +74,37 @@ class Loop:
     def run(self, take: Take) -> Tally:
         """Send what ``take`` gives, one request per slot at a time, until it gives None and every request has ended."""
         self.tally = Tally(len(self.slots))
-        self.idle.extend(self.slots)
+        idle, by_fd, poll, clock = self.idle, self.by_fd, self.poll.poll, self.now
+        idle.extend(self.slots)
         more = True
-        due = self.now() + TICK_S
+        now = clock()
+        due = now + TICK_S
         while True:
-            while more and self.idle:
+            while more and idle:
                 request = take()
                 if request is None:
                     more = False
-                    break
-                self.idle.popleft().begin(request)
-            busy = len(self.slots) - len(self.idle)
-            if not busy and not more:
-                self.idle.clear()
+                else:
+                    idle.popleft().begin(request)
+            if not more and len(idle) == len(self.slots):
+                idle.clear()
                 return self.tally
             # epoll counts in whole milliseconds: sleep short of the tick and poll the rest, else its own rounding
             # would look like lag.
-            whole_ms = int((due - self.now()) * 1000)
-            for fd, _ in self.poll.poll((whole_ms - 0.5) / 1000 if whole_ms > 0 else 0):
-                self.by_fd[fd].on_ready()
-            now = self.now()
+            whole_ms = int((due - now) * 1000)
+            for fd, _ in poll((whole_ms - 0.5) / 1000 if whole_ms > 0 else 0, _MOST_AT_ONCE):
+                by_fd[fd].on_ready()
+            now = clock()
             if now >= due:
-                lag = Gaps.bucket(now - due)
-                self.tally.lags[lag] = self.tally.lags.get(lag, 0) + 1
-                for slot in self.slots:
-                    slot.expire(now)
-                self._on_tick(now, self.ended, self.output_tokens)
+                self._tick(now, now - due)
                 due = now + TICK_S
+
+    def _tick(self, now: float, lag_s: float) -> None:
+        lag = Gaps.bucket(lag_s)
+        self.tally.lags[lag] = self.tally.lags.get(lag, 0) + 1
+        for slot in self.slots:
+            slot.expire(now)
+        self._on_tick(now, self.ended, self.output_tokens)
 
     def close(self) -> None:
         """Close every connection at once."""

@@ -16,8 +16,10 @@ from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.plugin.selection import Selection
 
 if TYPE_CHECKING:
+    from pytest_precgate.analysis.metrics import Measurement
     from pytest_precgate.analysis.report import RunReport
     from pytest_precgate.gatekeeper import Gatekeeper
+    from pytest_precgate.loadgen import Progress
     from pytest_precgate.settings import Policy, Settings, Suite
 
 MARK = "precgate"
@@ -26,6 +28,7 @@ XDIST_REFUSAL = (
     "precgate tests do not run under pytest-xdist: two workers would measure on the same GPUs at once, and no process "
     "would see every gate. Run them with -n 0"
 )
+_PLAIN_LINE_S = 30.0
 _FIXTURES = (MARK, *SWEEP_FIXTURES)
 _PACKAGE = Path(__file__).parents[1]
 
@@ -48,6 +51,7 @@ class Run:
         self._selection = Selection(config)
         self._refused: list[str] = []
         self._uncollected = False
+        self._shown_s: float | None = None
         self._found: RunReport | None = None
         self._gatekeeper: Gatekeeper | None = None
         self._settings: Settings | None = None
@@ -134,8 +138,35 @@ class Run:
                 clock=lambda: datetime.now(timezone.utc),
                 commit=lambda: git_commit(root),
                 tool_version=tool_version(),
+                environ=os.environ,
+                on_point=self._show_progress,
             )
         return self._gatekeeper
+
+    def _show_progress(self, precision: str, concurrency: int, news: Progress | Measurement) -> None:
+        """One live line per point in a terminal, plain lines elsewhere, nothing under -q."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None or self._config.get_verbosity() < 0:
+            return
+        from pytest_precgate.analysis.metrics import Measurement  # noqa: PLC0415
+        from pytest_precgate.reports import progress  # noqa: PLC0415
+
+        if isinstance(news, Measurement):
+            self._shown_s = None
+            if reporter.isatty:
+                reporter.rewrite("", erase=True)
+            reporter.ensure_newline()
+            reporter.write_line(progress.measured(precision, concurrency, news))
+            return
+        line = progress.under_way(
+            precision, concurrency, news.elapsed_s, news.completed, news.total, news.output_tokens
+        )
+        if reporter.isatty:
+            reporter.rewrite(line, erase=True)
+        elif self._shown_s is None or news.elapsed_s - self._shown_s >= _PLAIN_LINE_S:
+            self._shown_s = news.elapsed_s
+            reporter.ensure_newline()
+            reporter.write_line(line)
 
     @property
     def _baselines(self) -> Path:

@@ -165,6 +165,7 @@ def test_a_run_without_a_completed_request_is_no_point() -> None:
         ({"cpu_share": 0.8}, "its process used 80% of a core"),
         ({"cpu_share": math.nan}, "its process used nan"),
         ({"loop_lag_p99_s": 0.005}, r"its loop lagged 5\.0 ms"),
+        ({"events_per_read": 5.0}, r"it found 5\.0 events in a read"),
         ({"achieved_concurrency": 3.0}, r"it kept 3\.0 requests in flight, asked for 4"),
     ],
 )

@@ -71,7 +71,7 @@ class SimulatedSpec:
                 if "concurrency" in members
                 else calibration.concurrency,
                 window=cast(WindowKind, members["window"].choice(WINDOW_KINDS)) if "window" in members else "steady",
-                requests_per_slot=_count(members["requests_per_slot"])
+                requests_per_slot=members["requests_per_slot"].count()
                 if "requests_per_slot" in members
                 else REQUESTS_PER_SLOT,
                 seed=members["seed"].integer() if "seed" in members else 0,
@@ -84,15 +84,8 @@ class SimulatedSpec:
         return SimulatedEngine(self)
 
 
-def _count(node: Node) -> int:
-    number = node.integer()
-    if number < 1:
-        node.fail(f"got {number}, wanted at least 1")
-    return number
-
-
 def _concurrency(node: Node) -> tuple[int, ...]:
-    levels = [_count(member) for member in node.items()]
+    levels = [member.count() for member in node.items()]
     if not levels or len(set(levels)) != len(levels):
         node.fail(f"got {levels}, wanted different concurrencies, at least two for a curve")
     return tuple(sorted(levels))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pytest_precgate.analysis.records import Gaps, PointRun, RequestRecord
@@ -18,7 +18,9 @@ Lengths = tuple[int, int]
 
 
 @dataclass
-class _Request:
+class Request:
+    """One request inside the engine: when it was sent (s), its lengths, and how far it is."""
+
     sent_s: float
     input_tokens: int
     output_tokens: int
@@ -38,19 +40,24 @@ class Scheduler:
     pace: Callable[[], float]
 
     def __post_init__(self) -> None:
-        self.waiting: deque[_Request] = deque()
+        self.waiting: deque[Request] = deque()
         self.steps = 0
         self._batch = 0
         self._context = 0
-        self._ending: defaultdict[int, list[_Request]] = defaultdict(list)
-        self._prefilling: deque[_Request] = deque()
+        self._ending: defaultdict[int, list[Request]] = defaultdict(list)
+        self._prefilling: deque[Request] = deque()
+
+    @property
+    def running(self) -> Iterator[Request]:
+        """The requests that decode: each gets a token in the next step."""
+        return (request for ending in self._ending.values() for request in ending)
 
     @property
     def is_idle(self) -> bool:
         """Whether a step would have nothing to do."""
         return not (self._batch or self.waiting or self._prefilling)
 
-    def step(self) -> tuple[float, int, list[_Request], list[_Request]]:
+    def step(self) -> tuple[float, int, list[Request], list[Request]]:
         """Do one step: return its seconds, how many running requests got a token, who got a first one, who ended.
 
         A request that ends is in both lists when its only token is its first.
@@ -74,7 +81,7 @@ class Scheduler:
                 self._ending[self.steps + request.output_tokens - 1].append(request)
         return seconds, batch, prompted, ended
 
-    def _prefill(self, budget: int) -> tuple[int, list[_Request]]:
+    def _prefill(self, budget: int) -> tuple[int, list[Request]]:
         """Spend up to ``budget`` tokens on prompts, first come first served; return tokens spent, prompts finished."""
         if not (self.waiting or self._prefilling):
             return 0, []
@@ -111,9 +118,9 @@ class _ClosedLoop:
         """Run until every request has ended."""
         now = 0.0
         scheduler, overhead = self.scheduler, self.scheduler.model.overhead_s
-        arriving: deque[_Request] = deque()
+        arriving: deque[Request] = deque()
         for _ in range(min(self.concurrency, len(self.requests))):
-            arriving.append(_Request(now, *self.requests.popleft()))
+            arriving.append(Request(now, *self.requests.popleft()))
         while arriving or not scheduler.is_idle:
             if scheduler.is_idle:
                 now = max(now, arriving[0].sent_s + overhead)
@@ -133,7 +140,7 @@ class _ClosedLoop:
                     )
                 )
                 if self.requests:
-                    arriving.append(_Request(now, *self.requests.popleft()))
+                    arriving.append(Request(now, *self.requests.popleft()))
 
 
 def simulate(

@@ -1,0 +1,26 @@
+"""How far a live point is, and what it gave: one line each, what a person who waits for a GPU wants to know."""
+
+from __future__ import annotations
+
+from pytest_precgate.analysis.metrics import Measurement
+
+
+def under_way(
+    precision: str, concurrency: int, elapsed_s: float, completed: int, total: int, output_tokens: int
+) -> str:
+    """Return the line of a point under way; the rest is estimated from the requests that have ended."""
+    rate = f"{output_tokens / elapsed_s:.0f} tok/s" if elapsed_s > 0 and output_tokens else "first requests"
+    left = f", about {elapsed_s * (total - completed) / completed:.0f} s left" if completed else ""
+    done = f"{completed}/{total} requests"
+    return f"precgate: {precision} concurrency {concurrency}: {done}, {elapsed_s:.0f} s{left}, {rate}"
+
+
+def measured(precision: str, concurrency: int, point: Measurement) -> str:
+    """Return the line of a finished point: its figures, its window and how even that was."""
+    window = point.window
+    return (
+        f"precgate: {precision} concurrency {concurrency}: {point.interactivity:.1f} tok/s/user, "
+        f"{point.throughput_per_gpu:.1f} tok/s/GPU, ttft {1000 * point.ttft.median_s:.0f} ms (p99 "
+        f"{1000 * point.ttft.p99_s:.0f}), {window.kind} window {window.length_s:.1f} s, uneven by "
+        f"{window.instability:.0%}"
+    )

@@ -188,7 +188,9 @@ def _share(parent: Pipe, tickets: Pipe, part: _Part) -> Share:
         before = run_counted(loop, requests.at_most(warmup)).failures
         if warmup:
             _meet(parent)
-        return run_counted(loop, _by_ticket(tickets, requests)).after(before)
+        share = run_counted(loop, _by_ticket(tickets, requests)).after(before)
+        parent.send(_Done(loop.ended, loop.output_tokens))
+    return share
 
 
 def _by_ticket(tickets: Pipe, requests: Requests) -> Take:

@@ -22,6 +22,7 @@ _SHAPE = re.compile(
     rb'(?:[^"\\\r\n]|\\.)*'
     rb'("[^\r\n]*(?:\n\n|\r\n\r\n))'
 )
+_LEAVES_TEXT = re.compile(rb'["\r\n]')
 _NO_SHAPE = b"\0"
 _MISSES = 64
 
@@ -68,8 +69,7 @@ class TokenStream:
     def feed(self, payload: bytes, now_s: float) -> None:
         """Take the next bytes of the body, received at ``now_s``; raises ResponseError for an error in the stream."""
         if payload.endswith(self._after) and payload.startswith(self._before) and not self._held and not self._cr:
-            text = payload[len(self._before) : -len(self._after)]
-            if not (b'"' in text or b"\n" in text or b"\r" in text):
+            if not _LEAVES_TEXT.search(payload, len(self._before), len(payload) - len(self._after)):
                 self.events += 1
                 self.last_token_s = now_s
                 return

@@ -68,11 +68,15 @@ class TokenStream:
 
     def feed(self, payload: bytes, now_s: float) -> None:
         """Take the next bytes of the body, received at ``now_s``; raises ResponseError for an error in the stream."""
-        if payload.endswith(self._after) and payload.startswith(self._before) and not self._held and not self._cr:
-            if not _LEAVES_TEXT.search(payload, len(self._before), len(payload) - len(self._after)):
-                self.events += 1
-                self.last_token_s = now_s
-                return
+        if (
+            payload.endswith(self._after)
+            and payload.startswith(self._before)
+            and not (self._held or self._cr)
+            and not _LEAVES_TEXT.search(payload, len(self._before), len(payload) - len(self._after))
+        ):
+            self.events += 1
+            self.last_token_s = now_s
+            return
         received = payload
         if self._cr or b"\r" in payload:
             payload = self._line_feeds(payload)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -153,20 +154,24 @@ class Run:
 
         if isinstance(news, Measurement):
             self._shown_s = None
+            line = progress.measured(precision, concurrency, news)
+        else:
+            line = progress.under_way(
+                precision, concurrency, news.elapsed_s, news.completed, news.total, news.output_tokens
+            )
+            due = self._shown_s is None or news.elapsed_s - self._shown_s >= _PLAIN_LINE_S
+            if not (due or reporter.isatty):
+                return
+            self._shown_s = news.elapsed_s if due else self._shown_s
+        # pytest captures what is written during a test; this is said to the person who waits, not by the test.
+        capture = self._config.pluginmanager.get_plugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
             if reporter.isatty:
-                reporter.rewrite("", erase=True)
-            reporter.ensure_newline()
-            reporter.write_line(progress.measured(precision, concurrency, news))
-            return
-        line = progress.under_way(
-            precision, concurrency, news.elapsed_s, news.completed, news.total, news.output_tokens
-        )
-        if reporter.isatty:
-            reporter.rewrite(line, erase=True)
-        elif self._shown_s is None or news.elapsed_s - self._shown_s >= _PLAIN_LINE_S:
-            self._shown_s = news.elapsed_s
-            reporter.ensure_newline()
-            reporter.write_line(line)
+                reporter.rewrite(line, erase=True)
+            if isinstance(news, Measurement) or not reporter.isatty:
+                reporter.ensure_newline()
+            if not reporter.isatty:
+                reporter.write_line(line)
 
     @property
     def _baselines(self) -> Path:

@@ -164,12 +164,12 @@ def test_a_running_server_is_swept_through_pytest(
     monkeypatch.setenv("PRECGATE_TEST_KEY", "sk-very-secret")
     repository.write_settings(SETTINGS.format(url=url))
     repository.write_test(LOOK)
-    result = repository.run("-v", "-s", "test_kimi.py")
+    result = repository.run("test_kimi.py")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
-            "*precgate: fp4 concurrency *: */* requests, * s*",
-            "*precgate: fp4 concurrency 4: * tok/s/user, * tok/s/GPU, ttft * ms (p99 *), steady window * s, *%",
+            "precgate: fp4 concurrency *: */* requests, * s*",
+            "precgate: fp4 concurrency 4: * tok/s/user, * tok/s/GPU, ttft * ms (p99 *), steady window * s, *%",
         ]
     )
     result.stdout.no_fnmatch_line("*sk-very-secret*")

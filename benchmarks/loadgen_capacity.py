@@ -223,10 +223,10 @@ def yardstick(rate: int, server: Server, program: Path) -> Row:
     )
 
 
-def line_reader(rate: int, server: Server, binaries: Path) -> Row:
+def script_row(name: str, script: str, rate: int, server: Server, binaries: Path) -> Row:
     numbers = [server.port, rate // 100, rate // 100 * PER_SLOT, WORK.isl, WORK.osl, WORK.range_ratio]
-    arguments = [str(binaries / "python"), str(HERE / "aiohttp_client.py"), *map(str, numbers)]
-    row, output = measured("aiohttp line reader (vLLM, InferenceX)", rate, server, arguments)
+    arguments = [str(binaries / "python"), str(HERE / script), *map(str, numbers)]
+    row, output = measured(name, rate, server, arguments)
     return filled(row, Figures(**json.loads(output)))
 
 
@@ -241,6 +241,14 @@ made.pre_tokenizer = pre_tokenizers.Whitespace()
 PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>", eos_token="<unk>").save_pretrained(sys.argv[1])
 """
 MEAN_OUTPUT = round(WORK.osl * 0.9)
+
+
+def line_reader(rate: int, server: Server, binaries: Path) -> Row:
+    return script_row("aiohttp line reader (vLLM, InferenceX)", "aiohttp_client.py", rate, server, binaries)
+
+
+def bare_uvloop(rate: int, server: Server, binaries: Path) -> Row:
+    return script_row("uvloop, BufferedProtocol, counts only", "uvloop_client.py", rate, server, binaries)
 
 
 def aiperf(rate: int, server: Server, binaries: Path) -> Row:
@@ -314,6 +322,7 @@ def as_memory_client(port: int, streams: int, tokens: int) -> None:
 
 # Each peer's environment, and the rate up to which it is asked: the heavy ones are saturated at 10k already.
 PEERS: list[tuple[str, int, Callable[[int, Server, Path], Row]]] = [
+    ("aio", 80_000, bare_uvloop),
     ("aio", 80_000, line_reader),
     ("aiperf", 10_000, aiperf),
     ("guidellm", 10_000, guidellm),

@@ -16,6 +16,7 @@ from pytest_precgate.loadgen.connection import Connection, Route
 from pytest_precgate.loadgen.plan import Limits, Take
 from pytest_precgate.loadgen.tally import Tally
 from pytest_precgate.loadgen.target import Outgoing
+from pytest_precgate.loadgen.ticker import Ticker
 from pytest_precgate.loadgen.wire import Response, completed
 
 TICK_S = 0.05
@@ -51,9 +52,10 @@ class Loop:
         self.output_tokens = 0
         self.idle: deque[_Slot] = deque()
         self.poll = select.epoll()
-        self.by_fd: dict[int, _Slot] = {}
+        self.by_fd: dict[int, _Slot | Loop] = {}
         self.slots = [_Slot(self) for _ in range(slots)]
         self._on_tick = on_tick
+        self._is_due = False
 
     def open(self) -> None:
         """Open every connection. Raises ConnectFailedError when one is refused or not open in time."""
@@ -68,17 +70,28 @@ class Loop:
                     f"{self.limits.connect_s:g} s; does the server limit connections?"
                 )
             for fd, _ in self.poll.poll(min(left, TICK_S)):
-                self.by_fd[fd].establish()
+                opening_slot = self.by_fd[fd]
+                assert isinstance(opening_slot, _Slot)
+                opening_slot.establish()
             self._on_tick(self.now(), 0, 0)
 
     def run(self, take: Take) -> Tally:
         """Send what ``take`` gives, one request per slot at a time, until it gives None and every request has ended."""
         self.tally = Tally(len(self.slots))
-        idle, by_fd, poll, clock = self.idle, self.by_fd, self.poll.poll, self.now
+        self._ticker = Ticker(self.now(), TICK_S)
+        self.by_fd[self._ticker.fd] = self
+        self.poll.register(self._ticker.fd, select.EPOLLIN)
+        try:
+            self._run(take)
+        finally:
+            del self.by_fd[self._ticker.fd]
+            self._ticker.close()
+        return self.tally
+
+    def _run(self, take: Take) -> None:
+        idle, by_fd, poll = self.idle, self.by_fd, self.poll.poll
         idle.extend(self.slots)
         more = True
-        now = clock()
-        due = now + TICK_S
         while True:
             while more and idle:
                 request = take()
@@ -88,19 +101,21 @@ class Loop:
                     idle.popleft().begin(request)
             if not more and len(idle) == len(self.slots):
                 idle.clear()
-                return self.tally
-            # epoll counts in whole milliseconds: sleep short of the tick and poll the rest, else its own rounding
-            # would look like lag.
-            whole_ms = int((due - now) * 1000)
-            for fd, _ in poll((whole_ms - 0.5) / 1000 if whole_ms > 0 else 0, _MOST_AT_ONCE):
+                return
+            for fd, _ in poll(-1, _MOST_AT_ONCE):
                 by_fd[fd].on_ready()
-            now = clock()
-            if now >= due:
-                self._tick(now, now - due)
-                due = now + TICK_S
+            if self._is_due:
+                self._tick()
 
-    def _tick(self, now: float, lag_s: float) -> None:
-        lag = Gaps.bucket(lag_s)
+    def on_ready(self) -> None:
+        """The ticker is due; served after the events at hand, since it closes connections they may belong to."""
+        self._is_due = True
+
+    def _tick(self) -> None:
+        """Note how late it is, end what has outlived its limit, and say how far the run is."""
+        self._is_due = False
+        now = self.now()
+        lag = Gaps.bucket(self._ticker.late_s(now))
         self.tally.lags[lag] = self.tally.lags.get(lag, 0) + 1
         for slot in self.slots:
             slot.expire(now)

@@ -45,7 +45,10 @@ class Connection:
 
     def __init__(self, route: Route) -> None:
         self._route = route
-        self._socket = socket.socket(route.family, socket.SOCK_STREAM)
+        try:
+            self._socket = socket.socket(route.family, socket.SOCK_STREAM)
+        except OSError as exc:
+            raise ConnectFailedError(f"{route.origin}: no socket: {_why(exc)}; see `ulimit -n`") from exc
         self.fd = self._socket.fileno()
         self.established = False
         self.used = False  # whether it has carried a whole request: only then may the server have closed it for age

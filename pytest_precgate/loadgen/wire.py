@@ -114,9 +114,12 @@ class _Chunked:
     def decode(self, data: bytes) -> bytes:
         if not self._left and not self._held and not self._trailer:
             # The usual read: one whole chunk.
-            at = data.find(b"\r\n", 0, 20)
-            size = _chunk_size(data[:at]) if at > 0 else 0
-            if size and at + 4 + size == len(data) and data.endswith(b"\r\n"):
+            at = data.find(b"\r\n")
+            try:
+                is_whole = 0 < int(data[:at], 16) == len(data) - at - 4 and data.endswith(b"\r\n")
+            except ValueError:
+                is_whole = False
+            if is_whole:
                 return data[at + 2 : -2]
         data, self._held = self._held + data, b""
         pieces = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 import ssl
 import threading
 from collections.abc import Sequence
@@ -244,6 +245,18 @@ def test_a_point_that_cannot_begin_raises() -> None:
         ConnectFailedError, match=r"http://localhost:\d+: cannot connect: Connection refused; is the server"
     ):
         run_point(Target(url, "m"), PLAN)
+
+
+def test_more_slots_than_files_may_be_open_is_said_so() -> None:
+    """Not a raw error of the operating system, and not a server at fault; everything opened is closed again."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with standing_in() as server:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 20, hard))
+        try:
+            with pytest.raises(ConnectFailedError, match="no socket: Too many open files; see `ulimit -n`"):
+                run_point(Target(server.url, "m"), replace(PLAN, concurrency=200, requests=200))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("processes", [0, 4])

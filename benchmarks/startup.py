@@ -22,6 +22,7 @@ hardware = "b200"
 workload = { isl = 1024, osl = 1024 }
 interactivity = [55]
 fp4 = { engine = "recorded", path = "points.csv" }
+int4 = { engine = "recorded", path = "points.csv" }
 """
 CASES = {
     "installed, unused": "[project]\nname = 'x'\n",

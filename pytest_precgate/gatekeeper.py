@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_precgate.analysis.baseline import Launch, Provenance, RecordedGate, baseline_number
 from pytest_precgate.analysis.comparison import Comparison, compare
-from pytest_precgate.analysis.fingerprint import Fingerprint
+from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.gates import Gate, GateKey
 from pytest_precgate.analysis.report import BaselineUpdate, Compared, GateReport, Outcome, Ran, RunReport
 from pytest_precgate.analysis.sweep import Sweep
@@ -347,12 +347,14 @@ def _merged(engines: Sequence[Engine], sweeps: Sequence[Sweep]) -> Launch:
     points = [point for sweep in sweeps for point in sweep.points]
     cloud = replace(sweeps[0], points=points, simulated=any(sweep.simulated for sweep in sweeps))
     kinds = "+".join(sorted({engine.kind for engine in engines}))
-    if len(engines) == 1:
-        return Launch(cloud, Fingerprint.of(cloud, kinds, engines[0].facts()))
-    facts = {
-        f"{key}.{number}": fact for number, engine in enumerate(engines, 1) for key, fact in engine.facts().items()
-    }
-    return Launch(cloud, Fingerprint.of(cloud, kinds, facts))
+    identity = _numbered([engine.identity() for engine in engines])
+    return Launch(cloud, Fingerprint.of(cloud, kinds, _numbered([engine.facts() for engine in engines]), identity))
+
+
+def _numbered(each: Sequence[Mapping[str, Fact]]) -> Mapping[str, Fact]:
+    if len(each) == 1:
+        return each[0]
+    return {f"{key}.{number}": fact for number, facts in enumerate(each, 1) for key, fact in facts.items()}
 
 
 def _measured(gate: Gate, pair: Comparison) -> float | Absent:

@@ -15,7 +15,7 @@ Fact = str | int | float
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The facts of one launch: ``hard`` (hardware, workload, engine kind) and ``soft`` (versions, sources)."""
+    """The facts of one launch: ``hard`` (hardware, workload, engine, model) and ``soft`` (versions, sources)."""
 
     hard: Mapping[str, Fact]
     soft: Mapping[str, Fact] = field(default_factory=dict)
@@ -35,10 +35,13 @@ class Fingerprint:
         return Fingerprint, (dict(self.hard), dict(self.soft))
 
     @staticmethod
-    def of(sweep: Sweep, engine: str, soft: Mapping[str, Fact]) -> Fingerprint:
-        """Return the fingerprint of a sweep measured on an engine of kind ``engine``."""
+    def of(
+        sweep: Sweep, engine: str, soft: Mapping[str, Fact], identity: Mapping[str, Fact] | None = None
+    ) -> Fingerprint:
+        """Return the fingerprint of a sweep measured on an engine of kind ``engine`` with further hard facts."""
         workload = sweep.workload
         hard: dict[str, Fact] = {
+            **({} if identity is None else identity),
             "engine": engine,
             "hardware": sweep.hardware,
             "isl": workload.isl,

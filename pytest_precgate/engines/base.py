@@ -18,6 +18,10 @@ class Engine(Protocol):
         """The word of the setting ``engine``; a baseline of one kind never matches another."""
         ...
 
+    def identity(self) -> Mapping[str, Fact]:
+        """Return what must agree with the baseline beyond the kind: the model, and how a point is taken."""
+        ...
+
     def facts(self) -> Mapping[str, Fact]:
         """Return what is worth telling when it differs from the baseline: versions, sources, hashes."""
         ...

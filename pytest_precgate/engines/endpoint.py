@@ -104,15 +104,13 @@ class EndpointEngine:
     spec: EndpointSpec
     kind: str = "endpoint"
 
+    def identity(self) -> Mapping[str, Fact]:
+        """Return the model, the API and the window: figures of another model or window are no baseline."""
+        return {"api": self.spec.api, "model": self.spec.model, "window": self.spec.load.window}
+
     def facts(self) -> Mapping[str, Fact]:
-        """Return the model, the API and how it was loaded; not the address, which changes, nor anything of the key."""
-        load = self.spec.load
-        return {
-            "api": self.spec.api,
-            "model": self.spec.model,
-            "requests_per_slot": load.requests_per_slot,
-            "window": load.window,
-        }
+        """Return how it was loaded; not the address, which changes, nor anything of the key."""
+        return {"requests_per_slot": self.spec.load.requests_per_slot, "seed": self.spec.load.seed}
 
     def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
         """A server does not sweep itself; pytest_precgate.live does it with the load client."""

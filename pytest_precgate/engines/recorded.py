@@ -253,6 +253,10 @@ class RecordedEngine:
     spec: RecordedSpec
     kind: str = "recorded"
 
+    def identity(self) -> Mapping[str, Fact]:
+        """Return nothing: hardware and workload say what a recording must agree in."""
+        return {}
+
     def facts(self) -> Mapping[str, Fact]:
         """Return the files and the hash of their bytes: a changed recording is told, not a mismatch."""
         digest = hashlib.sha256()

@@ -68,6 +68,29 @@ def test_a_simulated_baseline_never_matches_a_recorded_sweep(rehearsed: Reposito
     result.stdout.fnmatch_lines(["MISMATCH *fp4: engine is recorded, the baseline's is simulated*"])
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (
+            'fp4-tp4", window',
+            'int4-tp8", seed = 1, window',
+            "fp4: calibration is kimi-k2.5-b200-int4-tp8, the baseline's is *",
+        ),
+        (
+            'fp4-tp4", window = "whole"',
+            'fp4-tp4", window = "steady"',
+            "fp4: window is steady, the baseline's is whole*",
+        ),
+    ],
+)
+def test_another_calibration_or_window_is_a_mismatch(rehearsed: Repository, old: str, new: str, why: str) -> None:
+    """Its figures are of another model, or taken another way."""
+    rehearsed.change_settings(old, new)
+    result = rehearsed.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines([f"MISMATCH *{why}"])
+
+
 def test_configurations_of_one_precision_are_swept_and_merged(repository: Repository) -> None:
     """Two entries, one cloud: keys of the precision hold for both, each has its own label and facts."""
     repository.write_settings(
@@ -99,8 +122,8 @@ path = "points.csv"
     result = repository.run("--precgate-update")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["* - SIMULATED (FP4), measured on no machine"])
-    soft = json.loads(repository.baseline.read_text(encoding="utf-8"))["launches"][0]["fingerprint"]["soft"]
-    assert {key for key in soft if key.startswith("calibration")} == {"calibration.1", "calibration.2"}
+    hard = json.loads(repository.baseline.read_text(encoding="utf-8"))["launches"][0]["fingerprint"]["hard"]
+    assert {key for key in hard if key.startswith("calibration")} == {"calibration.1", "calibration.2"}
 
 
 @pytest.mark.parametrize(

@@ -98,16 +98,18 @@ class SimulatedEngine:
     spec: SimulatedSpec
     kind: str = "simulated"
 
+    def identity(self) -> Mapping[str, Fact]:
+        """Return the calibration and the window: figures of another model or window are no baseline."""
+        return {"calibration": self.spec.name, "window": self.spec.window}
+
     def facts(self) -> Mapping[str, Fact]:
-        """Return what a baseline tells when it differs: calibration, seed, noise and slowdown."""
+        """Return what a baseline tells when it differs: seed, noise and slowdown."""
         spec = self.spec
         noise = spec.noise
         return {
-            "calibration": spec.name,
             "noise": f"launch {noise.launch_sigma:g}, step {noise.step_sigma:g}, outliers {noise.outlier_rate:g}",
             "seed": spec.seed,
             "slowdown": noise.slowdown,
-            "window": spec.window,
         }
 
     def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:

@@ -1,0 +1,34 @@
+"""The benchmarks whose figures the docs speak of still run; what they print is theirs, and nothing here is timed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.published import ROOT
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("startup.py", "--pairs", "1"), "suites configured, no gate in the run"),
+        (("simulation.py", "--differences"), "SIMULATED throughput at matched interactivity"),
+        (("realtime.py", "--help"), "--speed"),
+        (("loadgen_capacity.py", "--help"), "--peers"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_benchmark_runs_and_prints_its_table(command: tuple[str, ...], said: str) -> None:
+    """Exit 0, the table's words on the screen."""
+    script, *options = command
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / script), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert run.returncode == 0, run.stderr
+    assert said in run.stdout

@@ -89,8 +89,61 @@ class InvalidPointError(PrecgateError):
         self.why = why
 
 
+class GpuDriverError(PrecgateError):
+    """The NVIDIA driver is there and does not answer, or a GPU is lost: nothing can be measured on it."""
+
+
 class CalibrationError(DocumentError):
     """A calibration of the simulated engine is not known, cannot be read, or does not fit the suite."""
+
+
+class EngineError(PrecgateError):
+    """Base of what can go wrong with a server this tool starts.
+
+    Whenever one is raised no process of it is left, but for those EngineStopError names.
+    """
+
+
+class PreflightError(EngineError):
+    """Refused before anything was started: checkpoint, precision, GPUs, program or command line cannot work."""
+
+
+class CheckpointError(PreflightError, DocumentError):
+    """A file of a checkpoint says something no engine could load, or two of its files contradict each other."""
+
+
+class GpuBusyError(EngineError):
+    """The GPUs are held by another run, or their memory did not come back."""
+
+
+class EngineStartError(EngineError):
+    """A server ended, or said that it failed, before it was ready.
+
+    ``cause`` is the recognised reason in one line, ``log`` the path of its whole output.
+    """
+
+    def __init__(self, what: str, cause: str, log: str, tail: str = "") -> None:
+        super().__init__(f"{what}: {cause}; its output: {log}" + (f"\n{tail}" if tail else ""))
+        self.what = what
+        self.cause = cause
+        self.log = log
+        self.tail = tail
+
+
+class PortInUseError(EngineStartError):
+    """Another program had taken the port before the server did. Worth another start, on another port."""
+
+
+class EngineNotReadyError(EngineStartError):
+    """A server was not ready in time, or its log stood still for too long. It was stopped."""
+
+
+class EngineDiedError(EngineStartError):
+    """A server that had been ready ended, by itself or killed, before it was told to."""
+
+
+class EngineStopError(EngineError):
+    """A server was told to stop and something of it is left: a process, its port, or its GPU memory."""
 
 
 class LoadError(PrecgateError):

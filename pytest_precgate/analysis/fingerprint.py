@@ -55,8 +55,12 @@ class Fingerprint:
         return _differences(self.hard, baseline.hard)
 
     def drifts(self, baseline: Fingerprint) -> tuple[str, ...]:
-        """Return one line per soft fact that differs."""
-        return _differences(self.soft, baseline.soft)
+        """Return one line per soft fact that differs, but for the commit, which always does and has its own place."""
+        return _differences(_but_commit(self.soft), _but_commit(baseline.soft))
+
+
+def _but_commit(facts: Mapping[str, Fact]) -> Mapping[str, Fact]:
+    return {key: fact for key, fact in facts.items() if key.split(".", maxsplit=1)[0] != "commit"}
 
 
 def _differences(now: Mapping[str, Fact], then: Mapping[str, Fact]) -> tuple[str, ...]:

@@ -1,13 +1,17 @@
-"""What every engine offers the gatekeeper: facts for a fingerprint, and a sweep."""
+"""What every engine offers the gatekeeper: facts for a fingerprint, and a sweep or an endpoint to load."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.engines.load import LoadSettings
+
+Api = Literal["completions", "chat"]
 
 
 class Engine(Protocol):
@@ -26,6 +30,10 @@ class Engine(Protocol):
         """Return what is worth telling when it differs from the baseline: versions, sources, hashes."""
         ...
 
+    def fresh(self, attempt: int) -> Engine:
+        """Return the engine of launch number ``attempt``, from 1; raise InvalidValueError where there is none."""
+        ...
+
     def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
         """Measure one launch; raise a PrecgateError when any point of it cannot be believed."""
         ...
@@ -37,3 +45,16 @@ class EngineSpec(Protocol):
     def open(self) -> Engine:
         """Return the engine these settings describe."""
         ...
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A server that answers: where, as what model, on how many GPUs, and how it is to be loaded."""
+
+    url: str
+    model: str
+    gpus: int
+    load: LoadSettings
+    api: Api = "completions"
+    api_key_env: str | None = None
+    configuration: str = "default"

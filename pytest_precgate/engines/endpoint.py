@@ -7,55 +7,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import cast
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.analysis.window import WINDOW_KINDS, WindowKind
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
+from pytest_precgate.engines.base import Api, Endpoint
+from pytest_precgate.engines.load import LOAD_OPTIONAL, LOAD_REQUIRED, read_load
 from pytest_precgate.errors import InvalidValueError
 
-Api = Literal["completions", "chat"]
-_REQUIRED = ("engine", "url", "model", "gpus", "concurrency")
-_OPTIONAL = (
-    *("api", "api_key_env", "configuration", "ignore_eos", "min_tokens", "vocabulary", "tokenizer"),
-    *("window", "requests_per_slot", "max_failures", "processes", "seed", "request_timeout_s"),
-)
-
-
-@dataclass(frozen=True)
-class LoadSettings:
-    """How a server is loaded: concurrencies, window, requests per slot, and what a prompt is made of.
-
-    ``vocabulary`` bounds the random token ids; ``tokenizer`` is a tokenizer.json that turns them into text, for servers
-    and for the chat API that take no ids.
-    """
-
-    concurrency: tuple[int, ...]
-    window: WindowKind = "steady"
-    requests_per_slot: int = 10
-    max_failures: int = 0
-    processes: int = 1
-    seed: int = 0
-    vocabulary: int = 32000
-    tokenizer: Path | None = None
-    ignore_eos: bool = True
-    min_tokens: bool = False
-    request_timeout_s: float = 3600.0
+_REQUIRED = ("engine", "url", "model", "gpus", *LOAD_REQUIRED)
+_OPTIONAL = ("api", "api_key_env", "configuration", "calibration", *LOAD_OPTIONAL)
 
 
 @dataclass(frozen=True)
 class EndpointSpec:
-    """The settings of one running server."""
+    """The settings of one running server; ``calibration`` is what a rehearsal simulates."""
 
-    url: str
-    model: str
-    gpus: int
-    load: LoadSettings
-    api: Api = "completions"
-    api_key_env: str | None = None
-    configuration: str = "default"
+    endpoint: Endpoint
+    calibration: str | None = None
 
     @staticmethod
     def read(table: Node, base: Path) -> EndpointSpec:
@@ -63,54 +34,37 @@ class EndpointSpec:
         members = table.table(required=_REQUIRED, optional=_OPTIONAL)
         texts = {key: members[key].text() for key in ("api_key_env", "configuration") if key in members}
         api = cast(Api, members["api"].choice(("completions", "chat"))) if "api" in members else "completions"
-        load = _load(members, base)
+        load = read_load(members, base)
         if api == "chat" and load.tokenizer is None:
             table.fail("chat takes text, not token ids: name a tokenizer.json with tokenizer")
-        return EndpointSpec(
-            url=members["url"].text(),
-            model=members["model"].text(),
-            gpus=members["gpus"].count(),
-            load=load,
-            api=api,
-            **texts,
-        )
+        url, model, gpus = members["url"].text(), members["model"].text(), members["gpus"].count()
+        calibration = members["calibration"].text() if "calibration" in members else None
+        return EndpointSpec(Endpoint(url, model, gpus, load, api, **texts), calibration)
 
     def open(self) -> EndpointEngine:
         """Return the engine these settings describe; nothing is connected yet."""
-        return EndpointEngine(self)
-
-
-def _load(members: Mapping[str, Node], base: Path) -> LoadSettings:
-    levels = [member.count() for member in members["concurrency"].items()]
-    if not levels or len(set(levels)) != len(levels):
-        members["concurrency"].fail(f"got {levels}, wanted different concurrencies, at least two for a curve")
-    counts = ("requests_per_slot", "processes", "vocabulary")
-    given: dict[str, Any] = {key: members[key].count() for key in counts if key in members}
-    given |= {key: members[key].integer() for key in ("max_failures", "seed") if key in members}
-    given |= {key: members[key].flag() for key in ("ignore_eos", "min_tokens") if key in members}
-    if "window" in members:
-        given["window"] = members["window"].choice(WINDOW_KINDS)
-    if "tokenizer" in members:
-        given["tokenizer"] = base / members["tokenizer"].text()
-    if "request_timeout_s" in members:
-        given["request_timeout_s"] = members["request_timeout_s"].number()
-    return LoadSettings(concurrency=tuple(sorted(levels)), **given)
+        return EndpointEngine(self.endpoint, self.calibration)
 
 
 @dataclass(frozen=True)
 class EndpointEngine:
     """A server that is measured from outside: the load client does what other engines do themselves."""
 
-    spec: EndpointSpec
+    endpoint: Endpoint
+    calibration: str | None = None
     kind: str = "endpoint"
 
     def identity(self) -> Mapping[str, Fact]:
         """Return the model, the API and the window: figures of another model or window are no baseline."""
-        return {"api": self.spec.api, "model": self.spec.model, "window": self.spec.load.window}
+        return {"api": self.endpoint.api, "model": self.endpoint.model, "window": self.endpoint.load.window}
 
     def facts(self) -> Mapping[str, Fact]:
         """Return how it was loaded; not the address, which changes, nor anything of the key."""
-        return {"requests_per_slot": self.spec.load.requests_per_slot, "seed": self.spec.load.seed}
+        return {"requests_per_slot": self.endpoint.load.requests_per_slot, "seed": self.endpoint.load.seed}
+
+    def fresh(self, attempt: int) -> EndpointEngine:  # noqa: ARG002  # the protocol's
+        """Return itself: it is measured again, but nobody here can start it anew."""
+        return self
 
     def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
         """A server does not sweep itself; pytest_precgate.live does it with the load client."""

@@ -1,0 +1,206 @@
+"""What starting a server needs and what every kind of server answers for.
+
+Nothing here touches a process, a socket or a clock: the network, the environment and the GPUs come in as ``Place``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.gpu import Gpu
+from pytest_precgate.documents import Node
+from pytest_precgate.engines.base import Api
+from pytest_precgate.engines.load import LOAD_OPTIONAL, LOAD_REQUIRED, LoadSettings, read_load
+
+SERVER_REQUIRED = ("engine", "model", "gpus", *LOAD_REQUIRED)
+SERVER_OPTIONAL = (
+    *("configuration", "api", "devices", "variables", "start_timeout_s", "stall_timeout_s", "stop_timeout_s"),
+    *("calibration", *LOAD_OPTIONAL),
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said to a GET."""
+
+    status: int
+    body: bytes
+
+
+class Network(Protocol):
+    """What starting a server needs of the network."""
+
+    def free_port(self, host: str) -> int:
+        """Return a port nobody listens on."""
+        ...
+
+    def listens(self, host: str, port: int) -> bool:
+        """Whether somebody accepts connections there."""
+        ...
+
+    def get(self, url: str, timeout_s: float) -> Answer | None:
+        """Return the answer, or None where there was none: refused, reset, too slow, not HTTP."""
+        ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server is started. ``gpus`` are the GPUs of this machine, None where nothing can tell.
+
+    ``environ`` is what the server inherits; ``directory`` is where relative paths of the settings start.
+    """
+
+    environ: Mapping[str, str]
+    network: Network
+    directory: Path
+    gpus: Sequence[Gpu] | None = None
+
+
+@dataclass(frozen=True)
+class Seat:
+    """What a server is given when it starts: an address of its own, its GPUs and a directory to write into.
+
+    ``devices`` are what CUDA_VISIBLE_DEVICES gets, in order; empty leaves the variable alone.
+    """
+
+    host: str
+    port: int
+    devices: tuple[str, ...]
+    run_dir: Path
+
+    @property
+    def url(self) -> str:
+        """The address requests go to."""
+        return f"http://{self.host}:{self.port}"
+
+
+def device_variables(seat: Seat) -> dict[str, str]:
+    """Return the variables that give a server its GPUs, counted in the driver's order as nvidia-smi does.
+
+    CUDA's own order begins with the fastest GPU.
+    """
+    if not seat.devices:
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": ",".join(seat.devices), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+@dataclass(frozen=True)
+class ServerCommand:
+    """What is started: arguments, variables on top of the inherited ones, and files written first, by path.
+
+    ``keeps_scheduler`` says that a launcher of the scheduler's own is started, which needs the scheduler's variables.
+    """
+
+    argv: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[Path, str] = field(default_factory=dict)
+    cwd: Path | None = None
+    keeps_scheduler: bool = False
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What a server said of itself once it was ready: the name requests use, and facts for the fingerprint.
+
+    ``refusal`` says why a server that runs must not be measured (another MoE backend than asked for).
+    """
+
+    model: str
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What every server this tool starts has in common. Times are in seconds.
+
+    ``devices`` are GPU indices or UUIDs, the first ``gpus`` visible ones when empty. ``spans_nodes`` says that GPUs of
+    other machines take part, so that nothing can be counted here. ``calibration`` is what a rehearsal simulates.
+    ``occupies_gpus`` is false for a server that needs none, which shares the machine with any other.
+    """
+
+    model: str
+    gpus: int
+    load: LoadSettings
+    configuration: str = "default"
+    api: Api = "completions"
+    devices: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    start_timeout_s: float = 3600.0
+    stall_timeout_s: float = 900.0
+    stop_timeout_s: float = 60.0
+    calibration: str | None = None
+    spans_nodes: bool = False
+    occupies_gpus: bool = True
+
+
+def read_server_settings(table: Node, members: Mapping[str, Node], base: Path) -> ServerSettings:
+    """Read the keys of SERVER_REQUIRED and SERVER_OPTIONAL out of ``members`` of ``table``."""
+    gpus, load = members["gpus"].count(), read_load(members, base)
+    given: dict[str, Any] = {key: members[key].text() for key in ("configuration", "calibration") if key in members}
+    for key in ("start_timeout_s", "stall_timeout_s", "stop_timeout_s"):
+        if key in members:
+            given[key] = members[key].number()
+            if given[key] <= 0:
+                members[key].fail(f"got {given[key]:g}, wanted seconds above 0")
+    if "api" in members:
+        given["api"] = cast(Api, members["api"].choice(("completions", "chat")))
+        if given["api"] == "chat" and load.tokenizer is None:
+            table.fail("chat takes text, not token ids: name a tokenizer.json with tokenizer")
+    if "devices" in members:
+        given["devices"] = _devices(members["devices"], gpus)
+    if "variables" in members:
+        given["variables"] = {name: node.text() for name, node in members["variables"].mapping().items()}
+    return ServerSettings(members["model"].text(), gpus, load, **given)
+
+
+def _devices(node: Node, gpus: int) -> tuple[str, ...]:
+    found = tuple(str(item.integer()) if isinstance(item.value, int) else item.text() for item in node.items())
+    if len(set(found)) != len(found) or len(found) != gpus:
+        node.fail(f"got {list(found)}, wanted {gpus} different GPUs, as many as gpus says")
+    return found
+
+
+@runtime_checkable
+class ServerEngine(Protocol):
+    """An engine that is a server this tool starts, loads and stops. Its sweep is the load client's."""
+
+    @property
+    def kind(self) -> str:
+        """The word of the setting ``engine``."""
+        ...
+
+    @property
+    def settings(self) -> ServerSettings:
+        """What every kind of server has in common."""
+        ...
+
+    def identity(self) -> Mapping[str, Fact]:
+        """Return what must agree with the baseline: the model, and how a point is taken."""
+        ...
+
+    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:
+        """Return facts known before a start (keys beginning with ``hard.`` must agree with the baseline's).
+
+        Raises PreflightError, naming what is wrong and the alternative, for whatever cannot work.
+        """
+        ...
+
+    def command(self, seat: Seat, place: Place) -> ServerCommand:
+        """Return what to start."""
+        ...
+
+    def is_ready(self, seat: Seat, network: Network) -> bool:
+        """Ask once, without waiting, whether the server is ready."""
+        ...
+
+    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:
+        """Ask a ready server what it is; ``log`` is the whole text of its output so far."""
+        ...
+
+    def cause(self, log: str) -> str | None:
+        """Return the recognised reason of a failure in one line, or None."""
+        ...

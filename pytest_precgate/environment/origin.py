@@ -1,4 +1,4 @@
-"""The facts of the place a run happens in. A fact that cannot be found is called unknown, never guessed."""
+"""Where a run comes from: the commit under test, the tool that measures it, a person or CI."""
 
 from __future__ import annotations
 

@@ -1,0 +1,135 @@
+"""What is known of a machine, as facts for a fingerprint. Keys that begin with ``hard.`` must agree with a baseline.
+
+Hard is what a figure is a figure of and no change under test brings about: which GPU, how many, whole or divided (MIG);
+where an engine runs on the processor, which processor and how much of it. All else is soft, told when it differs:
+versions (driver, CUDA, kernel, Python), because an upgrade is something a team wants gated, not set aside as another
+machine; VBIOS, power cap and persistence, because they explain a drift; UUIDs, container and commit, because they say
+which machine and state it was. What cannot be found is left out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.gpu import Gpu
+from pytest_precgate.environment.nvml import opened
+from pytest_precgate.environment.origin import git_commit, tool_version
+
+_ON = {True: "on", False: "off", None: None}
+_UUID_BEGINNING = len("GPU-8932f937")  # as CUDA_VISIBLE_DEVICES takes it; eight whole UUIDs are no line to read
+
+
+def gpu_facts(gpus: Sequence[Gpu]) -> dict[str, Fact]:
+    """Return the facts of the GPUs an engine uses, none when there are none. GPUs that differ are listed, each once.
+
+    Raises GpuDriverError.
+    """
+    if not gpus:
+        return {}
+    facts: dict[str, Fact | None] = {
+        "hard.gpu.count": len(gpus),
+        "hard.gpu.name": _listed(gpu.name for gpu in gpus),
+        "gpu.uuids": _listed(gpu.uuid[:_UUID_BEGINNING] for gpu in gpus),
+    }
+    with opened() as driver:
+        if driver is not None:
+            limits = [driver.power_limit_w(gpu) for gpu in gpus]
+            facts |= {
+                "hard.gpu.mig": _listed(_ON[driver.is_divided(gpu)] for gpu in gpus),
+                "gpu.cuda": driver.cuda_version(),
+                "gpu.driver": driver.version(),
+                "gpu.persistence": _listed(_ON[driver.is_persistent(gpu)] for gpu in gpus),
+                "gpu.power_limit": _listed(None if limit is None else f"{limit:g} W" for limit in limits),
+                "gpu.vbios": _listed(driver.vbios(gpu) for gpu in gpus),
+            }
+    return _known(facts)
+
+
+def host_facts(
+    repository: Path, environ: Mapping[str, str], *, runs_on_cpu: bool, root: Path = Path("/")
+) -> dict[str, Fact]:
+    """Return the facts of this machine and of the state under test in ``repository``.
+
+    ``runs_on_cpu`` says that the engine uses no GPU: its processor is then hard. ``root`` is where /proc, /sys and the
+    marks of containers are looked for.
+    """
+    processor = "hard.cpu" if runs_on_cpu else "cpu"
+    return _known(
+        {
+            "commit": git_commit(repository),
+            "kernel": f"{platform.system()} {platform.release()}",
+            "precgate": tool_version(),
+            "python": platform.python_version(),
+            f"{processor}.model": _cpu_model(_text(root / "proc/cpuinfo")),
+            f"{processor}.count": _usable_cpus(),
+            f"{processor}.limit": _cpu_limit(_text(root / "sys/fs/cgroup/cpu.max")),
+            **_container(environ, root),
+        }
+    )
+
+
+def _usable_cpus() -> int | None:
+    """The CPUs this process may run on; a machine may have more."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _cpu_model(cpuinfo: str) -> str | None:
+    """The name x86 gives itself; ARM has none and gives the numbers of its maker and part."""
+    fields = dict(re.findall(r"^(model name|CPU implementer|CPU part)\s*: (.+)$", cpuinfo, re.MULTILINE))
+    if "model name" in fields:
+        return str(fields["model name"])
+    if "CPU implementer" in fields and "CPU part" in fields:
+        return f"ARM implementer {fields['CPU implementer']} part {fields['CPU part']}"
+    return None
+
+
+def _cpu_limit(cpu_max: str) -> float | None:
+    """The CPUs' worth of time a cgroup (v2) may use, ``quota period`` in microseconds; None where it is not limited."""
+    limit = re.fullmatch(r"(\d+) (\d+)\s*", cpu_max)
+    return None if limit is None else int(limit[1]) / int(limit[2])
+
+
+def _container(environ: Mapping[str, str], root: Path) -> dict[str, Fact | None]:
+    """What a process can learn of the container it is in.
+
+    Apptainer sets a variable to its image. Podman leaves a file, with image and image id in it when the container is
+    privileged. Docker leaves an empty one and Kubernetes variables, none of which names the image. GitLab's runner
+    names the image of a job, in a variable it also sets where it uses no container.
+    """
+    apptainer = environ.get("APPTAINER_CONTAINER") or environ.get("SINGULARITY_CONTAINER")
+    podman = dict(re.findall(r'^(\w+)="(.+)"$', _text(root / "run/.containerenv"), re.MULTILINE))
+    signs = (
+        ("apptainer", apptainer),
+        ("podman", (root / "run/.containerenv").exists()),
+        ("docker", (root / ".dockerenv").exists()),
+        ("kubernetes", environ.get("KUBERNETES_SERVICE_HOST")),
+        (environ.get("container"), environ.get("container")),
+    )
+    kind = next((name for name, sign in signs if sign), None)
+    if kind is None:
+        return {}
+    return {
+        "container": kind,
+        "container.image": apptainer or podman.get("image") or environ.get("CI_JOB_IMAGE"),
+        "container.image_id": podman.get("imageid"),
+    }
+
+
+def _text(path: Path) -> str:
+    """The text of a file, empty where there is none to read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _listed(values: Iterable[str | None]) -> str | None:
+    return ", ".join(sorted({value for value in values if value is not None})) or None
+
+
+def _known(facts: Mapping[str, Fact | None]) -> dict[str, Fact]:
+    return {key: fact for key, fact in facts.items() if fact not in (None, "")}

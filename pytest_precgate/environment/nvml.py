@@ -1,0 +1,221 @@
+"""The only door to NVML, through pynvml (package nvidia-ml-py, extra ``gpu``), imported where it is used.
+
+Only the driver counts GPUs. Where it does not speak (no package, no library, no driver loaded) nothing can tell, and
+the answer is None: there may be GPUs of another maker, or a container that hides the library. Zero the driver says.
+
+A driver that is there must answer what its GPUs are (how many, which, by what name): an error of such a call is a
+GpuDriverError. How a GPU does may stay unsaid: a GPU without the sensor, an older driver without the function, a
+container without the permission, a call that fails now and then give a missing value. A GPU that is lost or waits for a
+reset is no missing value: nothing can be measured on it, so that is a GpuDriverError whatever was asked."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pytest_precgate.analysis.gpu import Gpu, GpuSample, gpus_named
+from pytest_precgate.errors import GpuDriverError
+
+
+def visible_gpus() -> tuple[Gpu, ...] | None:
+    """Return the GPUs the driver lets this process see, by index, or None where no driver speaks.
+
+    CUDA_VISIBLE_DEVICES does not narrow them; ``gpus_named`` does. Raises GpuDriverError.
+    """
+    with opened() as driver:
+        return None if driver is None else driver.gpus()
+
+
+def memory_used(devices: Collection[str]) -> Mapping[str, int] | None:
+    """Return the bytes in use on each device, words of CUDA_VISIBLE_DEVICES, or None where no driver speaks.
+
+    A MIG device gives its GPU's. A device whose memory the driver does not count is left out. Raises InvalidValueError
+    for a word that names no GPU here, GpuDriverError.
+    """
+    with opened() as driver:
+        if driver is None:
+            return None
+        gpus = driver.gpus()
+        used = {word: driver.memory_used(*gpus_named([word], gpus)) for word in devices}
+    return {word: number for word, number in used.items() if number is not None}
+
+
+def unread_gpus(root: Path = Path("/")) -> str | None:
+    """Return why ``visible_gpus`` finds nothing on a machine that does have NVIDIA GPUs, and what to do; else None.
+
+    Linux shows them as /dev/nvidia0, /dev/nvidia1, ... whether or not anything here can ask about them.
+    """
+    nodes = sorted(path.name for path in (root / "dev").glob("nvidia[0-9]*"))
+    with opened() as driver:
+        if driver is not None or not nodes:
+            return None
+    if importlib.util.find_spec("pynvml") is None:
+        remedy = "pip install 'pytest-precgate[gpu]'"
+    else:
+        remedy = (
+            "the driver's library libnvidia-ml.so.1 is missing (a container needs NVIDIA_DRIVER_CAPABILITIES=utility)"
+        )
+    return f"this machine has NVIDIA GPUs ({', '.join(nodes)}) and nothing reads them: {remedy}"
+
+
+@contextmanager
+def opened() -> Iterator[Driver | None]:
+    """Open a session with the driver; None where no driver speaks. Raises GpuDriverError when one does and fails."""
+    pynvml = _initialised()
+    if pynvml is None:
+        yield None
+        return
+    try:
+        yield Driver(pynvml)
+    finally:
+        with suppress(pynvml.NVMLError):  # the session is over either way
+            pynvml.nvmlShutdown()
+
+
+def _initialised() -> Any | None:
+    try:
+        import pynvml  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as exc:
+        if exc.value in (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED):
+            return None
+        raise _failed("nvmlInit", "the NVIDIA driver", exc) from exc
+    return pynvml
+
+
+def _failed(function: str, of: str, why: Exception) -> GpuDriverError:
+    return GpuDriverError(
+        f"{of} does not answer {function}: {why}. Nothing can be measured there until nvidia-smi works again; a driver "
+        "that was upgraded wants a reboot, a lost GPU a reset"
+    )
+
+
+class Driver:
+    """The NVIDIA driver while a session with it is open. What it does not say is None; GpuDriverError as above."""
+
+    def __init__(self, pynvml: Any) -> None:
+        self._pynvml = pynvml
+        self._gone = (pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED)
+        self._handles: dict[str, Any] = {}
+
+    def gpus(self) -> tuple[Gpu, ...]:
+        """Return the GPUs this process may use; NVML counts also those it has no permission for."""
+        found = []
+        for index in range(self._must("the NVIDIA driver", "nvmlDeviceGetCount")):
+            try:
+                handle = self._pynvml.nvmlDeviceGetHandleByIndex(index)
+            except self._pynvml.NVMLError as exc:
+                if exc.value == self._pynvml.NVML_ERROR_NO_PERMISSION:
+                    continue
+                raise _failed("nvmlDeviceGetHandleByIndex", f"GPU {index}", exc) from exc
+            found.append(self._described(index, handle))
+        return tuple(found)
+
+    def version(self) -> Any | None:
+        """Return the driver's version."""
+        return self._ask("the NVIDIA driver", "nvmlSystemGetDriverVersion")
+
+    def cuda_version(self) -> str | None:
+        """Return the highest CUDA version the driver runs, as 13.0."""
+        number = self._ask("the NVIDIA driver", "nvmlSystemGetCudaDriverVersion_v2")
+        return None if number is None else f"{number // 1000}.{number % 1000 // 10}"
+
+    def vbios(self, gpu: Gpu) -> str | None:
+        """Return the version of the GPU's VBIOS."""
+        return self._of(gpu, "nvmlDeviceGetVbiosVersion")
+
+    def is_divided(self, gpu: Gpu) -> bool | None:
+        """Whether the GPU is in MIG mode."""
+        modes = self._of(gpu, "nvmlDeviceGetMigMode")
+        return None if modes is None else modes[0] == self._pynvml.NVML_DEVICE_MIG_ENABLE
+
+    def is_persistent(self, gpu: Gpu) -> bool | None:
+        """Whether the driver keeps the GPU's state while nobody uses it."""
+        mode = self._of(gpu, "nvmlDeviceGetPersistenceMode")
+        return None if mode is None else mode == self._pynvml.NVML_FEATURE_ENABLED
+
+    def power_limit_w(self, gpu: Gpu) -> float | None:
+        """Return the power cap in force, the lowest of all there are, W."""
+        return _thousandth(self._of(gpu, "nvmlDeviceGetEnforcedPowerLimit"))
+
+    def memory_used(self, gpu: Gpu) -> int | None:
+        """Return the bytes in use, the driver's own included."""
+        memory = self._of(gpu, "nvmlDeviceGetMemoryInfo")
+        return None if memory is None else int(memory.used)
+
+    def sample(self, gpu: Gpu, at_s: float, is_ours: Callable[[int], bool]) -> GpuSample:
+        """Return the state of ``gpu`` now, which the caller's clock calls ``at_s``."""
+        nvml = self._pynvml
+        rows = self._of(gpu, "nvmlDeviceGetRemappedRows")
+        processes = self._of(gpu, "nvmlDeviceGetComputeRunningProcesses_v3")
+        pids = None if processes is None else {process.pid: is_ours(process.pid) for process in processes}
+        return GpuSample(
+            at_s=at_s,
+            energy_j=_thousandth(self._of(gpu, "nvmlDeviceGetTotalEnergyConsumption")),
+            power_w=_thousandth(self._of(gpu, "nvmlDeviceGetPowerUsage")),
+            power_limit_w=self.power_limit_w(gpu),
+            sm_clock_mhz=self._of(gpu, "nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
+            memory_clock_mhz=self._of(gpu, "nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
+            temperature_c=self._of(gpu, "nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+            ecc_uncorrected=self._of(
+                gpu,
+                "nvmlDeviceGetTotalEccErrors",
+                nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED,
+                nvml.NVML_VOLATILE_ECC,
+            ),
+            remapped_rows=None if rows is None else rows[0] + rows[1],
+            clocks_events=self._of(gpu, "nvmlDeviceGetCurrentClocksEventReasons"),
+            own_pids=None if pids is None else frozenset(pid for pid, ours in pids.items() if ours),
+            foreign_pids=None if pids is None else frozenset(pid for pid, ours in pids.items() if not ours),
+        )
+
+    def _described(self, index: int, handle: Any) -> Gpu:
+        name = f"GPU {index}"
+        memory = self._ask(name, "nvmlDeviceGetMemoryInfo", handle)
+        return Gpu(
+            index=index,
+            uuid=self._must(name, "nvmlDeviceGetUUID", handle),
+            name=self._must(name, "nvmlDeviceGetName", handle),
+            memory_total=None if memory is None or memory.total == 0 else memory.total,
+            mig_uuids=tuple(self._mig_uuids(name, handle)),
+        )
+
+    def _mig_uuids(self, name: str, handle: Any) -> Iterator[str]:
+        places = self._ask(name, "nvmlDeviceGetMaxMigDeviceCount", handle)
+        for place in () if places is None else range(places):
+            part = self._ask(name, "nvmlDeviceGetMigDeviceHandleByIndex", handle, place)
+            if part is not None:  # places may be empty in any order
+                yield self._must(name, "nvmlDeviceGetUUID", part)
+
+    def _of(self, gpu: Gpu, function: str, *arguments: object) -> Any | None:
+        if gpu.uuid not in self._handles:
+            self._handles[gpu.uuid] = self._must(str(gpu), "nvmlDeviceGetHandleByUUID", gpu.uuid)
+        return self._ask(str(gpu), function, self._handles[gpu.uuid], *arguments)
+
+    def _must(self, of: str, function: str, *arguments: object) -> Any:
+        try:
+            return getattr(self._pynvml, function)(*arguments)
+        except self._pynvml.NVMLError as exc:
+            raise _failed(function, of, exc) from exc
+
+    def _ask(self, of: str, function: str, *arguments: object) -> Any | None:
+        call = getattr(self._pynvml, function, None)
+        if call is None:  # another version of the package has dropped it
+            return None
+        try:
+            return call(*arguments)
+        except self._pynvml.NVMLError as exc:
+            if exc.value in self._gone:
+                raise _failed(function, of, exc) from exc
+            return None
+
+
+def _thousandth(number: int | None) -> float | None:
+    """mW to W, mJ to J."""
+    return None if number is None else number / 1000

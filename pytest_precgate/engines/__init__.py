@@ -7,9 +7,12 @@ from typing import Protocol
 
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Engine, EngineSpec
+from pytest_precgate.engines.command import CommandEngine, CommandSpec
 from pytest_precgate.engines.endpoint import EndpointEngine, EndpointSpec
 from pytest_precgate.engines.recorded import RecordedEngine, RecordedSpec
 from pytest_precgate.engines.simulated import SimulatedEngine, SimulatedSpec
+from pytest_precgate.engines.trtllm import TrtllmEngine, TrtllmSpec
+from pytest_precgate.engines.vllm import VllmEngine, VllmSpec
 
 
 class EngineKind(Protocol):
@@ -19,9 +22,12 @@ class EngineKind(Protocol):
 
 
 ENGINES: dict[str, EngineKind] = {
+    "command": CommandSpec.read,
     "endpoint": EndpointSpec.read,
     "recorded": RecordedSpec.read,
     "simulated": SimulatedSpec.read,
+    "trtllm": TrtllmSpec.read,
+    "vllm": VllmSpec.read,
 }
 
 
@@ -32,6 +38,8 @@ def open_engine(spec: EngineSpec) -> Engine:
 
 __all__ = [
     "ENGINES",
+    "CommandEngine",
+    "CommandSpec",
     "EndpointEngine",
     "EndpointSpec",
     "Engine",
@@ -40,5 +48,9 @@ __all__ = [
     "RecordedSpec",
     "SimulatedEngine",
     "SimulatedSpec",
+    "TrtllmEngine",
+    "TrtllmSpec",
+    "VllmEngine",
+    "VllmSpec",
     "open_engine",
 ]

@@ -19,7 +19,9 @@ from tokenizers.models import WordLevel
 from pytest_precgate.analysis import metrics
 from pytest_precgate.analysis.records import PointRun
 from pytest_precgate.analysis.workload import Workload
-from pytest_precgate.engines.endpoint import EndpointSpec, LoadSettings
+from pytest_precgate.engines.base import Endpoint
+from pytest_precgate.engines.endpoint import EndpointEngine
+from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.loadgen import LoadPlan, Prompts, Target, run_point
 from tests.repository import Repository
 
@@ -199,8 +201,7 @@ def test_prompts_become_text_with_a_tokenizer(
 
 def test_another_model_is_another_identity() -> None:
     """A baseline of one served model is none for another; nothing of address or key is kept."""
-    spec = EndpointSpec("http://x", "kimi", 4, LoadSettings((1, 2)), api_key_env="PRECGATE_TEST_KEY")
-    engine = spec.open()
+    engine = EndpointEngine(Endpoint("http://x", "kimi", 4, LoadSettings((1, 2)), api_key_env="PRECGATE_TEST_KEY"))
     assert engine.identity() == {"api": "completions", "model": "kimi", "window": "steady"}
     assert not {"http://x", "PRECGATE_TEST_KEY"} & {str(fact) for fact in engine.facts().values()}
 

@@ -1,0 +1,223 @@
+"""Any server that a command line starts: words and placeholders, never a shell.
+
+Nothing is known of it but what it says over HTTP, so what its figures depend on is recorded as the settings give it:
+the words, the program, and the model where it is a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Formatter
+from typing import cast
+
+from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.documents import Node, nearest
+from pytest_precgate.engines.process.failures import COMMON, FailureText, recognise
+from pytest_precgate.engines.server import (
+    SERVER_OPTIONAL,
+    SERVER_REQUIRED,
+    Confirmed,
+    Network,
+    Place,
+    Seat,
+    ServerCommand,
+    ServerSettings,
+    device_variables,
+    read_server_settings,
+)
+from pytest_precgate.errors import InvalidValueError, PreflightError
+
+PLACEHOLDERS = ("host", "model", "port")
+ANSWER_TIMEOUT_S = 5.0
+HASHED_BELOW_BYTES = 2**30
+
+# Where servers tell their version: path and key. /version: vLLM, TensorRT-LLM; /props: llama-server.
+_VERSIONS = (("/version", "version"), ("/props", "build_info"))
+
+# What llama-server (llama.cpp 0.7.0) says when it cannot start.
+_FAILURES = (
+    *COMMON,
+    FailureText("error: invalid argument", "this release does not know a word of argv"),
+    FailureText("failed to open GGUF file", "there is no such model file"),
+    FailureText("error loading model:", "the model cannot be loaded", general=True),
+)
+
+
+@dataclass(frozen=True)
+class CommandSpec:
+    """The settings of one command line. ``served_model`` None asks the server what it serves."""
+
+    settings: ServerSettings
+    argv: tuple[str, ...]
+    ready: str = "/health"
+    served_model: str | None = None
+
+    @staticmethod
+    def read(table: Node, base: Path) -> CommandSpec:
+        """Read a precision's table; an unknown placeholder and a command line without {port} are refused."""
+        members = table.table(required=(*SERVER_REQUIRED, "argv"), optional=(*SERVER_OPTIONAL, "ready", "served_model"))
+        given = {key: members[key].text() for key in ("ready", "served_model") if key in members}
+        if not given.get("ready", "/").startswith("/"):
+            members["ready"].fail(f"got {given['ready']!r}, wanted a path of the server, like /health")
+        return CommandSpec(read_server_settings(table, members, base), _argv(members["argv"]), **given)
+
+    def open(self) -> CommandEngine:
+        """Return the engine these settings describe; nothing is started yet."""
+        return CommandEngine(self)
+
+
+def _argv(node: Node) -> tuple[str, ...]:
+    words = node.items()
+    if not words:
+        node.fail("got an empty list, wanted a program and its arguments, one text each")
+    used = [(word, name) for word in words for name in _placeholders(word)]
+    for word, name in used:
+        if name not in PLACEHOLDERS:
+            word.fail(f"unknown placeholder {{{name}}}; {nearest(name, PLACEHOLDERS)}; a brace is written {{{{ or }}}}")
+        if word is words[0]:
+            word.fail(f"got {word.text()!r}, wanted a program without placeholders")
+    if not any(name == "port" for _, name in used):
+        node.fail("holds no {port}: the server must listen where it is told to")
+    return tuple(word.text() for word in words)
+
+
+def _placeholders(word: Node) -> list[str]:
+    """The names in braces. What format strings could do besides ({port:05}, {model!r}) is part of an unknown name."""
+    try:
+        parts = list(Formatter().parse(word.text()))
+    except ValueError as exc:
+        word.fail(f"{exc}; a brace is written {{{{ or }}}}")
+    return [
+        name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
+        for _, name, spec, conversion in parts
+        if name is not None
+    ]
+
+
+@dataclass(frozen=True)
+class CommandEngine:
+    """A server behind a command line. It runs in the settings' directory, where relative paths of its words start."""
+
+    spec: CommandSpec
+    kind: str = "command"
+
+    @property
+    def settings(self) -> ServerSettings:
+        """What every kind of server has in common."""
+        return self.spec.settings
+
+    def identity(self) -> Mapping[str, Fact]:
+        """Return the model, the API and the window. The words are no part: a changed option is what a gate judges."""
+        return {"api": self.settings.api, "model": self.settings.model, "window": self.settings.load.window}
+
+    def facts(self) -> Mapping[str, Fact]:
+        """Return how it is loaded."""
+        return {"requests_per_slot": self.settings.load.requests_per_slot, "seed": self.settings.load.seed}
+
+    def fresh(self, attempt: int) -> CommandEngine:  # noqa: ARG002  # the protocol's
+        """Return itself: every start of its server is a launch of its own."""
+        return self
+
+    def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
+        """A server does not sweep itself; pytest_precgate.live does it with the load client."""
+        raise InvalidValueError(f"{precision} on {hardware} ({workload}): a server is swept by the load client")
+
+    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:  # noqa: ARG002
+        """Return the program, a hash of the words, and size and hash of a model that is a file.
+
+        Raises PreflightError for a program that is not there, and for a model path (it begins with ``/`` or ``.``) with
+        nothing behind it. GPUs are not counted: for a server on CPUs ``gpus = 1`` means the machine.
+        """
+        self._program(precision, place)
+        words = json.dumps(self.spec.argv).encode()
+        facts: dict[str, Fact] = {"argv_sha256": hashlib.sha256(words).hexdigest(), "program": self.spec.argv[0]}
+        model, path = self.settings.model, place.directory / self.settings.model
+        if model.startswith(("/", ".")) and not path.exists():
+            raise PreflightError(f"{precision}: no model {model!r}: there is no {path}")
+        if path.is_file():
+            facts["model_file"] = _described(path)
+        return facts
+
+    def command(self, seat: Seat, place: Place) -> ServerCommand:
+        """Return the words with their placeholders filled in, the program by its whole path."""
+        values = {"host": seat.host, "model": self.settings.model, "port": str(seat.port)}
+        words = [word.format_map(values) for word in self.spec.argv[1:]]
+        variables = {**self.settings.variables, **device_variables(seat)}
+        program = self._program(self.settings.configuration, place)
+        return ServerCommand((program, *words), variables, cwd=place.directory)
+
+    def _program(self, whose: str, place: Place) -> str:
+        """A word with a slash is a path that starts at the settings' directory; any other is looked up in PATH."""
+        word = self.spec.argv[0].format()
+        search = {**place.environ, **self.settings.variables}.get("PATH", os.defpath)
+        is_path = "/" in word
+        found = shutil.which(str(place.directory / word) if is_path else word, path=search)
+        if found is None:
+            path = place.directory / word
+            there = "it is not a program that may be executed" if path.exists() else "it is not there"
+            where = f"{path}: {there}" if is_path else f"it is not in PATH ({search})"
+            raise PreflightError(
+                f"{whose}: no program {word!r}: {where}. Install it, or give its path; argv is no shell command"
+            )
+        return found
+
+    def is_ready(self, seat: Seat, network: Network) -> bool:
+        """Ask once whether the path of ``ready`` answers 200."""
+        answer = network.get(f"{seat.url}{self.spec.ready}", ANSWER_TIMEOUT_S)
+        return answer is not None and answer.status == 200
+
+    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # it may say anything
+        """Ask for the served model, where the settings do not name it, and for the version."""
+        facts = {"version": _version(seat, network)}
+        if self.spec.served_model is not None:
+            return Confirmed(self.spec.served_model, facts)
+        served = _served(_json(seat, network, "/v1/models"))
+        if len(served) == 1:
+            return Confirmed(served[0], facts)
+        listed = f"lists {', '.join(served)}" if served else "lists no model"
+        return Confirmed(self.settings.model, facts, f"{seat.url}/v1/models {listed}; name one with served_model")
+
+    def cause(self, log: str) -> str | None:
+        """Return the recognised reason of a failure in one line, or None: other servers say it their way."""
+        return recognise(log, _FAILURES)
+
+
+def _described(path: Path) -> str:
+    """Size, and hash where reading the file takes a second at most: a checkpoint of 600 GB is known by its size."""
+    size = path.stat().st_size
+    if size >= HASHED_BELOW_BYTES:
+        return f"{size} bytes"
+    return f"{size} bytes, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def _json(seat: Seat, network: Network, path: str) -> object:
+    answer = network.get(f"{seat.url}{path}", ANSWER_TIMEOUT_S)
+    if answer is None or answer.status != 200:
+        return None
+    try:
+        return json.loads(answer.body)
+    except ValueError:
+        return None
+
+
+def _version(seat: Seat, network: Network) -> str:
+    for path, key in _VERSIONS:
+        answer = _json(seat, network, path)
+        if isinstance(answer, dict) and isinstance(answer.get(key), str):
+            return cast(str, answer[key])
+    return "unknown"
+
+
+def _served(answer: object) -> Sequence[str]:
+    """The ids of OpenAI's list of models; empty where it is none."""
+    data = answer.get("data") if isinstance(answer, dict) else None
+    entries = data if isinstance(data, list) else []
+    ids = [entry.get("id") for entry in entries if isinstance(entry, dict)]
+    return [name for name in ids if isinstance(name, str) and name]

@@ -1,0 +1,136 @@
+"""What servers of OpenAI's API have in common: how they are asked whether they are ready, what version they are and
+under which name they serve, and the facts of how they are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.documents import Node
+from pytest_precgate.engines.checkpoint import is_local
+from pytest_precgate.engines.server import Network, Place, Seat, ServerSettings, device_variables
+from pytest_precgate.errors import InvalidValueError
+
+_ASK_S = 5.0
+
+
+def is_healthy(seat: Seat, network: Network) -> bool:
+    """Ask /health once. No answer and 503 both mean that the model is still loading."""
+    answer = network.get(f"{seat.url}/health", _ASK_S)
+    return answer is not None and answer.status == 200
+
+
+def engine_version(seat: Seat, network: Network) -> str:
+    """Return what /version says, or ``not said``."""
+    said = _asked(seat, network, "/version")
+    version = said.get("version") if isinstance(said, dict) else None
+    return version if isinstance(version, str) and version else "not said"
+
+
+def served_name(seat: Seat, network: Network, wanted: Sequence[str]) -> tuple[str | None, str | None]:
+    """Return the name requests must use, or None and why there is none.
+
+    ``wanted`` are the names it may have; a server with one model needs none of them.
+    """
+    said = _asked(seat, network, "/v1/models")
+    listed = said.get("data") if isinstance(said, dict) else None
+    models = [entry.get("id") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    names = [name for name in models if isinstance(name, str) and name]
+    if len(names) == 1:
+        return names[0], None
+    matching = [name for name in names if name in wanted]
+    if len(matching) == 1:
+        return matching[0], None
+    served = f"{', '.join(names)}" if names else "none"
+    return None, f"/v1/models must name one model, or {' or '.join(wanted)} among several; it names {served}"
+
+
+def _asked(seat: Seat, network: Network, path: str) -> object:
+    answer = network.get(f"{seat.url}{path}", _ASK_S)
+    if answer is None or answer.status != 200:
+        return None
+    try:
+        said: object = json.loads(answer.body)
+    except ValueError:
+        return None
+    return said
+
+
+def identity_of(settings: ServerSettings) -> dict[str, Fact]:
+    """Return what must agree with the baseline: the model, and how a point is taken."""
+    return {"api": settings.api, "model": settings.model, "window": settings.load.window}
+
+
+def not_swept(precision: str, workload: Workload, hardware: str) -> InvalidValueError:
+    """Return the refusal of an engine that is a server to sweep itself; the load client does that."""
+    return InvalidValueError(f"{precision} on {hardware} ({workload}): a server is swept by the load client")
+
+
+def load_facts(settings: ServerSettings) -> dict[str, Fact]:
+    """Return how it is loaded, worth telling when it differs."""
+    return {"requests_per_slot": settings.load.requests_per_slot, "seed": settings.load.seed}
+
+
+def model_argument(model: str, place: Place) -> str:
+    """Return what the command line calls the model: the whole path of a directory, else its name on the hub."""
+    return str((place.directory / model).resolve()) if is_local(model, place.directory) else model
+
+
+def server_variables(own: Mapping[str, str], seat: Seat, settings: ServerSettings) -> dict[str, str]:
+    """Return the variables of a start: offline, so that what runs is what was looked at, then the settings' own."""
+    return {"HF_HUB_OFFLINE": "1", **own, **settings.variables, **device_variables(seat)}
+
+
+def stream_facts(interval: object) -> dict[str, Fact]:
+    """Return that several tokens share a chunk, where they do: itl is then no gap between tokens any more, tpot is."""
+    return {"stream_interval": interval} if isinstance(interval, int) and interval > 1 else {}
+
+
+def digest(text: str) -> str:
+    """Return the first 16 hex digits of a text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def command_line(argv: Sequence[str], variables: Mapping[str, str]) -> str:
+    """Return the command as a person would type it, for the record."""
+    words = [f"{name}={shlex.quote(value)}" for name, value in sorted(variables.items())]
+    return " ".join([*words, shlex.join(argv)]) + "\n"
+
+
+def recorded_command(seat: Seat, argv: Sequence[str], variables: Mapping[str, str]) -> dict[Path, str]:
+    """Return the file that keeps the command beside the server's output."""
+    return {seat.run_dir / "command.txt": command_line(argv, variables)}
+
+
+def read_parallel(members: Mapping[str, Node], gpus: int) -> tuple[int, int]:
+    """Read ``tp`` and ``pp``, tensor and pipeline parallelism: their product is ``gpus``, and ``tp`` fills it up."""
+    pp = members["pp"].count() if "pp" in members else 1
+    if gpus % pp:
+        members["pp"].fail(f"got {pp}, wanted a divisor of gpus, which is {gpus}")
+    tp = members["tp"].count() if "tp" in members else gpus // pp
+    if tp * pp != gpus:
+        members["tp"].fail(f"tp * pp is {tp * pp}, and gpus is {gpus}: they must be the same")
+    return tp, pp
+
+
+def plain_options(node: Node) -> dict[str, Any]:
+    """Return an options table as plain values: text, numbers, true and false, lists and tables of them."""
+    return {key: _plain(member) for key, member in node.mapping().items()}
+
+
+def _plain(node: Node) -> Any:
+    if isinstance(node.value, Mapping):
+        return plain_options(node)
+    if isinstance(node.value, (list, tuple)):
+        return [_plain(item) for item in node.items()]
+    if not isinstance(node.value, (str, int, float, bool)):
+        node.fail(f"got {node.value!r}, wanted a text, a number, true, false, a list or a table")
+    if isinstance(node.value, float):
+        node.number()
+    return node.value

@@ -1,0 +1,228 @@
+"""``trtllm-serve``, started from the settings. Every knob goes into the YAML file: which of the two wins, it or the
+command line, changed between releases, and where nothing is set in both it does not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.documents import Node
+from pytest_precgate.engines.openai_server import (
+    digest,
+    engine_version,
+    identity_of,
+    is_healthy,
+    load_facts,
+    model_argument,
+    not_swept,
+    plain_options,
+    read_parallel,
+    recorded_command,
+    served_name,
+    server_variables,
+    stream_facts,
+)
+from pytest_precgate.engines.preflight import Claim, checkpoint_facts, locate_program, refuse_gpus, refuse_split_words
+from pytest_precgate.engines.process.failures import recognise
+from pytest_precgate.engines.server import (
+    SERVER_OPTIONAL,
+    SERVER_REQUIRED,
+    Confirmed,
+    Network,
+    Place,
+    Seat,
+    ServerCommand,
+    ServerSettings,
+    read_server_settings,
+)
+from pytest_precgate.engines.trtllm_log import FAILURES, fallback_refusal, log_facts
+
+_OWN = ("options", "tp", "pp", "ep", "nodes", "revision", "launch_prefix", "allow_unsupported", "program")
+# What the options must not set, and what does.
+_ELSEWHERE: Mapping[str, str] = {
+    "model": "model",
+    "host": "this tool",
+    "port": "this tool",
+    "backend": "this tool (pytorch)",
+    "tensor_parallel_size": "tp",
+    "tp_size": "tp",
+    "pipeline_parallel_size": "pp",
+    "pp_size": "pp",
+    "moe_expert_parallel_size": "ep",
+    "ep_size": "ep",
+    "revision": "revision",
+}
+_ONE_TOKEN_S = 300.0
+
+
+@dataclass(frozen=True)
+class TrtllmSpec:
+    """The settings of one TensorRT-LLM server: what every server has, and its own.
+
+    ``options`` is written to the engine's YAML file. ``ep`` is the size of the expert-parallel groups, the engine's own
+    choice when None. ``launch_prefix`` stands in front of ``program``: ``srun ... trtllm-llmapi-launch``.
+    """
+
+    settings: ServerSettings
+    options: Mapping[str, Any]
+    tp: int
+    pp: int = 1
+    ep: int | None = None
+    revision: str | None = None
+    launch_prefix: tuple[str, ...] = ()
+    allow_unsupported: bool = False
+    program: str = "trtllm-serve"
+
+    @staticmethod
+    def read(table: Node, base: Path) -> TrtllmSpec:
+        """Read a precision's table."""
+        members = table.table(required=SERVER_REQUIRED, optional=(*SERVER_OPTIONAL, *_OWN))
+        settings = read_server_settings(table, members, base)
+        tp, pp = read_parallel(members, settings.gpus)
+        prefix = tuple(word.text() for word in members["launch_prefix"].items()) if "launch_prefix" in members else ()
+        nodes = members["nodes"].count() if "nodes" in members else 1
+        if nodes > 1 and not prefix:
+            members["nodes"].fail(f"got {nodes}, and no launch_prefix to start the others (srun or mpirun)")
+        return TrtllmSpec(
+            settings=replace(settings, spans_nodes=nodes > 1),
+            options=_options(members["options"]) if "options" in members else {},
+            tp=tp,
+            pp=pp,
+            ep=_expert_parallel(members["ep"], tp) if "ep" in members else None,
+            revision=members["revision"].text() if "revision" in members else None,
+            launch_prefix=prefix,
+            allow_unsupported="allow_unsupported" in members and members["allow_unsupported"].flag(),
+            program=members["program"].text() if "program" in members else "trtllm-serve",
+        )
+
+    def open(self) -> TrtllmEngine:
+        """Return the engine these settings describe; nothing is started."""
+        return TrtllmEngine(self)
+
+
+def _expert_parallel(node: Node, tp: int) -> int:
+    """Expert and tensor parallelism of the experts share the tensor-parallel GPUs."""
+    ep = node.count()
+    if tp % ep:
+        node.fail(f"got {ep}, wanted a divisor of tp, which is {tp}")
+    return ep
+
+
+def _options(node: Node) -> dict[str, Any]:
+    """The options as they are written, refusing what is set elsewhere."""
+    for key, member in node.mapping().items():
+        if key in _ELSEWHERE:
+            member.fail(f"{key} is set by {_ELSEWHERE[key]}; nothing is set in two places")
+        if key == "context_parallel_size":
+            member.fail("context parallelism is not supported: tp * pp must be gpus")
+        if key in ("kv_cache_config", "moe_config"):
+            member.mapping()
+    return plain_options(node)
+
+
+@dataclass(frozen=True)
+class TrtllmEngine:
+    """A TensorRT-LLM server this tool starts, loads and stops."""
+
+    spec: TrtllmSpec
+    kind: str = "trtllm"
+
+    @property
+    def settings(self) -> ServerSettings:
+        """What every kind of server has in common."""
+        return self.spec.settings
+
+    def identity(self) -> Mapping[str, Fact]:
+        """Return the model, the API and the window: figures of another model or window are no baseline."""
+        return identity_of(self.settings)
+
+    def facts(self) -> Mapping[str, Fact]:
+        """Return how it is loaded."""
+        return load_facts(self.settings)
+
+    def fresh(self, attempt: int) -> TrtllmEngine:  # noqa: ARG002  # the protocol's
+        """Return itself: every start of its server is a launch of its own."""
+        return self
+
+    def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
+        """A server does not sweep itself; the load client does."""
+        raise not_swept(precision, workload, hardware)
+
+    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:
+        """Return facts of checkpoint, command line and options.
+
+        Raises PreflightError for a program, GPUs or a checkpoint that cannot work, and for words the launcher splits.
+        """
+        spec = self.spec
+        self._program(place)
+        argv = self._argv(Path(spec.program).name, spec.settings.model, "HOST", "PORT", "OPTIONS")
+        refuse_split_words(argv)
+        refuse_gpus(spec.settings, precision, hardware, place)
+        claim = Claim(self.kind, precision, hardware, spec.allow_unsupported)
+        facts = checkpoint_facts(claim, spec.settings, spec.revision, place)
+        facts |= {"command_sha256": digest("\n".join(argv)), "options_sha256": digest(self.options_yaml())}
+        return facts | stream_facts(spec.options.get("stream_interval"))
+
+    def command(self, seat: Seat, place: Place) -> ServerCommand:
+        """Return what to start, and the options file it reads; both stay in the seat's directory.
+
+        Raises PreflightError where the launcher would split a path.
+        """
+        spec, options = self.spec, seat.run_dir / "trtllm.yaml"
+        model = model_argument(spec.settings.model, place)
+        argv = self._argv(self._program(place), model, seat.host, str(seat.port), str(options))
+        refuse_split_words(argv)
+        variables = server_variables({"TRTLLM_NO_USAGE_STATS": "1"}, seat, spec.settings)
+        return ServerCommand(
+            argv=tuple(argv),
+            variables=variables,
+            files={options: self.options_yaml(), **recorded_command(seat, argv, variables)},
+            keeps_scheduler=bool(spec.launch_prefix),
+        )
+
+    def _program(self, place: Place) -> str:
+        """What is started, looked up here unless a launcher does that, maybe in a container or on another machine."""
+        if self.spec.launch_prefix:
+            locate_program(self.spec.launch_prefix[0], place)
+            return self.spec.program
+        return locate_program(self.spec.program, place)
+
+    def _argv(self, program: str, model: str, host: str, port: str, options: str) -> list[str]:
+        """The command line. MODEL comes first: the first argument tells the program whether it names a subcommand."""
+        own = ["--host", host, "--port", port, "--backend", "pytorch", "--extra_llm_api_options", options]
+        return [*self.spec.launch_prefix, program, model, *own]
+
+    def options_yaml(self) -> str:
+        """Return the options file. Prefix reuse is off unless the settings say otherwise: it would skip the prefill."""
+        import yaml  # noqa: PLC0415  # only where a server is started
+
+        spec, options = self.spec, dict(self.spec.options)
+        options["kv_cache_config"] = {"enable_block_reuse": False, **options.get("kv_cache_config", {})}
+        options["tensor_parallel_size"], options["pipeline_parallel_size"] = spec.tp, spec.pp
+        if spec.ep is not None:
+            options["moe_expert_parallel_size"] = spec.ep
+        if spec.revision is not None:
+            options["revision"] = spec.revision
+        return str(yaml.safe_dump(options, sort_keys=True))
+
+    def is_ready(self, seat: Seat, network: Network) -> bool:
+        """Ask once, without waiting, whether the server is ready."""
+        return is_healthy(seat, network)
+
+    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:
+        """Let the server generate one token, ask it what it is, and read from its output what it runs."""
+        model, moe = self.settings.model, self.spec.options.get("moe_config", {}).get("backend", "AUTO")
+        generated = network.get(f"{seat.url}/health_generate", _ONE_TOKEN_S)
+        name, unnamed = served_name(seat, network, (model, Path(model).name))
+        mute = None if generated is not None and generated.status == 200 else "/health_generate gave no token"
+        facts = {"engine_version": engine_version(seat, network), **log_facts(log, str(moe))}
+        return Confirmed(name or model, facts, mute or unnamed or fallback_refusal(log, str(moe)))
+
+    def cause(self, log: str) -> str | None:
+        """Return the recognised reason of a failure in one line, or None."""
+        return recognise(log, FAILURES)

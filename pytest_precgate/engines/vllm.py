@@ -1,0 +1,213 @@
+"""``vllm serve``, started from the settings. Options become flags, not its --config file: up to 0.20 that file dropped
+every ``false`` without a word."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.documents import Node
+from pytest_precgate.engines.openai_server import (
+    digest,
+    engine_version,
+    identity_of,
+    is_healthy,
+    load_facts,
+    model_argument,
+    not_swept,
+    plain_options,
+    read_parallel,
+    recorded_command,
+    served_name,
+    server_variables,
+    stream_facts,
+)
+from pytest_precgate.engines.preflight import Claim, checkpoint_facts, locate_program, refuse_gpus
+from pytest_precgate.engines.process.failures import recognise
+from pytest_precgate.engines.server import (
+    SERVER_OPTIONAL,
+    SERVER_REQUIRED,
+    Confirmed,
+    Network,
+    Place,
+    Seat,
+    ServerCommand,
+    ServerSettings,
+    read_server_settings,
+)
+from pytest_precgate.engines.vllm_log import FAILURES, fallback_refusal, log_facts
+
+_OWN = ("options", "tp", "pp", "revision", "allow_unsupported", "program")
+# What the options must not set, and what does.
+_ELSEWHERE: Mapping[str, str] = {
+    "model": "model",
+    "served-model-name": "model",
+    "host": "this tool",
+    "port": "this tool",
+    "config": "options",
+    "tensor-parallel-size": "tp",
+    "tp": "tp",
+    "pipeline-parallel-size": "pp",
+    "pp": "pp",
+    "revision": "revision",
+}
+# They need GPUs beyond tp * pp, other machines, or a client that is not this one's.
+_REFUSED = (
+    *("data-parallel-size", "data-parallel-rank", "decode-context-parallel-size", "prefill-context-parallel-size"),
+    *("nnodes", "node-rank", "headless", "grpc", "uds", "api-key", "ssl-keyfile", "ssl-certfile", "root-path"),
+)
+
+
+@dataclass(frozen=True)
+class VllmSpec:
+    """The settings of one vLLM server: what every server has, and its own.
+
+    ``options`` are flags by name, with dashes and without the leading two.
+    """
+
+    settings: ServerSettings
+    options: Mapping[str, Any]
+    tp: int
+    pp: int = 1
+    revision: str | None = None
+    allow_unsupported: bool = False
+    program: str = "vllm"
+
+    @staticmethod
+    def read(table: Node, base: Path) -> VllmSpec:
+        """Read a precision's table."""
+        members = table.table(required=SERVER_REQUIRED, optional=(*SERVER_OPTIONAL, *_OWN))
+        settings = read_server_settings(table, members, base)
+        tp, pp = read_parallel(members, settings.gpus)
+        return VllmSpec(
+            settings=settings,
+            options=_options(members["options"]) if "options" in members else {},
+            tp=tp,
+            pp=pp,
+            revision=members["revision"].text() if "revision" in members else None,
+            allow_unsupported="allow_unsupported" in members and members["allow_unsupported"].flag(),
+            program=members["program"].text() if "program" in members else "vllm",
+        )
+
+    def open(self) -> VllmEngine:
+        """Return the engine these settings describe; nothing is started."""
+        return VllmEngine(self)
+
+
+def _options(node: Node) -> dict[str, Any]:
+    """The options by flag name, refusing what is set elsewhere or twice (``max_num_seqs`` and ``max-num-seqs``)."""
+    named: dict[str, Any] = {}
+    values = plain_options(node)
+    for key, member in node.mapping().items():
+        flag = key.replace("_", "-")
+        if re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", flag) is None:
+            member.fail(f"got {key!r}, wanted the name of a flag; write a table for a dotted one")
+        if flag.startswith("no-"):
+            member.fail(f"write {flag.removeprefix('no-')} = false")
+        if flag in named:
+            member.fail(f"{flag} is set twice; nothing is set in two places")
+        if flag in _ELSEWHERE:
+            member.fail(f"{flag} is set by {_ELSEWHERE[flag]}; nothing is set in two places")
+        if flag in _REFUSED:
+            member.fail(f"{flag} is not supported: a server has tp * pp = gpus GPUs of this machine, and plain HTTP")
+        named[flag] = values[key]
+    return named
+
+
+def flags_of(options: Mapping[str, Any]) -> list[str]:
+    """Return options as flags: ``true`` is --x, ``false`` --no-x, a table is JSON, a list one flag with its values."""
+    words: list[str] = []
+    for name, value in options.items():
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        elif isinstance(value, list):
+            words += [f"--{name}", *map(_word, value)]
+        else:
+            word = _word(value)
+            words += [f"--{name}={word}"] if word.startswith("-") else [f"--{name}", word]
+    return words
+
+
+def _word(value: object) -> str:
+    return json.dumps(value, sort_keys=True) if isinstance(value, (Mapping, list, bool)) else str(value)
+
+
+@dataclass(frozen=True)
+class VllmEngine:
+    """A vLLM server this tool starts, loads and stops."""
+
+    spec: VllmSpec
+    kind: str = "vllm"
+
+    @property
+    def settings(self) -> ServerSettings:
+        """What every kind of server has in common."""
+        return self.spec.settings
+
+    def identity(self) -> Mapping[str, Fact]:
+        """Return the model, the API and the window: figures of another model or window are no baseline."""
+        return identity_of(self.settings)
+
+    def facts(self) -> Mapping[str, Fact]:
+        """Return how it is loaded."""
+        return load_facts(self.settings)
+
+    def fresh(self, attempt: int) -> VllmEngine:  # noqa: ARG002  # the protocol's
+        """Return itself: every start of its server is a launch of its own."""
+        return self
+
+    def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
+        """A server does not sweep itself; the load client does."""
+        raise not_swept(precision, workload, hardware)
+
+    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:
+        """Return facts of checkpoint and command line.
+
+        Raises PreflightError for a program, GPUs or a checkpoint that cannot work.
+        """
+        spec = self.spec
+        program = locate_program(spec.program, place)
+        refuse_gpus(spec.settings, precision, hardware, place)
+        claim = Claim(self.kind, precision, hardware, spec.allow_unsupported)
+        facts = checkpoint_facts(claim, spec.settings, spec.revision, place)
+        argv = self._argv(Path(program).name, spec.settings.model, "HOST", "PORT")
+        return facts | {"command_sha256": digest("\n".join(argv))} | stream_facts(spec.options.get("stream-interval"))
+
+    def command(self, seat: Seat, place: Place) -> ServerCommand:
+        """Return what to start; the command line stays in the seat's directory."""
+        spec = self.spec
+        model = model_argument(spec.settings.model, place)
+        argv = self._argv(locate_program(spec.program, place), model, seat.host, str(seat.port))
+        variables = server_variables({"DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}, seat, spec.settings)
+        return ServerCommand(tuple(argv), variables, recorded_command(seat, argv, variables))
+
+    def _argv(self, program: str, model: str, host: str, port: str) -> list[str]:
+        """The command line. Prefix caching is off unless the options say otherwise: a repeated prompt is no load."""
+        spec = self.spec
+        words = ["--host", host, "--port", port, "--served-model-name", spec.settings.model]
+        words += ["--tensor-parallel-size", str(spec.tp)]
+        words += ["--pipeline-parallel-size", str(spec.pp)] if spec.pp > 1 else []
+        words += ["--revision", spec.revision] if spec.revision is not None else []
+        return [program, "serve", model, *words, *flags_of({"enable-prefix-caching": False, **spec.options})]
+
+    def is_ready(self, seat: Seat, network: Network) -> bool:
+        """Ask once, without waiting, whether the server is ready."""
+        return is_healthy(seat, network)
+
+    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:
+        """Ask the server what it is, and read from its output what it runs."""
+        name, unnamed = served_name(seat, network, (self.settings.model,))
+        facts = {"engine_version": engine_version(seat, network), **log_facts(log)}
+        refusal = unnamed or fallback_refusal(log, self.spec.options, self.settings.variables)
+        return Confirmed(name or self.settings.model, facts, refusal)
+
+    def cause(self, log: str) -> str | None:
+        """Return the recognised reason of a failure in one line, or None."""
+        return recognise(log, FAILURES)

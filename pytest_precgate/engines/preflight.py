@@ -1,0 +1,160 @@
+"""What is refused before a server is started, because it could only fail twenty minutes later: a program that is not
+there, GPUs that are not there, a checkpoint that is missing, of another precision, or that the engine cannot run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.gpu import Gpu
+from pytest_precgate.engines.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from pytest_precgate.engines.server import Place, ServerSettings
+from pytest_precgate.engines.support import GENERATIONS, NAMES, Row, stated
+from pytest_precgate.errors import PreflightError
+
+
+def locate_program(program: str, place: Place) -> str:
+    """Return what is started: ``program`` itself where PATH knows it, the whole path of one spelled with a slash.
+
+    Raises PreflightError naming it.
+    """
+    spelled = str((place.directory / program).resolve()) if "/" in program else program
+    if shutil.which(spelled, path=place.environ.get("PATH", "")) is None:
+        where = "is no program" if "/" in program else "is not on PATH"
+        raise PreflightError(f'{spelled} {where}; install the engine, or name it with program = "/path/to/it"')
+    return spelled
+
+
+def refuse_gpus(settings: ServerSettings, precision: str, hardware: str, place: Place) -> None:
+    """Raise PreflightError where fewer GPUs are visible than asked for, or other ones than the suite is about.
+
+    Not asked where GPUs of other machines take part, or where nothing on this one can tell.
+    """
+    gpus = None if settings.spans_nodes else visible_gpus(place)
+    if gpus is None:
+        return
+    limit = place.environ.get("CUDA_VISIBLE_DEVICES")
+    shown = ", ".join(f"{gpu.index} {gpu.name}" for gpu in gpus) or "none"
+    visible = f"visible here: {shown}" + (f" (CUDA_VISIBLE_DEVICES={limit})" if limit is not None else "")
+    if len(gpus) < settings.gpus:
+        raise PreflightError(f"{precision} asks for {settings.gpus} GPUs, more than there are; {visible}")
+    for device in settings.devices:
+        if not any(_is(gpu, device) for gpu in gpus):
+            raise PreflightError(f"{precision} asks for GPU {device} with devices; {visible}")
+    taken = [gpu for gpu in gpus if not settings.devices or any(_is(gpu, device) for device in settings.devices)]
+    others = [gpu.name for gpu in taken[: settings.gpus] if not _is_of(gpu, hardware)]
+    if hardware in GENERATIONS and others:
+        raise PreflightError(f"the suite's hardware is {hardware} and {precision} would run on {others[0]}; {visible}")
+
+
+def visible_gpus(place: Place) -> Sequence[Gpu] | None:
+    """Return the GPUs of this machine that CUDA_VISIBLE_DEVICES leaves, in its order; None where nothing can tell.
+
+    Like CUDA, it stops at the first entry that is no GPU. A MIG slice is nothing the driver's list can tell.
+    """
+    limit = place.environ.get("CUDA_VISIBLE_DEVICES")
+    if place.gpus is None or limit is None:
+        return place.gpus
+    chosen: list[Gpu] = []
+    for entry in (part.strip() for part in limit.split(",")):
+        if entry.startswith("MIG-"):
+            return None
+        match = next((gpu for gpu in place.gpus if _is(gpu, entry)), None)
+        if match is None or match in chosen:
+            break
+        chosen.append(match)
+    return chosen
+
+
+def _is(gpu: Gpu, device: str) -> bool:
+    """Whether ``device`` is the GPU's index, its UUID, or the beginning of its UUID."""
+    return device == str(gpu.index) or (device.startswith("GPU-") and gpu.uuid.startswith(device))
+
+
+def _is_of(gpu: Gpu, hardware: str) -> bool:
+    """Whether the driver's name of a GPU has the suite's word in it, as a word: a GB200 is no B200."""
+    return re.search(rf"\b{re.escape(hardware)}\b", gpu.name, re.IGNORECASE) is not None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a suite says of a checkpoint: on which engine it runs, under which precision, on which hardware."""
+
+    engine: str
+    precision: str
+    hardware: str
+    allow_unsupported: bool = False
+
+
+def checkpoint_facts(claim: Claim, settings: ServerSettings, revision: str | None, place: Place) -> dict[str, Fact]:
+    """Return what is known of the checkpoint before a start.
+
+    Raises PreflightError for one that is missing, of another precision than claimed, or unsupported.
+    """
+    checkpoint = read_checkpoint(find_checkpoint(settings.model, revision, place.environ, place.directory))
+    model = f"{settings.model} ({checkpoint.path})"
+    _refuse_other_precision(claim, checkpoint, model)
+    row = stated(claim.engine, checkpoint.weights.method, is_moe=checkpoint.is_moe, hardware=claim.hardware)
+    if row is not None and not row.supported and not claim.allow_unsupported:
+        raise PreflightError(_unsupported(claim, checkpoint, model, row))
+    facts: dict[str, Fact] = {
+        "architecture": f"{checkpoint.architecture}, {'MoE' if checkpoint.is_moe else 'dense'}",
+        "checkpoint": str(checkpoint.path),
+        "checkpoint_revision": checkpoint.revision or "a directory",
+        "hard.quantization": checkpoint.weights.shown,
+        "hard.quantization_sha256": checkpoint.sha256,
+        "support": _support(claim, checkpoint, row),
+    }
+    if checkpoint.weights.kv_cache is not None:
+        facts["kv_cache_quantization"] = checkpoint.weights.kv_cache
+    return facts
+
+
+def _refuse_other_precision(claim: Claim, checkpoint: Checkpoint, model: str) -> None:
+    """A mismatch is refused whatever the settings allow; a precision nobody can read is a person's word to give."""
+    called = checkpoint.weights.called
+    if claim.precision in called:
+        return
+    if called:
+        raise PreflightError(
+            f"{model} is {checkpoint.shown}: {' or '.join(called)} weights, and the suite claims {claim.precision}. "
+            f"Move it under {called[0]}, or name the {claim.precision} checkpoint"
+        )
+    if not claim.allow_unsupported:
+        raise PreflightError(
+            f"{model} is {checkpoint.shown}: its precision cannot be told, and the suite claims {claim.precision}. "
+            "Set allow_unsupported = true if you know that it is"
+        )
+
+
+def _unsupported(claim: Claim, checkpoint: Checkpoint, model: str, row: Row) -> str:
+    instead = f'Set engine = "{row.instead}" for {claim.precision}, or' if row.instead is not None else "Set"
+    return (
+        f"{NAMES[claim.engine]} cannot run {model} on {claim.hardware}: {checkpoint.shown} is not supported "
+        f"({row.source}). {instead} allow_unsupported = true if your release can"
+    )
+
+
+def _support(claim: Claim, checkpoint: Checkpoint, row: Row | None) -> str:
+    if row is None:
+        return f"unknown: {NAMES[claim.engine]} with {checkpoint.shown} on {claim.hardware}"
+    return f"{'yes' if row.supported else 'no, allowed by the settings'}: {row.source}"
+
+
+def refuse_split_words(argv: Sequence[str]) -> None:
+    """Raise PreflightError for a word trtllm-llmapi-launch would take apart.
+
+    The script runs its arguments unquoted, so the shell splits them at spaces and expands ``*``, ``?`` and ``[``.
+    """
+    names = [Path(word).name for word in argv]
+    if "trtllm-llmapi-launch" not in names:
+        return
+    for word in argv[names.index("trtllm-llmapi-launch") + 1 :]:
+        if not word or re.search(r"[\s*?\[]", word):
+            raise PreflightError(
+                f"trtllm-llmapi-launch would take {word!r} apart: behind it no argument may hold a space, *, ? or ["
+            )

@@ -4,21 +4,17 @@ Each precision of a suite is measured once per run, however many tests use it. N
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
 from pytest_precgate.analysis.baseline import Launch, Provenance, RecordedGate, baseline_number
 from pytest_precgate.analysis.comparison import Comparison, compare
-from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.gates import Gate, GateKey
 from pytest_precgate.analysis.report import BaselineUpdate, Compared, GateReport, Outcome, Ran, RunReport
-from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.update import Measured, PlannedUpdate, plan_additions, plan_rewrite
 from pytest_precgate.analysis.verdict import Absent, JudgedGate, Verdict, judge
 from pytest_precgate.baselines.store import BaselineStore, Stored
-from pytest_precgate.engines import EndpointEngine, Engine, open_engine
 from pytest_precgate.errors import (
     BaselineError,
     InvalidValueError,
@@ -27,10 +23,8 @@ from pytest_precgate.errors import (
     PrecgateError,
     SweepMismatchError,
 )
+from pytest_precgate.live.launches import Launches
 from pytest_precgate.settings import Policy, Suite
-
-if TYPE_CHECKING:
-    from pytest_precgate.live import OnPoint
 
 
 @dataclass
@@ -46,8 +40,7 @@ class _Pending:
 class Gatekeeper:
     """The state of one run.
 
-    ``clock`` gives UTC; ``commit`` and ``tool_version`` say what is being measured; keys of servers come from
-    ``environ``; ``on_point`` is told how a live point goes.
+    ``clock`` gives UTC; ``commit`` and ``tool_version`` say what is being measured, ``launches`` measures it.
     """
 
     policy: Policy
@@ -55,11 +48,9 @@ class Gatekeeper:
     clock: Callable[[], datetime]
     commit: Callable[[], str]
     tool_version: str
-    environ: Mapping[str, str]
-    on_point: OnPoint
+    launches: Launches
 
     def __post_init__(self) -> None:
-        self._launches: dict[tuple[str, str], Launch] = {}
         self._stored: dict[str, Stored] = {}
         self._compared: list[Compared] = []
         self._reports: dict[tuple[str, str, str], GateReport] = {}
@@ -70,25 +61,9 @@ class Gatekeeper:
 
     def launch(self, suite: Suite, precision: str) -> Launch:
         """Return the launch of one precision, measuring it the first time it is asked for."""
-        specs = suite.configurations(precision)
-        key = (suite.name, precision)
-        if key not in self._launches:
-            if self.policy.update or self.policy.update_new_only:
-                self.store.refuse_unwritable()
-            engines = [open_engine(spec) for spec in specs]
-            sweeps = [self._sweep(engine, suite, precision) for engine in engines]
-            # Cut to the digits a baseline keeps at once: what is judged and what is recorded are the same figures.
-            self._launches[key] = _merged(engines, sweeps).settled()
-        return self._launches[key]
-
-    def _sweep(self, engine: Engine, suite: Suite, precision: str) -> Sweep:
-        if isinstance(engine, EndpointEngine):
-            from pytest_precgate.live import sweep_endpoint  # noqa: PLC0415  # sockets, only where a server is loaded
-
-            return sweep_endpoint(
-                engine.spec, precision, suite.workload, suite.hardware.name, self.environ, self.on_point
-            )
-        return engine.sweep(precision, suite.workload, suite.hardware.name)
+        if self.policy.update or self.policy.update_new_only:
+            self.store.refuse_unwritable()
+        return self.launches.of(suite, precision)
 
     def compare(self, suite: Suite, candidate: str, reference: str, test: str) -> Comparison:
         """Measure both precisions and compare them, candidate first."""
@@ -139,8 +114,8 @@ class Gatekeeper:
         return report
 
     def _launch_behind(self, suite: Suite, sweep: object) -> Launch:
-        for (name, _), launch in self._launches.items():
-            if name == suite.name and launch.sweep == sweep:
+        for launch in self.launches.measured(suite.name).values():
+            if launch.sweep == sweep:
                 return launch
         raise PrecgateError(
             f"check() holds the sweeps measured for suite {suite.name!r} against its baseline; this comparison holds "
@@ -219,7 +194,7 @@ class Gatekeeper:
         ]
         problems = [f"{update.path}: not written: {update.reason}" for update in updates if update.outcome == "refused"]
         problems += self._hidden(ran.failed)
-        warnings: list[str] = []
+        warnings = list(self.launches.started_again())
         unused = "warn" if self.policy.unused == "ignore" and self.policy.in_ci else self.policy.unused
         if not cut_short and unused != "ignore":
             lines, left_out = self._unused(ran)
@@ -296,7 +271,7 @@ class Gatekeeper:
         measured = Measured(
             suite=suite.name,
             launches={
-                name: launch for (of, name), launch in self._launches.items() if of == suite.name and name in precisions
+                name: launch for name, launch in self.launches.measured(suite.name).items() if name in precisions
             },
             checked=checked,
             hardware=suite.hardware,
@@ -340,21 +315,6 @@ class Gatekeeper:
                 elif ran.includes(test):
                     left_out.append(f"{path}: {len(gates)} gates of {test} not held: this run was narrowed")
         return lines, left_out
-
-
-def _merged(engines: Sequence[Engine], sweeps: Sequence[Sweep]) -> Launch:
-    """Several configurations of one precision are one cloud; their facts are told apart by number."""
-    points = [point for sweep in sweeps for point in sweep.points]
-    cloud = replace(sweeps[0], points=points, simulated=any(sweep.simulated for sweep in sweeps))
-    kinds = "+".join(sorted({engine.kind for engine in engines}))
-    identity = _numbered([engine.identity() for engine in engines])
-    return Launch(cloud, Fingerprint.of(cloud, kinds, _numbered([engine.facts() for engine in engines]), identity))
-
-
-def _numbered(each: Sequence[Mapping[str, Fact]]) -> Mapping[str, Fact]:
-    if len(each) == 1:
-        return each[0]
-    return {f"{key}.{number}": fact for number, facts in enumerate(each, 1) for key, fact in facts.items()}
 
 
 def _measured(gate: Gate, pair: Comparison) -> float | Absent:

@@ -17,7 +17,9 @@ from pytest_precgate.analysis.gates import IMPLAUSIBLE_GAIN, Gate, Metric, gates
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node, nearest
 from pytest_precgate.engines import ENGINES, EngineSpec
-from pytest_precgate.errors import SettingsError
+from pytest_precgate.engines.rehearsal import rehearsal_of
+from pytest_precgate.engines.server import ServerEngine
+from pytest_precgate.errors import CalibrationError, SettingsError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -59,6 +61,11 @@ class Suite:
                 f"suite {self.name}", "", f"unknown precision {precision!r}; {nearest(precision, self.engines)}"
             )
         return self.engines[precision]
+
+    @property
+    def starts_servers(self) -> bool:
+        """Whether an engine of this suite is a server that this tool starts."""
+        return any(isinstance(spec.open(), ServerEngine) for specs in self.engines.values() for spec in specs)
 
     def points_for(self, pair: Comparison) -> tuple[float, ...]:
         """Return the points to gate: those set, or the quartiles of the band ``pair`` spans."""
@@ -175,6 +182,20 @@ def _toml(path: Path) -> dict[str, object]:
         raise SettingsError(str(path), "", f"cannot be read: {exc.strerror}") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise SettingsError(str(path), "", f"is not TOML: {exc}") from exc
+
+
+def rehearsed(suite: Suite, source: str, rootdir: Path) -> Suite:
+    """Return the same suite with every engine played by the simulated one.
+
+    Raises SettingsError naming the suite and precision for which nothing says what to simulate.
+    """
+    engines = {}
+    for precision, specs in suite.engines.items():
+        try:
+            engines[precision] = tuple(rehearsal_of(spec, precision, suite.hardware.name, rootdir) for spec in specs)
+        except CalibrationError as exc:
+            raise SettingsError(source, f"suites.{suite.name}.{precision}", str(exc)) from exc
+    return replace(suite, engines=engines)
 
 
 def settings_from(root: Node, base: Path) -> Settings:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 
-# pytester forgets every module that a run inside this process imports, and numpy refuses to be imported twice.
+# pytester forgets every module that a run inside this process imports, numpy refuses to be imported twice, and what is
+# patched must be what runs.
 import pytest_precgate.analysis.interpolation
 import pytest_precgate.gatekeeper
+import pytest_precgate.live.fleet
+import pytest_precgate.live.load
 import pytest_precgate.reports.json
 import pytest_precgate.reports.markdown  # noqa: F401
 from tests.repository import Repository
 
 pytest_plugins = ["pytester"]
+
+# A deadline is a timed assertion: on a shared machine it fails for what others do.
+hypothesis.settings.register_profile("precgate", deadline=None)
+hypothesis.settings.load_profile("precgate")
 
 
 @pytest.fixture(autouse=True)

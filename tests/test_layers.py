@@ -23,9 +23,9 @@ ALLOWED = {
     "interop": {"analysis"},
     "reports": {"analysis"},
     "settings": {"analysis", "engines"},
-    "live": {"analysis", "engines", "loadgen"},
+    "live": {"analysis", "engines", "loadgen", "environment", "settings"},
     "gatekeeper": {"analysis", "engines", "live", "baselines", "journal", "environment", "settings"},
-    "plugin": {"analysis", "settings", "gatekeeper", "reports", "baselines", "environment", "loadgen"},
+    "plugin": {"analysis", "settings", "gatekeeper", "reports", "baselines", "environment", "loadgen", "live"},
     "cli": {"analysis", "settings", "gatekeeper", "reports", "baselines", "environment", "engines"},
     "errors": set(),
     "documents": set(),
@@ -43,17 +43,22 @@ DOORS = {
     "urllib": {"loadgen", "engines.simulated"},
     "asyncio": {"loadgen", "engines.simulated", "cli"},
     "ssl": {"loadgen"},
-    "select": {"loadgen"},
+    "select": {"loadgen", "engines.process"},
+    "ctypes": {"loadgen.ticker", "engines.process.guardian"},
     "multiprocessing": {"loadgen.processes"},
+    "psutil": {"engines.process"},
+    "yaml": {"engines"},
+    "pynvml": {"environment.nvml"},
     "numpy": {"analysis", "engines.simulated.calibration"},
     "scipy": {"analysis.interpolation", "analysis.noise", "engines.simulated.calibration"},
-    "time": {"loadgen", "engines", "environment"},
+    "time": {"loadgen", "engines", "environment", "live"},
     "random": {"engines.simulated", "loadgen.prompts"},  # seeded generators only
 }
 PURE = (
     *("analysis", "reports", "documents", "errors", "baselines.schema"),
     *(f"loadgen.{name}" for name in ("target", "prompts", "plan", "sse", "wire", "tally")),
     *(f"engines.simulated.{name}" for name in ("model", "scheduler")),
+    *(f"engines.process.{name}" for name in ("failures", "variables")),
 )
 IO_MODULES = {
     *("os", "pathlib", "io", "sys", "glob", "shutil", "tempfile", "datetime", "time", "fcntl", "socket", "select"),

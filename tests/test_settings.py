@@ -86,7 +86,7 @@ def test_no_source_is_no_suite(tmp_path: Path) -> None:
         (
             'engine = "recorded"',
             'engine = "trtlm"',
-            r"unknown value 'trtlm'.*recorded, simulated @ suites\.kimi\.fp4\.engine",
+            r"unknown value 'trtlm'; did you mean 'trtllm'\?.*, vllm @ suites\.kimi\.fp4\.engine",
         ),
         ('engine = "recorded"', "", r"required field missing @ suites\.kimi\.fp4\.engine"),
         ('path = "points.csv"', 'pth = "points.csv"', r"unknown key 'pth'; did you mean 'path'.* @ suites\.kimi\.fp4"),

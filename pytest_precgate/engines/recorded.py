@@ -268,6 +268,12 @@ class RecordedEngine:
                 raise RecordedPointsError(str(path), "", f"cannot be read: {exc.strerror}") from exc
         return {"source": ", ".join(self.spec.patterns), "sha256": digest.hexdigest()[:16]}
 
+    def fresh(self, attempt: int) -> RecordedEngine:
+        """Return itself: a recording is what was measured, once. Raises InvalidValueError for a second launch."""
+        if attempt != 1:
+            raise InvalidValueError(f"{self.spec.patterns[0]}: a recording is one launch, it has no number {attempt}")
+        return self
+
     def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
         """Return all points of ``precision`` in the files, as one cloud."""
         rows = [row for path in self.spec.files() for row in read_rows(path)]

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import pytest
 
 from pytest_precgate.errors import PrecgateError
-from pytest_precgate.plugin.run import MARK, SWEEP_FIXTURES, XDIST_REFUSAL, Run
+from pytest_precgate.plugin.run import ENGINE_FIXTURES, MARK, SWEEP_FIXTURES, XDIST_REFUSAL, Run
 
 if TYPE_CHECKING:
     from pytest_precgate.analysis.comparison import Comparison
     from pytest_precgate.analysis.report import GateReport
     from pytest_precgate.analysis.sweep import Sweep
+    from pytest_precgate.live.running import RunningEngine
+    from pytest_precgate.settings import Suite
 
 _T = TypeVar("_T")
 
@@ -45,6 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--precgate-update-new-only",
         action="store_true",
         help="record the gates that have no baseline, judge the others",
+    )
+    group.addoption(
+        "--precgate-engine",
+        choices=("simulated",),
+        help="run the same tests on this kind of engine, without a GPU; its baselines lie in DIR/simulated",
     )
     group.addoption("--precgate-reason", metavar="TEXT", default="", help="why a baseline changes; kept in its history")
     group.addoption("--precgate-json", metavar="PATH", help="write what was found as JSON")
@@ -76,8 +83,8 @@ def _run_of(config: pytest.Config) -> Run:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give the session's sweep fixtures the suite of the test that asks for them, without touching its id."""
-    for fixture in SWEEP_FIXTURES:
+    """Give the session's fixtures the suite of the test that asks for them, without touching its id."""
+    for fixture in (*SWEEP_FIXTURES, *ENGINE_FIXTURES):
         if fixture in metafunc.fixturenames and not _is_parametrized(metafunc, fixture):
             keywords: dict[str, object] = {}
             for mark in reversed(list(metafunc.definition.iter_markers(MARK))):
@@ -140,17 +147,19 @@ def _or_fail(act: Callable[[], _T]) -> _T:
     pytest.fail(message, pytrace=False)
 
 
+def _session_suite(request: pytest.FixtureRequest) -> Suite:
+    name = cast("str | None", getattr(request, "param", None))
+    return _run_of(request.config).suite_named(name, f"{request.fixturename}, asked for as an argument of a test")
+
+
 def _session_sweep(request: pytest.FixtureRequest, precision: str) -> Sweep:
     run = _run_of(request.config)
+    return _or_fail(lambda: run.gatekeeper.launch(_session_suite(request), precision).sweep)
 
-    def swept() -> Sweep:
-        suite = run.settings.suite(
-            cast("str | None", getattr(request, "param", None)),
-            f"{precision}_sweep, asked for as an argument of a test",
-        )
-        return run.gatekeeper.launch(suite, precision).sweep
 
-    return _or_fail(swept)
+def _session_engine(request: pytest.FixtureRequest, precision: str) -> RunningEngine:
+    run = _run_of(request.config)
+    return _or_fail(lambda: run.gatekeeper.launches.running(_session_suite(request), precision, None))
 
 
 @pytest.fixture(scope="session")
@@ -163,3 +172,27 @@ def fp4_sweep(request: pytest.FixtureRequest) -> Sweep:
 def int4_sweep(request: pytest.FixtureRequest) -> Sweep:
     """The INT4 sweep of the suite, measured once per run."""
     return _session_sweep(request, "int4")
+
+
+@pytest.fixture(scope="session")
+def fp4_engine(request: pytest.FixtureRequest) -> RunningEngine:
+    """The FP4 engine of the suite, up: ``url`` and ``model`` say how to talk to it. It starts once per run."""
+    return _session_engine(request, "fp4")
+
+
+@pytest.fixture(scope="session")
+def int4_engine(request: pytest.FixtureRequest) -> RunningEngine:
+    """The INT4 engine of the suite, up: ``url`` and ``model`` say how to talk to it. It starts once per run."""
+    return _session_engine(request, "int4")
+
+
+@pytest.fixture
+def precgate_engine(request: pytest.FixtureRequest) -> Callable[..., RunningEngine]:
+    """Start an engine by precision, and by configuration where there are several, or find it up."""
+    run = _run_of(request.config)
+    item = cast(pytest.Item, request.node)
+
+    def running(precision: str, configuration: str | None = None) -> RunningEngine:
+        return run.gatekeeper.launches.running(run.suite(item), precision, configuration)
+
+    return running

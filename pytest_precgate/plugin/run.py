@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
-from contextlib import nullcontext
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,23 +13,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_precgate.errors import PrecgateError, SettingsError
+from pytest_precgate.plugin.ordering import in_order, rank
+from pytest_precgate.plugin.said import Said
 from pytest_precgate.plugin.selection import Selection
 
 if TYPE_CHECKING:
-    from pytest_precgate.analysis.metrics import Measurement
     from pytest_precgate.analysis.report import RunReport
     from pytest_precgate.gatekeeper import Gatekeeper
-    from pytest_precgate.loadgen import Progress
     from pytest_precgate.settings import Policy, Settings, Suite
 
 MARK = "precgate"
 SWEEP_FIXTURES = {"fp4_sweep": "fp4", "int4_sweep": "int4"}
+ENGINE_FIXTURES = {"fp4_engine": "fp4", "int4_engine": "int4"}
 XDIST_REFUSAL = (
     "precgate tests do not run under pytest-xdist: two workers would measure on the same GPUs at once, and no process "
     "would see every gate. Run them with -n 0"
 )
-_PLAIN_LINE_S = 30.0
-_FIXTURES = (MARK, *SWEEP_FIXTURES)
+_FIXTURES = (MARK, "precgate_engine", *SWEEP_FIXTURES, *ENGINE_FIXTURES)
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -52,10 +51,11 @@ class Run:
         self._selection = Selection(config)
         self._refused: list[str] = []
         self._uncollected = False
-        self._shown_s: float | None = None
         self._found: RunReport | None = None
         self._gatekeeper: Gatekeeper | None = None
         self._settings: Settings | None = None
+        self._sweeping: set[str] = set()
+        self._rehearsed: dict[str, Suite] = {}
 
     def prepare(self) -> None:
         """Read the settings if there are any; a repository without them pays for two file look-ups.
@@ -116,13 +116,27 @@ class Run:
     def suite(self, item: pytest.Item) -> Suite:
         """Return the suite a test's mark selects."""
         where = f"{item.nodeid}: @pytest.mark.precgate"
-        suite = self.settings.marked(marked(item, where), where)
+        suite = self._played(self.settings.marked(marked(item, where), where))
         params = getattr(getattr(item, "callspec", None), "params", {})
-        for fixture in SWEEP_FIXTURES:
+        for fixture in (*SWEEP_FIXTURES, *ENGINE_FIXTURES):
             given = params.get(fixture)  # a user's own parametrization may hold anything
             if isinstance(given, str) and given != suite.name:
                 raise SettingsError(where, "", f"{fixture} is of suite {params[fixture]!r}, the test of {suite.name!r}")
         return suite
+
+    def suite_named(self, name: str | None, where: str) -> Suite:
+        """Return a suite by name, or the only one."""
+        return self._played(self.settings.suite(name, where))
+
+    def _played(self, suite: Suite) -> Suite:
+        """Return the suite on the engines of this run: its own, or in a rehearsal those that play them."""
+        if not self._config.getoption("precgate_engine"):
+            return suite
+        if suite.name not in self._rehearsed:
+            from pytest_precgate.settings import rehearsed  # noqa: PLC0415
+
+            self._rehearsed[suite.name] = rehearsed(suite, self.settings.source, self._config.rootpath)
+        return replace(suite, engines=self._rehearsed[suite.name].engines)
 
     @property
     def gatekeeper(self) -> Gatekeeper:
@@ -131,51 +145,31 @@ class Run:
             from pytest_precgate.baselines.store import BaselineStore  # noqa: PLC0415
             from pytest_precgate.environment import git_commit, tool_version  # noqa: PLC0415
             from pytest_precgate.gatekeeper import Gatekeeper  # noqa: PLC0415
+            from pytest_precgate.live.launches import Launches  # noqa: PLC0415
 
-            root = self._config.rootpath
+            root, said = self._config.rootpath, Said(self._config)
             self._gatekeeper = Gatekeeper(
                 policy=self._policy(),
                 store=BaselineStore(self._baselines, root),
                 clock=lambda: datetime.now(timezone.utc),
                 commit=lambda: git_commit(root),
                 tool_version=tool_version(),
-                environ=os.environ,
-                on_point=self._show_progress,
+                launches=Launches(
+                    root=root,
+                    started=datetime.now(timezone.utc),
+                    environ=os.environ,
+                    on_point=said.point,
+                    say=said.line,
+                ),
             )
+            self._gatekeeper.launches.expect(self._sweeping)
         return self._gatekeeper
-
-    def _show_progress(self, precision: str, concurrency: int, news: Progress | Measurement) -> None:
-        """One live line per point in a terminal, plain lines elsewhere, nothing under -q."""
-        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is None or self._config.get_verbosity() < 0:
-            return
-        from pytest_precgate.analysis.metrics import Measurement  # noqa: PLC0415
-        from pytest_precgate.reports import progress  # noqa: PLC0415
-
-        if isinstance(news, Measurement):
-            self._shown_s = None
-            line = progress.measured(precision, concurrency, news)
-        else:
-            line = progress.under_way(
-                precision, concurrency, news.elapsed_s, news.completed, news.total, news.output_tokens
-            )
-            due = self._shown_s is None or news.elapsed_s - self._shown_s >= _PLAIN_LINE_S
-            if not (due or reporter.isatty):
-                return
-            self._shown_s = news.elapsed_s if due else self._shown_s
-        # pytest captures what is written during a test; this is said to the person who waits, not by the test.
-        capture = self._config.pluginmanager.get_plugin("capturemanager")
-        with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
-            if reporter.isatty:
-                reporter.rewrite(line, erase=True)
-            if isinstance(news, Measurement) or not reporter.isatty:
-                reporter.ensure_newline()
-            if not reporter.isatty:
-                reporter.write_line(line)
 
     @property
     def _baselines(self) -> Path:
-        return self._config.rootpath / (self._option("baselines") or "baselines")
+        directory = self._config.rootpath / (self._option("baselines") or "baselines")
+        kind = self._config.getoption("precgate_engine")
+        return directory / kind if kind else directory
 
     def _option(self, name: str) -> str:
         """Return a flag's value, else the ini key's."""
@@ -196,15 +190,30 @@ class Run:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Refuse a mark that cannot be used as a usage error, before any engine starts."""
+        """Refuse a mark that cannot be used as a usage error, before any engine starts; put tests in order."""
+        ranks: dict[pytest.Item, tuple[int, float]] = {}
+        suites: list[str] = []
         for item in items:
-            asks = any(name in getattr(item, "fixturenames", ()) for name in _FIXTURES)
-            if item.get_closest_marker(MARK) is None and not asks:
+            asked = [name for name in _FIXTURES if name in getattr(item, "fixturenames", ())]
+            if item.get_closest_marker(MARK) is None and not asked:
                 continue
             try:
-                self.suite(item)
+                suite = self.suite(item)
+                self._refuse_clash(suite, asked)
             except PrecgateError as exc:
                 raise pytest.UsageError(f"precgate: {exc}") from exc
+            if suite.name not in suites:
+                suites.append(suite.name)
+            if MARK in asked or SWEEP_FIXTURES.keys() & {*asked}:
+                self._sweeping.add(suite.name)
+            if suite.starts_servers:
+                ranks[item] = (suites.index(suite.name), _rank(suite, asked))
+        items[:] = in_order(items, ranks)
+
+    def _refuse_clash(self, suite: Suite, asked: Sequence[str]) -> None:
+        engines = [precision for fixture, precision in ENGINE_FIXTURES.items() if fixture in asked]
+        if len(engines) > 1 and suite.starts_servers:
+            self.gatekeeper.launches.refuse_clash(suite, engines)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -231,7 +240,8 @@ class Run:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
-        """Write baselines, judge what went unused, fail the run for it, write the reports."""
+        """Stop every engine; then write baselines, judge what went unused, fail the run for it, write the reports."""
+        left = self._stop_engines()
         if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
             return
         runs_nothing = any(self._config.getoption(name) for name in ("collectonly", "setuponly", "setupplan"))
@@ -246,7 +256,7 @@ class Run:
                 cut_short=interrupted or self._uncollected or bool(session.shouldfail or session.shouldstop),
                 interrupted=interrupted,
             )
-            self._found = replace(found, problems=(*found.problems, *self._refused))
+            self._found = replace(found, problems=(*found.problems, *self._refused, *left))
         except PrecgateError as exc:
             from pytest_precgate.analysis.report import RunReport  # noqa: PLC0415
 
@@ -255,6 +265,19 @@ class Run:
         self._found = replace(self._found, problems=(*self._found.problems, *lost))
         if self._found.problems and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _stop_engines(self) -> list[str]:
+        """Stop every engine; return one line for what is left of one."""
+        try:
+            if self._gatekeeper is not None:
+                self._gatekeeper.launches.close()
+        except PrecgateError as exc:
+            return [str(exc)]
+        return []
+
+    def pytest_unconfigure(self) -> None:
+        """Stop every engine once more: a session that ended in an error never finished."""
+        self._stop_engines()
 
     def _concerns_us(self) -> bool:
         """Whether suites are configured, a report was asked for, or baselines lie about that nothing gates any more."""
@@ -298,6 +321,11 @@ class Run:
         terminalreporter.section("precgate")
         for line, good in summary(self._found):
             terminalreporter.write_line(line, green=good is True, red=good is False)
+
+
+def _rank(suite: Suite, asked: Sequence[str]) -> float:
+    engines = {precision for fixture, precision in {**SWEEP_FIXTURES, **ENGINE_FIXTURES}.items() if fixture in asked}
+    return rank(list(suite.engines), sorted(engines), chooses="precgate_engine" in asked, compares=MARK in asked)
 
 
 def _rendered(kind: str, found: RunReport) -> str:

@@ -16,7 +16,11 @@ from tests.repository import TEST, Repository
             "[tool.precgate.suites.kimi.fp4x]",
             "unknown key 'fp4x'; did you mean 'fp4'? *",
         ),
-        ('engine = "recorded"', 'engine = "trtllm"', "unknown value 'trtllm'; known: endpoint, recorded, simulated*"),
+        (
+            'engine = "recorded"',
+            'engine = "trtlm"',
+            "unknown value 'trtlm'; did you mean 'trtllm'[?] known: command, endpoint, recorded, simulated, *vllm*",
+        ),
         ('hardware = "b200"', 'hardware = "b9000"', "hardware: no price and power known for 'b9000'*"),
     ],
 )

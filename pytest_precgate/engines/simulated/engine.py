@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +18,7 @@ from pytest_precgate.documents import Node
 from pytest_precgate.engines.simulated.calibration import REQUESTS_PER_SLOT, Calibration, load_calibration
 from pytest_precgate.engines.simulated.model import Limits, Noise
 from pytest_precgate.engines.simulated.scheduler import draw_lengths, simulate
+from pytest_precgate.engines.simulated.served import ServedSimulation
 from pytest_precgate.errors import CalibrationError
 
 _OPTIONAL = (
@@ -97,6 +98,7 @@ class SimulatedEngine:
 
     spec: SimulatedSpec
     kind: str = "simulated"
+    attempt: int = 1
 
     def identity(self) -> Mapping[str, Fact]:
         """Return the calibration and the window: figures of another model or window are no baseline."""
@@ -112,6 +114,14 @@ class SimulatedEngine:
             "slowdown": noise.slowdown,
         }
 
+    def served(self) -> ServedSimulation:
+        """Return the server a test can talk to, in real time."""
+        return ServedSimulation(self.spec)
+
+    def fresh(self, attempt: int) -> SimulatedEngine:
+        """Return the engine of another launch: its pace and its requests are drawn anew."""
+        return replace(self, attempt=attempt)
+
     def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
         """Simulate one launch; raises CalibrationError for hardware the calibration was not fitted on."""
         spec = self.spec
@@ -125,7 +135,8 @@ class SimulatedEngine:
 
     def _random(self, *about: object) -> random.Random:
         """A generator of its own for each purpose: a further concurrency does not change the others' figures."""
-        return random.Random("/".join(str(part) for part in (self.spec.seed, self.spec.configuration, *about)))
+        launch = () if self.attempt == 1 else (f"attempt {self.attempt}",)
+        return random.Random("/".join(map(str, (self.spec.seed, self.spec.configuration, *about, *launch))))
 
     def _launch_pace(self, precision: str) -> float:
         """The factor on every step of this launch."""

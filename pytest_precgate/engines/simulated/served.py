@@ -1,0 +1,73 @@
+"""The simulated engine as a server of its own, for tests that talk to an engine: what they get is a rehearsal.
+
+Its sweep stays in virtual time; nothing measures this server."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.engines.load import LoadSettings
+from pytest_precgate.engines.server import Confirmed, Network, Place, Seat, ServerCommand, ServerSettings
+
+if TYPE_CHECKING:
+    from pytest_precgate.engines.simulated.engine import SimulatedSpec
+
+_PROBE_S = 5.0
+_CALIBRATION = "calibration.json"
+
+
+@dataclass(frozen=True)
+class ServedSimulation:
+    """``precgate serve-simulated`` of one calibration; it needs no GPU."""
+
+    spec: SimulatedSpec
+    kind: str = "simulated"
+
+    @property
+    def settings(self) -> ServerSettings:
+        """Return what a server has in common with others, as far as a simulated one has it."""
+        spec = self.spec
+        return ServerSettings(
+            model=spec.name,
+            gpus=spec.calibration.gpus,
+            load=LoadSettings(spec.concurrency),
+            configuration=spec.configuration,
+            start_timeout_s=60.0,
+            occupies_gpus=False,
+        )
+
+    def identity(self) -> Mapping[str, Fact]:
+        """Return the calibration: nothing else tells two simulated servers apart."""
+        return {"calibration": self.spec.name}
+
+    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:  # noqa: ARG002  # the protocol's
+        """Return nothing: whatever a calibration can be wrong about was refused with the settings."""
+        return {}
+
+    def command(self, seat: Seat, place: Place) -> ServerCommand:  # noqa: ARG002  # the protocol's
+        """Return the project's own command, with the calibration as a file: the settings' path may be relative."""
+        path = seat.run_dir / _CALIBRATION
+        argv = (
+            *(sys.executable, "-m", "pytest_precgate.cli", "serve-simulated"),
+            *("--calibration", str(path), "--host", seat.host, "--port", str(seat.port)),
+            *("--max-batch", str(self.spec.limits.max_batch)),
+        )
+        return ServerCommand(argv, files={path: json.dumps(self.spec.calibration.document(), indent=2) + "\n"})
+
+    def is_ready(self, seat: Seat, network: Network) -> bool:
+        """Ask ``/health``."""
+        answer = network.get(f"{seat.url}/health", _PROBE_S)
+        return answer is not None and answer.status == 200
+
+    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # the protocol's
+        """Return the model's name, which is the calibration file's."""
+        return Confirmed(model=_CALIBRATION.removesuffix(".json"), facts={"simulated": self.spec.name})
+
+    def cause(self, log: str) -> str | None:  # noqa: ARG002  # the protocol's
+        """Return nothing: its own last line is the cause."""
+        return None

@@ -1,0 +1,261 @@
+"""The servers of one run: each is started once, watched, and gone when the run is, whatever ended it.
+
+A suite's GPUs are locked against other runs before its first server starts. A server that needs GPUs another one holds
+takes its place: that one is stopped first, after ``on_evict`` has had the chance to measure it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.engines.base import Endpoint
+from pytest_precgate.engines.process.readiness import require_alive, wait_until_ready
+from pytest_precgate.engines.process.supervised import Process, start
+from pytest_precgate.engines.server import Confirmed, Network, Place, Seat, ServerCommand, device_variables
+from pytest_precgate.errors import EngineError, EngineStartError, EngineStopError, GpuBusyError, PortInUseError
+from pytest_precgate.live.load import Care
+from pytest_precgate.live.locks import GpuLocks
+from pytest_precgate.live.machine import Machine
+from pytest_precgate.live.order import Key, Order
+from pytest_precgate.live.seats import RunDirectory, devices_of
+
+HOST = "127.0.0.1"
+_PORT_ATTEMPTS = 3
+_PAUSE_S = 0.5
+_PORT_CLOSES_S = 30.0
+_MEMORY_RETURNS_S = 60.0
+_MEMORY_MARGIN = 1 << 30
+# What of the environment can change how an engine runs. The rest differs from shell to shell and would only be noise.
+_TELLING = ("CUDA_", "NCCL_", "NVIDIA_", "TRTLLM_", "TLLM_", "VLLM_", "FLASHINFER_", "TORCH", "PYTORCH_", "OMP_", "LD_")
+_OURS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+
+
+@dataclass(frozen=True)
+class Up:
+    """A server that answers."""
+
+    order: Order
+    seat: Seat
+    process: Process
+    confirmed: Confirmed
+    facts: Mapping[str, Fact]
+    memory_before: Mapping[str, int] | None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it is loaded, and how."""
+        settings = self.order.engine.settings
+        return Endpoint(
+            url=self.seat.url,
+            model=self.confirmed.model,
+            gpus=settings.gpus,
+            load=settings.load,
+            api=settings.api,
+            configuration=settings.configuration,
+        )
+
+    def care(self, machine: Machine) -> Care:
+        """Return how it is watched while it is loaded."""
+        return Care(
+            is_dead=lambda: not self.process.is_alive(),
+            watch=lambda: machine.watch(self.seat.devices, self.process.holds),
+        )
+
+    def require_alive(self) -> None:
+        """Raise EngineDiedError when it ended before it was told to; nothing of it is left then."""
+        require_alive(self.process, self.order.what, self.order.engine.cause)
+
+
+@dataclass
+class Fleet:
+    """Every server of a run.
+
+    ``say`` is told what the person who waits wants to know; ``on_evict`` of a server that is about to make room;
+    ``lock_wait_s`` bounds the wait for another run's GPUs.
+    """
+
+    place: Place
+    directory: RunDirectory
+    locks: GpuLocks
+    machine: Machine
+    say: Callable[[str], None]
+    on_evict: Callable[[Up], None]
+    lock_wait_s: float = 3600.0
+    _up: dict[Key, Up] = field(default_factory=dict)
+    _preflown: dict[tuple[str, str, int], Mapping[str, Fact]] = field(default_factory=dict)
+    started: list[Order] = field(default_factory=list)
+    """Every start so far, in order."""
+
+    def up(self, order: Order, family: Collection[Order]) -> Up:
+        """Return the running server of ``order``, starting it first where it is not up.
+
+        ``family`` are all servers of the suite: their GPUs are locked together. Raises PreflightError, GpuBusyError,
+        EngineStartError and its kinds; EngineDiedError when it was up and is dead.
+        """
+        found = self._up.get(order.key)
+        if found is not None:
+            found.require_alive()
+            return found
+        facts = self.preflight(order)
+        mine = self._devices(order)
+        self._hold([device for member in family for device in self._devices(member)])
+        for other in [up for up in self._up.values() if set(up.seat.devices) & set(mine)]:
+            self.say(f"stopping {other.order.what}: {order.what} needs its GPUs")
+            self.on_evict(other)
+            self._stop(other)
+        return self._start(order, mine, facts)
+
+    def preflight(self, order: Order) -> Mapping[str, Fact]:
+        """Return what is known of a server before its start. Raises PreflightError where it cannot work."""
+        about = order.key[:-1]
+        if about not in self._preflown:
+            self._preflown[about] = order.engine.preflight(order.precision, order.hardware, self.place)
+        return self._preflown[about]
+
+    def close(self) -> None:
+        """Stop every server and give the GPUs back. Raises the first error after all were tried."""
+        errors: list[EngineStopError | GpuBusyError] = []
+        for up in list(self._up.values()):
+            try:
+                self._stop(up)
+            except (EngineStopError, GpuBusyError) as exc:
+                errors.append(exc)
+        self.locks.release()
+        if errors:
+            raise errors[0]
+
+    def _devices(self, order: Order) -> tuple[str, ...]:
+        return devices_of(order.engine.settings, self.place.environ, self.place.gpus)
+
+    def _hold(self, devices: Collection[str]) -> None:
+        """Hold all of a suite's GPUs; those of another suite are given back first, its servers stopped."""
+        if set(devices) <= self.locks.held:
+            return
+        for up in [up for up in self._up.values() if up.seat.devices]:
+            self.on_evict(up)
+            self._stop(up)
+        self.locks.take(sorted(set(devices)), self.lock_wait_s, self.say)
+
+    def _start(self, order: Order, devices: tuple[str, ...], facts: Mapping[str, Fact]) -> Up:
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            part = f"{order.precision}-{order.engine.settings.configuration}"
+            run_dir = self.directory.of(order.suite, part)
+            seat = Seat(HOST, self.place.network.free_port(HOST), devices, run_dir)
+            try:
+                return self._start_once(order, seat, facts)
+            except PortInUseError:  # somebody took it between our look and the server's bind
+                if attempt == _PORT_ATTEMPTS:
+                    raise
+        raise AssertionError
+
+    def _start_once(self, order: Order, seat: Seat, facts: Mapping[str, Fact]) -> Up:
+        engine, settings = order.engine, order.engine.settings
+        command = _with_variables(engine.command(seat, self.place), settings.variables, seat)
+        before = self.machine.memory_used(seat.devices)
+        since_s = self.machine.clock()
+        log = seat.run_dir / "server.log"
+        self.say(f"starting {order.what}, log {log}")
+        self.started.append(order)
+        process = start(
+            command,
+            log,
+            self.place.environ,
+            settings.stop_timeout_s,
+            keep_scheduler=command.keeps_scheduler,
+            keep_open=self.locks.descriptors if seat.devices else (),
+        )
+        wait_until_ready(
+            process,
+            order.what,
+            lambda: _is_ready(order, seat, self.place.network, process),
+            engine.cause,
+            start_timeout_s=settings.start_timeout_s,
+            stall_timeout_s=settings.stall_timeout_s,
+            clock=self.machine.clock,
+            pause=self.machine.pause,
+        )
+        try:
+            confirmed = engine.confirm(seat, self.place.network, process.log_text())
+            _refuse(order, confirmed, process)
+            facts = {**facts, **self.machine.facts(seat.devices), **confirmed.facts}
+            facts |= _environment_fact({**self.place.environ, **command.variables})
+            _write_record(seat.run_dir / "launch.json", order, command, facts)
+        except BaseException:
+            process.stop()
+            raise
+        up = Up(order, seat, process, confirmed, facts, before)
+        self._up[order.key] = up
+        self.say(f"{order.what} is ready after {self.machine.clock() - since_s:.0f} s")
+        return up
+
+    def _stop(self, up: Up) -> None:
+        del self._up[up.order.key]
+        up.process.stop()
+        network, seat = self.place.network, up.seat
+        if not self._await(lambda: not network.listens(seat.host, seat.port), _PORT_CLOSES_S):
+            raise EngineStopError(f"{up.order.what}: every process is gone and port {seat.port} is still open")
+        if not self._await(lambda: self._memory_is_back(up), _MEMORY_RETURNS_S):
+            raise GpuBusyError(
+                f"{up.order.what}: every process is gone and {_MEMORY_RETURNS_S:.0f} s later the memory of GPU "
+                f"{', '.join(seat.devices)} is not back; the next start would fail for want of it. Look with nvidia-smi"
+            )
+
+    def _memory_is_back(self, up: Up) -> bool:
+        before = up.memory_before
+        if before is None:
+            return True
+        now = self.machine.memory_used(up.seat.devices) or {}
+        return all(device in now and now[device] <= used + _MEMORY_MARGIN for device, used in before.items())
+
+    def _await(self, condition: Callable[[], bool], limit_s: float) -> bool:
+        until_s = self.machine.clock() + limit_s
+        while not condition():
+            if self.machine.clock() >= until_s:
+                return False
+            self.machine.pause(_PAUSE_S)
+        return True
+
+
+def _is_ready(order: Order, seat: Seat, network: Network, process: Process) -> bool:
+    """Whether the server answers, and it is this one: another program's answer on the port is not taken for its own."""
+    is_ours = order.engine.settings.spans_nodes or process.listens_on(seat.port)
+    return is_ours and order.engine.is_ready(seat, network)
+
+
+def _refuse(order: Order, confirmed: Confirmed, process: Process) -> None:
+    """Refuse a server that says what must not be measured, or that is not the one that was started."""
+    if confirmed.refusal is not None:
+        raise EngineStartError(order.what, confirmed.refusal, str(process.log))
+
+
+def _with_variables(command: ServerCommand, settings: Mapping[str, str], seat: Seat) -> ServerCommand:
+    """The engine's own variables, then the user's, then the GPUs: a suite's devices are said in one place."""
+    devices = device_variables(seat)
+    return replace(command, variables={**command.variables, **settings, **devices})
+
+
+def _environment_fact(environ: Mapping[str, str]) -> Mapping[str, Fact]:
+    telling = sorted(
+        (name, value) for name, value in environ.items() if name.startswith(_TELLING) and name not in _OURS
+    )
+    return {"environment": hashlib.sha256(json.dumps(telling).encode()).hexdigest()[:16]}
+
+
+def _write_record(path: Path, order: Order, command: ServerCommand, facts: Mapping[str, Fact]) -> None:
+    """Keep what was started. Of the variables the names alone: a value may be a secret."""
+    record = {
+        "suite": order.suite,
+        "precision": order.precision,
+        "engine": order.engine.kind,
+        "argv": list(command.argv),
+        "variables": sorted(command.variables),
+        "facts": dict(facts),
+    }
+    try:
+        path.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as exc:
+        raise EngineError(f"{path}: what was started cannot be written down: {exc.strerror}") from exc

@@ -1,0 +1,282 @@
+"""Every launch of a run, measured once: asked for again it is remembered, and so is its failure.
+
+A server that has to make room is swept first when a test still to come may ask for its sweep, so that each
+precision and configuration starts once per run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_precgate.analysis.baseline import Launch
+from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.engines import open_engine
+from pytest_precgate.engines.base import Endpoint, Engine
+from pytest_precgate.engines.endpoint import EndpointEngine
+from pytest_precgate.engines.server import Place, ServerEngine
+from pytest_precgate.engines.simulated import SimulatedEngine
+from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, PrecgateError, SettingsError
+from pytest_precgate.live.order import Key, Order
+from pytest_precgate.live.running import RunningEngine
+from pytest_precgate.settings import Suite
+
+if TYPE_CHECKING:
+    from pytest_precgate.live.fleet import Fleet, Up
+    from pytest_precgate.live.load import Care, OnPoint
+
+_HARD = "hard."
+
+
+@dataclass(frozen=True)
+class _Swept:
+    """One configuration measured, with what is known of it."""
+
+    sweep: Sweep
+    kind: str
+    identity: Mapping[str, Fact]
+    facts: Mapping[str, Fact]
+
+
+@dataclass
+class Launches:
+    """What one run measures.
+
+    ``root`` is where run directories are made, ``started`` the run's time in UTC; keys of servers come from
+    ``environ``; ``on_point`` is told how a point goes, ``say`` how an engine does.
+    """
+
+    root: Path
+    started: datetime
+    environ: Mapping[str, str]
+    on_point: OnPoint
+    say: Callable[[str], None]
+    _engines: dict[tuple[str, str], tuple[Engine, ...]] = field(default_factory=dict)
+    _swept: dict[Key, _Swept | PrecgateError] = field(default_factory=dict)
+    _failed: dict[Key, PrecgateError] = field(default_factory=dict)
+    _launches: dict[tuple[str, str, int], Launch] = field(default_factory=dict)
+    _suites: dict[str, Suite] = field(default_factory=dict)
+    _wanted: set[str] = field(default_factory=set)
+    _fleet: Fleet | None = None
+
+    def expect(self, suites: Collection[str]) -> None:
+        """Say which suites' sweeps a test still to come may ask for."""
+        self._wanted |= {*suites}
+
+    def of(self, suite: Suite, precision: str, attempt: int = 1) -> Launch:
+        """Return a launch of one precision of ``suite``, all configurations in one cloud; each ``attempt`` is fresh."""
+        key = (suite.name, precision, attempt)
+        if key not in self._launches:
+            engines = self._engines_of(suite, precision)
+            swept = [self._sweep_of(suite, precision, number, attempt) for number in range(len(engines))]
+            # Cut to the digits a baseline keeps at once: what is judged and what is recorded are the same figures.
+            self._launches[key] = _merged(swept).settled()
+        return self._launches[key]
+
+    def measured(self, suite: str) -> Mapping[str, Launch]:
+        """Return the first launches of a suite measured so far, by precision."""
+        return {
+            precision: launch
+            for (name, precision, attempt), launch in self._launches.items()
+            if name == suite and attempt == 1
+        }
+
+    def running(self, suite: Suite, precision: str, configuration: str | None) -> RunningEngine:
+        """Start an engine of ``suite``, or find it up, and return it.
+
+        Raises SettingsError when several configurations are there and none was named, or the engine has no server.
+        """
+        number, engine = self._chosen(suite, precision, configuration)
+        if isinstance(engine, EndpointEngine):
+            endpoint = engine.endpoint
+            return RunningEngine(precision, endpoint.configuration, lambda: endpoint, lambda: None)
+        server = engine.served() if isinstance(engine, SimulatedEngine) else engine
+        if not isinstance(server, ServerEngine):
+            raise SettingsError(
+                f"suite {suite.name}", precision, f"an engine of kind {engine.kind} is no server a test could talk to"
+            )
+        order = self._order(suite, precision, number, server)
+
+        def up() -> Up:
+            return self._started(suite, order)
+
+        up()
+        return RunningEngine(precision, server.settings.configuration, lambda: up().endpoint, up)
+
+    def refuse_clash(self, suite: Suite, precisions: Sequence[str]) -> None:
+        """Raise SettingsError when engines of these precisions cannot be up together, as one test wants them."""
+        from pytest_precgate.live.seats import devices_of  # noqa: PLC0415
+
+        taken: dict[str, str] = {}
+        for precision in precisions:
+            for engine in self._engines_of(suite, precision):
+                settings = engine.settings if isinstance(engine, ServerEngine) else None
+                for device in () if settings is None else devices_of(settings, self.environ, None):
+                    if taken.setdefault(device, precision) != precision:
+                        raise SettingsError(
+                            f"suite {suite.name}",
+                            precision,
+                            f"shares GPU {device} with {taken[device]}, and one test asks for both engines; they are "
+                            "never up together. Write two tests, or give each its own GPUs with devices",
+                        )
+
+    def started_again(self) -> Iterator[str]:
+        """Name the servers this run had to start more than once."""
+        started = [] if self._fleet is None else self._fleet.started
+        for key, starts in Counter(order.key for order in started).items():
+            if starts > 1:
+                order = next(order for order in started if order.key == key)
+                yield (
+                    f"suite {order.suite}: {order.what} was started {starts} times: tests asked for it after it had "
+                    "made room for another; let those that use one engine stand together"
+                )
+
+    def close(self) -> None:
+        """Stop every server. Raises EngineStopError or GpuBusyError when something of one is left."""
+        if self._fleet is not None:
+            self._fleet.close()
+
+    # --- one configuration ----------------------------------------------------------------------------------------
+
+    def _engines_of(self, suite: Suite, precision: str) -> tuple[Engine, ...]:
+        key = (suite.name, precision)
+        if key not in self._engines:
+            self._suites[suite.name] = suite
+            self._engines[key] = tuple(open_engine(spec) for spec in suite.configurations(precision))
+        return self._engines[key]
+
+    def _chosen(self, suite: Suite, precision: str, configuration: str | None) -> tuple[int, Engine]:
+        engines = self._engines_of(suite, precision)
+        names = [_configuration_of(engine) for engine in engines]
+        if configuration is None and len(engines) == 1:
+            return 0, engines[0]
+        if configuration is None or configuration not in names:
+            got = "several configurations" if configuration is None else f"no configuration {configuration!r}"
+            raise SettingsError(
+                f"suite {suite.name}",
+                precision,
+                f"has {got}; ask precgate_engine({precision!r}, one of {', '.join(names)})",
+            )
+        return names.index(configuration), engines[names.index(configuration)]
+
+    def _sweep_of(self, suite: Suite, precision: str, number: int, attempt: int) -> _Swept:
+        key = (suite.name, precision, number, attempt)
+        if key not in self._swept:
+            try:
+                self._swept[key] = self._sweep(suite, precision, number, attempt)
+            except PrecgateError as exc:
+                self._swept[key] = exc
+        found = self._swept[key]
+        if isinstance(found, PrecgateError):
+            raise found.with_traceback(None)
+        return found
+
+    def _sweep(self, suite: Suite, precision: str, number: int, attempt: int) -> _Swept:
+        engine = self._engines_of(suite, precision)[number]
+        if isinstance(engine, EndpointEngine):
+            sweep = self._load(suite, precision, engine.endpoint)
+        elif isinstance(engine, ServerEngine):
+            return self._sweep_server(suite, self._order(suite, precision, number, engine, attempt))
+        else:
+            sweep = engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name)
+        return _Swept(sweep, engine.kind, engine.identity(), engine.facts())
+
+    def _sweep_server(self, suite: Suite, order: Order) -> _Swept:
+        up, engine = self._started(suite, order), order.engine
+        try:
+            sweep = self._load(suite, order.precision, up.endpoint, up.care(self._the_fleet().machine))
+        except (LoadError, InvalidPointError):
+            up.require_alive()
+            raise
+        hard = {name.removeprefix(_HARD): fact for name, fact in up.facts.items() if name.startswith(_HARD)}
+        soft = {name: fact for name, fact in up.facts.items() if not name.startswith(_HARD)}
+        return _Swept(sweep, engine.kind, {**engine.identity(), **hard}, soft)
+
+    def _load(self, suite: Suite, precision: str, endpoint: Endpoint, care: Care | None = None) -> Sweep:
+        from pytest_precgate.live.load import Loaded  # noqa: PLC0415  # sockets, only where a server is loaded
+
+        loaded = Loaded(endpoint, precision, suite.workload, self.environ, self.on_point, care)
+        return loaded.sweep(suite.hardware.name)
+
+    # --- servers --------------------------------------------------------------------------------------------------
+
+    def _order(self, suite: Suite, precision: str, number: int, engine: ServerEngine, attempt: int = 1) -> Order:
+        return Order(suite.name, precision, suite.hardware.name, number, engine, attempt)
+
+    def _started(self, suite: Suite, order: Order) -> Up:
+        if order.key in self._failed:
+            raise self._failed[order.key].with_traceback(None)
+        family = [
+            self._order(suite, precision, number, engine)
+            for precision in suite.engines
+            for number, engine in enumerate(self._engines_of(suite, precision))
+            if isinstance(engine, ServerEngine)
+        ]
+        try:
+            # Half an hour of loading for nothing, where the other precision could never have started.
+            for member in family if suite.name in self._wanted else ():
+                self._the_fleet().preflight(member)
+            return self._the_fleet().up(order, family)
+        except EngineError as exc:
+            self._failed[order.key] = exc
+            raise
+
+    def _evicted(self, up: Up) -> None:
+        """Measure a server before it goes, when its sweep is still wanted; a failure waits for who asks."""
+        suite, precision, number, attempt = up.order.key
+        if suite in self._wanted and up.process.is_alive() and up.order.key not in self._swept:
+            try:
+                self._sweep_of(self._suites[suite], precision, number, attempt)
+            except PrecgateError:
+                return  # kept by _sweep_of, raised when a test asks for the sweep
+
+    def _the_fleet(self) -> Fleet:
+        if self._fleet is None:
+            from pytest_precgate.environment import unread_gpus, visible_gpus  # noqa: PLC0415
+            from pytest_precgate.live.fleet import Fleet  # noqa: PLC0415  # processes, only where a server is started
+            from pytest_precgate.live.locks import DIRECTORY, GpuLocks  # noqa: PLC0415
+            from pytest_precgate.live.machine import Machine  # noqa: PLC0415
+            from pytest_precgate.live.network import LiveNetwork  # noqa: PLC0415
+            from pytest_precgate.live.seats import RunDirectory  # noqa: PLC0415
+
+            if (unread := unread_gpus()) is not None:
+                self.say(unread)
+            gpus = visible_gpus()
+            machine = Machine(self.root, self.environ, gpus)
+            locks = Path(self.environ.get("PRECGATE_LOCK_DIR", DIRECTORY))
+            self._fleet = Fleet(
+                place=Place(self.environ, LiveNetwork(), self.root, gpus),
+                directory=RunDirectory(self.root, self.started),
+                locks=GpuLocks(locks, f"the run in {self.root}", machine.clock, machine.pause),
+                machine=machine,
+                say=self.say,
+                on_evict=self._evicted,
+            )
+        return self._fleet
+
+
+def _configuration_of(engine: Engine) -> str:
+    if isinstance(engine, EndpointEngine):
+        return engine.endpoint.configuration
+    if isinstance(engine, ServerEngine):
+        return engine.settings.configuration
+    return engine.spec.configuration if isinstance(engine, SimulatedEngine) else "default"
+
+
+def _merged(swept: Sequence[_Swept]) -> Launch:
+    """Several configurations of one precision are one cloud; their facts are told apart by number."""
+    points = [point for each in swept for point in each.sweep.points]
+    cloud = replace(swept[0].sweep, points=points, simulated=any(each.sweep.simulated for each in swept))
+    kinds = "+".join(sorted({each.kind for each in swept}))
+    identity = _numbered([each.identity for each in swept])
+    return Launch(cloud, Fingerprint.of(cloud, kinds, _numbered([each.facts for each in swept]), identity))
+
+
+def _numbered(each: Sequence[Mapping[str, Fact]]) -> Mapping[str, Fact]:
+    if len(each) == 1:
+        return each[0]
+    return {f"{key}.{number}": fact for number, facts in enumerate(each, 1) for key, fact in facts.items()}

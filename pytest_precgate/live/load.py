@@ -1,0 +1,124 @@
+"""A running server becomes a sweep: each concurrency is run by the load client and judged by the metrics. Whatever is
+wrong with a point, its failures, its window, the client's own load, ends the sweep with the point's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_precgate.analysis.gpu import refusals
+from pytest_precgate.analysis.metrics import Measurement, measure
+from pytest_precgate.analysis.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.engines.base import Endpoint
+from pytest_precgate.engines.load import LoadSettings
+from pytest_precgate.environment import GpuWatch
+from pytest_precgate.errors import InvalidPointError, SettingsError
+from pytest_precgate.loadgen import Limits, LoadPlan, Progress, Prompts, Target, run_point
+
+OnPoint = Callable[[str, int, Progress | Measurement], None]
+"""Told how a point goes: the precision, its concurrency, and how far it is or, at the end, what was measured."""
+
+
+@dataclass(frozen=True)
+class TokenizerText:
+    """Turns token ids into text with a checkpoint's tokenizer.json. Picklable: each client process loads its own."""
+
+    path: Path
+
+    def __call__(self, ids: Sequence[int]) -> str:
+        """Return the text of ``ids``. Raises SettingsError when the tokenizers package or the file is missing."""
+        try:
+            from tokenizers import Tokenizer  # noqa: PLC0415  # an extra, for servers that take no token ids
+        except ImportError as exc:
+            raise SettingsError(
+                "tokenizer", "", "needs the package tokenizers: pip install pytest-precgate[text]"
+            ) from exc
+        if not self.path.is_file():
+            raise SettingsError(str(self.path), "", "is no file; wanted the checkpoint's tokenizer.json")
+        return str(Tokenizer.from_file(str(self.path)).decode(list(ids)))
+
+
+@dataclass(frozen=True)
+class Care:
+    """How a server of our own is watched under load: ``is_dead`` ends a point at once, ``watch`` sees its GPUs."""
+
+    is_dead: Callable[[], bool]
+    watch: Callable[[], GpuWatch]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A server under load: what is asked of it, and who is told.
+
+    ``environ`` holds the keys of servers; ``care`` is None for a server somebody else started.
+    """
+
+    endpoint: Endpoint
+    precision: str
+    workload: Workload
+    environ: Mapping[str, str]
+    on_point: OnPoint
+    care: Care | None = None
+
+    def sweep(self, hardware: str) -> Sweep:
+        """Run every concurrency and return the sweep.
+
+        Raises SettingsError for a key that is not in ``environ``, ConnectFailedError when nothing listens,
+        InvalidPointError for a point that cannot be believed, LoadStoppedError when the server is dead.
+        """
+        endpoint = self.endpoint
+        target = Target(endpoint.url, endpoint.model, endpoint.api, _key(endpoint, self.environ))
+        points = [self._point(target, concurrency) for concurrency in endpoint.load.concurrency]
+        return Sweep(self.precision, self.workload, hardware, points)
+
+    def _point(self, target: Target, concurrency: int) -> SweepPoint:
+        load = self.endpoint.load
+        care = self.care
+        watch = nullcontext() if care is None else care.watch()
+        with watch:
+            run = run_point(
+                target,
+                _plan(load, self.workload, concurrency),
+                processes=min(load.processes, concurrency),
+                on_progress=lambda progress: self.on_point(self.precision, concurrency, progress),
+                stop=None if care is None else care.is_dead,
+            )
+        befell = () if isinstance(watch, nullcontext) else refusals(watch.telemetry)
+        if befell:
+            raise InvalidPointError(concurrency, "; ".join(befell))
+        measured = measure(run, self.endpoint.gpus, load.window, load.max_failures)
+        self.on_point(self.precision, concurrency, measured)
+        return measured.point(self.endpoint.configuration)
+
+
+def _plan(load: LoadSettings, workload: Workload, concurrency: int) -> LoadPlan:
+    prompts = Prompts(
+        workload=workload,
+        token_high=load.vocabulary,
+        seed=load.seed + concurrency,
+        detokenize=None if load.tokenizer is None else TokenizerText(load.tokenizer),
+        ignore_eos=load.ignore_eos,
+        min_tokens=load.min_tokens,
+    )
+    return LoadPlan(
+        prompts=prompts,
+        concurrency=concurrency,
+        requests=load.requests_per_slot * concurrency,
+        warmup="drained" if load.window == "whole" else "handover",
+        limits=Limits(request_s=load.request_timeout_s),
+    )
+
+
+def _key(endpoint: Endpoint, environ: Mapping[str, str]) -> str | None:
+    if endpoint.api_key_env is None:
+        return None
+    if not environ.get(endpoint.api_key_env):
+        raise SettingsError(
+            endpoint.url,
+            "",
+            f"its key is to come from the environment variable {endpoint.api_key_env}, which is not set",
+        )
+    return environ[endpoint.api_key_env]

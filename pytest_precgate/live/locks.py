@@ -1,0 +1,112 @@
+"""One run at a time on a GPU. A lock is a file that is locked, so it ends with its holder, however that ends.
+
+All GPUs of a suite are taken at once, in one order: two runs cannot each hold what the other waits for."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pytest_precgate.errors import GpuBusyError
+
+DIRECTORY = Path("/tmp")  # the one place every user and every job of a machine shares
+_PAUSE_S = 1.0
+
+
+class GpuLocks:
+    """The locks of one run, as files of ``directory``. ``who`` is written into them for whoever waits."""
+
+    def __init__(self, directory: Path, who: str, clock: Callable[[], float], pause: Callable[[float], object]) -> None:
+        self._directory = directory
+        self._who = who
+        self._clock = clock
+        self._pause = pause
+        self._held: dict[str, int] = {}
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """The open lock files: who inherits them holds the locks, too."""
+        return tuple(self._held.values())
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The devices this run holds."""
+        return frozenset(self._held)
+
+    def take(self, devices: Sequence[str], wait_s: float, say: Callable[[str], None]) -> None:
+        """Hold ``devices`` and no others, waiting up to ``wait_s`` for each.
+
+        ``say`` is told once for whom it waits. Raises GpuBusyError naming the holder when the time is over.
+        """
+        if set(devices) == set(self._held):
+            return
+        self.release()
+        try:
+            for device in sorted(set(devices)):
+                self._held[device] = self._take(device, wait_s, say)
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Give every lock back."""
+        for descriptor in self._held.values():
+            os.close(descriptor)
+        self._held.clear()
+
+    def _take(self, device: str, wait_s: float, say: Callable[[str], None]) -> int:
+        path = self._directory / f"pytest-precgate-gpu-{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock"
+        descriptor = _opened(path)
+        try:
+            self._wait_for(device, descriptor, path, wait_s, say)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{self._who}\n".encode(), 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _wait_for(self, device: str, descriptor: int, path: Path, wait_s: float, say: Callable[[str], None]) -> None:
+        since_s, told = self._clock(), False
+        while not _locked(descriptor):
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another run"
+            waited_s = self._clock() - since_s
+            if waited_s >= wait_s:
+                raise GpuBusyError(
+                    f"GPU {device} is held by {holder} ({path}) after {waited_s:.0f} s of waiting; wait for that run, "
+                    "or give this suite other GPUs with devices"
+                )
+            if not told:
+                say(f"waiting for GPU {device}, held by {holder}")
+                told = True
+            self._pause(_PAUSE_S)
+
+
+def _opened(path: Path) -> int:
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        try:
+            return os.open(path, flags)
+        except FileNotFoundError:
+            descriptor = os.open(path, flags | os.O_CREAT, 0o666)
+            os.fchmod(descriptor, 0o666)  # whatever the umask: the next run may be another user's
+            return descriptor
+    except OSError as exc:
+        raise GpuBusyError(
+            f"{path}: the lock of a GPU cannot be opened: {exc.strerror}; name another directory, the same for every "
+            "run on this machine, with the environment variable PRECGATE_LOCK_DIR"
+        ) from exc
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        if exc.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True

@@ -1,0 +1,50 @@
+"""A server that is up, as a test sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.engines.base import Endpoint
+
+if TYPE_CHECKING:
+    from pytest_precgate.live.fleet import Up
+
+
+class RunningEngine:
+    """A server that is up, as a test sees it. Where it had to make room since, asking for it starts it again."""
+
+    def __init__(
+        self, precision: str, configuration: str, ask: Callable[[], Endpoint], up: Callable[[], Up | None]
+    ) -> None:
+        self.precision = precision
+        self.configuration = configuration
+        self._ask = ask
+        self._up = up
+
+    @property
+    def url(self) -> str:
+        """Where it answers, ``http://127.0.0.1:PORT``."""
+        return self._ask().url
+
+    @property
+    def model(self) -> str:
+        """The name requests must use."""
+        return self._ask().model
+
+    @property
+    def log(self) -> Path | None:
+        """The file of its whole output; None for a server somebody else started."""
+        up = self._up()
+        return None if up is None else up.process.log
+
+    @property
+    def facts(self) -> Mapping[str, Fact]:
+        """What it said of itself: version, quantization, hashes."""
+        up = self._up()
+        return {} if up is None else up.facts
+
+    def __repr__(self) -> str:
+        return f"RunningEngine(precision={self.precision!r}, configuration={self.configuration!r})"

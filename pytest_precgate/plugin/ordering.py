@@ -1,0 +1,29 @@
+"""Tests that use one engine stand together, so that engines which share GPUs start once each.
+
+Only tests of suites that start servers move, and only into each other's places: first those that need one engine alone,
+precision by precision, then those that measure whatever they compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def rank(precisions: Sequence[str], engines: Sequence[str], *, chooses: bool, compares: bool) -> float:
+    """Return where a test belongs among those of its suite.
+
+    ``precisions`` are the suite's; ``engines`` those the test's fixtures name; ``chooses`` when it asks for engines by
+    name as it runs, ``compares`` when it measures what it likes.
+    """
+    named = [precisions.index(engine) for engine in engines if engine in precisions]
+    if len(named) == 1:
+        return named[0] + (0.5 if compares or chooses else 0.0)
+    return len(precisions) + (1.0 if compares or named else 0.0)
+
+
+def in_order(items: Sequence[Item], ranks: Mapping[Item, tuple[int, float]]) -> list[Item]:
+    """Return ``items`` with those of ``ranks`` sorted among the places they hold, and all others where they were."""
+    sorted_ones = iter(sorted((item for item in items if item in ranks), key=lambda item: ranks[item]))
+    return [next(sorted_ones) if item in ranks else item for item in items]

@@ -1,0 +1,74 @@
+"""Whatever ends pytest while an engine loads or is swept: seconds later nothing of it is left on the machine."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.engines.marked import eventually
+from tests.plugin.sites import Site
+from tests.repository import QUIET
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
+
+
+@contextmanager
+def running(site: Site) -> Iterator[subprocess.Popen[str]]:
+    """Pytest in a process of its own, as a person or a CI job starts it."""
+    command = [sys.executable, "-m", "pytest", *QUIET, "-p", "no:xdist", "test_kimi.py"]
+    with subprocess.Popen(
+        command, cwd=site.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_until(process: subprocess.Popen[str], found: Callable[[str], bool]) -> None:
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if found(line):
+            return
+    pytest.fail("".join(lines))
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_an_engine_loads_leaves_nothing(site: Site, number: signal.Signals) -> None:
+    """Ctrl-C, a CI's SIGTERM, and SIGKILL, after which no code of pytest runs any more."""
+    site.behave("trtllm-serve", "--behave talks")
+    with running(site) as process:
+        read_until(process, lambda line: "starting fp4" in line)
+        assert eventually(lambda: len(site.servers()) >= 3)  # the server and its workers
+        process.send_signal(number)
+        assert eventually(lambda: site.running() == [])
+        process.wait()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_an_engine_is_swept_leaves_nothing(site: Site, number: signal.Signals) -> None:
+    """The same with requests under way, on a server whose workers outlive it and that drains its streams for ever."""
+    site.behave("trtllm-serve", "--behave drains")
+    with running(site) as process:
+        read_until(process, lambda line: "requests, 1 s" in line or "first requests" in line)
+        process.send_signal(number)
+        assert eventually(lambda: site.running() == [])
+        process.wait()
+
+
+def test_an_interrupted_run_ends_as_pytest_ends_and_writes_no_baseline(site: Site) -> None:
+    """Exit code 2 after Ctrl-C: the engine is stopped first, then the run is over."""
+    site.behave("trtllm-serve", "--behave talks")
+    with running(site) as process:
+        read_until(process, lambda line: "starting fp4" in line)
+        assert eventually(lambda: len(site.servers()) >= 3)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 2
+    assert not site.repository.baseline.exists()

@@ -1,0 +1,181 @@
+"""A suite that starts TensorRT-LLM and vLLM: acted out by stand-in servers on real sockets and in real processes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.sites import Site
+
+ENGINES = """\
+import json
+import urllib.request
+
+def serves(engine):
+    with urllib.request.urlopen(engine.url + "/v1/models") as answer:
+        return [entry["id"] for entry in json.load(answer)["data"]] == [engine.model]
+"""
+
+
+def test_a_gate_starts_loads_and_stops_both_engines(site: Site) -> None:
+    """Recorded first, then held: one start each, facts of GPU, driver, checkpoint and version in the baseline."""
+    result = site.repository.run("--precgate-update")
+    assert result.ret == 0
+    assert site.starts(result) == {"fp4": 1, "int4": 1}
+    baseline = site.repository.baseline.read_text(encoding="utf-8")
+    for fact in ('"gpu.name": "NVIDIA B200"', '"gpu.count": 4', '"quantization": "', '"engine_version": "1.2.0"'):
+        assert fact in baseline
+    assert site.running() == []
+    assert site.repository.run().ret == 0
+    assert site.running() == []
+
+
+def test_tests_that_use_one_engine_stand_together_across_modules(site: Site) -> None:
+    """In whatever order they are collected, each engine starts once; the first is swept before it makes room."""
+    site.repository.write_test(ENGINES, "asks.py")
+    for name, engine in (("a", "int4"), ("b", "fp4"), ("c", "int4"), ("d", "fp4")):
+        text = f"from asks import serves\n\ndef test_{name}({engine}_engine):\n    assert serves({engine}_engine)\n"
+        site.repository.write_test(text, f"test_{name}.py")
+    result = site.repository.run("--precgate-update", "-v")
+    assert result.ret == 0
+    result.assert_outcomes(passed=5)
+    assert site.starts(result) == {"fp4": 1, "int4": 1}
+    result.stdout.fnmatch_lines(
+        [
+            "test_b.py::test_b*",
+            "test_d.py::test_d*",
+            "test_a.py::test_a*",
+            "precgate: stopping fp4 (trtllm): int4 (vllm) needs its GPUs",
+            "precgate: fp4 concurrency 8: * tok/s/user*",
+            "test_c.py::test_c*",
+            "test_kimi.py::test_fp4_pays_off*",
+        ]
+    )
+
+
+def test_both_engines_in_one_test_are_refused_where_they_share_gpus(site: Site) -> None:
+    """A usage error before anything starts; with GPUs of their own they are up together."""
+    site.repository.write_test(
+        "def test_both(fp4_engine, int4_engine):\n    assert fp4_engine.url != int4_engine.url\n"
+    )
+    result = site.repository.run()
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*suite kimi: shares GPU 0 with fp4, and one test asks for both engines*@ int4*"])
+    site.repository.change_settings("gpus = 8\n", "gpus = 4\ndevices = [4, 5, 6, 7]\n")
+    assert site.repository.run("test_kimi.py").ret == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "cause"),
+    [
+        ("--behave fails --failure executor-memory", "EngineStartError", "out of GPU memory"),
+        ("--behave fails --failure worker-died", "EngineStartError", "worker*died"),
+        ("--behave fails --failure quantization", "EngineStartError", "quantization"),
+        ("--behave is-killed", "EngineStartError", "was killed by SIGKILL"),
+        ("--behave hangs", "EngineNotReadyError", "its log has stood still for 2 s"),
+        ("--behave is-killed-serving --after 10", "EngineDiedError", "was killed by SIGKILL*while it was in use"),
+        ("--behave dies-serving --after 10", "EngineDiedError", "exit code 1 while it was in use"),
+    ],
+)
+def test_an_engine_that_fails_ends_the_test_with_its_cause(site: Site, options: str, error: str, cause: str) -> None:
+    """Exit 1, the error by name, one line of cause, the log's path; the other engine is not even started."""
+    site.behave("trtllm-serve", options)
+    result = site.repository.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines([f"E *{error}: fp4 (trtllm): *{cause}*server.log*"])
+    assert site.starts(result)["int4"] == 0
+    assert site.running() == []
+
+
+def test_an_engine_that_failed_is_not_started_again(site: Site) -> None:
+    """Twenty minutes of loading are not repeated for every test that asks."""
+    site.behave("trtllm-serve", "--behave fails")
+    site.repository.write_test("def test_one(fp4_engine): pass\n\ndef test_two(fp4_engine): pass\n", "test_two.py")
+    result = site.repository.run()
+    result.assert_outcomes(errors=2, failed=1)
+    assert site.starts(result) == {"fp4": 1, "int4": 0}
+
+
+@pytest.mark.parametrize("behave", ["leaves-workers", "ignores-sigterm"])
+def test_an_engine_that_does_not_end_by_itself_is_ended(site: Site, behave: str) -> None:
+    """Workers in sessions of their own and a server deaf to SIGTERM: a clean run, and nothing left."""
+    site.behave("trtllm-serve", f"--behave {behave}")
+    site.behave("vllm", f"--behave {behave}")
+    assert site.repository.run("--precgate-update").ret == 0
+    assert site.running() == []
+
+
+def test_a_throttled_gpu_makes_the_point_invalid(site: Site) -> None:
+    """Not a slow point: the reason is named, and to measure again."""
+    site.gpus(nvmlDeviceGetCurrentClocksEventReasons={"1": [0, 0x40]})
+    result = site.repository.run("--precgate-update")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *InvalidPointError: concurrency 1: not a point: slowed down by heat*GPU 1*"])
+    assert not site.repository.baseline.exists()
+
+
+def test_memory_that_does_not_come_back_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next start would fail for want of it, and look like an engine's fault."""
+    monkeypatch.setattr("pytest_precgate.live.fleet._MEMORY_RETURNS_S", 0.0)
+    full = 150 * 2**30
+    site.gpus(nvmlDeviceGetMemoryInfo={"0": [[192 * 2**30, 0]] * 3 + [[192 * 2**30, full]]})
+    result = site.repository.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["*GpuBusyError: fp4 (trtllm): every process is gone and *memory of GPU 0*is not back*"]
+    )
+
+
+def test_gpus_of_another_run_are_waited_for_and_named(site: Site) -> None:
+    """Two jobs on one machine do not measure each other."""
+    import fcntl  # noqa: PLC0415
+
+    with (site.path / "locks" / "pytest-precgate-gpu-3.lock").open("w") as lock:
+        lock.write("the run in elsewhere\n")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        site.patch.setattr("pytest_precgate.live.fleet.Fleet.lock_wait_s", 0.0)
+        result = site.repository.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*GpuBusyError: GPU 3 is held by the run in elsewhere*"])
+    assert site.starts(result) == {"fp4": 0, "int4": 0}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (
+            'engine = "vllm"',
+            'engine = "trtllm"',
+            '*cannot run moonshotai/Kimi-K2.5 *not supported*Set engine = "vllm"*',
+        ),
+        (
+            'model = "moonshotai/Kimi-K2.5"',
+            'model = "nvidia/Kimi-K2.5-NVFP4"',
+            "*fp4 weights, and the suite claims int4*",
+        ),
+        (
+            'model = "moonshotai/Kimi-K2.5"',
+            'model = "moonshotai/other"',
+            "*moonshotai/other*hf download moonshotai/other*",
+        ),
+        ("gpus = 8", "gpus = 16", "*int4 asks for 16 GPUs, more than there are; visible here: 0 NVIDIA B200*"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(site: Site, old: str, new: str, why: str) -> None:
+    """By name, with the alternative, instead of after twenty minutes of loading the other precision."""
+    site.repository.change_settings(old, new)
+    result = site.repository.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines([f"E *PreflightError: {why}"])
+    assert site.starts(result) == {"fp4": 0, "int4": 0}
+
+
+def test_a_rehearsal_starts_no_engine(site: Site) -> None:
+    """The same tests, the same settings, on a model of the engines: nothing of the machine is used."""
+    site.repository.change_settings("workload = { isl = 8, osl = 16 }", "workload = { isl = 1024, osl = 1024 }")
+    site.repository.change_settings("[1, 8]", "[4, 64]")
+    site.repository.change_settings("[100]", "[55]")
+    site.patch.setenv("PATH", "")
+    result = site.repository.run("--precgate-engine=simulated", "--precgate-update")
+    assert result.ret == 0
+    assert site.starts(result) == {"fp4": 0, "int4": 0}

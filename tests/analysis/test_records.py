@@ -164,7 +164,8 @@ def test_a_run_without_a_completed_request_is_no_point() -> None:
     [
         ({"cpu_share": 0.8}, "its process used 80% of a core"),
         ({"cpu_share": math.nan}, "its process used nan"),
-        ({"loop_lag_p99_s": 0.005}, r"its loop lagged 5\.0 ms"),
+        ({"loop_lag_p99_s": 0.02}, r"its loop lagged 20\.0 ms \(p99\), at most 10\.0 ms may be"),
+        ({"loop_lag_p99_s": math.nan}, r"its loop lagged nan ms"),
         ({"events_per_read": 5.0}, r"it found 5\.0 events in a read"),
         ({"achieved_concurrency": 3.0}, r"it kept 3\.0 requests in flight, asked for 4"),
     ],
@@ -173,6 +174,24 @@ def test_a_client_that_could_not_keep_up_gives_no_point(change: dict[str, float]
     """A saturated client looks like a slow server; the point is invalid, never slow."""
     with pytest.raises(InvalidPointError, match=f"the load client could not keep up: {why}"):
         measure(replace(steady_run(), client=replace(GOOD, **change)), 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("out", "gap_s", "limit_s"),
+    [(100, 0.002, 0.002), (5, 0.002, 0.0002), (5, None, 0.0001)],
+    ids=["a long request", "a short request", "answers in one piece"],
+)
+def test_a_late_client_is_held_against_what_it_delays(out: int, gap_s: float | None, limit_s: float) -> None:
+    """A hundredth of the request, or a tenth of the gap between chunks where that is more."""
+    steady = steady_run(out=out, step_s=0.002)
+    gaps = Gaps() if gap_s is None else steady.gaps
+
+    def lagging(lag_s: float) -> PointRun:
+        return replace(steady, gaps=gaps, client=replace(GOOD, loop_lag_p99_s=lag_s))
+
+    measure(lagging(0.98 * limit_s), 1)  # gaps are counted in buckets two percent wide
+    with pytest.raises(InvalidPointError, match="its loop lagged"):
+        measure(lagging(1.02 * limit_s), 1)
 
 
 def test_a_distribution_of_nothing_is_refused() -> None:

@@ -10,7 +10,7 @@ from pytest_precgate.cli import main
 from tests.published import ROOT
 from tests.repository import QUIET
 
-COPIED = ("pyproject.toml", "baselines", "examples", "examples_blocked")
+COPIED = ("pyproject.toml", "baselines", "examples", "examples_b200", "examples_blocked")
 
 
 @pytest.fixture
@@ -20,7 +20,8 @@ def copied(pytester: pytest.Pytester) -> pytest.Pytester:
         source = ROOT / name
         target = pytester.path / name
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            # The last is one machine's own, recorded by whoever ran that example here.
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "llama-cpp-4-bit.json"))
         else:
             shutil.copy(source, target)
     return pytester
@@ -39,6 +40,13 @@ def test_the_examples_pass_and_end_with_the_comparison(copied: pytest.Pytester) 
             "examples/test_kimi_k2_b200_simulated.py::test_fp4_pays_off: passed, 18 gates: 18 PASS*",
         ]
     )
+
+
+def test_the_example_of_a_real_server_says_how_to_get_one(copied: pytest.Pytester) -> None:
+    """Without llama-server it is skipped, and the reason is a command."""
+    result = copied.runpytest_subprocess(*QUIET, "-rs", "examples/test_llama_cpp.py")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["SKIPPED * no .llama/llama-server to measure: make llama"])
 
 
 def test_the_blocked_example_blocks(copied: pytest.Pytester) -> None:
@@ -87,3 +95,26 @@ def test_the_committed_baselines_are_sound(copied: pytest.Pytester, capsys: pyte
     copied.chdir()
     assert main(["baseline", "check"]) == 0
     assert capsys.readouterr().out == "3 baselines in baselines, 0 wrong\n"
+
+
+def test_the_live_example_is_rehearsed_without_a_gpu(copied: pytest.Pytester) -> None:
+    """The suite that starts TensorRT-LLM and vLLM, unchanged: marked SIMULATED, with a baseline of its own."""
+    options = ("--precgate-engine=simulated", "--precgate-update")
+    result = copied.runpytest_subprocess(*QUIET, "examples_b200", *options)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "kimi-k2-b200-live: FP4 against INT4 on b200* - SIMULATED (FP4 and INT4), measured on no machine",
+            "*baselines/simulated/kimi-k2-b200-live.json: written",
+        ]
+    )
+
+
+def test_the_live_example_says_what_this_machine_lacks(
+    copied: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the engine: exit 1 at once, the program by name."""
+    monkeypatch.setenv("PATH", "")
+    result = copied.runpytest_subprocess(*QUIET, "examples_b200")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *PreflightError: trtllm-serve is not on PATH; install the engine*"])

@@ -25,6 +25,7 @@ from pytest_precgate.live.seats import RunDirectory, devices_of
 
 HOST = "127.0.0.1"
 _PORT_ATTEMPTS = 3
+_LOCK_WAIT_S = 3600.0  # another job's gate, engines loading included
 _PAUSE_S = 0.5
 _PORT_CLOSES_S = 30.0
 _MEMORY_RETURNS_S = 60.0
@@ -74,8 +75,7 @@ class Up:
 class Fleet:
     """Every server of a run.
 
-    ``say`` is told what the person who waits wants to know; ``on_evict`` of a server that is about to make room;
-    ``lock_wait_s`` bounds the wait for another run's GPUs.
+    ``say`` is told what the person who waits wants to know; ``on_evict`` of a server that is about to make room.
     """
 
     place: Place
@@ -84,7 +84,6 @@ class Fleet:
     machine: Machine
     say: Callable[[str], None]
     on_evict: Callable[[Up], None]
-    lock_wait_s: float = 3600.0
     _up: dict[Key, Up] = field(default_factory=dict)
     _preflown: dict[tuple[str, str, int], Mapping[str, Fact]] = field(default_factory=dict)
     started: list[Order] = field(default_factory=list)
@@ -138,7 +137,7 @@ class Fleet:
         for up in [up for up in self._up.values() if up.seat.devices]:
             self.on_evict(up)
             self._stop(up)
-        self.locks.take(sorted(set(devices)), self.lock_wait_s, self.say)
+        self.locks.take(sorted(set(devices)), _LOCK_WAIT_S, self.say)
 
     def _start(self, order: Order, devices: tuple[str, ...], facts: Mapping[str, Fact]) -> Up:
         for attempt in range(1, _PORT_ATTEMPTS + 1):

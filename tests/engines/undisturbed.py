@@ -16,7 +16,7 @@ import pytest
 from pytest_precgate.analysis.records import PointRun
 
 SHARE = 6 / 7
-ATTEMPTS = 5
+ATTEMPTS = 3
 
 
 def undisturbed(server: psutil.Process, run: Callable[[], PointRun]) -> PointRun:

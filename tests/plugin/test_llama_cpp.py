@@ -46,7 +46,7 @@ power_kw_per_gpu = 1.0
 
 [tool.precgate.suites.llama]
 hardware = "machine"
-workload = { isl = 32, osl = 48 }
+workload = { isl = 32, osl = 32 }
 interactivity = "quartiles"
 metrics = ["throughput_ratio"]
 tolerance = 0.5

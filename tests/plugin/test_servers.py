@@ -133,7 +133,7 @@ def test_gpus_of_another_run_are_waited_for_and_named(site: Site) -> None:
         lock.write("the run in elsewhere\n")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        site.patch.setattr("pytest_precgate.live.fleet.Fleet.lock_wait_s", 0.0)
+        site.patch.setattr("pytest_precgate.live.fleet._LOCK_WAIT_S", 0.0)
         result = site.repository.run()
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*GpuBusyError: GPU 3 is held by the run in elsewhere*"])

@@ -44,7 +44,7 @@ _VERSIONS = (("/version", "version"), ("/props", "build_info"))
 # What llama-server (llama.cpp 0.7.0) says when it cannot start.
 _FAILURES = (
     *COMMON,
-    FailureText("error: invalid argument", "this release does not know a word of argv"),
+    FailureText("error: invalid argument", "the server does not know an option in argv"),
     FailureText("failed to open GGUF file", "there is no such model file"),
     FailureText("error loading model:", "the model cannot be loaded", general=True),
 )

@@ -32,10 +32,10 @@ def locate_program(program: str, place: Place) -> str:
 def refuse_gpus(settings: ServerSettings, precision: str, hardware: str, place: Place) -> None:
     """Raise PreflightError where fewer GPUs are visible than asked for, or other ones than the suite is about.
 
-    Not asked where GPUs of other machines take part, or where nothing on this one can tell.
+    Not asked where GPUs of other machines take part, or where nothing on this one can tell: of AMD's nothing can.
     """
     gpus = None if settings.spans_nodes else visible_gpus(place)
-    if gpus is None:
+    if gpus is None or GENERATIONS.get(hardware) == "amd":
         return
     limit = place.environ.get("CUDA_VISIBLE_DEVICES")
     shown = ", ".join(f"{gpu.index} {gpu.name}" for gpu in gpus) or "none"

@@ -49,6 +49,8 @@ _KV_CACHE = re.compile(r"Setting kv_cache_quant_algo=(?:QuantAlgo\.)?(\w+) from 
 _FALLBACKS = (
     re.compile(r"(?P<asked>\w+) only supports [^\n]*?Using (?P<got>\w+) instead"),
     re.compile(r"MoE backend (?P<asked>\w+) cannot serve this layer[^\n]*?; running (?P<got>\w+) instead"),
+    re.compile(r"(?P<asked>\w*MoE)\b[^.\n]*\.?\s+Using (?P<got>\w*MoE) instead"),
+    re.compile(r"(?P<asked>)Using (?P<got>\w*MoE) instead"),  # however the sentence begins
 )
 _CLASSES: Mapping[str, str] = {
     "TRTLLMGenFusedMoE": "TRTLLM",
@@ -68,7 +70,7 @@ def log_facts(log: str, asked: str) -> dict[str, Fact]:
     fallback = _fallback(log)
     return {
         "kv_cache_effective": _said(_KV_CACHE, log),
-        "moe_backend": asked if fallback is None else fallback[1],
+        "moe_backend": fallback[1] if fallback is not None else f"{asked} (asked for)",
         "quantization_effective": _said(_QUANT_ALGO, log),
     }
 
@@ -78,7 +80,7 @@ def fallback_refusal(log: str, asked: str) -> str | None:
     fallback = _fallback(log)
     if fallback is None or fallback[1] == asked:
         return None
-    wanted = asked if asked != "AUTO" else f"{fallback[0]}, chosen by AUTO,"
+    wanted = asked if asked != "AUTO" else f"{fallback[0] or 'another one'}, chosen by AUTO,"
     return (
         f"MoE backend {wanted} was asked for and {fallback[1]} runs: its figures would pass for the other's. "
         f'Set moe_config = {{ backend = "{fallback[1]}" }} in options to measure that one'

@@ -7,27 +7,38 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.gpu import GpuTelemetry
 from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.engines.process.readiness import require_alive, wait_until_ready
 from pytest_precgate.engines.process.supervised import Process, start
 from pytest_precgate.engines.server import Confirmed, Network, Place, Seat, ServerCommand, device_variables
-from pytest_precgate.errors import EngineError, EngineStartError, EngineStopError, GpuBusyError, PortInUseError
+from pytest_precgate.errors import (
+    EngineError,
+    EngineStartError,
+    EngineStopError,
+    GpuBusyError,
+    PortInUseError,
+    PrecgateError,
+)
 from pytest_precgate.live.load import Care
 from pytest_precgate.live.locks import GpuLocks
 from pytest_precgate.live.machine import Machine
 from pytest_precgate.live.order import Key, Order
-from pytest_precgate.live.seats import RunDirectory, devices_of
+from pytest_precgate.live.seats import RunDirectory, devices_of, identities
 
 HOST = "127.0.0.1"
 _PORT_ATTEMPTS = 3
 _LOCK_WAIT_S = 3600.0  # another job's gate, engines loading included
 _PAUSE_S = 0.5
 _PORT_CLOSES_S = 30.0
+_STRANGER_S = 30.0
+_LOOK_S = 5.0
+_DYING_S = 2.0
 _MEMORY_RETURNS_S = 60.0
 _MEMORY_MARGIN = 1 << 30
 # What of the environment can change how an engine runs. The rest differs from shell to shell and would only be noise.
@@ -63,12 +74,37 @@ class Up:
         """Return how it is watched while it is loaded."""
         return Care(
             is_dead=lambda: not self.process.is_alive(),
-            watch=lambda: machine.watch(self.seat.devices, self.process.holds),
+            watch=lambda: machine.watch(self.seat.devices, _Ours(self.process.pids, machine.clock)),
+            keep=self._keep,
         )
+
+    def _keep(self, concurrency: int, telemetry: Sequence[GpuTelemetry]) -> None:
+        """Write down what was seen of the GPUs while a point ran, beside the server's output."""
+        path = self.seat.run_dir / "gpus.log"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.writelines(f"concurrency {concurrency}: {each.line()}\n" for each in telemetry)
+        except OSError as exc:
+            raise EngineError(f"{path}: what the GPUs did cannot be written down: {exc.strerror}") from exc
 
     def require_alive(self) -> None:
         """Raise EngineDiedError when it ended before it was told to; nothing of it is left then."""
         require_alive(self.process, self.order.what, self.order.engine.cause)
+
+
+class _Ours:
+    """Whether a process id is the server's. To look at every process of a machine costs: it is done for new ids."""
+
+    def __init__(self, pids: Callable[[], frozenset[int]], clock: Callable[[], float]) -> None:
+        self._pids = pids
+        self._clock = clock
+        self._known: frozenset[int] = frozenset()
+        self._looked_s = -_LOOK_S
+
+    def __call__(self, pid: int) -> bool:
+        if pid not in self._known and self._clock() - self._looked_s >= _LOOK_S:
+            self._known, self._looked_s = self._pids(), self._clock()
+        return pid in self._known
 
 
 @dataclass
@@ -85,6 +121,7 @@ class Fleet:
     say: Callable[[str], None]
     on_evict: Callable[[Up], None]
     _up: dict[Key, Up] = field(default_factory=dict)
+    _left: dict[str, PrecgateError] = field(default_factory=dict)
     _preflown: dict[tuple[str, str, int], Mapping[str, Fact]] = field(default_factory=dict)
     started: list[Order] = field(default_factory=list)
     """Every start so far, in order."""
@@ -100,13 +137,30 @@ class Fleet:
             found.require_alive()
             return found
         facts = self.preflight(order)
-        mine = self._devices(order)
-        self._hold([device for member in family for device in self._devices(member)])
-        for other in [up for up in self._up.values() if set(up.seat.devices) & set(mine)]:
+        mine = self._gpus(order)
+        for gpu, error in self._left.items():
+            if gpu in mine:
+                raise error
+        self._hold([gpu for member in family for gpu in self._gpus(member)])
+        for other in [up for up in self._up.values() if set(self._gpus(up.order)) & set(mine)]:
             self.say(f"stopping {other.order.what}: {order.what} needs its GPUs")
             self.on_evict(other)
             self._stop(other)
-        return self._start(order, mine, facts)
+        return self._start(order, self._devices(order), facts)
+
+    def require_alive(self, up: Up) -> None:
+        """Raise EngineDiedError when a server under load has died, or does so now: its requests fail first."""
+        self._await(lambda: not up.process.is_alive(), _DYING_S)
+        up.require_alive()
+
+    def clash(self, orders: Sequence[Order]) -> tuple[str, Order, Order] | None:
+        """Return a GPU that engines of two precisions want, and the two; None where all can be up together."""
+        taken: dict[str, Order] = {}
+        for order in orders:
+            for gpu in self._gpus(order):
+                if taken.setdefault(gpu, order).precision != order.precision:
+                    return gpu, taken[gpu], order
+        return None
 
     def preflight(self, order: Order) -> Mapping[str, Fact]:
         """Return what is known of a server before its start. Raises PreflightError where it cannot work."""
@@ -117,18 +171,23 @@ class Fleet:
 
     def close(self) -> None:
         """Stop every server and give the GPUs back. Raises the first error after all were tried."""
-        errors: list[EngineStopError | GpuBusyError] = []
-        for up in list(self._up.values()):
-            try:
-                self._stop(up)
-            except (EngineStopError, GpuBusyError) as exc:
-                errors.append(exc)
-        self.locks.release()
+        errors: list[PrecgateError] = []
+        try:
+            for up in list(self._up.values()):
+                try:
+                    self._stop(up)
+                except PrecgateError as exc:
+                    errors.append(exc)
+        finally:
+            self.locks.release()
         if errors:
             raise errors[0]
 
     def _devices(self, order: Order) -> tuple[str, ...]:
         return devices_of(order.engine.settings, self.place.environ, self.place.gpus)
+
+    def _gpus(self, order: Order) -> tuple[str, ...]:
+        return identities(self._devices(order), self.place.gpus)
 
     def _hold(self, devices: Collection[str]) -> None:
         """Hold all of a suite's GPUs; those of another suite are given back first, its servers stopped."""
@@ -170,7 +229,7 @@ class Fleet:
         wait_until_ready(
             process,
             order.what,
-            lambda: _is_ready(order, seat, self.place.network, process),
+            _Readiness(order, seat, command, process, self.place.network, self.machine.clock),
             engine.cause,
             start_timeout_s=settings.start_timeout_s,
             stall_timeout_s=settings.stall_timeout_s,
@@ -192,7 +251,15 @@ class Fleet:
         return up
 
     def _stop(self, up: Up) -> None:
+        """Stop a server. Where something of it stays, nothing more is started on its GPUs."""
         del self._up[up.order.key]
+        try:
+            self._end(up)
+        except PrecgateError as exc:
+            self._left |= dict.fromkeys(self._gpus(up.order), exc)
+            raise
+
+    def _end(self, up: Up) -> None:
         up.process.stop()
         network, seat = self.place.network, up.seat
         if not self._await(lambda: not network.listens(seat.host, seat.port), _PORT_CLOSES_S):
@@ -219,10 +286,37 @@ class Fleet:
         return True
 
 
-def _is_ready(order: Order, seat: Seat, network: Network, process: Process) -> bool:
-    """Whether the server answers, and it is this one: another program's answer on the port is not taken for its own."""
-    is_ours = order.engine.settings.spans_nodes or process.listens_on(seat.port)
-    return is_ours and order.engine.is_ready(seat, network)
+@dataclass
+class _Readiness:
+    """Whether the server answers, and it is this one: another program's answer on the port is not taken for its own.
+
+    Behind a scheduler's launcher the server is no process below ours, so there nobody can tell.
+    """
+
+    order: Order
+    seat: Seat
+    command: ServerCommand
+    process: Process
+    network: Network
+    clock: Callable[[], float]
+    stranger_since_s: float | None = None
+
+    def __call__(self) -> bool:
+        """Ask once. Raises EngineStartError when somebody else has been answering for a while."""
+        if not self.order.engine.is_ready(self.seat, self.network):
+            return False
+        if self.command.keeps_scheduler or self.process.listens_on(self.seat.port):
+            return True
+        if self.stranger_since_s is None:
+            self.stranger_since_s = self.clock()
+        if self.clock() - self.stranger_since_s > _STRANGER_S:
+            raise EngineStartError(
+                self.order.what,
+                f"port {self.seat.port} answers, and no process of this server listens there: another program took it, "
+                "or the command hands the server to somebody else (a container's daemon): start it there, use endpoint",
+                str(self.process.log),
+            )
+        return False
 
 
 def _refuse(order: Order, confirmed: Confirmed, process: Process) -> None:

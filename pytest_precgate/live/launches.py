@@ -109,20 +109,16 @@ class Launches:
 
     def refuse_clash(self, suite: Suite, precisions: Sequence[str]) -> None:
         """Raise SettingsError when engines of these precisions cannot be up together, as one test wants them."""
-        from pytest_precgate.live.seats import devices_of  # noqa: PLC0415
-
-        taken: dict[str, str] = {}
-        for precision in precisions:
-            for engine in self._engines_of(suite, precision):
-                settings = engine.settings if isinstance(engine, ServerEngine) else None
-                for device in () if settings is None else devices_of(settings, self.environ, None):
-                    if taken.setdefault(device, precision) != precision:
-                        raise SettingsError(
-                            f"suite {suite.name}",
-                            precision,
-                            f"shares GPU {device} with {taken[device]}, and one test asks for both engines; they are "
-                            "never up together. Write two tests, or give each its own GPUs with devices",
-                        )
+        orders = [order for order in self._family(suite) if order.precision in precisions]
+        clash = self._the_fleet().clash(orders)
+        if clash is not None:
+            gpu, first, second = clash
+            raise SettingsError(
+                f"suite {suite.name}",
+                second.precision,
+                f"shares GPU {gpu} with {first.precision}, and one test asks for both engines; they are never up "
+                "together. Write two tests, or give each its own GPUs with devices",
+            )
 
     def started_again(self) -> Iterator[str]:
         """Name the servers this run had to start more than once."""
@@ -190,7 +186,7 @@ class Launches:
         try:
             sweep = self._load(suite, order.precision, up.endpoint, up.care(self._the_fleet().machine))
         except (LoadError, InvalidPointError):
-            up.require_alive()
+            self._the_fleet().require_alive(up)
             raise
         hard = {name.removeprefix(_HARD): fact for name, fact in up.facts.items() if name.startswith(_HARD)}
         soft = {name: fact for name, fact in up.facts.items() if not name.startswith(_HARD)}
@@ -207,15 +203,18 @@ class Launches:
     def _order(self, suite: Suite, precision: str, number: int, engine: ServerEngine, attempt: int = 1) -> Order:
         return Order(suite.name, precision, suite.hardware.name, number, engine, attempt)
 
-    def _started(self, suite: Suite, order: Order) -> Up:
-        if order.key in self._failed:
-            raise self._failed[order.key].with_traceback(None)
-        family = [
+    def _family(self, suite: Suite) -> list[Order]:
+        return [
             self._order(suite, precision, number, engine)
             for precision in suite.engines
             for number, engine in enumerate(self._engines_of(suite, precision))
             if isinstance(engine, ServerEngine)
         ]
+
+    def _started(self, suite: Suite, order: Order) -> Up:
+        if order.key in self._failed:
+            raise self._failed[order.key].with_traceback(None)
+        family = self._family(suite)
         try:
             # Half an hour of loading for nothing, where the other precision could never have started.
             for member in family if suite.name in self._wanted else ():
@@ -243,9 +242,11 @@ class Launches:
             from pytest_precgate.live.network import LiveNetwork  # noqa: PLC0415
             from pytest_precgate.live.seats import RunDirectory  # noqa: PLC0415
 
+            gpus = visible_gpus()
             if (unread := unread_gpus()) is not None:
                 self.say(unread)
-            gpus = visible_gpus()
+            elif gpus is None:
+                gpus = ()  # neither a driver nor a device of one
             machine = Machine(self.root, self.environ, gpus)
             locks = Path(self.environ.get("PRECGATE_LOCK_DIR", DIRECTORY))
             self._fleet = Fleet(

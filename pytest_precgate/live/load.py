@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_precgate.analysis.gpu import refusals
+from pytest_precgate.analysis.gpu import GpuTelemetry, refusals
 from pytest_precgate.analysis.metrics import Measurement, measure
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.workload import Workload
@@ -43,10 +43,14 @@ class TokenizerText:
 
 @dataclass(frozen=True)
 class Care:
-    """How a server of our own is watched under load: ``is_dead`` ends a point at once, ``watch`` sees its GPUs."""
+    """How a server of our own is watched under load.
+
+    ``is_dead`` ends a point at once, ``watch`` sees its GPUs, ``keep`` writes down what it saw at a concurrency.
+    """
 
     is_dead: Callable[[], bool]
     watch: Callable[[], GpuWatch]
+    keep: Callable[[int, Sequence[GpuTelemetry]], None]
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,10 @@ class Loaded:
                 on_progress=lambda progress: self.on_point(self.precision, concurrency, progress),
                 stop=None if care is None else care.is_dead,
             )
-        befell = () if isinstance(watch, nullcontext) else refusals(watch.telemetry)
-        if befell:
-            raise InvalidPointError(concurrency, "; ".join(befell))
+        if care is not None and not isinstance(watch, nullcontext):
+            care.keep(concurrency, watch.telemetry)
+            if befell := refusals(watch.telemetry):
+                raise InvalidPointError(concurrency, "; ".join(befell))
         measured = measure(run, self.endpoint.gpus, load.window, load.max_failures)
         self.on_point(self.precision, concurrency, measured)
         return measured.point(self.endpoint.configuration)

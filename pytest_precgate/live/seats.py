@@ -8,26 +8,39 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pytest_precgate.analysis.gpu import Gpu
+from pytest_precgate.analysis.gpu import Gpu, gpus_named
 from pytest_precgate.engines.server import ServerSettings
-from pytest_precgate.errors import EngineError
+from pytest_precgate.errors import EngineError, PreflightError
 
 
 def devices_of(settings: ServerSettings, environ: Mapping[str, str], gpus: Sequence[Gpu] | None) -> tuple[str, ...]:
     """Return the GPUs an engine occupies on this machine, as words of CUDA_VISIBLE_DEVICES.
 
     Those set, else the first ``gpus`` of CUDA_VISIBLE_DEVICES, else the first there are. An engine that spans machines
-    takes all of this one's; one that needs no GPU takes none.
+    takes all of this one's; one that needs no GPU takes none, nor does one where CUDA_VISIBLE_DEVICES is empty. Raises
+    PreflightError when fewer are visible than it needs.
     """
     if not settings.occupies_gpus:
         return ()
     if settings.devices:
         return settings.devices
-    visible = [word.strip() for word in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if word.strip()]
-    if not visible:
+    limit = environ.get("CUDA_VISIBLE_DEVICES")
+    if limit is None:
         count = settings.gpus if gpus is None else max(len(gpus), 1)
         visible = [str(number) for number in range(count)]
+    else:
+        visible = [word.strip() for word in limit.split(",") if word.strip()]
+        if visible and len(visible) < settings.gpus and not settings.spans_nodes:
+            raise PreflightError(f"gpus = {settings.gpus}, and CUDA_VISIBLE_DEVICES={limit} shows {len(visible)}")
     return tuple(visible if settings.spans_nodes else visible[: settings.gpus])
+
+
+def identities(words: Sequence[str], gpus: Sequence[Gpu] | None) -> tuple[str, ...]:
+    """Return what the GPUs are called whoever names them: UUIDs, and the words themselves where nothing can tell.
+
+    An index means another GPU in another container; a UUID and an index may mean the same one.
+    """
+    return tuple(gpu.uuid for gpu in gpus_named(words, gpus)) if gpus else tuple(words)
 
 
 @dataclass(frozen=True)

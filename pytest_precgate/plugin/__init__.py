@@ -191,8 +191,11 @@ def precgate_engine(request: pytest.FixtureRequest) -> Callable[..., RunningEngi
     """Start an engine by precision, and by configuration where there are several, or find it up."""
     run = _run_of(request.config)
     item = cast(pytest.Item, request.node)
+    asked: list[str] = []
 
     def running(precision: str, configuration: str | None = None) -> RunningEngine:
+        run.refuse_clash(item, *asked, precision)
+        asked.append(precision)
         return run.gatekeeper.launches.running(run.suite(item), precision, configuration)
 
     return running

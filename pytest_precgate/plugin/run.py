@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -79,10 +80,10 @@ class Run:
             self._policy()
 
     def _refuse_standing_update(self) -> None:
-        """Under CI an update is a person's command or none: in a configuration file it would switch the gate off."""
+        """Under CI an update or a rehearsal is a person's command or none: in a file it would switch the gate off."""
         from pytest_precgate.environment import in_ci  # noqa: PLC0415
 
-        for name in ("update", "update-new-only"):
+        for name in ("update", "update-new-only", "engine"):
             flag = f"--precgate-{name}"
             given = self._config.getoption(flag.removeprefix("--").replace("-", "_"))
             if given and in_ci(os.environ) and not self._selection.was_typed(flag):
@@ -194,12 +195,11 @@ class Run:
         ranks: dict[pytest.Item, tuple[int, float]] = {}
         suites: list[str] = []
         for item in items:
-            asked = [name for name in _FIXTURES if name in getattr(item, "fixturenames", ())]
+            asked = [name for name in _FIXTURES if name in _fixtures(item)]
             if item.get_closest_marker(MARK) is None and not asked:
                 continue
             try:
                 suite = self.suite(item)
-                self._refuse_clash(suite, asked)
             except PrecgateError as exc:
                 raise pytest.UsageError(f"precgate: {exc}") from exc
             if suite.name not in suites:
@@ -208,12 +208,25 @@ class Run:
                 self._sweeping.add(suite.name)
             if suite.starts_servers:
                 ranks[item] = (suites.index(suite.name), _rank(suite, asked))
+        for item in ranks:  # not before all are known: what is to be measured decides what an engine makes room for
+            self.refuse_clash(item)
         items[:] = in_order(items, ranks)
 
-    def _refuse_clash(self, suite: Suite, asked: Sequence[str]) -> None:
-        engines = [precision for fixture, precision in ENGINE_FIXTURES.items() if fixture in asked]
-        if len(engines) > 1 and suite.starts_servers:
-            self.gatekeeper.launches.refuse_clash(suite, engines)
+    def refuse_clash(self, item: pytest.Item, *further: str) -> None:
+        """Refuse a test whose engines, by its fixtures and ``further`` ones, cannot be up together.
+
+        Raises UsageError for what its fixtures alone say, SettingsError for a further one.
+        """
+        named = [precision for fixture, precision in ENGINE_FIXTURES.items() if fixture in _fixtures(item)]
+        engines = list(dict.fromkeys([*named, *further]))
+        if len(engines) < 2:
+            return
+        try:
+            self.gatekeeper.launches.refuse_clash(self.suite(item), engines)
+        except PrecgateError as exc:
+            if further:
+                raise
+            raise pytest.UsageError(f"precgate: {exc}") from exc
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -276,8 +289,9 @@ class Run:
         return []
 
     def pytest_unconfigure(self) -> None:
-        """Stop every engine once more: a session that ended in an error never finished."""
-        self._stop_engines()
+        """Stop every engine once more, and say what is left: a session that ended in an error never finished."""
+        for line in self._stop_engines():
+            sys.stderr.write(f"precgate: {line}\n")
 
     def _concerns_us(self) -> bool:
         """Whether suites are configured, a report was asked for, or baselines lie about that nothing gates any more."""
@@ -321,6 +335,10 @@ class Run:
         terminalreporter.section("precgate")
         for line, good in summary(self._found):
             terminalreporter.write_line(line, green=good is True, red=good is False)
+
+
+def _fixtures(item: pytest.Item) -> Sequence[str]:
+    return getattr(item, "fixturenames", ())
 
 
 def _rank(suite: Suite, asked: Sequence[str]) -> float:

@@ -72,7 +72,7 @@ class Selection:
 
     def was_typed(self, flag: str) -> bool:
         """Whether a flag stands on the command line rather than in a configuration file."""
-        return flag in self._typed
+        return any(_is_option(typed, flag) for typed in self._typed)
 
     @property
     def _typed(self) -> Sequence[str]:

@@ -261,7 +261,7 @@ def test_a_ready_server_generates_a_token_and_says_what_it_is(tmp_path: Path) ->
     assert dict(confirmed.facts) == {
         "engine_version": "1.2.1",
         "kv_cache_effective": "FP8",
-        "moe_backend": "TRTLLM",
+        "moe_backend": "TRTLLM (asked for)",
         "quantization_effective": "NVFP4",
     }
     assert network.asked.count("/health_generate") == 1
@@ -325,7 +325,7 @@ def test_what_a_server_does_not_say_is_not_made_up(tmp_path: Path) -> None:
     assert dict(confirmed.facts) == {
         "engine_version": "not said",
         "kv_cache_effective": "not said",
-        "moe_backend": "AUTO",
+        "moe_backend": "AUTO (asked for)",
         "quantization_effective": "not said",
     }
 

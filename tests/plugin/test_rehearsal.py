@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.repository import Repository
 
 SETTINGS = """\
@@ -59,6 +61,17 @@ def test_what_nothing_can_simulate_is_refused_with_the_key_that_says_it(reposito
     result = repository.run("--precgate-engine=simulated")
     assert result.ret == 4
     result.stderr.fnmatch_lines(["*no calibration ships for it; name one with calibration, *suites.kimi.fp4*"])
+
+
+def test_a_rehearsal_in_a_configuration_file_is_refused_under_ci(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would pass for the gate for ever, and no engine would start."""
+    monkeypatch.setenv("CI", "true")
+    repository.write_settings(SETTINGS + '\n[tool.pytest.ini_options]\naddopts = "--precgate-engine=simulated"\n')
+    result = repository.run()
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*--precgate-engine: under CI it must stand on the command line*"])
 
 
 def test_a_named_calibration_is_what_is_simulated(repository: Repository) -> None:

@@ -59,9 +59,46 @@ def test_both_engines_in_one_test_are_refused_where_they_share_gpus(site: Site) 
     )
     result = site.repository.run()
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["*suite kimi: shares GPU 0 with fp4, and one test asks for both engines*@ int4*"])
+    result.stderr.fnmatch_lines(["*shares GPU GPU-00000000-* with fp4, and one test asks for both engines*@ int4*"])
     site.repository.change_settings("gpus = 8\n", "gpus = 4\ndevices = [4, 5, 6, 7]\n")
     assert site.repository.run("test_kimi.py").ret == 0
+
+
+def test_two_spellings_of_one_gpu_are_one_gpu(site: Site) -> None:
+    """By UUID and by index: refused in one test, as if both were spelled alike."""
+    uuids = [f"GPU-{number:08x}-0000-0000-0000-{0:012x}" for number in range(4)]
+    site.repository.change_settings("gpus = 4\n", f"gpus = 4\ndevices = {uuids}\n")
+    site.repository.write_test("def test_it(fp4_engine, int4_engine): pass\n")
+    result = site.repository.run()
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*shares GPU GPU-00000000-* with fp4*"])
+
+
+def test_a_second_engine_asked_for_by_name_in_one_test_is_refused(site: Site) -> None:
+    """It would start and stop both by turns, half an hour each."""
+    text = "def test_it(precgate_engine):\n    precgate_engine('fp4')\n    precgate_engine('int4')\n"
+    site.repository.write_test(text)
+    result = site.repository.run("test_kimi.py")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *SettingsError: suite kimi: shares GPU * with fp4, and one test asks for both*"])
+    assert site.starts(result) == {"fp4": 1, "int4": 0}
+
+
+def test_what_makes_room_is_swept_however_the_tests_are_collected(site: Site) -> None:
+    """Also where the first test collected asks for both engines of another suite."""
+    other = site.repository.path / "pyproject.toml"
+    text = other.read_text(encoding="utf-8")
+    apart = text.replace("suites.kimi", "suites.apart").replace("gpus = 8\n", "gpus = 4\ndevices = [4, 5, 6, 7]\n")
+    other.write_text(text + apart, encoding="utf-8")
+    mark = "import pytest\npytestmark = pytest.mark.precgate(suite='{}')\n\n"
+    site.repository.write_test(mark.format("apart") + "def test_a(fp4_engine, int4_engine): pass\n", "test_a.py")
+    site.repository.write_test(mark.format("kimi") + "def test_b(fp4_engine): pass\n", "test_b.py")
+    site.repository.write_test(mark.format("kimi") + "def test_c(int4_engine): pass\n", "test_c.py")
+    compare = "def test_fp4_pays_off(precgate):\n    precgate.compare('fp4', 'int4')\n"
+    site.repository.write_test(mark.format("kimi") + compare)
+    result = site.repository.run("test_a.py", "test_b.py", "test_c.py", "test_kimi.py")
+    assert result.ret == 0
+    assert site.starts(result) == {"fp4": 2, "int4": 2}  # one of each suite
 
 
 @pytest.mark.parametrize(
@@ -105,12 +142,14 @@ def test_an_engine_that_does_not_end_by_itself_is_ended(site: Site, behave: str)
 
 
 def test_a_throttled_gpu_makes_the_point_invalid(site: Site) -> None:
-    """Not a slow point: the reason is named, and to measure again."""
+    """Not a slow point: the reason is named, and what the GPUs did is written down."""
     site.gpus(nvmlDeviceGetCurrentClocksEventReasons={"1": [0, 0x40]})
     result = site.repository.run("--precgate-update")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["E *InvalidPointError: concurrency 1: not a point: slowed down by heat*GPU 1*"])
     assert not site.repository.baseline.exists()
+    (kept,) = site.path.glob(".precgate/runs/*/fp4-default/gpus.log")
+    assert "concurrency 1: GPU 1 (" in kept.read_text(encoding="utf-8")
 
 
 def test_memory_that_does_not_come_back_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,14 +168,15 @@ def test_gpus_of_another_run_are_waited_for_and_named(site: Site) -> None:
     """Two jobs on one machine do not measure each other."""
     import fcntl  # noqa: PLC0415
 
-    with (site.path / "locks" / "pytest-precgate-gpu-3.lock").open("w") as lock:
+    uuid = "GPU-00000003-0000-0000-0000-000000000000"
+    with (site.path / "locks" / f"pytest-precgate-gpu-{uuid}.lock").open("w") as lock:
         lock.write("the run in elsewhere\n")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
         site.patch.setattr("pytest_precgate.live.fleet._LOCK_WAIT_S", 0.0)
         result = site.repository.run()
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*GpuBusyError: GPU 3 is held by the run in elsewhere*"])
+    result.stdout.fnmatch_lines(["*GpuBusyError: GPU GPU-00000003* is held by the run in elsewhere*"])
     assert site.starts(result) == {"fp4": 0, "int4": 0}
 
 

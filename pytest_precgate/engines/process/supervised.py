@@ -164,9 +164,9 @@ class Process:
             for connection in psutil.net_connections("tcp")
         )
 
-    def holds(self, pid: int) -> bool:
-        """Whether a process is the server, or one below it."""
-        return any(process.pid == pid for process in self._below())
+    def pids(self) -> frozenset[int]:
+        """Return the server's process id and those below it; it looks at every process of the machine."""
+        return frozenset(process.pid for process in self._below())
 
     def survivors(self) -> tuple[str, ...]:
         """Return what of the server runs although it was stopped: pid, state and command line of each."""

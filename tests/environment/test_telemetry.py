@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 
+import psutil
 import pytest
 
 from pytest_precgate.analysis.gpu import Gpu, refusals
@@ -94,9 +95,10 @@ def test_processes_of_another_namespace_are_not_foreign(nvml: Nvml) -> None:
 
 def test_a_child_of_ours_is_told_from_a_stranger(nvml: Nvml) -> None:
     """The predicate decides, with real processes."""
-    nvml()
+    nvml(answers={"nvmlDeviceGetComputeRunningProcesses_v3": {"": [["self", "children"]]}})
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        with GpuWatch(gpus(), {os.getpid(), child.pid}.__contains__, NEVER_S) as ours:
+        mine = {os.getpid(), *(below.pid for below in psutil.Process().children(recursive=True))}
+        with GpuWatch(gpus(), mine.__contains__, NEVER_S) as ours:
             pass
         with GpuWatch(gpus(), is_ours, NEVER_S) as strange:
             pass

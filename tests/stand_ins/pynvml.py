@@ -218,7 +218,7 @@ def nvmlDeviceGetCurrentClocksEventReasons(handle: _Handle) -> int:
 
 def nvmlDeviceGetComputeRunningProcesses_v3(handle: _Handle) -> list[_Process]:
     pids: list[int] = []
-    for who in _answer("nvmlDeviceGetComputeRunningProcesses_v3", handle, ["self", "children"]):
+    for who in _answer("nvmlDeviceGetComputeRunningProcesses_v3", handle, ["self"]):
         if who == "self":
             pids.append(os.getpid())
         elif who == "children":

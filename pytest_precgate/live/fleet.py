@@ -143,7 +143,7 @@ class Fleet:
                 raise error
         self._hold([gpu for member in family for gpu in self._gpus(member)])
         for other in [up for up in self._up.values() if set(self._gpus(up.order)) & set(mine)]:
-            self.say(f"stopping {other.order.what}: {order.what} needs its GPUs")
+            self.say(f"stopping {other.order.what} to make room for {order.what}")
             self.on_evict(other)
             self._stop(other)
         return self._start(order, self._devices(order), facts)

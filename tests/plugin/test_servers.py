@@ -44,7 +44,7 @@ def test_tests_that_use_one_engine_stand_together_across_modules(site: Site) -> 
             "test_b.py::test_b*",
             "test_d.py::test_d*",
             "test_a.py::test_a*",
-            "precgate: stopping fp4 (trtllm): int4 (vllm) needs its GPUs",
+            "precgate: stopping fp4 (trtllm) to make room for int4 (vllm)",
             "precgate: fp4 concurrency 8: * tok/s/user*",
             "test_c.py::test_c*",
             "test_kimi.py::test_fp4_pays_off*",

@@ -77,7 +77,7 @@ def llama(repository: Repository, mark: Marked, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("pytest_precgate.live.load.run_point", run_undisturbed)
     server = LLAMA / "llama-server"
     int4 = TABLE.format(precision="int4", concurrency="[2, 4, 16]", server=server)
-    int8 = TABLE.format(precision="int8", concurrency="[1, 4, 8]", server=server)
+    int8 = TABLE.format(precision="int8", concurrency="[2, 4, 16]", server=server)
     repository.write_settings(SETTINGS + int4 + int8)
     repository.write_test(TEST)
     link(repository, int4="q4_0", int8="q8_0")

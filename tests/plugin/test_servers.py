@@ -123,6 +123,24 @@ def test_an_engine_that_fails_ends_the_test_with_its_cause(site: Site, options: 
     assert site.running() == []
 
 
+def test_an_option_the_engine_does_not_know_is_said(site: Site) -> None:
+    """TensorRT-LLM's options are strict: the cause is one line, found in its output."""
+    text = (site.path / "pyproject.toml").read_text(encoding="utf-8")
+    site.repository.write_settings(text + "\n[tool.precgate.suites.kimi.fp4.options]\nmax_batch_sise = 8\n")
+    result = site.repository.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *EngineStartError: fp4 (trtllm): this release does not know a key of options*"])
+    assert site.running() == []
+
+
+def test_a_flag_the_engine_does_not_know_is_said(site: Site) -> None:
+    """A release that has dropped one of the five flags says so as it starts, and so does the error."""
+    site.write_program("trtllm-serve", "trtllm-serve --renamed")
+    result = site.repository.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *EngineStartError: fp4 (trtllm): this release does not know a flag*--renamed*"])
+
+
 def test_an_engine_that_failed_is_not_started_again(site: Site) -> None:
     """Twenty minutes of loading are not repeated for every test that asks."""
     site.behave("trtllm-serve", "--behave fails")

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import NoReturn
 
 from pytest_precgate.errors import DocumentError, InvalidValueError
@@ -101,6 +102,12 @@ class Node:
         if number < 1:
             self.fail(f"got {number}, wanted at least 1")
         return number
+
+    def day(self) -> date:
+        """Return a day, written 2026-12-31 without quotes."""
+        if isinstance(self.value, datetime) or not isinstance(self.value, date):
+            self.fail(f"got {_shown(self.value)}, wanted a day, written 2026-12-31 without quotes")
+        return self.value
 
     def flag(self) -> bool:
         """Return true or false."""

@@ -14,6 +14,7 @@ from pytest_precgate.analysis.gates import Gate, GateKey
 from pytest_precgate.analysis.report import BaselineUpdate, Compared, GateReport, Outcome, Ran, RunReport
 from pytest_precgate.analysis.update import Measured, PlannedUpdate, plan_additions, plan_rewrite
 from pytest_precgate.analysis.verdict import Absent, JudgedGate, Verdict, judge
+from pytest_precgate.analysis.waiver import WaiverBook
 from pytest_precgate.baselines.store import BaselineStore, Stored
 from pytest_precgate.errors import (
     BaselineError,
@@ -41,6 +42,7 @@ class Gatekeeper:
     """The state of one run.
 
     ``clock`` gives UTC; ``commit`` and ``tool_version`` say what is being measured, ``launches`` measures it.
+    ``waivers`` are the regressions somebody agreed to.
     """
 
     policy: Policy
@@ -49,6 +51,7 @@ class Gatekeeper:
     commit: Callable[[], str]
     tool_version: str
     launches: Launches
+    waivers: WaiverBook
 
     def __post_init__(self) -> None:
         self._stored: dict[str, Stored] = {}
@@ -98,7 +101,7 @@ class Gatekeeper:
             held = baseline_number(
                 stored.baseline, recorded, now, (pair.hardware, pair.candidate.cost), ignore_mismatch=warned
             )
-            judged.append(judge(gate, _measured(gate, pair), held))
+            judged.append(self._judged(suite, judge(gate, _measured(gate, pair), held)))
             self._used.setdefault(suite.name, set()).add(recorded)
         outcome = self._outcome(suite, pair, test, judged)
         notes: tuple[str, ...] = ()
@@ -112,6 +115,10 @@ class Gatekeeper:
         report = GateReport(suite.name, test, pair, points, tuple(judged), outcome, notes, path)
         self._reports[(suite.name, test, "/".join(pair.curves))] = report
         return report
+
+    def _judged(self, suite: Suite, judged: JudgedGate) -> JudgedGate:
+        """A gate whose baseline is being rewritten is not held against it, so nothing of it is waived."""
+        return judged if self.policy.update else self.waivers.apply(suite.name, judged)
 
     def _launch_behind(self, suite: Suite, sweep: object) -> Launch:
         for launch in self.launches.measured(suite.name).values():
@@ -196,6 +203,8 @@ class Gatekeeper:
         problems += self._hidden(ran.failed)
         warnings = list(self.launches.started_again())
         unused = "warn" if self.policy.unused == "ignore" and self.policy.in_ci else self.policy.unused
+        whole = () if cut_short or self.policy.update else configured
+        problems += self.waivers.problems(whole)
         if not cut_short and unused != "ignore":
             lines, left_out = self._unused(ran)
             lines += self._ungated_suites(configured)

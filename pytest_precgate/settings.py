@@ -14,6 +14,7 @@ from typing import Literal, cast, get_args
 from pytest_precgate.analysis.comparison import COST_MODES, Comparison, CostMode
 from pytest_precgate.analysis.economics import HARDWARE, Hardware, hardware_named
 from pytest_precgate.analysis.gates import IMPLAUSIBLE_GAIN, Gate, Metric, gates_of
+from pytest_precgate.analysis.waiver import Waiver
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node, nearest
 from pytest_precgate.engines import ENGINES, EngineSpec
@@ -87,6 +88,7 @@ class Settings:
     source: str
     suites: Mapping[str, Suite]
     hardware: Mapping[str, Hardware]
+    waivers: tuple[Waiver, ...] = ()
 
     def suite(self, name: str | None, where: str) -> Suite:
         """Return the named suite, or the only one. Raises SettingsError naming the known ones."""
@@ -200,14 +202,36 @@ def rehearsed(suite: Suite, source: str, rootdir: Path) -> Suite:
 
 def settings_from(root: Node, base: Path) -> Settings:
     """Build the settings from the table at ``root``; relative paths in it start at ``base``."""
-    members = root.table(required=["suites"], optional=["hardware"])
+    members = root.table(required=["suites"], optional=["hardware", "waive"])
     hardware = dict(HARDWARE)
     if "hardware" in members:
         hardware |= {name: _hardware(name, node) for name, node in members["hardware"].mapping().items()}
     suites = members["suites"].mapping()
     if not suites:
         members["suites"].fail("holds no suite")
-    return Settings(root.source, {name: _suite(name, node, hardware, base) for name, node in suites.items()}, hardware)
+    found = {name: _suite(name, node, hardware, base) for name, node in suites.items()}
+    waivers = [_waiver(node, found) for node in members["waive"].items()] if "waive" in members else []
+    return Settings(root.source, found, hardware, tuple(waivers))
+
+
+def _waiver(node: Node, suites: Mapping[str, Suite]) -> Waiver:
+    members = node.table(required=["suite", "metric", "point", "ceiling", "reason", "expires"], optional=["precision"])
+    metric = Metric(members["metric"].choice(metric.value for metric in Metric))
+    precisions = None
+    if "precision" in members:
+        precisions = tuple(members["precision"].text().split("/"))
+        if len(precisions) != (2 if metric.is_ratio else 1):
+            members["precision"].fail(f"got {'/'.join(precisions)}, wanted {'fp4/int4' if metric.is_ratio else 'fp4'}")
+    with node.building():
+        return Waiver(
+            suite=members["suite"].choice(suites),
+            metric=metric,
+            point=members["point"].number(),
+            ceiling=members["ceiling"].number(),
+            reason=members["reason"].text(),
+            expires=members["expires"].day(),
+            precisions=precisions,
+        )
 
 
 def _hardware(name: str, node: Node) -> Hardware:

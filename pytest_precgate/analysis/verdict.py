@@ -23,6 +23,7 @@ class Verdict(Enum):
 
     PASS = ("PASS", True)
     IMPROVED = ("IMPROVED", True)
+    WAIVED = ("WAIVED", True)
     REGRESSED = ("REGRESSED", False)
     IMPLAUSIBLE = ("IMPLAUSIBLE", False)
     MISSING = ("MISSING", False)

@@ -143,6 +143,7 @@ class Run:
     def gatekeeper(self) -> Gatekeeper:
         """The run's gatekeeper, made when the first test or the end of the run needs it."""
         if self._gatekeeper is None:
+            from pytest_precgate.analysis.waiver import WaiverBook  # noqa: PLC0415
             from pytest_precgate.baselines.store import BaselineStore  # noqa: PLC0415
             from pytest_precgate.environment import git_commit, tool_version  # noqa: PLC0415
             from pytest_precgate.gatekeeper import Gatekeeper  # noqa: PLC0415
@@ -162,6 +163,7 @@ class Run:
                     on_point=said.point,
                     say=said.line,
                 ),
+                waivers=WaiverBook(self.settings.waivers, datetime.now(timezone.utc).date()),
             )
             self._gatekeeper.launches.expect(self._sweeping)
         return self._gatekeeper

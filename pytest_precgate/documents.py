@@ -4,14 +4,35 @@ refusal points at the spot. TOML settings, marks, JSON baselines and recorded po
 from __future__ import annotations
 
 import difflib
+import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NoReturn
 
 from pytest_precgate.errors import DocumentError, InvalidValueError
+
+
+def strict_json(text: str, refuse: Callable[[str], NoReturn]) -> object:
+    """Return what JSON text holds; ``refuse`` is told of NaN, infinities, and a key that stands twice in one place.
+
+    Raises json.JSONDecodeError for text that is no JSON.
+    """
+
+    def constant(name: str) -> NoReturn:
+        refuse(f"holds {name}, which is no measurement")
+
+    def pairs(members: list[tuple[str, object]]) -> dict[str, object]:
+        table = dict(members)
+        if len(table) != len(members):
+            names = [name for name, _ in members]
+            twice = next(name for name in names if names.count(name) > 1)
+            refuse(f"holds the key {twice!r} twice in one place: a merge gone wrong?")
+        return table
+
+    return json.loads(text, parse_constant=constant, object_pairs_hook=pairs)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

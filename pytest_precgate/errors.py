@@ -77,6 +77,38 @@ class LoweredBarError(BaselineError):
     """An update would make a gate easier to pass and no reason was given."""
 
 
+class JournalError(PrecgateError):
+    """Base of what can go wrong with the journal of a run. What was written before is left as it was."""
+
+
+class JournalCorruptError(JournalError, DocumentError):
+    """A journal is not what this tool writes; a last line without an end, left by a killed run, is no such case."""
+
+
+class JournalSchemaError(JournalError):
+    """A journal was written by a newer version than this one can read."""
+
+
+class JournalBusyError(JournalError):
+    """Another run is writing this journal."""
+
+
+class JournalWriteError(JournalError):
+    """A run directory cannot be made, or its journal cannot be read or written."""
+
+
+class RunNotFoundError(JournalError):
+    """No recorded run goes by the name that was asked for."""
+
+
+class RunDiffersError(JournalError):
+    """A recorded run was measured under other facts than hold now; nothing of it is reused."""
+
+
+class ReplayError(JournalError):
+    """A replay was asked for what the recorded run does not hold; nothing is measured in its place."""
+
+
 class InvalidPointError(PrecgateError):
     """A concurrency was run and gave no point: requests failed, the client was saturated, no window was left.
 

@@ -18,7 +18,7 @@ from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.gates import GateKey, Metric
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.workload import Workload
-from pytest_precgate.documents import Node
+from pytest_precgate.documents import Node, strict_json
 from pytest_precgate.errors import BaselineCorruptError, BaselineSchemaError
 
 SCHEMA = 1
@@ -106,19 +106,11 @@ def recorded_values(text: str, source: str) -> dict[RecordedGate, float]:
 
 
 def _document(text: str, source: str) -> object:
-    def refuse(constant: str) -> NoReturn:
-        raise BaselineCorruptError(source, "", f"holds {constant}, which is no measurement")
-
-    def pairs(members: list[tuple[str, object]]) -> dict[str, object]:
-        table = dict(members)
-        if len(table) != len(members):
-            names = [name for name, _ in members]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise BaselineCorruptError(source, "", f"holds the key {twice!r} twice in one place: a merge gone wrong?")
-        return table
+    def refuse(why: str) -> NoReturn:
+        raise BaselineCorruptError(source, "", why)
 
     try:
-        return json.loads(text, parse_constant=refuse, object_pairs_hook=pairs)
+        return strict_json(text, refuse)
     except json.JSONDecodeError as exc:
         raise BaselineCorruptError(
             source,

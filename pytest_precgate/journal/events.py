@@ -1,0 +1,126 @@
+"""What a journal tells, a value a line: a run of a suite opened, a launch opened, a point finished, a launch finished.
+
+Pure values; the settings and facts in them decide whether what was measured may be used again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from pytest_precgate.analysis.fingerprint import Fingerprint
+from pytest_precgate.analysis.finished import FinishedPoint
+from pytest_precgate.analysis.quantity import count, one_line
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.errors import InvalidValueError
+
+Setting = str | int | float | bool | None
+
+
+@dataclass(frozen=True, order=True)
+class LaunchKey:
+    """Which launch of a suite: precision, number of the configuration from 0, number of the launch from 1."""
+
+    precision: str
+    number: int
+    attempt: int
+
+    def __post_init__(self) -> None:
+        one_line("LaunchKey", "precision", self.precision)
+        if isinstance(self.number, bool) or not isinstance(self.number, int) or self.number < 0:
+            raise InvalidValueError(f"LaunchKey.number: got {self.number!r}, wanted a whole number from 0")
+        count("LaunchKey", "attempt", self.attempt, "launches")
+
+    def __str__(self) -> str:
+        configuration = f" configuration {self.number + 1}" if self.number else ""
+        return f"{self.precision}{configuration}" + (f" launch {self.attempt}" if self.attempt > 1 else "")
+
+
+@dataclass(frozen=True)
+class RunOpened:
+    """The run of one suite: when, by what, of which commit, and under which settings it measures.
+
+    ``settings`` is flat (``fp4.load.seed``) and holds what decides the figures of an engine, not how they are judged;
+    ``configurations`` counts those of each precision.
+    """
+
+    suite: str
+    utc: str
+    commit: str
+    tool_version: str
+    hardware: str
+    workload: Workload
+    configurations: Mapping[str, int]
+    settings: Mapping[str, Setting]
+
+    def __post_init__(self) -> None:
+        for field in ("suite", "utc", "commit", "tool_version", "hardware"):
+            one_line("RunOpened", field, getattr(self, field))
+        for precision, number in self.configurations.items():
+            count("RunOpened", f"configurations[{precision!r}]", number, "configurations")
+        for field in ("configurations", "settings"):
+            object.__setattr__(self, field, MappingProxyType(dict(getattr(self, field))))
+
+    def unlike(self, earlier: RunOpened) -> tuple[str, ...]:
+        """Return one line per fact in which points of this run and of ``earlier`` would not be of one making."""
+        names = ("commit", "tool_version")
+        facts, before = ({name: getattr(run, name) for name in names} for run in (self, earlier))
+        return (
+            *self.unlike_in_kind(earlier),
+            *differences(facts, before),
+            *differences(self.settings, earlier.settings),
+        )
+
+    def unlike_in_kind(self, earlier: RunOpened) -> tuple[str, ...]:
+        """Return one line per difference in what was measured at all: hardware, workload, configurations."""
+        return tuple(differences(self._kind, earlier._kind))
+
+    @property
+    def _kind(self) -> Mapping[str, object]:
+        counts = {f"number of {name} configurations": number for name, number in self.configurations.items()}
+        return {"suite": self.suite, "hardware": self.hardware, "workload": self.workload, **counts}
+
+
+@dataclass(frozen=True)
+class LaunchOpened:
+    """A launch can be measured from here on; ``facts`` are what its engine says of itself, beyond its kind."""
+
+    key: LaunchKey
+    engine: str
+    facts: Fingerprint
+
+    def __post_init__(self) -> None:
+        one_line("LaunchOpened", "engine", self.engine)
+
+    def unlike(self, earlier: LaunchOpened) -> tuple[str, ...]:
+        """Return one line per fact in which this launch's engine is another than that of ``earlier``."""
+        return (
+            *differences({"engine": self.engine}, {"engine": earlier.engine}),
+            *differences(self.facts.hard, earlier.facts.hard),
+            *differences(self.facts.soft, earlier.facts.soft),
+        )
+
+
+@dataclass(frozen=True)
+class PointFinished:
+    """A point of an open launch, measured and believed."""
+
+    key: LaunchKey
+    point: FinishedPoint
+
+
+@dataclass(frozen=True)
+class LaunchFinished:
+    """Every point the launch was to have is there."""
+
+    key: LaunchKey
+
+
+Event = RunOpened | LaunchOpened | PointFinished | LaunchFinished
+
+
+def differences(now: Mapping[str, object], then: Mapping[str, object]) -> Iterator[str]:
+    """Yield one line per key whose value differs; a key only one side knows differs too."""
+    for key in sorted({*now, *then}):
+        if key not in now or key not in then or now[key] != then[key]:
+            yield f"{key} is {now.get(key, 'not known')}, the run's was {then.get(key, 'not known')}"

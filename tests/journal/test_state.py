@@ -1,0 +1,231 @@
+"""A journal as text and as what it amounts to: read back as written, cut a prefix, damaged refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_precgate.analysis.fingerprint import Fingerprint
+from pytest_precgate.analysis.finished import FinishedPoint
+from pytest_precgate.analysis.metrics import Measurement, Spread
+from pytest_precgate.analysis.window import Window
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.errors import InvalidValueError, JournalCorruptError, JournalSchemaError
+from pytest_precgate.journal.events import (
+    Event,
+    LaunchFinished,
+    LaunchKey,
+    LaunchOpened,
+    PointFinished,
+    RunOpened,
+)
+from pytest_precgate.journal.schema import line
+from pytest_precgate.journal.state import Recorded, advanced, parse
+from tests.journal import journals
+
+RUN = RunOpened(
+    suite="kimi",
+    utc="2026-11-24T08:30:00Z",
+    commit="abc",
+    tool_version="0.1.0",
+    hardware="b200",
+    workload=Workload(1024, 1024, 0.8),
+    configurations={"fp4": 1, "int4": 1},
+    settings={"fp4.seed": 1, "int4.seed": 1},
+)
+KEY = LaunchKey("fp4", 0, 1)
+LAUNCH = LaunchOpened(KEY, "simulated", Fingerprint({"calibration": "kimi"}, {"seed": 1}))
+
+
+def point(concurrency: int, throughput: float = 250.0) -> PointFinished:
+    spread = Spread(0.011, 0.01, 0.02, 0.03)
+    window = Window("steady", 0.5, 9.5, 0.02)
+    measured = Measurement(concurrency, 4, 10, 0, window, spread, spread, spread, None, None, throughput, None)
+    return PointFinished(KEY, FinishedPoint(measured, 42.5))
+
+
+SMALL: list[Event] = [RUN, LAUNCH, point(1), point(2), LaunchFinished(KEY)]
+
+
+def told(events: list[Event]) -> Recorded | None:
+    """What events amount to, by themselves."""
+    state: Recorded | None = None
+    for event in events:
+        state = advanced(state, event)
+    return state
+
+
+def written(events: list[Event]) -> bytes:
+    return "".join(map(line, events)).encode("ascii")
+
+
+@settings(max_examples=50)
+@given(journals.events())
+def test_what_is_written_is_read_back(events: list[Event]) -> None:
+    """Any run survives its own journal, to the last digit, whatever its names hold."""
+    assert parse(written(events), "j") == told(events)
+
+
+@settings(max_examples=50)
+@given(journals.events(), st.data())
+def test_a_journal_cut_anywhere_reads_as_a_prefix(events: list[Event], data: st.DataObject) -> None:
+    """What a killed run leaves is every event whose line is whole, and nothing of the one under way."""
+    whole = written(events)
+    cut = data.draw(st.integers(0, len(whole)))
+    assert parse(whole[:cut], "j") == told(events[: whole[:cut].count(b"\n")])
+
+
+def test_every_cut_of_a_journal_reads_as_a_prefix() -> None:
+    """Each byte of a small one."""
+    whole = written(SMALL)
+    for cut in range(len(whole) + 1):
+        assert parse(whole[:cut], "j") == told(SMALL[: whole[:cut].count(b"\n")]), cut
+
+
+@given(st.data())
+def test_a_damaged_byte_never_gives_another_figure(data: st.DataObject) -> None:
+    """One byte of a whole line changed, anywhere: refused, or the line's end was hit and a prefix is left."""
+    whole = written(SMALL)
+    at = data.draw(st.integers(0, len(whole) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda value: value != whole[at]))
+    damaged = whole[:at] + bytes([byte]) + whole[at + 1 :]
+    try:
+        found = parse(damaged, "j")
+    except (JournalCorruptError, JournalSchemaError):
+        return
+    assert found in [told(SMALL[:count]) for count in range(len(SMALL) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("250.0", "260.0", "does not follow from its own digest.* @ line 3"),
+        ('"event": "point"', '"event": "pint"', "unknown value 'pint'; did you mean 'point'"),
+        ('"event": "point", ', "", "got None, wanted a non-empty text @ line 3: .*event"),
+        ("250.0", "NaN", "holds NaN, which is no measurement @ line 3"),
+        ("250.0", "1e999", "digest.* @ line 3"),
+        ("250.0", "9" * 5000, "@ line 3"),
+        ('"gpu_seconds": 42.5', '"gpu_seconds": 42.5, "gpu_seconds": 42.5', "'gpu_seconds' twice in one place.*line 3"),
+        ("{", "[", "is not JSON .* @ line 1"),
+        ("}", "\u00e9}", "is not ASCII text.* @ line 1"),
+    ],
+)
+def test_damage_is_refused_by_file_line_and_cause(old: str, new: str, why: str) -> None:
+    """A person can look at the spot."""
+    text = written(SMALL).decode().replace(old, new, 1)
+    with pytest.raises(JournalCorruptError, match=why) as refused:
+        parse(text.encode(), "runs/x/journal.jsonl")
+    assert str(refused.value).startswith("runs/x/journal.jsonl: ")
+
+
+def resigned(text: str, **changes: object) -> bytes:
+    """A line with other fields and a digest that follows from them, as another version might write it."""
+    fields = {name: value for name, value in json.loads(text).items() if name != "sha256"} | changes
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+    return (json.dumps({**fields, "sha256": digest}, sort_keys=True) + "\n").encode()
+
+
+@pytest.mark.parametrize(
+    ("event", "changes", "why"),
+    [
+        (RUN, {"colour": "red"}, "unknown key 'colour'"),
+        (RUN, {"schema": 0}, "got 0, wanted at least 1 @ line 1: .*schema"),
+        (RUN, {"settings": {"fp4.seed": [1]}}, "wanted a text, a number, true, false or null @ .*fp4.seed"),
+        (RUN, {"workload": {"isl": 0, "osl": 1, "range_ratio": 1}}, r"got 0, wanted at least 1 @ .*workload\.isl"),
+        (RUN, {"suite": " "}, "wanted a non-empty text @ .*suite"),
+        (LAUNCH, {"hard": {"x": None}}, "got None, wanted a text or a number"),
+        (LAUNCH, {"launch": {"precision": "fp4", "number": -1, "attempt": 1}}, "number: got -1"),
+        (point(1), {"gpu_seconds": 0}, "FinishedPoint.gpu_seconds: got 0"),
+        (point(1), {"measurement": {}}, "required field missing @ .*measurement.concurrency"),
+    ],
+)
+def test_a_field_that_cannot_be_is_refused_by_its_spot(event: Event, changes: dict[str, object], why: str) -> None:
+    """Also where the digest is right: another writer's mistake is no measurement."""
+    before = SMALL[: SMALL.index(event)]
+    with pytest.raises(JournalCorruptError, match=why):
+        parse(written(before) + resigned(line(event), **changes), "j")
+
+
+def test_a_newer_schema_is_refused_by_name() -> None:
+    """Whatever else the line holds."""
+    with pytest.raises(JournalSchemaError, match="j: schema 2 was written by a newer pytest-precgate"):
+        parse(line(RUN).replace('"schema": 1', '"schema": 2, "more": true').encode(), "j")
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        ([LAUNCH], "begins with its run"),
+        ([RUN, RUN], "opens once"),
+        ([RUN, point(1)], "fp4 was never opened"),
+        ([RUN, LAUNCH, point(1), point(1, 260.0)], "fp4 measured concurrency 1 twice"),
+        ([RUN, LAUNCH, LaunchFinished(KEY)], "finished without a point"),
+        ([*SMALL, point(3)], "fp4 was finished before"),
+        ([*SMALL, LAUNCH], "fp4 was finished before"),
+        ([RUN, LAUNCH, replace(LAUNCH, engine="vllm")], "other facts: engine is vllm, the run's was simulated"),
+        (
+            [RUN, LAUNCH, replace(LAUNCH, facts=Fingerprint({"calibration": "kimi"}, {}))],
+            "other facts: seed is not known, the run's was 1",
+        ),
+    ],
+)
+def test_an_event_out_of_order_is_refused_when_read_and_when_appended(events: list[Event], why: str) -> None:
+    """One rule for both sides: no journal is written that would not be read."""
+    with pytest.raises(JournalCorruptError, match=why):
+        parse(written(events), "j")
+    with pytest.raises(InvalidValueError, match=why):
+        told(events)
+
+
+def test_a_launch_knows_how_often_it_was_resumed_with_points_in_hand() -> None:
+    """An opening that gave no point mixed nothing."""
+
+    def resumed(*events: Event) -> int:
+        state = told([RUN, *events])
+        assert state is not None
+        return state.launches[KEY].times_resumed
+
+    assert resumed(LAUNCH) == 0
+    assert resumed(LAUNCH, LAUNCH, point(1)) == 0
+    assert resumed(LAUNCH, point(1), LAUNCH) == 0
+    assert resumed(LAUNCH, point(1), LAUNCH, point(2), LaunchFinished(KEY)) == 1
+    assert resumed(LAUNCH, point(1), LAUNCH, LAUNCH, point(2), LAUNCH, point(3)) == 2
+
+
+def test_runs_that_measure_something_else_differ_by_name() -> None:
+    """Each fact that decides a figure, and nothing that only judges it."""
+    other = replace(RUN, utc="later", commit="def", settings={"fp4.seed": 2, "fp4.noise": 0.1})
+    assert other.unlike(RUN) == (
+        "commit is def, the run's was abc",
+        "fp4.noise is 0.1, the run's was not known",
+        "fp4.seed is 2, the run's was 1",
+        "int4.seed is not known, the run's was 1",
+    )
+    assert other.unlike_in_kind(RUN) == ()
+    bigger = replace(RUN, workload=Workload(2048, 1024, 0.8), configurations={"fp4": 2, "int4": 1})
+    assert bigger.unlike_in_kind(RUN) == (
+        "number of fp4 configurations is 2, the run's was 1",
+        "workload is isl 2048, osl 1024, lengths 0.8-1x, the run's was isl 1024, osl 1024, lengths 0.8-1x",
+    )
+    assert replace(RUN, utc="later").unlike(RUN) == ()
+
+
+def test_a_figure_that_is_not_finite_is_not_written() -> None:
+    """A journal that could not be read is not made."""
+    with pytest.raises(InvalidValueError, match="finite figures only"):
+        line(replace(LAUNCH, facts=Fingerprint({}, {"x": float("nan")})))
+
+
+@pytest.mark.parametrize("change", [{"gpu_seconds": -1.0}, {"configuration": ""}])
+def test_a_finished_point_is_a_point(change: dict[str, object]) -> None:
+    """What no sweep could hold is refused when it is built."""
+    finished = point(1).point
+    with pytest.raises(InvalidValueError):
+        replace(finished, **change)  # type: ignore[arg-type]
+    with pytest.raises(InvalidValueError, match=r"tpot\.median_s"):
+        replace(finished, measurement=replace(finished.measurement, tpot=Spread(0.0, 0.0, 0.0, 0.0)))

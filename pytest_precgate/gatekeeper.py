@@ -201,7 +201,7 @@ class Gatekeeper:
         ]
         problems = [f"{update.path}: not written: {update.reason}" for update in updates if update.outcome == "refused"]
         problems += self._hidden(ran.failed)
-        warnings = list(self.launches.started_again())
+        warnings = list(self.launches.remarks())
         unused = "warn" if self.policy.unused == "ignore" and self.policy.in_ci else self.policy.unused
         whole = () if cut_short or self.policy.update else configured
         problems += self.waivers.problems(whole)
@@ -288,6 +288,9 @@ class Gatekeeper:
         )
         utc = self.clock().astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         recorded = Provenance(self.commit(), utc, self.tool_version, self.policy.reason)
+        replayed = self.launches.origin(suite.name)
+        if replayed is not None:  # a baseline says where its figures come from, not when they were looked at again
+            recorded = replace(recorded, commit=replayed.commit, utc=replayed.utc, tool_version=replayed.tool_version)
         old = self._stored[suite.name].baseline
         if self.policy.update:
             return plan_rewrite(old, measured, recorded, stale)

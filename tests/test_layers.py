@@ -23,9 +23,11 @@ ALLOWED = {
     "interop": {"analysis"},
     "reports": {"analysis"},
     "settings": {"analysis", "engines"},
-    "live": {"analysis", "engines", "loadgen", "environment", "settings"},
+    "live": {"analysis", "engines", "loadgen", "environment", "journal", "settings"},
     "gatekeeper": {"analysis", "engines", "live", "baselines", "journal", "environment", "settings"},
-    "plugin": {"analysis", "settings", "gatekeeper", "reports", "baselines", "environment", "loadgen", "live"},
+    "plugin": {
+        *("analysis", "settings", "gatekeeper", "reports", "baselines", "journal", "environment", "loadgen", "live"),
+    },
     "cli": {"analysis", "settings", "gatekeeper", "reports", "baselines", "environment", "engines"},
     "errors": set(),
     "documents": set(),

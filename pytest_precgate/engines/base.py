@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines.load import LoadSettings
 
 Api = Literal["completions", "chat"]
+OnFinished = Callable[[FinishedPoint], None]
+"""Told of each point once it is measured and believed; what it raises ends the sweep."""
+
+
+def untold(point: FinishedPoint) -> None:
+    """Tell nobody."""
 
 
 class Engine(Protocol):
@@ -34,8 +41,19 @@ class Engine(Protocol):
         """Return the engine of launch number ``attempt``, from 1; raise InvalidValueError where there is none."""
         ...
 
-    def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
-        """Measure one launch; raise a PrecgateError when any point of it cannot be believed."""
+    def sweep(
+        self,
+        precision: str,
+        workload: Workload,
+        hardware: str,
+        known: Sequence[FinishedPoint] = (),
+        on_finished: OnFinished = untold,
+    ) -> Sweep:
+        """Measure one launch; raise a PrecgateError when any point of it cannot be believed.
+
+        ``known`` are points of it that need not be measured again, in the order they were; ``on_finished`` is told of
+        every further one.
+        """
         ...
 
 

@@ -16,9 +16,11 @@ from string import Formatter
 from typing import cast
 
 from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node, nearest
+from pytest_precgate.engines.base import OnFinished, untold
 from pytest_precgate.engines.process.failures import COMMON, FailureText, recognise
 from pytest_precgate.engines.server import (
     SERVER_OPTIONAL,
@@ -125,7 +127,14 @@ class CommandEngine:
         """Return itself: every start of its server is a launch of its own."""
         return self
 
-    def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
+    def sweep(
+        self,
+        precision: str,
+        workload: Workload,
+        hardware: str,
+        known: Sequence[FinishedPoint] = (),  # noqa: ARG002  # the protocol's
+        on_finished: OnFinished = untold,  # noqa: ARG002
+    ) -> Sweep:
         """A server does not sweep itself; pytest_precgate.live does it with the load client."""
         raise InvalidValueError(f"{precision} on {hardware} ({workload}): a server is swept by the load client")
 

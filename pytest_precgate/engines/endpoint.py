@@ -4,16 +4,17 @@ Its key comes from an environment variable that the settings name; neither the k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
-from pytest_precgate.engines.base import Api, Endpoint
+from pytest_precgate.engines.base import Api, Endpoint, OnFinished, untold
 from pytest_precgate.engines.load import LOAD_OPTIONAL, LOAD_REQUIRED, read_load
 from pytest_precgate.errors import InvalidValueError
 
@@ -66,6 +67,13 @@ class EndpointEngine:
         """Return itself: it is measured again, but nobody here can start it anew."""
         return self
 
-    def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
+    def sweep(
+        self,
+        precision: str,
+        workload: Workload,
+        hardware: str,
+        known: Sequence[FinishedPoint] = (),  # noqa: ARG002  # the protocol's
+        on_finished: OnFinished = untold,  # noqa: ARG002
+    ) -> Sweep:
         """A server does not sweep itself; pytest_precgate.live does it with the load client."""
         raise InvalidValueError(f"{precision} on {hardware} ({workload}): an endpoint is swept by the load client")

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
+from pytest_precgate.engines.base import OnFinished, untold
 from pytest_precgate.errors import InvalidValueError, RecordedPointsError
 
 REQUIRED_COLUMNS = ("concurrency", "gpus", "interactivity", "throughput_per_gpu")
@@ -274,7 +276,14 @@ class RecordedEngine:
             raise InvalidValueError(f"{self.spec.patterns[0]}: a recording is one launch, it has no number {attempt}")
         return self
 
-    def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
+    def sweep(
+        self,
+        precision: str,
+        workload: Workload,
+        hardware: str,
+        known: Sequence[FinishedPoint] = (),  # noqa: ARG002  # nothing is measured here
+        on_finished: OnFinished = untold,  # noqa: ARG002
+    ) -> Sweep:
         """Return all points of ``precision`` in the files, as one cloud."""
         rows = [row for path in self.spec.files() for row in read_rows(path)]
         return sweep_of(rows, precision, workload, hardware)

@@ -3,15 +3,17 @@ command line, changed between releases, and where nothing is set in both it does
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
+from pytest_precgate.engines.base import OnFinished, untold
 from pytest_precgate.engines.openai_server import (
     digest,
     engine_version,
@@ -149,7 +151,14 @@ class TrtllmEngine:
         """Return itself: every start of its server is a launch of its own."""
         return self
 
-    def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
+    def sweep(
+        self,
+        precision: str,
+        workload: Workload,
+        hardware: str,
+        known: Sequence[FinishedPoint] = (),  # noqa: ARG002  # the protocol's
+        on_finished: OnFinished = untold,  # noqa: ARG002
+    ) -> Sweep:
         """A server does not sweep itself; the load client does."""
         raise not_swept(precision, workload, hardware)
 

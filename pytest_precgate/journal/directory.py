@@ -75,7 +75,9 @@ class RunDirectory:
             if self.runs.parent.name == _HOME and not ignore.exists():
                 ignore.write_text("*\n", encoding="utf-8")
         except OSError as exc:
-            raise JournalWriteError(f"{home}: the directory of a run cannot be made: {exc.strerror}") from exc
+            raise JournalWriteError(
+                f"{home}: the directory of a run cannot be made: {exc.strerror}; without it no point would be kept"
+            ) from exc
         for path in prunable(self.runs, suite, self.utc):
             shutil.rmtree(path, ignore_errors=True)  # what cannot be removed stays; no measurement fails for it
         return home

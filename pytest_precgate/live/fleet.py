@@ -25,11 +25,12 @@ from pytest_precgate.errors import (
     PortInUseError,
     PrecgateError,
 )
+from pytest_precgate.journal.directory import RunDirectory
 from pytest_precgate.live.load import Care
 from pytest_precgate.live.locks import GpuLocks
 from pytest_precgate.live.machine import Machine
 from pytest_precgate.live.order import Key, Order
-from pytest_precgate.live.seats import RunDirectory, devices_of, identities
+from pytest_precgate.live.seats import devices_of, identities
 
 HOST = "127.0.0.1"
 _PORT_ATTEMPTS = 3

@@ -5,10 +5,10 @@ precision and configuration starts once per run."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,16 +18,20 @@ from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.engines import open_engine
 from pytest_precgate.engines.base import Endpoint, Engine
 from pytest_precgate.engines.endpoint import EndpointEngine
+from pytest_precgate.engines.recorded import RecordedEngine
 from pytest_precgate.engines.server import Place, ServerEngine
 from pytest_precgate.engines.simulated import SimulatedEngine
-from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, PrecgateError, SettingsError
+from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, PrecgateError, ReplayError, SettingsError
 from pytest_precgate.live.order import Key, Order
 from pytest_precgate.live.running import RunningEngine
 from pytest_precgate.settings import Suite
 
 if TYPE_CHECKING:
+    from pytest_precgate.journal.events import RunOpened
+    from pytest_precgate.journal.state import RecordedLaunch
     from pytest_precgate.live.fleet import Fleet, Up
     from pytest_precgate.live.load import Care, OnPoint
+    from pytest_precgate.live.record import LaunchLog, Record
 
 _HARD = "hard."
 
@@ -41,17 +45,27 @@ class _Swept:
     identity: Mapping[str, Fact]
     facts: Mapping[str, Fact]
 
+    @staticmethod
+    def recorded(suite: Suite, launch: RecordedLaunch) -> _Swept:
+        """What a journal holds. Points of several starts of a server stand in one launch, and a fact says so."""
+        opened, facts = launch.opened, launch.opened.facts
+        is_simulated = opened.engine == "simulated"  # whose launch draws the same pace again from its seed
+        points = [finished.point for finished in launch.points]
+        sweep = Sweep(opened.key.precision, suite.workload, suite.hardware.name, points, is_simulated)
+        resumed = {"resumed": launch.times_resumed} if launch.times_resumed and not is_simulated else {}
+        return _Swept(sweep, opened.engine, facts.hard, {**facts.soft, **resumed})
+
 
 @dataclass
 class Launches:
     """What one run measures.
 
-    ``root`` is where run directories are made, ``started`` the run's time in UTC; keys of servers come from
-    ``environ``; ``on_point`` is told how a point goes, ``say`` how an engine does.
+    ``root`` is where relative paths start; ``open_record`` gives, before the first measurement, what keeps it and knows
+    an earlier run; keys of servers come from ``environ``; ``on_point`` is told how a point goes, ``say`` how an engine.
     """
 
     root: Path
-    started: datetime
+    open_record: Callable[[], Record]
     environ: Mapping[str, str]
     on_point: OnPoint
     say: Callable[[str], None]
@@ -62,6 +76,7 @@ class Launches:
     _suites: dict[str, Suite] = field(default_factory=dict)
     _wanted: set[str] = field(default_factory=set)
     _fleet: Fleet | None = None
+    _record: Record | None = None
 
     def expect(self, suites: Collection[str]) -> None:
         """Say which suites' sweeps a test still to come may ask for."""
@@ -88,8 +103,11 @@ class Launches:
     def running(self, suite: Suite, precision: str, configuration: str | None) -> RunningEngine:
         """Start an engine of ``suite``, or find it up, and return it.
 
-        Raises SettingsError when several configurations are there and none was named, or the engine has no server.
+        Raises SettingsError when several configurations are there and none was named, or the engine has no server,
+        ReplayError when a run is replayed.
         """
+        if self._the_record().mode == "replay":
+            raise ReplayError(f"suite {suite.name}: a test asks for the {precision} engine; a replay starts nothing")
         number, engine = self._chosen(suite, precision, configuration)
         if isinstance(engine, EndpointEngine):
             endpoint = engine.endpoint
@@ -120,6 +138,16 @@ class Launches:
                 "together. Write two tests, or give each its own GPUs with devices",
             )
 
+    def origin(self, suite: str) -> RunOpened | None:
+        """Return the recorded run that was judged in place of measuring ``suite``; None where it was measured."""
+        return None if self._record is None else self._record.origin(suite)
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what a reader of the verdicts must know of how they were measured, and what went to waste."""
+        yield from self.started_again()
+        if self._record is not None:
+            yield from self._record.remarks()
+
     def started_again(self) -> Iterator[str]:
         """Name the servers this run had to start more than once."""
         started = [] if self._fleet is None else self._fleet.started
@@ -133,6 +161,8 @@ class Launches:
 
     def close(self) -> None:
         """Stop every server. Raises EngineStopError or GpuBusyError when something of one is left."""
+        if self._record is not None:
+            self._record.close()
         if self._fleet is not None:
             self._fleet.close()
 
@@ -173,30 +203,45 @@ class Launches:
 
     def _sweep(self, suite: Suite, precision: str, number: int, attempt: int) -> _Swept:
         engine = self._engines_of(suite, precision)[number]
-        if isinstance(engine, EndpointEngine):
-            sweep = self._load(suite, precision, engine.endpoint)
-        elif isinstance(engine, ServerEngine):
-            return self._sweep_server(suite, self._order(suite, precision, number, engine, attempt))
-        else:
+        if isinstance(engine, RecordedEngine):  # its files are its record
             sweep = engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name)
-        return _Swept(sweep, engine.kind, engine.identity(), engine.facts())
+            return _Swept(sweep, engine.kind, engine.identity(), engine.facts())
+        key, record = (suite.name, precision, number, attempt), self._the_record()
+        found = record.finished(suite, key, lambda: self._facts_before(suite, precision, engine))
+        if found is not None:
+            return _Swept.recorded(suite, found)
+        if isinstance(engine, ServerEngine):
+            return self._sweep_server(suite, self._order(suite, precision, number, engine, attempt))
+        log = record.begin(suite, key, engine.kind, Fingerprint(engine.identity(), engine.facts()))
+        if isinstance(engine, EndpointEngine):
+            self._load(suite, log, engine.endpoint)
+        else:
+            known = log.launch.points
+            engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name, known, log.add)
+        return _Swept.recorded(suite, log.finish())  # what is judged is what is kept
 
     def _sweep_server(self, suite: Suite, order: Order) -> _Swept:
         up, engine = self._started(suite, order), order.engine
+        log = self._the_record().begin(suite, order.key, engine.kind, _fingerprint(engine, up.facts))
         try:
-            sweep = self._load(suite, order.precision, up.endpoint, up.care(self._the_fleet().machine))
+            self._load(suite, log, up.endpoint, up.care(self._the_fleet().machine))
         except (LoadError, InvalidPointError):
             self._the_fleet().require_alive(up)
             raise
-        hard = {name.removeprefix(_HARD): fact for name, fact in up.facts.items() if name.startswith(_HARD)}
-        soft = {name: fact for name, fact in up.facts.items() if not name.startswith(_HARD)}
-        return _Swept(sweep, engine.kind, {**engine.identity(), **hard}, soft)
+        return _Swept.recorded(suite, log.finish())
 
-    def _load(self, suite: Suite, precision: str, endpoint: Endpoint, care: Care | None = None) -> Sweep:
+    def _load(self, suite: Suite, log: LaunchLog, endpoint: Endpoint, care: Care | None = None) -> None:
         from pytest_precgate.live.load import Loaded  # noqa: PLC0415  # sockets, only where a server is loaded
 
-        loaded = Loaded(endpoint, precision, suite.workload, self.environ, self.on_point, care)
-        return loaded.sweep(suite.hardware.name)
+        loaded = Loaded(endpoint, log.key.precision, suite.workload, self.environ, self.on_point, time.monotonic, care)
+        loaded.sweep(suite.hardware.name, log.launch.points, log.add)
+
+    def _facts_before(self, suite: Suite, precision: str, engine: Engine) -> Fingerprint:
+        """What can be told of an engine without starting it."""
+        if isinstance(engine, ServerEngine):
+            place = self._the_fleet().place
+            return _fingerprint(engine, engine.preflight(precision, suite.hardware.name, place))
+        return Fingerprint(engine.identity(), engine.facts())
 
     # --- servers --------------------------------------------------------------------------------------------------
 
@@ -233,6 +278,11 @@ class Launches:
             except PrecgateError:
                 return  # kept by _sweep_of, raised when a test asks for the sweep
 
+    def _the_record(self) -> Record:
+        if self._record is None:
+            self._record = self.open_record()
+        return self._record
+
     def _the_fleet(self) -> Fleet:
         if self._fleet is None:
             from pytest_precgate.environment import unread_gpus, visible_gpus  # noqa: PLC0415
@@ -240,7 +290,6 @@ class Launches:
             from pytest_precgate.live.locks import DIRECTORY, GpuLocks  # noqa: PLC0415
             from pytest_precgate.live.machine import Machine  # noqa: PLC0415
             from pytest_precgate.live.network import LiveNetwork  # noqa: PLC0415
-            from pytest_precgate.live.seats import RunDirectory  # noqa: PLC0415
 
             gpus = visible_gpus()
             if (unread := unread_gpus()) is not None:
@@ -251,7 +300,7 @@ class Launches:
             locks = Path(self.environ.get("PRECGATE_LOCK_DIR", DIRECTORY))
             self._fleet = Fleet(
                 place=Place(self.environ, LiveNetwork(), self.root, gpus),
-                directory=RunDirectory(self.root, self.started),
+                directory=self._the_record().directory,
                 locks=GpuLocks(locks, f"the run in {self.root}", machine.clock, machine.pause),
                 machine=machine,
                 say=self.say,
@@ -266,6 +315,12 @@ def _configuration_of(engine: Engine) -> str:
     if isinstance(engine, ServerEngine):
         return engine.settings.configuration
     return engine.spec.configuration if isinstance(engine, SimulatedEngine) else "default"
+
+
+def _fingerprint(engine: ServerEngine, facts: Mapping[str, Fact]) -> Fingerprint:
+    hard = {name.removeprefix(_HARD): fact for name, fact in facts.items() if name.startswith(_HARD)}
+    soft = {name: fact for name, fact in facts.items() if not name.startswith(_HARD)}
+    return Fingerprint({**engine.identity(), **hard}, soft)
 
 
 def _merged(swept: Sequence[_Swept]) -> Launch:

@@ -8,11 +8,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.gpu import GpuTelemetry, refusals
 from pytest_precgate.analysis.metrics import Measurement, measure
-from pytest_precgate.analysis.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
-from pytest_precgate.engines.base import Endpoint
+from pytest_precgate.engines.base import Endpoint, OnFinished, untold
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.environment import GpuWatch
 from pytest_precgate.errors import InvalidPointError, SettingsError
@@ -57,7 +58,8 @@ class Care:
 class Loaded:
     """A server under load: what is asked of it, and who is told.
 
-    ``environ`` holds the keys of servers; ``care`` is None for a server somebody else started.
+    ``environ`` holds the keys of servers, ``clock`` counts seconds; ``care`` is None for a server somebody else
+    started.
     """
 
     endpoint: Endpoint
@@ -65,21 +67,28 @@ class Loaded:
     workload: Workload
     environ: Mapping[str, str]
     on_point: OnPoint
+    clock: Callable[[], float]
     care: Care | None = None
 
-    def sweep(self, hardware: str) -> Sweep:
-        """Run every concurrency and return the sweep.
+    def sweep(self, hardware: str, known: Sequence[FinishedPoint] = (), on_finished: OnFinished = untold) -> Sweep:
+        """Run every concurrency that is not ``known`` and return the sweep; ``on_finished`` is told of each.
 
         Raises SettingsError for a key that is not in ``environ``, ConnectFailedError when nothing listens,
         InvalidPointError for a point that cannot be believed, LoadStoppedError when the server is dead.
         """
         endpoint = self.endpoint
         target = Target(endpoint.url, endpoint.model, endpoint.api, _key(endpoint, self.environ))
-        points = [self._point(target, concurrency) for concurrency in endpoint.load.concurrency]
-        return Sweep(self.precision, self.workload, hardware, points)
+        points = {finished.point.concurrency: finished for finished in known}
+        for concurrency in endpoint.load.concurrency:
+            if concurrency not in points:
+                points[concurrency] = self._point(target, concurrency)
+                on_finished(points[concurrency])  # first: what a person was shown is kept
+                self.on_point(self.precision, concurrency, points[concurrency].measurement)
+        swept = [points[concurrency].point for concurrency in endpoint.load.concurrency]
+        return Sweep(self.precision, self.workload, hardware, swept)
 
-    def _point(self, target: Target, concurrency: int) -> SweepPoint:
-        load = self.endpoint.load
+    def _point(self, target: Target, concurrency: int) -> FinishedPoint:
+        load, since_s = self.endpoint.load, self.clock()
         care = self.care
         watch = nullcontext() if care is None else care.watch()
         with watch:
@@ -95,8 +104,8 @@ class Loaded:
             if befell := refusals(watch.telemetry):
                 raise InvalidPointError(concurrency, "; ".join(befell))
         measured = measure(run, self.endpoint.gpus, load.window, load.max_failures)
-        self.on_point(self.precision, concurrency, measured)
-        return measured.point(self.endpoint.configuration)
+        gpu_seconds = self.endpoint.gpus * (self.clock() - since_s)
+        return FinishedPoint(measured, gpu_seconds, self.endpoint.configuration)
 
 
 def _plan(load: LoadSettings, workload: Workload, concurrency: int) -> LoadPlan:

@@ -1,16 +1,12 @@
-"""Which GPUs an engine gets, and where it may write. Two engines that share a GPU are never up together."""
+"""Which GPUs an engine gets. Two engines that share a GPU are never up together."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 
 from pytest_precgate.analysis.gpu import Gpu, gpus_named
 from pytest_precgate.engines.server import ServerSettings
-from pytest_precgate.errors import EngineError, PreflightError
+from pytest_precgate.errors import PreflightError
 
 
 def devices_of(settings: ServerSettings, environ: Mapping[str, str], gpus: Sequence[Gpu] | None) -> tuple[str, ...]:
@@ -41,30 +37,3 @@ def identities(words: Sequence[str], gpus: Sequence[Gpu] | None) -> tuple[str, .
     An index means another GPU in another container; a UUID and an index may mean the same one.
     """
     return tuple(gpu.uuid for gpu in gpus_named(words, gpus)) if gpus else tuple(words)
-
-
-@dataclass(frozen=True)
-class RunDirectory:
-    """Where one run keeps what its engines say: ``.precgate/runs/<utc>-<suite>/`` below the root directory."""
-
-    root: Path
-    started: datetime
-
-    def of(self, suite: str, part: str) -> Path:
-        """Make and return the directory of one engine of ``suite``; a second start gets one of its own."""
-        home = self.root / ".precgate"
-        base = home / "runs" / f"{self.started:%Y%m%dT%H%M%SZ}-{suite}-{os.getpid()}" / part
-        try:
-            for attempt in range(1, 1000):
-                path = base if attempt == 1 else base.with_name(f"{base.name}-{attempt}")
-                try:
-                    path.mkdir(parents=True)
-                except FileExistsError:
-                    continue
-                ignore = home / ".gitignore"
-                if not ignore.exists():
-                    ignore.write_text("*\n", encoding="utf-8")
-                return path
-        except OSError as exc:
-            raise EngineError(f"{base}: the directory of a run cannot be made: {exc.strerror}") from exc
-        raise EngineError(f"{base}: a thousand starts in one run")

@@ -15,12 +15,14 @@ import pytest
 
 from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.plugin.ordering import in_order, rank
+from pytest_precgate.plugin.runs import record_of
 from pytest_precgate.plugin.said import Said
 from pytest_precgate.plugin.selection import Selection
 
 if TYPE_CHECKING:
     from pytest_precgate.analysis.report import RunReport
     from pytest_precgate.gatekeeper import Gatekeeper
+    from pytest_precgate.live.record import Record
     from pytest_precgate.settings import Policy, Settings, Suite
 
 MARK = "precgate"
@@ -149,21 +151,22 @@ class Run:
             from pytest_precgate.gatekeeper import Gatekeeper  # noqa: PLC0415
             from pytest_precgate.live.launches import Launches  # noqa: PLC0415
 
-            root, said = self._config.rootpath, Said(self._config)
+            root, said, version = self._config.rootpath, Said(self._config), tool_version()
+
+            def commit() -> str:
+                return git_commit(root)
+
+            def open_record() -> Record:
+                return record_of(root, _now, commit, version, said.line)
+
             self._gatekeeper = Gatekeeper(
                 policy=self._policy(),
                 store=BaselineStore(self._baselines, root),
-                clock=lambda: datetime.now(timezone.utc),
-                commit=lambda: git_commit(root),
-                tool_version=tool_version(),
-                launches=Launches(
-                    root=root,
-                    started=datetime.now(timezone.utc),
-                    environ=os.environ,
-                    on_point=said.point,
-                    say=said.line,
-                ),
-                waivers=WaiverBook(self.settings.waivers, datetime.now(timezone.utc).date()),
+                clock=_now,
+                commit=commit,
+                tool_version=version,
+                launches=Launches(root, open_record, os.environ, on_point=said.point, say=said.line),
+                waivers=WaiverBook(self.settings.waivers, _now().date()),
             )
             self._gatekeeper.launches.expect(self._sweeping)
         return self._gatekeeper
@@ -341,6 +344,10 @@ class Run:
 
 def _fixtures(item: pytest.Item) -> Sequence[str]:
     return getattr(item, "fixturenames", ())
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
 
 
 def _rank(suite: Suite, asked: Sequence[str]) -> float:

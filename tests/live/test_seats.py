@@ -1,19 +1,15 @@
-"""Which GPUs an engine gets, and where it writes."""
+"""Which GPUs an engine gets."""
 
 from __future__ import annotations
-
-from datetime import datetime, timezone
-from pathlib import Path
 
 import pytest
 
 from pytest_precgate.analysis.gpu import Gpu
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.engines.server import ServerSettings
-from pytest_precgate.errors import EngineError, PreflightError
-from pytest_precgate.live.seats import RunDirectory, devices_of, identities
+from pytest_precgate.errors import PreflightError
+from pytest_precgate.live.seats import devices_of, identities
 
-STARTED = datetime(2026, 11, 24, 8, 30, tzinfo=timezone.utc)
 EIGHT = tuple(Gpu(number, f"GPU-{number}", "NVIDIA B200", 1) for number in range(8))
 
 
@@ -51,19 +47,3 @@ def test_a_gpu_has_one_identity_whoever_names_it() -> None:
     """An index and a UUID of the same GPU are one; where nothing can tell, the word is all there is."""
     assert identities(["0", "GPU-1"], EIGHT) == identities(["GPU-0", "1"], EIGHT) == ("GPU-0", "GPU-1")
     assert identities(["0"], None) == ("0",)
-
-
-def test_each_start_has_a_directory_of_its_own_that_git_ignores(tmp_path: Path) -> None:
-    """A second start never writes over the log of the first."""
-    runs = RunDirectory(tmp_path, STARTED)
-    first, second = runs.of("kimi", "fp4-default"), runs.of("kimi", "fp4-default")
-    assert (first.name, second.name) == ("fp4-default", "fp4-default-2")
-    assert first.parent.name.startswith("20261124T083000Z-kimi")
-    assert (tmp_path / ".precgate" / ".gitignore").read_text(encoding="utf-8") == "*\n"
-
-
-def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    """A file where the directory belongs is said, before anything is started."""
-    (tmp_path / ".precgate").write_text("", encoding="utf-8")
-    with pytest.raises(EngineError, match=r"\.precgate.*cannot be made: Not a directory"):
-        RunDirectory(tmp_path, STARTED).of("kimi", "fp4")

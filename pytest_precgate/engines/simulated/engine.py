@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.metrics import measure
-from pytest_precgate.analysis.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.window import WINDOW_KINDS, WindowKind
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
+from pytest_precgate.engines.base import OnFinished, untold
 from pytest_precgate.engines.simulated.calibration import REQUESTS_PER_SLOT, Calibration, load_calibration
 from pytest_precgate.engines.simulated.model import Limits, Noise
 from pytest_precgate.engines.simulated.scheduler import draw_lengths, simulate
@@ -122,7 +124,14 @@ class SimulatedEngine:
         """Return the engine of another launch: its pace and its requests are drawn anew."""
         return replace(self, attempt=attempt)
 
-    def sweep(self, precision: str, workload: Workload, hardware: str) -> Sweep:
+    def sweep(
+        self,
+        precision: str,
+        workload: Workload,
+        hardware: str,
+        known: Sequence[FinishedPoint] = (),
+        on_finished: OnFinished = untold,
+    ) -> Sweep:
         """Simulate one launch; raises CalibrationError for hardware the calibration was not fitted on."""
         spec = self.spec
         if hardware != spec.calibration.hardware:
@@ -130,8 +139,13 @@ class SimulatedEngine:
                 spec.name, "", f"was fitted on {spec.calibration.hardware}, the suite runs on {hardware}"
             )
         launch = self._launch_pace(precision)
-        points = [self._point(precision, workload, concurrency, launch) for concurrency in spec.concurrency]
-        return Sweep(precision, workload, hardware, points, simulated=True)
+        points = {finished.point.concurrency: finished for finished in known}
+        for concurrency in spec.concurrency:
+            if concurrency not in points:
+                points[concurrency] = self._point(precision, workload, concurrency, launch)
+                on_finished(points[concurrency])
+        swept = [points[concurrency].point for concurrency in spec.concurrency]
+        return Sweep(precision, workload, hardware, swept, simulated=True)
 
     def _random(self, *about: object) -> random.Random:
         """A generator of its own for each purpose: a further concurrency does not change the others' figures."""
@@ -144,7 +158,7 @@ class SimulatedEngine:
         pace = math.exp(rng.gauss(0.0, noise.launch_sigma)) * (1.0 + noise.slowdown)
         return pace / (1.0 - noise.outlier_drop) if rng.random() < noise.outlier_rate else pace
 
-    def _point(self, precision: str, workload: Workload, concurrency: int, launch: float) -> SweepPoint:
+    def _point(self, precision: str, workload: Workload, concurrency: int, launch: float) -> FinishedPoint:
         spec, sigma = self.spec, self.spec.noise.step_sigma
         rng = self._random(precision, concurrency)
         lengths = draw_lengths(
@@ -154,4 +168,5 @@ class SimulatedEngine:
         if sigma:
             pace = lambda: launch * math.exp(rng.gauss(0.0, sigma))  # noqa: E731
         run = simulate(spec.calibration.step_time, spec.limits, lengths, concurrency, pace)
-        return measure(run, spec.calibration.gpus, spec.window).point(spec.configuration)
+        gpu_seconds = spec.calibration.gpus * max(record.last_token_s for record in run.records)
+        return FinishedPoint(measure(run, spec.calibration.gpus, spec.window), gpu_seconds, spec.configuration)

@@ -1,0 +1,343 @@
+"""What a run keeps and what it takes from an earlier one: the same making or nothing; a replay never measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from pytest_precgate.analysis.economics import HARDWARE
+from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.finished import FinishedPoint
+from pytest_precgate.analysis.records import PointRun
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.engines.base import Endpoint, Engine
+from pytest_precgate.engines.load import LoadSettings
+from pytest_precgate.engines.server import Confirmed, Network, Place, Seat, ServerCommand, ServerSettings
+from pytest_precgate.engines.simulated.model import Limits, StepTime
+from pytest_precgate.engines.simulated.scheduler import simulate
+from pytest_precgate.errors import JournalBusyError, LoadStoppedError, PrecgateError, ReplayError, RunDiffersError
+from pytest_precgate.journal.directory import RunDirectory
+from pytest_precgate.journal.file import read
+from pytest_precgate.live import load
+from pytest_precgate.live.launches import Launches
+from pytest_precgate.live.load import Loaded
+from pytest_precgate.live.order import Order
+from pytest_precgate.live.record import Mode, Record
+from pytest_precgate.loadgen import LoadPlan, Target
+from pytest_precgate.settings import Suite
+
+STARTED = datetime(2026, 11, 24, 8, 30, tzinfo=timezone.utc)
+RUN = "20261124T083000.000Z-kimi-7"
+LOAD = LoadSettings((1, 2, 4), requests_per_slot=4)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A spec and engine of a server that nobody starts; ``facts`` are known before a start."""
+
+    precision: str
+    known: Mapping[str, Fact] = field(default_factory=dict)
+    load: LoadSettings = LOAD
+    kind: str = "stand-in"
+
+    def open(self) -> Engine:
+        return cast(Engine, self)
+
+    @property
+    def settings(self) -> ServerSettings:
+        return ServerSettings("model", 4, self.load)
+
+    def identity(self) -> Mapping[str, Fact]:
+        return {"model": "model"}
+
+    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:  # noqa: ARG002
+        return self.known
+
+    def command(self, seat: Seat, place: Place) -> ServerCommand:
+        raise NotImplementedError
+
+    def is_ready(self, seat: Seat, network: Network) -> bool:
+        raise NotImplementedError
+
+    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:
+        raise NotImplementedError
+
+    def cause(self, log: str) -> str | None:
+        raise NotImplementedError
+
+
+@dataclass
+class Machine:
+    """A run's launches on servers that only exist on paper; ``measured`` and ``started`` say what was done."""
+
+    launches: Launches
+    said: list[str]
+    measured: list[int]
+    started: list[str]
+
+    def points(self, suite: Suite, precision: str = "fp4") -> list[int]:
+        return [point.concurrency for point in self.launches.of(suite, precision).sweep.points]
+
+
+def suite(**changes: Server) -> Suite:
+    engines = {"fp4": (Server("fp4"),), "int4": (Server("int4"),)} | {name: (spec,) for name, spec in changes.items()}
+    return Suite("kimi", HARDWARE["b200"], Workload(16, 16), (55.0,), engines)
+
+
+MachineOf = Callable[..., Machine]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
+    """A run in ``tmp_path``: mode, commit, what servers say once they are up, and the concurrency they die at."""
+
+    def made(
+        mode: Mode = "measure", *, commit: str = "abc", told: Mapping[str, Fact] | None = None, dies_at: int = 0
+    ) -> Machine:
+        said: list[str] = []
+        measured: list[int] = []
+        started: list[str] = []
+
+        def run_point(target: Target, plan: LoadPlan, **_: object) -> PointRun:  # noqa: ARG001
+            if plan.concurrency == dies_at:
+                raise LoadStoppedError("killed")
+            measured.append(plan.concurrency)
+            model = StepTime(6e-3, 2e-2, 1e-8, 2e-5, 0.05)
+            return simulate(model, Limits(), [(16, 16)] * plan.requests, plan.concurrency)
+
+        def up(order: Order, family: object) -> object:  # noqa: ARG001
+            started.append(order.precision)
+            facts = {**order.engine.preflight("", "", place), **(told or {"hard.version": "1", "log": "x"})}
+            process = SimpleNamespace(is_alive=lambda: True)
+            endpoint = Endpoint("http://127.0.0.1:1", "model", 4, order.engine.settings.load)
+            return SimpleNamespace(order=order, facts=facts, process=process, endpoint=endpoint)
+
+        monkeypatch.setattr(load, "run_point", run_point)
+        place = cast(Place, None)
+        record = Record(
+            directory=RunDirectory.new(tmp_path, STARTED, 7),
+            root=tmp_path,
+            mode=mode,
+            commit=lambda: commit,
+            clock=lambda: STARTED,
+            tool_version="0.1.0",
+            say=said.append,
+        )
+        fleet = SimpleNamespace(up=up, place=place, started=[], close=lambda: None)
+        launches = Launches(tmp_path, lambda: record, {}, lambda *_: None, said.append)
+        launches._fleet = fleet  # type: ignore[assignment]
+        return Machine(launches, said, measured, started)
+
+    return made
+
+
+def killed_run(machine: MachineOf, at: int = 4) -> None:
+    """FP4 finished, INT4 with the points below ``at``."""
+    killed = machine()
+    killed.points(suite())
+    killed.launches.close()
+    dying = machine("resume", dies_at=at)
+    with pytest.raises(LoadStoppedError):
+        dying.points(suite(), "int4")
+    dying.launches.close()
+
+
+def test_a_server_s_points_are_kept_as_they_finish(machine: MachineOf, tmp_path: Path) -> None:
+    """With facts, GPU seconds and everything measured; a launch that failed stays open."""
+    killed_run(machine)
+    recorded = read(tmp_path / ".precgate" / "runs" / RUN / "journal.jsonl")
+    assert recorded is not None
+    found = {str(key): (len(launch.points), launch.is_finished) for key, launch in recorded.launches.items()}
+    assert found == {"fp4": (3, True), "int4": (2, False)}
+    fp4 = next(iter(recorded.launches.values()))
+    assert fp4.opened.facts == Fingerprint({"model": "model", "version": "1"}, {"log": "x"})
+    assert all(finished.gpu_seconds > 0 for finished in fp4.points)
+
+
+def test_a_resumed_run_measures_what_is_missing_and_nothing_else(machine: MachineOf) -> None:
+    """A finished launch starts no server; an unfinished one starts its own and skips the points it has."""
+    killed_run(machine)
+    again = machine("resume")
+    assert again.points(suite()) == [1, 2, 4]
+    assert (again.measured, again.started) == ([], [])
+    assert again.said == [f"suite kimi goes on with {RUN}: fp4 finished with 3 points, int4 unfinished with 2 points"]
+    assert again.points(suite(), "int4") == [1, 2, 4]
+    assert (again.measured, again.started) == ([4], ["int4"])
+
+
+def test_points_of_two_starts_are_told_by_a_fact(machine: MachineOf) -> None:
+    """A launch of one start has no such fact, so a baseline of one tells the difference."""
+    killed_run(machine)
+    again = machine("resume")
+    assert "resumed" not in again.launches.of(suite(), "fp4").fingerprint.soft
+    fingerprint = again.launches.of(suite(), "int4").fingerprint
+    assert fingerprint.soft["resumed"] == 1
+    assert fingerprint.hard["version"] == "1"
+    again.launches.close()
+    assert machine("replay").launches.of(suite(), "int4").fingerprint == fingerprint
+
+
+def test_a_replay_gives_the_very_launch_and_starts_nothing(machine: MachineOf) -> None:
+    """Points and fingerprint as they were judged; the provenance is the recorded run's."""
+    first = machine()
+    launch = first.launches.of(suite(), "fp4")
+    first.launches.close()
+    again = machine("replay", commit="def")
+    assert again.launches.of(suite(), "fp4") == launch
+    assert (again.measured, again.started) == ([], [])
+    origin = again.launches.origin("kimi")
+    assert origin is not None
+    assert (origin.commit, origin.utc, origin.tool_version) == ("abc", "2026-11-24T08:30:00Z", "0.1.0")
+    assert list(again.launches.remarks()) == [
+        f"suite kimi: nothing was measured: replays {RUN}, measured 2026-11-24T08:30:00Z at commit abc"
+    ]
+
+
+def test_what_the_run_does_not_hold_is_not_measured_in_a_replay(machine: MachineOf) -> None:
+    """A launch never opened, an unfinished one, an engine a test wants to talk to, a suite it never measured."""
+    with pytest.raises(ReplayError, match=f"{RUN}: holds nothing of suite kimi to replay"):
+        machine("replay").points(suite())
+    first = machine()
+    first.points(suite())
+    first.launches.close()
+    with pytest.raises(ReplayError, match=f"holds no launch of int4; .*--precgate-resume={RUN}"):
+        machine("replay").points(suite(), "int4")
+    dying = machine("resume", dies_at=4)
+    with pytest.raises(LoadStoppedError):
+        dying.points(suite(), "int4")
+    replay = machine("replay")
+    with pytest.raises(ReplayError, match="has 2 points of the unfinished int4"):
+        replay.points(suite(), "int4")
+    with pytest.raises(ReplayError, match="holds no launch of fp4 launch 2"):
+        replay.launches.of(suite(), "fp4", attempt=2)
+    with pytest.raises(ReplayError, match="a test asks for the fp4 engine; a replay starts nothing"):
+        replay.launches.running(suite(), "fp4", None)
+    assert (replay.measured, replay.started) == ([], [])
+
+
+OTHER_LOAD = replace(LOAD, seed=9)
+
+
+@pytest.mark.parametrize(
+    ("now", "changed", "why"),
+    [
+        ({"commit": "def"}, {}, "points of kimi are not reused: commit is def, the run's was abc"),
+        ({}, {"fp4": Server("fp4", load=OTHER_LOAD)}, r"fp4\.load\.seed is 9, the run's was 0"),
+        ({}, {"int4": Server("int4", {"driver": "2"})}, r"int4\.known\.driver is 2, the run's was not known"),
+    ],
+)
+def test_a_run_under_other_facts_is_not_resumed(
+    machine: MachineOf, now: dict[str, str], changed: dict[str, Server], why: str
+) -> None:
+    """The difference is named, nothing is measured, and the journal stays free for who restores it."""
+    killed_run(machine)
+    again = machine("resume", **now)
+    with pytest.raises(RunDiffersError, match=f"{RUN}/journal.jsonl: the .*{why}"):
+        again.points(suite(**changed))
+    assert (again.measured, again.started) == ([], [])
+    assert machine("resume").points(suite()) == [1, 2, 4]
+
+
+def test_a_server_that_says_something_else_of_itself_gets_no_further_points(machine: MachineOf) -> None:
+    """Hard and soft facts alike; only a started server knows them all."""
+    killed_run(machine)
+    again = machine("resume", told={"hard.version": "2", "log": "x"})
+    with pytest.raises(RunDiffersError, match="kimi int4 are not reused: version is 2, the run's was 1"):
+        again.points(suite(), "int4")
+    assert again.measured == []
+
+
+def test_a_finished_launch_is_held_against_what_is_known_before_a_start(
+    machine: MachineOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replaced checkpoint or driver is found without starting the engine."""
+    killed_run(machine)
+    monkeypatch.setattr(Server, "preflight", lambda *_: {"hard.version": "2"})
+    again = machine("resume")
+    with pytest.raises(RunDiffersError, match="kimi fp4 are not reused: version is 2, the run's was 1"):
+        again.points(suite())
+    assert again.started == []
+
+
+def test_a_replay_allows_other_settings_and_says_so(machine: MachineOf) -> None:
+    """What was measured is judged; another workload or another number of configurations is another suite."""
+    first = machine()
+    first.points(suite())
+    first.launches.close()
+    again = machine("replay", commit="def")
+    assert again.points(suite(fp4=Server("fp4", load=OTHER_LOAD))) == [1, 2, 4]
+    assert list(again.launches.remarks())[1:] == [
+        "suite kimi: today's settings are not those of the replayed run: fp4.load.seed is 9, the run's was 0"
+    ]
+    for other in (
+        replace(suite(), workload=Workload(16, 32)),
+        replace(suite(), engines={"fp4": (Server("a"), Server("b"))}),
+    ):
+        with pytest.raises(RunDiffersError, match="the run measured something else than the suite asks: "):
+            machine("replay").points(other)
+
+
+def test_an_unfinished_run_says_how_to_go_on(machine: MachineOf) -> None:
+    """At its end, where it has points to lose; a finished one says nothing."""
+    first = machine(dies_at=2)
+    assert first.points(suite(fp4=Server("fp4", load=replace(LOAD, concurrency=(4, 8))))) == [4, 8]
+    assert list(first.launches.remarks()) == []
+    with pytest.raises(LoadStoppedError):
+        first.points(suite(), "int4")
+    assert list(first.launches.remarks()) == [
+        f"suite kimi: int4 not finished; what was measured is kept, go on with --precgate-resume={RUN}"
+    ]
+
+
+def test_a_run_that_never_reached_a_suite_begins_it(machine: MachineOf, tmp_path: Path) -> None:
+    """Killed before the second suite's first launch: it is measured, beside the first, under the run's name."""
+    killed_run(machine)
+    again = machine("resume")
+    other = replace(suite(), name="gpt-oss")
+    assert again.points(other) == [1, 2, 4]
+    names = {path.name for path in (tmp_path / ".precgate" / "runs").iterdir()}
+    assert names == {RUN, RUN.replace("kimi", "gpt-oss")}
+
+
+def test_two_runs_never_append_to_one_journal(machine: MachineOf) -> None:
+    """The second is refused while the first lives."""
+    first = machine()
+    first.points(suite())
+    with pytest.raises(JournalBusyError, match="another run is appending"):
+        machine("resume").points(suite())
+    with pytest.raises(JournalBusyError, match="started in the same moment"):
+        machine().points(suite())
+    first.launches.close()
+    assert machine("resume").points(suite()) == [1, 2, 4]
+
+
+def test_the_load_client_skips_known_points_and_reports_each_new_one(machine: MachineOf) -> None:
+    """In order, with the GPU seconds of the whole point by the clock it was given."""
+    first = machine()
+    finished: list[FinishedPoint] = []
+    ticks = iter(range(100))
+    endpoint = Endpoint("http://127.0.0.1:1", "model", 4, LOAD)
+    loaded = Loaded(endpoint, "fp4", Workload(16, 16), {}, lambda *_: None, lambda: 10.0 * next(ticks))
+    whole = loaded.sweep("b200", (), finished.append)
+    assert [point.point.concurrency for point in finished] == [1, 2, 4]
+    assert {point.gpu_seconds for point in finished} == {40.0}
+    first.measured.clear()
+    rest: list[FinishedPoint] = []
+    assert loaded.sweep("b200", finished[:2], rest.append) == whole
+    assert first.measured == [4]
+    assert [point.point for point in rest] == [finished[2].point]
+
+
+def test_a_journal_that_cannot_be_written_ends_the_launch(machine: MachineOf, tmp_path: Path) -> None:
+    """Before a point is measured: what is not kept would be lost with the run."""
+    (tmp_path / ".precgate").write_text("", encoding="utf-8")
+    first = machine()
+    with pytest.raises(PrecgateError, match="cannot be made: Not a directory; without it no point would be kept"):
+        first.points(suite())
+    assert first.measured == []

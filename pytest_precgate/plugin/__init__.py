@@ -53,6 +53,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("simulated",),
         help="run the same tests on this kind of engine, without a GPU; its baselines lie in DIR/simulated",
     )
+    group.addoption(
+        "--precgate-resume",
+        metavar="RUN",
+        help="go on with a run that was killed or failed, its finished points not measured again; RUN is a directory "
+        "of .precgate/runs, its name, or latest",
+    )
+    group.addoption(
+        "--precgate-replay",
+        metavar="RUN",
+        help="judge a finished run again, with today's tolerances, points, prices and baselines; nothing is measured",
+    )
     group.addoption("--precgate-reason", metavar="TEXT", default="", help="why a baseline changes; kept in its history")
     group.addoption("--precgate-json", metavar="PATH", help="write what was found as JSON")
     group.addoption("--precgate-markdown", metavar="PATH", help="write what was found as Markdown")

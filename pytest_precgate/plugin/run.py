@@ -15,13 +15,14 @@ import pytest
 
 from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.plugin.ordering import in_order, rank
-from pytest_precgate.plugin.runs import record_of
+from pytest_precgate.plugin.runs import FLAGS, earlier_run, record_of
 from pytest_precgate.plugin.said import Said
 from pytest_precgate.plugin.selection import Selection
 
 if TYPE_CHECKING:
     from pytest_precgate.analysis.report import RunReport
     from pytest_precgate.gatekeeper import Gatekeeper
+    from pytest_precgate.journal.directory import RunDirectory
     from pytest_precgate.live.record import Record
     from pytest_precgate.settings import Policy, Settings, Suite
 
@@ -57,6 +58,7 @@ class Run:
         self._found: RunReport | None = None
         self._gatekeeper: Gatekeeper | None = None
         self._settings: Settings | None = None
+        self._earlier: RunDirectory | None = None
         self._sweeping: set[str] = set()
         self._rehearsed: dict[str, Suite] = {}
 
@@ -74,18 +76,19 @@ class Run:
             raise pytest.UsageError("--precgate-reason: nothing is recorded without --precgate-update")
         if not reason.isprintable():
             raise pytest.UsageError(f"--precgate-reason: got {reason!r}, wanted one line of text")
-        self._refuse_standing_update()
+        self._refuse_standing_flags()
+        self._earlier = earlier_run(self._config)
         root = self._config.rootpath
         project = root / "pyproject.toml"
         if (root / "precgate.toml").is_file() or (project.is_file() and b"precgate" in project.read_bytes()):
             self._settings = self.settings
             self._policy()
 
-    def _refuse_standing_update(self) -> None:
-        """Under CI an update or a rehearsal is a person's command or none: in a file it would switch the gate off."""
+    def _refuse_standing_flags(self) -> None:
+        """Under CI these are a person's command or none: in a configuration file they would switch the gate off."""
         from pytest_precgate.environment import in_ci  # noqa: PLC0415
 
-        for name in ("update", "update-new-only", "engine"):
+        for name in ("update", "update-new-only", "engine", *FLAGS):
             flag = f"--precgate-{name}"
             given = self._config.getoption(flag.removeprefix("--").replace("-", "_"))
             if given and in_ci(os.environ) and not self._selection.was_typed(flag):
@@ -157,7 +160,7 @@ class Run:
                 return git_commit(root)
 
             def open_record() -> Record:
-                return record_of(root, _now, commit, version, said.line)
+                return record_of(self._config, self._earlier, _now, commit, version, said.line)
 
             self._gatekeeper = Gatekeeper(
                 policy=self._policy(),

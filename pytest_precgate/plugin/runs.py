@@ -1,26 +1,50 @@
-"""The run a session measures."""
+"""Which run a session measures, goes on with, or judges again."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
+    from pytest_precgate.journal.directory import RunDirectory
     from pytest_precgate.live.record import Record
+
+FLAGS = ("resume", "replay")
+
+
+def earlier_run(config: pytest.Config) -> RunDirectory | None:
+    """Return the recorded run that a flag names, None without one.
+
+    Raises UsageError for two flags that contradict, RunNotFoundError for a run that is not there.
+    """
+    named = [config.getoption(f"precgate_{flag}") for flag in FLAGS]
+    given = [name for name in named if name is not None]
+    if len(given) > 1:
+        raise pytest.UsageError("--precgate-resume and --precgate-replay: give one of them")
+    if not given:
+        return None
+    from pytest_precgate.journal.directory import RunDirectory  # noqa: PLC0415
+
+    return RunDirectory.find(config.rootpath, config.invocation_params.dir, given[0])
 
 
 def record_of(
-    root: Path,
+    config: pytest.Config,
+    earlier: RunDirectory | None,
     clock: Callable[[], datetime],
     commit: Callable[[], str],
     tool_version: str,
     say: Callable[[str], None],
 ) -> Record:
-    """Return what this session keeps of what it measures."""
+    """Return what this session keeps, and takes from the ``earlier`` run."""
     from pytest_precgate.journal.directory import RunDirectory  # noqa: PLC0415
-    from pytest_precgate.live.record import Record  # noqa: PLC0415
+    from pytest_precgate.live.record import Mode, Record  # noqa: PLC0415
 
-    return Record(RunDirectory.new(root, clock(), os.getpid()), root, "measure", commit, clock, tool_version, say)
+    root = config.rootpath
+    mode: Mode = "measure" if earlier is None else "resume" if config.getoption("precgate_replay") is None else "replay"
+    directory = RunDirectory.new(root, clock(), os.getpid()) if earlier is None else earlier
+    return Record(directory, root, mode, commit, clock, tool_version, say)

@@ -116,7 +116,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
             facts = {**order.engine.preflight("", "", place), **(told or {"hard.version": "1", "log": "x"})}
             process = SimpleNamespace(is_alive=lambda: True)
             endpoint = Endpoint("http://127.0.0.1:1", "model", 4, order.engine.settings.load)
-            return SimpleNamespace(order=order, facts=facts, process=process, endpoint=endpoint)
+            return SimpleNamespace(
+                order=order, facts=facts, process=process, endpoint=endpoint, care=lambda _machine: None
+            )
 
         monkeypatch.setattr(load, "run_point", run_point)
         place = cast(Place, None)
@@ -129,7 +131,15 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
             tool_version="0.1.0",
             say=said.append,
         )
-        fleet = SimpleNamespace(up=up, place=place, started=[], close=lambda: None)
+        fleet = SimpleNamespace(
+            up=up,
+            place=place,
+            started=[],
+            close=lambda: None,
+            machine=None,
+            preflight=lambda _order: None,
+            require_alive=lambda _up: None,
+        )
         launches = Launches(tmp_path, lambda: record, {}, lambda *_: None, said.append)
         launches._fleet = fleet  # type: ignore[assignment]
         return Machine(launches, said, measured, started)

@@ -16,11 +16,7 @@ from string import Formatter
 from typing import cast
 
 from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.analysis.finished import FinishedPoint
-from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node, nearest
-from pytest_precgate.engines.base import OnFinished, untold
 from pytest_precgate.engines.process.failures import COMMON, FailureText, recognise
 from pytest_precgate.engines.server import (
     SERVER_OPTIONAL,
@@ -31,10 +27,11 @@ from pytest_precgate.engines.server import (
     Seat,
     ServerCommand,
     ServerSettings,
+    StartedServer,
     device_variables,
     read_server_settings,
 )
-from pytest_precgate.errors import InvalidValueError, PreflightError
+from pytest_precgate.errors import PreflightError
 
 PLACEHOLDERS = ("host", "model", "port")
 ANSWER_TIMEOUT_S = 5.0
@@ -104,7 +101,7 @@ def _placeholders(word: Node) -> list[str]:
 
 
 @dataclass(frozen=True)
-class CommandEngine:
+class CommandEngine(StartedServer):
     """A server behind a command line. It runs in the settings' directory, where relative paths of its words start."""
 
     spec: CommandSpec
@@ -114,29 +111,6 @@ class CommandEngine:
     def settings(self) -> ServerSettings:
         """What every kind of server has in common."""
         return self.spec.settings
-
-    def identity(self) -> Mapping[str, Fact]:
-        """Return the model, the API and the window. The words are no part: a changed option is what a gate judges."""
-        return {"api": self.settings.api, "model": self.settings.model, "window": self.settings.load.window}
-
-    def facts(self) -> Mapping[str, Fact]:
-        """Return how it is loaded."""
-        return {"requests_per_slot": self.settings.load.requests_per_slot, "seed": self.settings.load.seed}
-
-    def fresh(self, attempt: int) -> CommandEngine:  # noqa: ARG002  # the protocol's
-        """Return itself: every start of its server is a launch of its own."""
-        return self
-
-    def sweep(
-        self,
-        precision: str,
-        workload: Workload,
-        hardware: str,
-        known: Sequence[FinishedPoint] = (),  # noqa: ARG002  # the protocol's
-        on_finished: OnFinished = untold,  # noqa: ARG002
-    ) -> Sweep:
-        """A server does not sweep itself; pytest_precgate.live does it with the load client."""
-        raise InvalidValueError(f"{precision} on {hardware} ({workload}): a server is swept by the load client")
 
     def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:  # noqa: ARG002
         """Return the program, a hash of the words, and size and hash of a model that is a file.

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.checkpoint import is_local
 from pytest_precgate.engines.server import Network, Place, Seat, ServerSettings, device_variables
-from pytest_precgate.errors import InvalidValueError
 
 _ASK_S = 5.0
 
@@ -60,21 +58,6 @@ def _asked(seat: Seat, network: Network, path: str) -> object:
     except ValueError:
         return None
     return said
-
-
-def identity_of(settings: ServerSettings) -> dict[str, Fact]:
-    """Return what must agree with the baseline: the model, and how a point is taken."""
-    return {"api": settings.api, "model": settings.model, "window": settings.load.window}
-
-
-def not_swept(precision: str, workload: Workload, hardware: str) -> InvalidValueError:
-    """Return the refusal of an engine that is a server to sweep itself; the load client does that."""
-    return InvalidValueError(f"{precision} on {hardware} ({workload}): a server is swept by the load client")
-
-
-def load_facts(settings: ServerSettings) -> dict[str, Fact]:
-    """Return how it is loaded, worth telling when it differs."""
-    return {"requests_per_slot": settings.load.requests_per_slot, "seed": settings.load.seed}
 
 
 def model_argument(model: str, place: Place) -> str:

@@ -4,16 +4,21 @@ Nothing here touches a process, a socket or a clock: the network, the environmen
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.gpu import Gpu
+from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
-from pytest_precgate.engines.base import Api
+from pytest_precgate.engines.base import Api, OnFinished, untold
 from pytest_precgate.engines.load import LOAD_OPTIONAL, LOAD_REQUIRED, LoadSettings, read_load
+from pytest_precgate.errors import InvalidValueError
 
 SERVER_REQUIRED = ("engine", "model", "gpus", *LOAD_REQUIRED)
 SERVER_OPTIONAL = (
@@ -164,6 +169,44 @@ def _devices(node: Node, gpus: int) -> tuple[str, ...]:
     return found
 
 
+_Server = TypeVar("_Server", bound="StartedServer")
+
+
+class StartedServer(ABC):
+    """What the engines that start a server have in common: it is the load client that measures them."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> ServerSettings:
+        """What every kind of server has in common."""
+
+    def identity(self) -> Mapping[str, Fact]:
+        """Return the model, the API and the window: figures of another model or window are no baseline.
+
+        The options are no part of it: a changed option is what a gate judges.
+        """
+        return {"api": self.settings.api, "model": self.settings.model, "window": self.settings.load.window}
+
+    def facts(self) -> Mapping[str, Fact]:
+        """Return how it is loaded."""
+        return {"requests_per_slot": self.settings.load.requests_per_slot, "seed": self.settings.load.seed}
+
+    def fresh(self: _Server, attempt: int) -> _Server:  # noqa: ARG002  # the protocol's
+        """Return itself: every start of its server is a launch of its own."""
+        return self
+
+    def sweep(
+        self,
+        precision: str,
+        workload: Workload,
+        hardware: str,
+        known: Sequence[FinishedPoint] = (),  # noqa: ARG002  # the protocol's
+        on_finished: OnFinished = untold,  # noqa: ARG002
+    ) -> Sweep:
+        """A server does not sweep itself; pytest_precgate.live does it with the load client."""
+        raise InvalidValueError(f"{precision} on {hardware} ({workload}): a server is swept by the load client")
+
+
 @runtime_checkable
 class ServerEngine(Protocol):
     """An engine that is a server this tool starts, loads and stops. Its sweep is the load client's."""
@@ -180,6 +223,10 @@ class ServerEngine(Protocol):
 
     def identity(self) -> Mapping[str, Fact]:
         """Return what must agree with the baseline: the model, and how a point is taken."""
+        ...
+
+    def facts(self) -> Mapping[str, Fact]:
+        """Return how it is loaded, worth telling when it differs."""
         ...
 
     def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:

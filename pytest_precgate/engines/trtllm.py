@@ -3,25 +3,18 @@ command line, changed between releases, and where nothing is set in both it does
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.analysis.finished import FinishedPoint
-from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
-from pytest_precgate.engines.base import OnFinished, untold
 from pytest_precgate.engines.openai_server import (
     digest,
     engine_version,
-    identity_of,
     is_healthy,
-    load_facts,
     model_argument,
-    not_swept,
     plain_options,
     read_parallel,
     recorded_command,
@@ -40,6 +33,7 @@ from pytest_precgate.engines.server import (
     Seat,
     ServerCommand,
     ServerSettings,
+    StartedServer,
     read_server_settings,
 )
 from pytest_precgate.engines.trtllm_log import FAILURES, fallback_refusal, log_facts
@@ -128,7 +122,7 @@ def _options(node: Node) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class TrtllmEngine:
+class TrtllmEngine(StartedServer):
     """A TensorRT-LLM server this tool starts, loads and stops."""
 
     spec: TrtllmSpec
@@ -138,29 +132,6 @@ class TrtllmEngine:
     def settings(self) -> ServerSettings:
         """What every kind of server has in common."""
         return self.spec.settings
-
-    def identity(self) -> Mapping[str, Fact]:
-        """Return the model, the API and the window: figures of another model or window are no baseline."""
-        return identity_of(self.settings)
-
-    def facts(self) -> Mapping[str, Fact]:
-        """Return how it is loaded."""
-        return load_facts(self.settings)
-
-    def fresh(self, attempt: int) -> TrtllmEngine:  # noqa: ARG002  # the protocol's
-        """Return itself: every start of its server is a launch of its own."""
-        return self
-
-    def sweep(
-        self,
-        precision: str,
-        workload: Workload,
-        hardware: str,
-        known: Sequence[FinishedPoint] = (),  # noqa: ARG002  # the protocol's
-        on_finished: OnFinished = untold,  # noqa: ARG002
-    ) -> Sweep:
-        """A server does not sweep itself; the load client does."""
-        raise not_swept(precision, workload, hardware)
 
     def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:
         """Return facts of checkpoint, command line and options.

@@ -320,7 +320,7 @@ def _configuration_of(engine: Engine) -> str:
 def _fingerprint(engine: ServerEngine, facts: Mapping[str, Fact]) -> Fingerprint:
     hard = {name.removeprefix(_HARD): fact for name, fact in facts.items() if name.startswith(_HARD)}
     soft = {name: fact for name, fact in facts.items() if not name.startswith(_HARD)}
-    return Fingerprint({**engine.identity(), **hard}, soft)
+    return Fingerprint({**engine.identity(), **hard}, {**engine.facts(), **soft})
 
 
 def _merged(swept: Sequence[_Swept]) -> Launch:

@@ -56,6 +56,9 @@ class Server:
     def identity(self) -> Mapping[str, Fact]:
         return {"model": "model"}
 
+    def facts(self) -> Mapping[str, Fact]:
+        return {}
+
     def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:  # noqa: ARG002
         return self.known
 

@@ -45,6 +45,10 @@ class ServedSimulation:
         """Return the calibration: nothing else tells two simulated servers apart."""
         return {"calibration": self.spec.name}
 
+    def facts(self) -> Mapping[str, Fact]:
+        """Return nothing: it is not measured."""
+        return {}
+
     def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:  # noqa: ARG002  # the protocol's
         """Return nothing: whatever a calibration can be wrong about was refused with the settings."""
         return {}

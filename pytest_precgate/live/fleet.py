@@ -209,6 +209,9 @@ class Fleet:
             except PortInUseError:  # somebody took it between our look and the server's bind
                 if attempt == _PORT_ATTEMPTS:
                     raise
+            except EngineStopError as exc:
+                self._left |= dict.fromkeys(self._gpus(order), exc)
+                raise
         raise AssertionError
 
     def _start_once(self, order: Order, seat: Seat, facts: Mapping[str, Fact]) -> Up:

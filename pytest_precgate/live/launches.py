@@ -128,7 +128,7 @@ class Launches:
     def refuse_clash(self, suite: Suite, precisions: Sequence[str]) -> None:
         """Raise SettingsError when engines of these precisions cannot be up together, as one test wants them."""
         orders = [order for order in self._family(suite) if order.precision in precisions]
-        clash = self._the_fleet().clash(orders)
+        clash = self._the_fleet().clash(orders) if orders else None
         if clash is not None:
             gpu, first, second = clash
             raise SettingsError(
@@ -161,10 +161,12 @@ class Launches:
 
     def close(self) -> None:
         """Stop every server. Raises EngineStopError or GpuBusyError when something of one is left."""
-        if self._record is not None:
-            self._record.close()
-        if self._fleet is not None:
-            self._fleet.close()
+        try:
+            if self._fleet is not None:
+                self._fleet.close()
+        finally:
+            if self._record is not None:
+                self._record.close()
 
     # --- one configuration ----------------------------------------------------------------------------------------
 

@@ -182,6 +182,30 @@ def test_memory_that_does_not_come_back_is_said(site: Site, monkeypatch: pytest.
     )
 
 
+def test_what_could_not_be_stopped_blocks_its_gpus(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for an engine on them later is told why, and nothing is started."""
+    monkeypatch.setattr("pytest_precgate.live.fleet._MEMORY_RETURNS_S", 0.0)
+    full = 150 * 2**30
+    site.gpus(nvmlDeviceGetMemoryInfo={"0": [[192 * 2**30, 0]] * 3 + [[192 * 2**30, full]]})
+    site.repository.write_test("def test_a(fp4_engine): pass\n", "test_a.py")
+    site.repository.write_test("def test_b(int4_engine): pass\n", "test_b.py")
+    site.repository.write_test("def test_c(precgate_engine): precgate_engine('fp4')\n", "test_c.py")
+    result = site.repository.run("test_a.py", "test_b.py", "test_c.py")
+    assert result.ret == 1
+    result.assert_outcomes(passed=1, errors=1, failed=1)
+    assert site.starts(result) == {"fp4": 1, "int4": 0}
+
+
+def test_a_taken_port_is_tried_again_elsewhere_and_then_said(site: Site) -> None:
+    """Three ports, three directories of output, then the error by name."""
+    site.behave("trtllm-serve", "--behave fails --failure port")
+    result = site.repository.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *PortInUseError: fp4 (trtllm): the port is taken by another program*"])
+    assert site.starts(result) == {"fp4": 3, "int4": 0}
+    assert len(list(site.path.glob(".precgate/runs/*/fp4-default*/server.log"))) == 3
+
+
 def test_gpus_of_another_run_are_waited_for_and_named(site: Site) -> None:
     """Two jobs on one machine do not measure each other."""
     import fcntl  # noqa: PLC0415

@@ -15,7 +15,7 @@ from pytest_precgate.analysis.quantity import positive
 from pytest_precgate.errors import InvalidValueError
 
 # 0.97 / 1 - 1 is -0.030000000000000027 in binary: a loss of exactly the tolerance must not fail for the last bit.
-_LAST_BITS = 1e-9
+LAST_BITS = 1e-9
 
 
 class Verdict(Enum):
@@ -75,13 +75,13 @@ def decide(gate: Gate, value: float, baseline: float) -> tuple[Verdict, str]:
     no comparison holds for (a NaN) cannot fall through to a pass.
     """
     gain = gate.gain(value, baseline)
-    if gain < -gate.tolerance - _LAST_BITS:
+    if gain < -gate.tolerance - LAST_BITS:
         return Verdict.REGRESSED, "worse than its baseline by more than the tolerance"
-    if gain > gate.implausible + _LAST_BITS:
+    if gain > gate.implausible + LAST_BITS:
         return Verdict.IMPLAUSIBLE, (
             f"better by more than {gate.implausible:.0%}: check the measurement; if it is real, update the baseline"
         )
-    if gain > gate.tolerance + _LAST_BITS:
+    if gain > gate.tolerance + LAST_BITS:
         return Verdict.IMPROVED, "better than its baseline by more than the tolerance: the baseline is stale"
     if math.isfinite(gain):
         return Verdict.PASS, ""

@@ -11,10 +11,8 @@ from datetime import date
 
 from pytest_precgate.analysis.gates import GateKey, Metric
 from pytest_precgate.analysis.quantity import one_line, positive
-from pytest_precgate.analysis.verdict import JudgedGate, Verdict
+from pytest_precgate.analysis.verdict import LAST_BITS, JudgedGate, Verdict
 from pytest_precgate.errors import InvalidValueError
-
-_LAST_BITS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def waived(suite: str, judged: JudgedGate, waivers: Sequence[Waiver], today: dat
     for waiver in waivers:
         if not waiver.covers(suite, judged.gate.key) or waiver.has_expired(today):
             continue
-        if loss <= waiver.ceiling + _LAST_BITS:
+        if loss <= waiver.ceiling + LAST_BITS:
             reason = f"waived until {waiver.expires:%Y-%m-%d} up to {waiver.ceiling:.1%}: {waiver.reason}"
             return replace(judged, verdict=Verdict.WAIVED, reason=reason), waiver
         reason = f"{judged.reason}, and by more than its waiver allows ({waiver.ceiling:.1%}: {waiver.reason})"

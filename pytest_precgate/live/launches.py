@@ -209,7 +209,7 @@ class Launches:
             sweep = engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name)
             return _Swept(sweep, engine.kind, engine.identity(), engine.facts())
         key, record = (suite.name, precision, number, attempt), self._the_record()
-        found = record.finished(suite, key, lambda: self._facts_before(suite, precision, engine))
+        found = record.finished(suite, key, lambda: self._facts_before(suite, precision, number, engine))
         if found is not None:
             return _Swept.recorded(suite, found)
         if isinstance(engine, ServerEngine):
@@ -238,11 +238,11 @@ class Launches:
         loaded = Loaded(endpoint, log.key.precision, suite.workload, self.environ, self.on_point, time.monotonic, care)
         loaded.sweep(suite.hardware.name, log.launch.points, log.add)
 
-    def _facts_before(self, suite: Suite, precision: str, engine: Engine) -> Fingerprint:
+    def _facts_before(self, suite: Suite, precision: str, number: int, engine: Engine) -> Fingerprint:
         """What can be told of an engine without starting it."""
         if isinstance(engine, ServerEngine):
-            place = self._the_fleet().place
-            return _fingerprint(engine, engine.preflight(precision, suite.hardware.name, place))
+            order = self._order(suite, precision, number, engine)
+            return _fingerprint(engine, self._the_fleet().preflight(order))
         return Fingerprint(engine.identity(), engine.facts())
 
     # --- servers --------------------------------------------------------------------------------------------------

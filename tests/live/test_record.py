@@ -140,7 +140,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
             started=[],
             close=lambda: None,
             machine=None,
-            preflight=lambda _order: None,
+            preflight=lambda order: order.engine.preflight(order.precision, order.hardware, place),
             require_alive=lambda _up: None,
         )
         launches = Launches(tmp_path, lambda: record, {}, lambda *_: None, said.append)

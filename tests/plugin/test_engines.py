@@ -85,3 +85,21 @@ def test_a_recorded_engine_is_no_server(repository: Repository) -> None:
     result = repository.run()
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*suite kimi: an engine of kind recorded is no server a test could talk to @ fp4*"])
+
+
+def test_an_engine_of_several_configurations_is_asked_for_by_name(served: Repository) -> None:
+    """Without a name nobody knows which is meant; with it, it is up and says what it is."""
+    table = "\n[[tool.precgate.suites.kimi.fp4.configurations]]\nconfiguration = "
+    text = SETTINGS.replace(
+        'calibration = "kimi-k2.5-b200-fp4-tp4"\n',
+        f'calibration = "kimi-k2.5-b200-fp4-tp4"\n{table}"one"\n{table}"two"\n',
+    )
+    served.write_settings(text)
+    served.write_test(
+        "def test_named(precgate_engine):\n    assert precgate_engine('fp4', 'two').configuration == 'two'\n\n"
+        "def test_unnamed(precgate_engine):\n    precgate_engine('fp4')\n"
+    )
+    result = served.run("test_kimi.py")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["E *SettingsError: suite kimi: has several configurations; ask *one, two) @ fp4*"])
+    assert left_over(served) == []

@@ -1,0 +1,45 @@
+"""Whose answer counts: a server is ready when it answers and the port is its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pytest_precgate.engines.server import ServerCommand
+from pytest_precgate.errors import EngineStartError
+from pytest_precgate.live.fleet import _Readiness
+
+
+def readiness(*, answers: bool, is_ours: bool, clock: Any, keeps_scheduler: bool = False) -> _Readiness:
+    engine = SimpleNamespace(is_ready=lambda _seat, _network: answers)
+    order: Any = SimpleNamespace(engine=engine, what="fp4 (command)")
+    process: Any = SimpleNamespace(listens_on=lambda _port: is_ours, log=Path("server.log"))
+    seat: Any = SimpleNamespace(port=8000)
+    network: Any = None
+    command = ServerCommand(("server",), keeps_scheduler=keeps_scheduler)
+    return _Readiness(order, seat, command, process, network, clock)
+
+
+def test_a_server_is_ready_when_it_answers_on_a_port_of_its_own() -> None:
+    """Neither alone is enough."""
+    assert readiness(answers=True, is_ours=True, clock=lambda: 0.0)()
+    assert not readiness(answers=False, is_ours=True, clock=lambda: 0.0)()
+    assert not readiness(answers=True, is_ours=False, clock=lambda: 0.0)()
+
+
+def test_a_stranger_on_the_port_is_refused_after_a_while() -> None:
+    """Not at once, a server may bind late; and never taken for the server."""
+    now_s = [0.0]
+    ask = readiness(answers=True, is_ours=False, clock=lambda: now_s[0])
+    assert not ask()
+    now_s[0] = 31.0
+    with pytest.raises(EngineStartError, match="port 8000 answers, and no process of this server listens there"):
+        ask()
+
+
+def test_behind_a_scheduler_s_launcher_the_answer_is_all_there_is() -> None:
+    """Its tasks are no processes below ours."""
+    assert readiness(answers=True, is_ours=False, clock=lambda: 0.0, keeps_scheduler=True)()

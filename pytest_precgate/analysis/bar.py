@@ -1,0 +1,183 @@
+"""What the launches of one gate are held against: a centre, how much worse than it each launch may be, and what that
+can see. A tolerance is a promise (a true drop of this size is stopped), so the limits stand inside it: as far as the
+noise needs, as little as the noise allows."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+from pytest_precgate.analysis.detection import LIKELY, Design, least_drop, least_lines, least_median, luck, seen_drop
+from pytest_precgate.analysis.gates import Gate
+from pytest_precgate.analysis.noise import LEAST_LAUNCHES, GateNoise, suite_noise
+from pytest_precgate.analysis.quantity import count, positive
+from pytest_precgate.errors import InvalidValueError
+
+# A limit stands inside the tolerance by what sigma times this needs, while there is room: sigma is an estimate, easily
+# too small by half. Without noise the limit is the tolerance.
+_ROOM = 2.5
+# Below this, sigma is rounding: the values are the same figure.
+_NO_NOISE = 1e-9
+
+Kind = Literal["first good", "median", "pairs"]
+
+
+@dataclass(frozen=True)
+class LaunchPolicy:
+    """How many launches a verdict may take.
+
+    ``first good``: up to ``launches``, one good launch passes, only all of them low fail. ``median``: the median of
+    ``launches`` decides, and measuring ends when it can no longer change sides. ``pairs``: the median over ``launches``
+    pairs of a fresh baseline launch and a candidate launch. Raises InvalidValueError for an even number of the latter
+    two, whose median is no launch.
+    """
+
+    kind: Kind = "first good"
+    launches: int = 3
+
+    def __post_init__(self) -> None:
+        count("LaunchPolicy", "launches", self.launches, "launches")
+        if self.kind != "first good" and self.launches % 2 == 0:
+            raise InvalidValueError(
+                f"LaunchPolicy: got {self.launches} launches for the {self.kind} policy, wanted odd"
+            )
+
+    @property
+    def good(self) -> int:
+        """How many launches must be good to pass."""
+        return 1 if self.kind == "first good" else (self.launches + 1) // 2
+
+    def design(self, baseline: int, gates: int) -> Design:
+        """Return the design of a gate with ``baseline`` launches, one of ``gates`` that scatter separately."""
+        return Design(self.launches, self.good, baseline, gates, paired=self.kind == "pairs")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One gate, what its launches are held against, and the noise both are judged by.
+
+    ``noise`` is None where the baseline has too few launches to tell (``centre`` is then their median): each launch is
+    held to the tolerance itself, and nothing is promised.
+    """
+
+    gate: Gate
+    centre: float
+    design: Design
+    noise: GateNoise | None = None
+
+    @cached_property
+    def too_noisy(self) -> bool:
+        """Whether the noise is known and lets nobody keep the tolerance; then no launch can pass."""
+        return self.noise is not None and least_drop(self.design) * self.noise.sigma > self._asked * (1 + 1e-12)
+
+    @cached_property
+    def limits(self) -> tuple[float, ...]:
+        """How much worse each launch may be than the centre, as a share; one per launch of the design."""
+        if self.noise is None:
+            return (self.gate.tolerance,) * self.design.launches
+        return tuple(self._share(line) for line in self._lines)
+
+    @cached_property
+    def smallest_drop(self) -> float | None:
+        """The smallest true drop stopped four times in five, as a share; None where the noise is unknown."""
+        if self.noise is None:
+            return None
+        sigma = self.noise.sigma
+        if sigma < _NO_NOISE:
+            return self._share(max(self._lines))
+        return self._share(sigma * seen_drop(self.design, [line / sigma for line in self._lines]))
+
+    @cached_property
+    def honest_tolerance(self) -> float | None:
+        """The tolerance to ask for with this noise and design, as a share rounded up to 0.1%; None where unknown.
+
+        A little more than what is refused below: chosen from the very launches that gave sigma, it allows for luck.
+        """
+        if self.noise is None:
+            return None
+        drop = least_drop(self.design) * self.noise.sigma * luck(self.design)
+        return math.ceil(self._share(drop) * 1000 - 1e-9) / 1000
+
+    @cached_property
+    def launches_needed(self) -> int | None:
+        """The n for which the median of n launches against a baseline of n (or n pairs) keeps the tolerance.
+
+        The answer to a tolerance the noise does not support; None if too many, or the noise is unknown.
+        """
+        if self.noise is None:
+            return None
+        if self.noise.sigma < _NO_NOISE:
+            return self.design.launches
+        return least_median(self._asked / self.noise.sigma, self.design)
+
+    @property
+    def _asked(self) -> float:
+        """The tolerance on the scale of sigma: the logarithm of value over centre, turned so that worse is positive."""
+        tolerance = self.gate.tolerance
+        return -math.log1p(-tolerance) if self.gate.key.metric.higher_is_better else math.log1p(tolerance)
+
+    @cached_property
+    def _lines(self) -> tuple[float, ...]:
+        """The limits on the scale of sigma: inside the tolerance by what noise needs, beyond what noise reaches."""
+        assert self.noise is not None
+        sigma, likely = self.noise.sigma, least_drop(self.design, LIKELY)
+        room = min(_ROOM * sigma, self._asked / likely)
+        return tuple(max(line * sigma, self._asked - (likely - line) * room) for line in least_lines(self.design))
+
+    def _share(self, log: float) -> float:
+        return -math.expm1(-log) if self.gate.key.metric.higher_is_better else math.expm1(log)
+
+
+@dataclass(frozen=True)
+class Launches:
+    """A gate with its values on one side, one per launch, and its stretch (see noise.step_stretch)."""
+
+    gate: Gate
+    values: Sequence[float]
+    stretch: float = 1.0
+
+    def __post_init__(self) -> None:
+        for value in self.values:
+            positive("Launches", "value", value, str(self.gate.key))
+
+    @property
+    def turned(self) -> list[float]:
+        """The values turned so that more is better: a launch that strays is a slow one."""
+        return [value if self.gate.key.metric.higher_is_better else 1 / value for value in self.values]
+
+
+def separate_gates(launches: Sequence[Launches]) -> int:
+    """Return how many of the gates scatter by themselves.
+
+    A cost is the price over a throughput: the same measurement, and no further chance of a false alarm.
+    """
+    return len({tuple(round(value / each.turned[0], 9) for value in each.turned) for each in launches})
+
+
+def noise_of(launches: Sequence[Launches]) -> list[GateNoise]:
+    """Return the noise of gates that all have LEAST_LAUNCHES values or more, centres in the gates' own units."""
+    noises = suite_noise([each.turned for each in launches], [each.stretch for each in launches])
+    return [
+        noise if each.gate.key.metric.higher_is_better else replace(noise, centre=1 / noise.centre)
+        for each, noise in zip(launches, noises, strict=True)
+    ]
+
+
+def suite_bars(launches: Sequence[Launches], policy: LaunchPolicy) -> list[Bar]:
+    """Return the bar of each gate of a suite from its baseline's launches."""
+    telling = [each for each in launches if len(each.values) >= LEAST_LAUNCHES]
+    noises = iter(noise_of(telling))
+    gates = max(1, separate_gates(telling))
+    bars = []
+    for each in launches:
+        design = policy.design(len(each.values), gates)
+        if len(each.values) < LEAST_LAUNCHES:
+            bars.append(Bar(each.gate, statistics.median(each.values), design))
+        else:
+            noise = next(noises)
+            bars.append(Bar(each.gate, noise.centre, design, noise))
+    return bars

@@ -68,15 +68,16 @@ class JudgedGate:
         return self.value / self.baseline - 1
 
 
-def decide(gate: Gate, value: float, baseline: float) -> tuple[Verdict, str]:
-    """The decision rule: one launch against one baseline with a fixed tolerance.
+def decide(gate: Gate, value: float, baseline: float, limit: float | None = None) -> tuple[Verdict, str]:
+    """One value against one baseline. ``limit`` is how much worse it may be, as a share; the tolerance if left out.
 
-    The noise-aware rule replaces this function and nothing else. The last line is a refusal, so that a number
-    no comparison holds for (a NaN) cannot fall through to a pass.
+    The last line is a refusal, so that a number no comparison holds for (a NaN) cannot fall through to a pass.
     """
     gain = gate.gain(value, baseline)
-    if gain < -gate.tolerance - LAST_BITS:
+    if limit is None and gain < -gate.tolerance - LAST_BITS:
         return Verdict.REGRESSED, "worse than its baseline by more than the tolerance"
+    if limit is not None and gain < -limit - LAST_BITS:
+        return Verdict.REGRESSED, f"worse than its baseline by more than its limit of {limit:.1%}"
     if gain > gate.implausible + LAST_BITS:
         return Verdict.IMPLAUSIBLE, (
             f"better by more than {gate.implausible:.0%}: check the measurement; if it is real, update the baseline"
@@ -88,10 +89,11 @@ def decide(gate: Gate, value: float, baseline: float) -> tuple[Verdict, str]:
     return Verdict.INCONCLUSIVE, f"value {value!r} against baseline {baseline!r} cannot be compared"
 
 
-def judge(gate: Gate, value: float | Absent, baseline: float | Absent) -> JudgedGate:
-    """Judge one gate. An absent number decides by itself, the value's before the baseline's.
+def judge(gate: Gate, value: float | Absent, baseline: float | Absent, limit: float | None = None) -> JudgedGate:
+    """Judge one gate, ``limit`` as in :func:`decide`.
 
-    Raises InvalidValueError when a number that is there is not finite and above zero.
+    An absent number decides by itself, the value's before the baseline's. Raises InvalidValueError when a number that
+    is there is not finite and above zero.
     """
     known_value = None if isinstance(value, Absent) else positive("JudgedGate", "value", value, str(gate.key))
     known_baseline = (
@@ -101,7 +103,7 @@ def judge(gate: Gate, value: float | Absent, baseline: float | Absent) -> Judged
         return JudgedGate(gate, value.verdict, None, known_baseline, value.reason)
     if isinstance(baseline, Absent):
         return JudgedGate(gate, baseline.verdict, known_value, None, baseline.reason)
-    verdict, reason = decide(gate, value, baseline)
+    verdict, reason = decide(gate, value, baseline, limit)
     return JudgedGate(gate, verdict, value, baseline, reason)
 
 

@@ -1,0 +1,169 @@
+"""The decision rule of a suite, launch by launch: each gate has its verdict or wants another launch. Pure and without
+memory: the same launches give the same ruling, and what is decided stays decided however many launches follow.
+
+A pass comes from verdict.decide alone; here it is only taken away, where the noise does not support the tolerance."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from pytest_precgate.analysis.bar import Bar, Launches, LaunchPolicy, suite_bars
+from pytest_precgate.analysis.gates import Gate
+from pytest_precgate.analysis.quantity import positive
+from pytest_precgate.analysis.verdict import Absent, JudgedGate, Verdict, judge
+from pytest_precgate.errors import InvalidValueError
+
+
+@dataclass(frozen=True)
+class Held:
+    """A gate and its baseline: one value per launch, or why there is none. ``stretch``: see noise.step_stretch."""
+
+    gate: Gate
+    baseline: Sequence[float] | Absent
+    stretch: float = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.baseline, Absent):
+            return
+        if not self.baseline:
+            raise InvalidValueError(f"Held: {self.gate.key} has no baseline launch; say why with Absent")
+        values = tuple(positive("Held", "baseline", value, str(self.gate.key)) for value in self.baseline)
+        object.__setattr__(self, "baseline", values)
+
+
+@dataclass(frozen=True)
+class GateRuling:
+    """One gate after some launches. ``judged`` is None while it wants another; ``bar`` is None without a baseline.
+
+    ``launches`` is how many it took to decide, or has taken so far.
+    """
+
+    judged: JudgedGate | None
+    bar: Bar | None
+    launches: int
+
+
+@dataclass(frozen=True)
+class SuiteRuling:
+    """Every gate of a suite after some launches, in the order given."""
+
+    gates: tuple[GateRuling, ...]
+
+    @property
+    def wants_launch(self) -> bool:
+        """Whether some gate has no verdict yet."""
+        return any(gate.judged is None for gate in self.gates)
+
+
+@dataclass(frozen=True)
+class SuiteRule:
+    """The gates of one suite with their baselines, judged by a policy other than ``pairs``."""
+
+    held: Sequence[Held]
+    policy: LaunchPolicy
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "held", tuple(self.held))
+        if not self.held:
+            raise InvalidValueError("SuiteRule: no gate, so nothing would be judged")
+        if self.policy.kind == "pairs":
+            raise InvalidValueError("SuiteRule: pairs bring their own baseline launches; use PairedRule")
+
+    @cached_property
+    def bars(self) -> tuple[Bar | None, ...]:
+        """What each gate is held against; None for a gate without baseline. Known before any launch."""
+        recorded = {
+            index: Launches(held.gate, held.baseline, held.stretch)
+            for index, held in enumerate(self.held)
+            if not isinstance(held.baseline, Absent)
+        }
+        bars = dict(zip(recorded, suite_bars(list(recorded.values()), self.policy), strict=True))
+        return tuple(bars.get(index) for index in range(len(self.held)))
+
+    def judge(self, launches: Sequence[Sequence[float | Absent]]) -> SuiteRuling:
+        """Return the ruling after ``launches``: launches[i][g] is the value of gate g in launch i, in the order held.
+
+        Raises InvalidValueError for more launches than the policy has, a launch with other than one value per gate, or
+        a value that is not finite and above zero.
+        """
+        refuse_misshapen(launches, len(self.held), self.policy)
+        return SuiteRuling(
+            tuple(
+                _ruling(held, bar, [launch[index] for launch in launches], self.policy)
+                for index, (held, bar) in enumerate(zip(self.held, self.bars, strict=True))
+            )
+        )
+
+
+def _ruling(held: Held, bar: Bar | None, values: Sequence[float | Absent], policy: LaunchPolicy) -> GateRuling:
+    if bar is None:
+        missing = held.baseline
+        assert isinstance(missing, Absent)
+        return GateRuling(judge(held.gate, values[0], missing) if values else None, None, min(len(values), 1))
+    return _first_good(bar, values) if policy.kind == "first good" else _median(bar, values)
+
+
+def _first_good(bar: Bar, values: Sequence[float | Absent]) -> GateRuling:
+    """The first launch that is not low decides, whatever it is; when all are low, the best of them is the value."""
+    low: list[float] = []
+    for value, limit in zip(values, bar.limits, strict=False):
+        judged = held_to(bar, value, bar.centre, limit)
+        if isinstance(value, Absent) or judged.verdict is not Verdict.REGRESSED:
+            return GateRuling(judged, bar, len(low) + 1)
+        low.append(value)
+    if len(low) < len(bar.limits):
+        return GateRuling(None, bar, len(low))
+    best = max(low, key=lambda value: bar.gate.gain(value, bar.centre))
+    judged = held_to(bar, best, bar.centre, bar.limits[-1])
+    every = f"low in all {len(low)} launches; the best is {judged.reason}" if len(low) > 1 else judged.reason
+    return GateRuling(replace(judged, reason=every), bar, len(low))
+
+
+def _median(bar: Bar, values: Sequence[float | Absent]) -> GateRuling:
+    """The median of the launches decides, as soon as those to come cannot carry it across the limit."""
+    seen: list[float] = []
+    low = 0
+    for value, limit in zip(values, bar.limits, strict=False):
+        judged = held_to(bar, value, bar.centre, limit)
+        if isinstance(value, Absent):
+            return GateRuling(judged, bar, len(seen) + 1)
+        seen.append(value)
+        low += judged.verdict is Verdict.REGRESSED
+        if max(low, len(seen) - low) > len(bar.limits) // 2:
+            return GateRuling(held_to(bar, statistics.median(seen), bar.centre, limit), bar, len(seen))
+    return GateRuling(None, bar, len(seen))
+
+
+def held_to(bar: Bar, value: float | Absent, baseline: float, limit: float) -> JudgedGate:
+    """Judge one value against a bar. What would let the merge through does not where the bar is too noisy."""
+    judged = judge(bar.gate, value, baseline, None if bar.noise is None else limit)
+    if judged.verdict.passes and bar.too_noisy:
+        return replace(judged, verdict=Verdict.INCONCLUSIVE, reason=_too_noisy(bar))
+    return judged
+
+
+def _too_noisy(bar: Bar) -> str:
+    assert bar.noise is not None
+    needed = bar.launches_needed
+    longer = (
+        f"{needed} pairs" if bar.design.paired else f"the median of {needed} launches against a baseline of {needed}"
+    )
+    return (
+        f"its launches scatter by {bar.noise.sigma:.1%} (sigma, {bar.noise.launches} launches): too much to keep a "
+        f"tolerance of {bar.gate.tolerance:.3g}; ask for {bar.honest_tolerance:.1%}"
+        + (f" or take {longer}" if needed else "")
+    )
+
+
+def refuse_misshapen(launches: Sequence[Sequence[object]], gates: int, policy: LaunchPolicy) -> None:
+    """Raise InvalidValueError for more launches than the policy takes, or other than one value per gate in one."""
+    if len(launches) > policy.launches:
+        raise InvalidValueError(f"judge: got {len(launches)} launches, the policy takes at most {policy.launches}")
+    for number, launch in enumerate(launches, 1):
+        if len(launch) != gates:
+            raise InvalidValueError(
+                f"judge: launch {number} has {len(launch)} values, wanted one for each of {gates} gates"
+            )

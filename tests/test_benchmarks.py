@@ -16,6 +16,7 @@ from tests.published import ROOT
         (("startup.py", "--pairs", "1"), "suites configured, no gate in the run"),
         (("simulation.py", "--differences"), "SIMULATED throughput at matched interactivity"),
         (("realtime.py", "--help"), "--speed"),
+        (("decision_rule.py", "--runs", "8"), "alarms of single baselines"),
         (("loadgen_capacity.py", "--help"), "--peers"),
         (("kill_resume.py", "--runs", "1"), " in 1 runs: 0 finished points lost, 0 corrupt files, 0 other verdicts"),
     ],

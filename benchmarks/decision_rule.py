@@ -287,7 +287,7 @@ def weak(runs: int, seed: int) -> None:
     for name, (run, tolerance) in suites.items():
         stretches = (1.0,) * run.baseline.shape[2]
         print(row(name, package(run, tolerance, FIRST_GOOD, stretches)), flush=True)
-    print(row("1 attempt, sigma 1%", package(draw(seed, runs, 0.01, "shared"), 0.05, LaunchPolicy("first good", 1))))
+    print(row("1 attempt, sigma 1%", package(draw(seed, runs, 0.01, "shared"), 0.05, LaunchPolicy("first-good", 1))))
     pooling(runs, seed)
     half_slow(runs, seed)
     drift(runs, seed)

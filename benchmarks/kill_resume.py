@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +59,6 @@ def witnessed(self, event):
 Journal.append = witnessed
 """
 QUIET = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly", "-p", "no:hypothesispytest")
-POINTS = 18
 
 
 def repository(path: Path, seed: int, baseline: str | None = None) -> Path:
@@ -101,7 +100,9 @@ def checks(path: Path) -> object:
 class Outcome:
     """What became of one run."""
 
-    kept: list[int]
+    whole: int
+    """Points of the undisturbed run: one launch of each precision, or more where the rule asks for them."""
+    kept: list[int] = field(default_factory=list)
     torn: int = 0
     lost: int = 0
     corrupt: int = 0
@@ -145,7 +146,9 @@ def one(home: Path, seed: int, baseline: str, rng: random.Random) -> tuple[Outco
     whole = repository(home / "whole", seed, baseline)
     passes = started(whole).wait() == 0
     path = repository(home / "killed", seed, baseline)
-    outcome = Outcome([])
+    undisturbed = journal(whole)
+    assert undisturbed is not None
+    outcome = Outcome(points(undisturbed.read_bytes()))
     while not killed(path, size(whole), rng):  # done before the moment came: once more
         path = repository(home / f"killed-{len(list(home.iterdir()))}", seed, baseline)
     look(path, outcome)
@@ -154,7 +157,7 @@ def one(home: Path, seed: int, baseline: str, rng: random.Random) -> tuple[Outco
     resumed = started(path, "--precgate-resume=latest").wait()
     last = journal(path)
     assert last is not None
-    outcome.lost += POINTS - points(last.read_bytes())
+    outcome.lost += outcome.whole - points(last.read_bytes())
     return outcome, passes, (resumed == 0) == passes and checks(path) == checks(whole)
 
 
@@ -175,7 +178,7 @@ def main() -> None:
         for seed in range(1, options.runs + 1):
             outcome, passes, same = one(home / str(seed), seed, baseline, rng)
             found.append((outcome, passes, same))
-            kept = ", ".join(f"{number} of {POINTS}" for number in outcome.kept)
+            kept = ", ".join(f"{number} of {outcome.whole}" for number in outcome.kept)
             verdict = "pass" if passes else "fail"
             print(
                 f"{seed:>4}{kept:>28}{outcome.torn:>6}{outcome.lost:>6}{outcome.corrupt:>9}{verdict:>9}"

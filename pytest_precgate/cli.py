@@ -257,10 +257,13 @@ def _shown(path: str, baseline: Baseline) -> list[str]:
         lines.append(
             f"  launch: {word}{sweep.precision} on {sweep.hardware}, engine {engine}, {len(sweep.points)} points"
         )
-    rows = [("gate", "tok/s/user", "value", "test")]
+    rows = [("gate", "tok/s/user", "value", "sigma", "test")]
+    priced = (baseline.hardware, baseline.cost)
+    values, noises = baseline.values([gate.key for gate in baseline.gates], *priced), baseline.noises(*priced)
     for gate in baseline.gates:
-        value = baseline.value(gate.key, baseline.hardware, baseline.cost)
-        rows.append((gate.key.quantity, f"{gate.key.point:g}", layout.figure(gate.key.metric, value), gate.test))
+        key, noise = gate.key, noises.get(gate.key)
+        sigma = layout.share(None if noise is None else noise.sigma)
+        rows.append((key.quantity, f"{key.point:g}", layout.figure(key.metric, values[key]), sigma, gate.test))
     return lines + [f"  {line}" for line in layout.columns(rows)]
 
 

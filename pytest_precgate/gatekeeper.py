@@ -4,16 +4,18 @@ Each precision of a suite is measured once per run, however many tests use it. N
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
-from pytest_precgate.analysis.baseline import Launch, Provenance, RecordedGate, baseline_number
+from pytest_precgate.analysis.baseline import UTC_FORMAT, Launch, Provenance, RecordedGate
 from pytest_precgate.analysis.comparison import Comparison, compare
+from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.gates import Gate, GateKey
+from pytest_precgate.analysis.held import Today, held_by
 from pytest_precgate.analysis.report import BaselineUpdate, Compared, GateReport, Outcome, Ran, RunReport
 from pytest_precgate.analysis.update import Measured, PlannedUpdate, plan_additions, plan_rewrite
-from pytest_precgate.analysis.verdict import Absent, JudgedGate, Verdict, judge
+from pytest_precgate.analysis.verdict import JudgedGate, Verdict
 from pytest_precgate.analysis.waiver import WaiverBook
 from pytest_precgate.baselines.store import BaselineStore, Stored
 from pytest_precgate.errors import (
@@ -26,6 +28,7 @@ from pytest_precgate.errors import (
 )
 from pytest_precgate.live.launches import Launches
 from pytest_precgate.settings import Policy, Suite
+from pytest_precgate.trial import Trial
 
 
 @dataclass
@@ -89,39 +92,57 @@ class Gatekeeper:
             raise PrecgateError(f"check() takes what precgate.compare() returned, got {type(pair).__name__}")
         launches = {precision: self._launch_behind(suite, curve.sweep) for precision, curve in pair.curves.items()}
         stored = self._read(suite.name)
-        stored.refuse_edited()
+        side = self.policy.paired_with
+        if side is None:
+            stored.refuse_edited()
         points = self._points(suite, pair, stored)
         candidate, reference = pair.curves
         gates = suite.gates_for(candidate, reference, points)
         now = {precision: launch.fingerprint for precision, launch in launches.items()}
-        warned = self.policy.mismatch == "warn"
-        judged = []
-        for gate in gates:
-            recorded = RecordedGate(test, gate.key)
-            held = baseline_number(
-                stored.baseline, recorded, now, (pair.hardware, pair.candidate.cost), ignore_mismatch=warned
-            )
-            judged.append(self._judged(suite, judge(gate, _measured(gate, pair), held)))
-            self._used.setdefault(suite.name, set()).add(recorded)
+        judged = self._judged(suite, gates, now, test)
+        self._used.setdefault(suite.name, set()).update(RecordedGate(test, gate.key) for gate in gates)
         outcome = self._outcome(suite, pair, test, judged)
+        notes = self._notes(stored, now, outcome, judged)
+        against = self.store.shown(stored.path) if side is None else f"fresh launches of {side}, in pairs"
+        report = GateReport(suite.name, test, pair, points, tuple(judged), outcome, notes, against)
+        self._reports[(suite.name, test, "/".join(pair.curves))] = report
+        return report
+
+    def _judged(
+        self, suite: Suite, gates: Sequence[Gate], now: Mapping[str, Fingerprint], test: str
+    ) -> list[JudgedGate]:
+        """Judge the gates, launching what that takes.
+
+        A gate whose baseline is being rewritten is not held against it, so nothing of it is waived.
+        """
+        trial = Trial(self.launches, suite, tuple(now), gates)
+        policy = self.policy.launches(suite)
+        baseline = self._read(suite.name).baseline
+        age_days = None if baseline is None else baseline.recorded.age_days(self.clock())
+        warned = self.policy.mismatch == "warn"
+        today = Today(now, suite.hardware, suite.cost, suite.max_baseline_age_days, age_days, warned)
+        if self.policy.paired_with is not None:
+            judged = trial.beside(suite.beside(self.policy.paired_with), policy)
+        elif self.policy.update:
+            return list(trial.recorded(held_by(baseline, test, gates, today), policy))
+        else:
+            judged = trial.against(held_by(baseline, test, gates, today), policy)
+        return [self.waivers.apply(suite.name, each) for each in judged]
+
+    def _notes(
+        self, stored: Stored, now: Mapping[str, Fingerprint], outcome: Outcome, judged: Sequence[JudgedGate]
+    ) -> tuple[str, ...]:
         notes: tuple[str, ...] = ()
-        if stored.baseline is not None:
-            if warned:
+        if stored.baseline is not None and self.policy.paired_with is None:
+            if self.policy.mismatch == "warn":
                 notes = tuple(f"judged all the same: {line}" for line in stored.baseline.mismatches(now, list(now)))
             notes += stored.baseline.drifts(now)
         if self.policy.in_ci and outcome == "failed":
             notes += self._unheeded(judged)
-        path = self.store.shown(stored.path)
-        report = GateReport(suite.name, test, pair, points, tuple(judged), outcome, notes, path)
-        self._reports[(suite.name, test, "/".join(pair.curves))] = report
-        return report
-
-    def _judged(self, suite: Suite, judged: JudgedGate) -> JudgedGate:
-        """A gate whose baseline is being rewritten is not held against it, so nothing of it is waived."""
-        return judged if self.policy.update else self.waivers.apply(suite.name, judged)
+        return notes
 
     def _launch_behind(self, suite: Suite, sweep: object) -> Launch:
-        for launch in self.launches.measured(suite.name).values():
+        for launch, *_ in self.launches.measured(suite.name).values():
             if launch.sweep == sweep:
                 return launch
         raise PrecgateError(
@@ -181,6 +202,12 @@ class Gatekeeper:
         return tuple(lenient)
 
     def _record(self, suite: Suite, pair: Comparison, test: str, judged: Iterable[JudgedGate]) -> None:
+        baseline = self._read(suite.name).baseline
+        known = () if baseline is None or self.policy.update else baseline.precisions
+        for precision in pair.curves:  # a precision new to the baseline is launched as often as its noise needs
+            if precision not in known:
+                for number in range(1, self.launches.recordable(suite, precision) + 1):
+                    self.launches.of(suite, precision, number)
         pending = self._pending.setdefault(suite.name, _Pending(suite, pair))
         keys = pending.checked.setdefault(test, [])
         keys += [gate.gate.key for gate in judged if gate.gate.key not in keys]
@@ -280,13 +307,13 @@ class Gatekeeper:
         measured = Measured(
             suite=suite.name,
             launches={
-                name: launch for name, launch in self.launches.measured(suite.name).items() if name in precisions
+                name: launches for name, launches in self.launches.measured(suite.name).items() if name in precisions
             },
             checked=checked,
             hardware=suite.hardware,
             cost=suite.cost,
         )
-        utc = self.clock().astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        utc = self.clock().astimezone(timezone.utc).strftime(UTC_FORMAT)
         recorded = Provenance(self.commit(), utc, self.tool_version, self.policy.reason)
         replayed = self.launches.origin(suite.name)
         if replayed is not None:  # a baseline says where its figures come from, not when they were looked at again
@@ -327,14 +354,6 @@ class Gatekeeper:
                 elif ran.includes(test):
                     left_out.append(f"{path}: {len(gates)} gates of {test} not held: this run was narrowed")
         return lines, left_out
-
-
-def _measured(gate: Gate, pair: Comparison) -> float | Absent:
-    """The gate's value, or why it has none: a point off the measured range is no measurement."""
-    try:
-        return gate.key.value({name: pair.curves[name].at(gate.key.point) for name in gate.key.precisions})
-    except OutsideSweepError as exc:
-        return Absent(Verdict.INCONCLUSIVE, str(exc))
 
 
 def _unused_line(path: str, test: str, gates: Sequence[GateKey]) -> str:

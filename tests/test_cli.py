@@ -114,7 +114,7 @@ def test_baseline_show_prints_who_why_and_the_values(accepted: Repository, capsy
     assert "baselines/kimi.json: suite kimi, isl 1024, osl 1024" in out
     assert "no reason given" in out
     assert "launch: fp4 on b200, engine recorded, 16 points" in out
-    assert "1028.1 tok/s/GPU  test_kimi.py::test_fp4_pays_off" in out
+    assert "1028.1 tok/s/GPU      -  test_kimi.py::test_fp4_pays_off" in out
     assert main(["baseline", "show", "llama"]) == 2
     assert "there is no baseline of suite 'llama'" in capsys.readouterr().err
 

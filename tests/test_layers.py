@@ -24,7 +24,8 @@ ALLOWED = {
     "reports": {"analysis"},
     "settings": {"analysis", "engines"},
     "live": {"analysis", "engines", "loadgen", "environment", "journal", "settings"},
-    "gatekeeper": {"analysis", "engines", "live", "baselines", "journal", "environment", "settings"},
+    "trial": {"analysis", "live", "settings"},
+    "gatekeeper": {"analysis", "engines", "live", "baselines", "journal", "environment", "settings", "trial"},
     "plugin": {
         *("analysis", "settings", "gatekeeper", "reports", "baselines", "journal", "environment", "loadgen", "live"),
     },

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_precgate.analysis.gates import Metric
 from pytest_precgate.errors import SettingsError
-from pytest_precgate.settings import Settings, load, policy_from
+from pytest_precgate.settings import Policy, Settings, load, policy_from
 
 SUITE = """
 [suites.kimi]
@@ -239,7 +239,7 @@ def test_a_policy_word_nobody_knows_is_refused(name: str) -> None:
     """An ini key is checked as strictly as a flag."""
     options = {"missing": "fail", "mismatch": "fail", "unused": "fail", name: "maybe"}
     with pytest.raises(SettingsError, match=f"precgate_{name}: unknown value 'maybe'; known: .*fail"):
-        policy_from(options, update=False, update_new_only=False, reason="", in_ci=False)
+        policy_from(options, Policy())
 
 
 def test_every_metric_has_a_default_tolerance() -> None:

@@ -13,35 +13,38 @@ from typing import Literal
 
 from pytest_precgate.analysis.detection import LIKELY, Design, least_drop, least_lines, least_median, luck, seen_drop
 from pytest_precgate.analysis.gates import Gate
-from pytest_precgate.analysis.noise import LEAST_LAUNCHES, GateNoise, suite_noise
-from pytest_precgate.analysis.quantity import count, positive
+from pytest_precgate.analysis.noise import LEAST_LAUNCHES, GateNoise
+from pytest_precgate.analysis.quantity import count
+from pytest_precgate.analysis.scatter import GateLaunches, noise_of, separate_gates
 from pytest_precgate.errors import InvalidValueError
 
 # A limit stands inside the tolerance by what sigma times this needs, while there is room: sigma is an estimate, easily
 # too small by half. Without noise the limit is the tolerance.
 _ROOM = 2.5
+# A tolerance nobody asked for grows with the noise, up to here: what misses a tenth is no gate unless somebody says so.
+WIDEST = 0.10
 # Below this, sigma is rounding: the values are the same figure.
 _NO_NOISE = 1e-9
 
-Kind = Literal["first good", "median", "pairs"]
+Kind = Literal["first-good", "median", "pairs"]
 
 
 @dataclass(frozen=True)
 class LaunchPolicy:
     """How many launches a verdict may take.
 
-    ``first good``: up to ``launches``, one good launch passes, only all of them low fail. ``median``: the median of
+    ``first-good``: up to ``launches``, one good launch passes, only all of them low fail. ``median``: the median of
     ``launches`` decides, and measuring ends when it can no longer change sides. ``pairs``: the median over ``launches``
     pairs of a fresh baseline launch and a candidate launch. Raises InvalidValueError for an even number of the latter
     two, whose median is no launch.
     """
 
-    kind: Kind = "first good"
+    kind: Kind = "first-good"
     launches: int = 3
 
     def __post_init__(self) -> None:
         count("LaunchPolicy", "launches", self.launches, "launches")
-        if self.kind != "first good" and self.launches % 2 == 0:
+        if self.kind != "first-good" and self.launches % 2 == 0:
             raise InvalidValueError(
                 f"LaunchPolicy: got {self.launches} launches for the {self.kind} policy, wanted odd"
             )
@@ -49,7 +52,7 @@ class LaunchPolicy:
     @property
     def good(self) -> int:
         """How many launches must be good to pass."""
-        return 1 if self.kind == "first good" else (self.launches + 1) // 2
+        return 1 if self.kind == "first-good" else (self.launches + 1) // 2
 
     def design(self, baseline: int, gates: int) -> Design:
         """Return the design of a gate with ``baseline`` launches, one of ``gates`` that scatter separately."""
@@ -114,6 +117,18 @@ class Bar:
             return self.design.launches
         return least_median(self._asked / self.noise.sigma, self.design)
 
+    def supported(self) -> Bar:
+        """Return the bar with a tolerance the noise supports, where nobody asked for another and that one is usable."""
+        honest = self.honest_tolerance
+        if (
+            self.gate.asked
+            or not self.too_noisy
+            or honest is None
+            or honest > min(WIDEST, 0.99 * self.gate.implausible)
+        ):
+            return self
+        return replace(self, gate=replace(self.gate, tolerance=honest))
+
     @property
     def _asked(self) -> float:
         """The tolerance on the scale of sigma: the logarithm of value over centre, turned so that worse is positive."""
@@ -132,52 +147,23 @@ class Bar:
         return -math.expm1(-log) if self.gate.key.metric.higher_is_better else math.expm1(log)
 
 
-@dataclass(frozen=True)
-class Launches:
-    """A gate with its values on one side, one per launch, and its stretch (see noise.step_stretch)."""
+def suite_bars(
+    gates: Sequence[tuple[Gate, GateLaunches]], policy: LaunchPolicy, beside: Sequence[GateLaunches] = ()
+) -> list[Bar]:
+    """Return the bar of each gate of a suite from its baseline's launches.
 
-    gate: Gate
-    values: Sequence[float]
-    stretch: float = 1.0
-
-    def __post_init__(self) -> None:
-        for value in self.values:
-            positive("Launches", "value", value, str(self.gate.key))
-
-    @property
-    def turned(self) -> list[float]:
-        """The values turned so that more is better: a launch that strays is a slow one."""
-        return [value if self.gate.key.metric.higher_is_better else 1 / value for value in self.values]
-
-
-def separate_gates(launches: Sequence[Launches]) -> int:
-    """Return how many of the gates scatter by themselves.
-
-    A cost is the price over a throughput: the same measurement, and no further chance of a false alarm.
+    ``beside`` are the suite's gates that are not judged here: they share its false alarms and lend their launches.
     """
-    return len({tuple(round(value / each.turned[0], 9) for value in each.turned) for each in launches})
-
-
-def noise_of(launches: Sequence[Launches]) -> list[GateNoise]:
-    """Return the noise of gates that all have LEAST_LAUNCHES values or more, centres in the gates' own units."""
-    noises = suite_noise([each.turned for each in launches], [each.stretch for each in launches])
-    return [
-        noise if each.gate.key.metric.higher_is_better else replace(noise, centre=1 / noise.centre)
-        for each, noise in zip(launches, noises, strict=True)
-    ]
-
-
-def suite_bars(launches: Sequence[Launches], policy: LaunchPolicy) -> list[Bar]:
-    """Return the bar of each gate of a suite from its baseline's launches."""
-    telling = [each for each in launches if len(each.values) >= LEAST_LAUNCHES]
-    noises = iter(noise_of(telling))
-    gates = max(1, separate_gates(telling))
+    telling = [launches for _, launches in gates if len(launches.values) >= LEAST_LAUNCHES]
+    known = [*telling, *(each for each in beside if len(each.values) >= LEAST_LAUNCHES)]
+    noises = iter(noise_of(known))
+    number = max(1, separate_gates(known))
     bars = []
-    for each in launches:
-        design = policy.design(len(each.values), gates)
-        if len(each.values) < LEAST_LAUNCHES:
-            bars.append(Bar(each.gate, statistics.median(each.values), design))
+    for gate, launches in gates:
+        design = policy.design(len(launches.values), number)
+        if len(launches.values) < LEAST_LAUNCHES:
+            bars.append(Bar(gate, statistics.median(launches.values), design))
         else:
             noise = next(noises)
-            bars.append(Bar(each.gate, noise.centre, design, noise))
+            bars.append(Bar(gate, noise.centre, design, noise).supported())
     return bars

@@ -3,20 +3,24 @@ points whenever they are needed, so targets, prices and tolerances can change wi
 
 from __future__ import annotations
 
+import contextlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 
-from pytest_precgate.analysis.comparison import CostMode, Curve, Reading
+from pytest_precgate.analysis.comparison import CostMode, Curve
 from pytest_precgate.analysis.economics import Hardware
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.gates import GateKey
+from pytest_precgate.analysis.noise import LEAST_LAUNCHES, GateNoise, step_stretch
 from pytest_precgate.analysis.quantity import one_line
+from pytest_precgate.analysis.scatter import GateLaunches, noise_of
 from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.analysis.verdict import Absent, Verdict
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
 
 SIGNIFICANT_DIGITS = 6
+UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,14 @@ class Provenance:
         if not isinstance(self.reason, str) or "\n" in self.reason:
             raise InvalidValueError(f"Provenance.reason: got {self.reason!r}, wanted one line")
 
+    def age_days(self, now: datetime) -> float | None:
+        """Return how long ago this was; None where its time is not written as this tool writes it."""
+        try:
+            then = datetime.strptime(self.utc, UTC_FORMAT).replace(tzinfo=timezone.utc)
+        except ValueError:
+            return None
+        return (now - then).total_seconds() / 86400
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -119,19 +131,55 @@ class Baseline:
         """Return the launches of one precision."""
         return tuple(launch for launch in self.launches if launch.sweep.precision == precision)
 
-    def value(self, key: GateKey, hardware: Hardware, cost: CostMode) -> float:
-        """Return the gate's value from the points, at today's price; the median over launches where there are several.
+    def scatter(self, key: GateKey, hardware: Hardware, cost: CostMode) -> GateLaunches:
+        """Return the gate's value in every launch, at today's price.
 
-        Raises OutsideSweepError when a launch does not reach the gate's point.
+        The first launch of one precision is read beside the first of the other, and so on; what has no partner is left
+        out. Raises OutsideSweepError when a launch does not reach the gate's point.
         """
-        return key.value(
-            {
-                precision: _median_reading(
-                    [Curve(launch.sweep, hardware, cost).at(key.point) for launch in self.launches_of(precision)]
-                )
-                for precision in key.precisions
-            }
-        )
+        return self._scatter(key, self._curves(hardware, cost))
+
+    def scatters(self, hardware: Hardware, cost: CostMode) -> tuple[GateLaunches, ...]:
+        """Return the values of every gate that each of its launches reaches; a gate of several tests stands once."""
+        curves, found = self._curves(hardware, cost), []
+        for key in dict.fromkeys(gate.key for gate in self.gates):
+            with contextlib.suppress(OutsideSweepError):
+                found.append(self._scatter(key, curves))
+        return tuple(found)
+
+    def noises(self, hardware: Hardware, cost: CostMode) -> Mapping[GateKey, GateNoise]:
+        """Return the noise of every gate with enough launches to tell."""
+        telling = [each for each in self.scatters(hardware, cost) if len(each.values) >= LEAST_LAUNCHES]
+        return {each.key: noise for each, noise in zip(telling, noise_of(telling), strict=True)}
+
+    def value(self, key: GateKey, hardware: Hardware, cost: CostMode) -> float:
+        """Return what the gate is held against, computed from the points at today's price.
+
+        With enough launches that is the centre of their noise, else their median. Raises OutsideSweepError when a
+        launch does not reach the gate's point.
+        """
+        return self.values([key], hardware, cost)[key]
+
+    def values(self, keys: Iterable[GateKey], hardware: Hardware, cost: CostMode) -> Mapping[GateKey, float]:
+        """Return :meth:`value` of several gates."""
+        noises, curves = self.noises(hardware, cost), self._curves(hardware, cost)
+        return {
+            key: noises[key].centre if key in noises else statistics.median(self._scatter(key, curves).values)
+            for key in keys
+        }
+
+    def _curves(self, hardware: Hardware, cost: CostMode) -> Mapping[str, Sequence[Curve]]:
+        return {
+            precision: [Curve(launch.sweep, hardware, cost) for launch in self.launches_of(precision)]
+            for precision in self.precisions
+        }
+
+    def _scatter(self, key: GateKey, curves: Mapping[str, Sequence[Curve]]) -> GateLaunches:
+        values = [
+            key.value({curve.sweep.precision: curve.at(key.point) for curve in launch})
+            for launch in zip(*(curves[precision] for precision in key.precisions), strict=False)
+        ]
+        return GateLaunches(key, values, step_stretch([curves[name][0] for name in key.precisions], key.point))
 
     def mismatches(self, now: Mapping[str, Fingerprint], precisions: Sequence[str]) -> tuple[str, ...]:
         """Return every hard fact of ``precisions`` that differs between ``now`` and this baseline."""
@@ -150,50 +198,3 @@ class Baseline:
             for launch in self.launches_of(precision)[:1]
             for line in fingerprint.drifts(launch.fingerprint)
         )
-
-
-def _median_reading(readings: Sequence[Reading]) -> Reading:
-    return Reading(
-        precision=readings[0].precision,
-        throughput_per_gpu=statistics.median(reading.throughput_per_gpu for reading in readings),
-        cost=statistics.median(reading.cost for reading in readings),
-        tokens_per_second_per_megawatt=statistics.median(r.tokens_per_second_per_megawatt for r in readings),
-        concurrency=round(statistics.median(reading.concurrency for reading in readings)),
-    )
-
-
-def baseline_number(
-    baseline: Baseline | None,
-    gate: RecordedGate,
-    now: Mapping[str, Fingerprint],
-    priced: tuple[Hardware, CostMode],
-    *,
-    ignore_mismatch: bool = False,
-) -> float | Absent:
-    """Return what ``gate`` is held against, or why there is nothing to hold it against.
-
-    ``now`` is the fingerprint of each precision as measured; ``priced`` the hardware and cost mode of today.
-    """
-    if baseline is None:
-        return Absent(Verdict.MISSING, "this suite has no baseline; record one with --precgate-update")
-    if gate not in baseline.gates:
-        return Absent(Verdict.MISSING, _missing_gate(baseline, gate))
-    hardware, cost = priced
-    differing = baseline.mismatches(now, gate.key.precisions)
-    if differing and not ignore_mismatch:
-        return Absent(Verdict.MISMATCH, "; ".join(differing))
-    try:
-        return baseline.value(gate.key, _repriced(baseline, hardware), cost)
-    except OutsideSweepError as exc:
-        return Absent(Verdict.MISSING, f"the baseline does not reach this point: {exc}")
-
-
-def _repriced(baseline: Baseline, hardware: Hardware) -> Hardware:
-    """Today's price under the baseline's own name, which differs only when a mismatch is being ignored."""
-    return replace(hardware, name=baseline.launches[0].sweep.hardware)
-
-
-def _missing_gate(baseline: Baseline, gate: RecordedGate) -> str:
-    owners = sorted({recorded.test for recorded in baseline.gates if recorded.key == gate.key})
-    known = f"; it knows the same gate of {', '.join(owners)} (renamed?)" if owners else ""
-    return f"the baseline does not know this gate of {gate.test}{known}; record it with --precgate-update-new-only"

@@ -86,12 +86,13 @@ class Gate:
     """A key with its tolerance and its bound of plausibility, both as shares (0.03 is 3%).
 
     ``tolerance`` is how much worse the value may be than its baseline; ``implausible`` how much better before
-    nobody should believe it.
+    nobody should believe it. A tolerance that nobody ``asked`` for is the least one: noise may widen it.
     """
 
     key: GateKey
     tolerance: float
     implausible: float = IMPLAUSIBLE_GAIN
+    asked: bool = True
 
     def __post_init__(self) -> None:
         positive("Gate", "tolerance", self.tolerance, "share of the baseline")
@@ -101,6 +102,11 @@ class Gate:
                 f"Gate: got tolerance {self.tolerance!r} and implausible {self.implausible!r}, wanted a tolerance "
                 "below 1 (0.03 is 3%) and below implausible"
             )
+
+    @property
+    def is_widened(self) -> bool:
+        """Whether the noise made the tolerance wider than the default."""
+        return not self.asked and self.tolerance > self.key.metric.default_tolerance
 
     def gain(self, value: float, baseline: float) -> float:
         """Return by which share ``value`` is better than ``baseline``; negative when it is worse."""
@@ -112,16 +118,22 @@ def gates_of(
     candidate: str,
     reference: str,
     points: Iterable[float],
-    tolerances: Mapping[Metric, float],
+    tolerances: Mapping[Metric, float | None],
     implausible: float = IMPLAUSIBLE_GAIN,
 ) -> tuple[Gate, ...]:
     """Return the gates of one comparison: each ratio once, each absolute metric once per precision, at every point.
 
-    ``tolerances`` names the metrics to gate. Raises InvalidValueError when that leaves nothing to gate.
+    ``tolerances`` names the metrics to gate; of one that is None the metric's default is the least. Raises
+    InvalidValueError when that leaves nothing to gate.
     """
     pair = (candidate, reference)
     gates = [
-        Gate(GateKey(metric, precisions, point), tolerance, implausible)
+        Gate(
+            GateKey(metric, precisions, point),
+            metric.default_tolerance if tolerance is None else tolerance,
+            implausible,
+            asked=tolerance is not None,
+        )
         for metric, tolerance in tolerances.items()
         for precisions in ([pair] if metric.is_ratio else [(candidate,), (reference,)])
         for point in points

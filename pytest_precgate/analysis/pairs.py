@@ -8,11 +8,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_precgate.analysis.bar import Bar, Launches, LaunchPolicy, noise_of, separate_gates
+from pytest_precgate.analysis.bar import Bar, LaunchPolicy
 from pytest_precgate.analysis.gates import Gate
 from pytest_precgate.analysis.noise import LEAST_LAUNCHES, GateNoise
 from pytest_precgate.analysis.quantity import positive
 from pytest_precgate.analysis.rule import GateRuling, SuiteRuling, held_to, refuse_misshapen
+from pytest_precgate.analysis.scatter import GateLaunches, noise_of, separate_gates
 from pytest_precgate.analysis.verdict import Absent, judge
 from pytest_precgate.errors import InvalidValueError
 
@@ -59,8 +60,8 @@ class PairedRule:
         ratios, sides = [], []
         for index, pairs in whole.items():
             gate, stretch = self.gates[index]
-            ratios.append(Launches(gate, [value / base for value, base in pairs], stretch))
-            sides += [Launches(gate, side, stretch) for side in zip(*pairs, strict=True)]
+            ratios.append(GateLaunches(gate.key, [value / base for value, base in pairs], stretch))
+            sides += [GateLaunches(gate.key, side, stretch) for side in zip(*pairs, strict=True)]
         design = self.policy.design(self.policy.launches, max(1, separate_gates(ratios)))
         if self.policy.launches < LEAST_LAUNCHES:
             centres = [statistics.median(side.values) for side in sides[1::2]]
@@ -68,7 +69,8 @@ class PairedRule:
         noises = noise_of(sides)
         both = zip(noises[::2], noises[1::2], strict=True)
         return {
-            i: Bar(self.gates[i][0], b.centre, design, _of_pair(a, b)) for i, (a, b) in zip(whole, both, strict=True)
+            i: Bar(self.gates[i][0], b.centre, design, _of_pair(a, b)).supported()
+            for i, (a, b) in zip(whole, both, strict=True)
         }
 
 

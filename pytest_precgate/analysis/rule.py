@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from pytest_precgate.analysis.bar import Bar, Launches, LaunchPolicy, suite_bars
+from pytest_precgate.analysis.bar import Bar, LaunchPolicy, suite_bars
 from pytest_precgate.analysis.gates import Gate
 from pytest_precgate.analysis.quantity import positive
-from pytest_precgate.analysis.verdict import Absent, JudgedGate, Verdict, judge
+from pytest_precgate.analysis.scatter import GateLaunches
+from pytest_precgate.analysis.verdict import Absent, Evidence, JudgedGate, Verdict, judge
 from pytest_precgate.errors import InvalidValueError
 
 
@@ -45,6 +46,17 @@ class GateRuling:
     bar: Bar | None
     launches: int
 
+    @property
+    def verdict(self) -> JudgedGate | None:
+        """The gate as judged, with what stands behind it."""
+        return None if self.judged is None else replace(self.judged, evidence=self.evidence)
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the verdict rests on."""
+        sigma = None if self.bar is None or self.bar.noise is None else self.bar.noise.sigma
+        return Evidence(sigma, None if self.bar is None else self.bar.smallest_drop, self.launches)
+
 
 @dataclass(frozen=True)
 class SuiteRuling:
@@ -60,10 +72,14 @@ class SuiteRuling:
 
 @dataclass(frozen=True)
 class SuiteRule:
-    """The gates of one suite with their baselines, judged by a policy other than ``pairs``."""
+    """The gates of one suite with their baselines, judged by a policy other than ``pairs``.
+
+    ``beside`` are the suite's gates that are judged elsewhere; they share its false alarms and lend their launches.
+    """
 
     held: Sequence[Held]
     policy: LaunchPolicy
+    beside: Sequence[GateLaunches] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "held", tuple(self.held))
@@ -76,11 +92,11 @@ class SuiteRule:
     def bars(self) -> tuple[Bar | None, ...]:
         """What each gate is held against; None for a gate without baseline. Known before any launch."""
         recorded = {
-            index: Launches(held.gate, held.baseline, held.stretch)
+            index: (held.gate, GateLaunches(held.gate.key, held.baseline, held.stretch))
             for index, held in enumerate(self.held)
             if not isinstance(held.baseline, Absent)
         }
-        bars = dict(zip(recorded, suite_bars(list(recorded.values()), self.policy), strict=True))
+        bars = dict(zip(recorded, suite_bars(list(recorded.values()), self.policy, self.beside), strict=True))
         return tuple(bars.get(index) for index in range(len(self.held)))
 
     def judge(self, launches: Sequence[Sequence[float | Absent]]) -> SuiteRuling:
@@ -103,7 +119,7 @@ def _ruling(held: Held, bar: Bar | None, values: Sequence[float | Absent], polic
         missing = held.baseline
         assert isinstance(missing, Absent)
         return GateRuling(judge(held.gate, values[0], missing) if values else None, None, min(len(values), 1))
-    return _first_good(bar, values) if policy.kind == "first good" else _median(bar, values)
+    return _first_good(bar, values) if policy.kind == "first-good" else _median(bar, values)
 
 
 def _first_good(bar: Bar, values: Sequence[float | Absent]) -> GateRuling:
@@ -153,7 +169,7 @@ def _too_noisy(bar: Bar) -> str:
     )
     return (
         f"its launches scatter by {bar.noise.sigma:.1%} (sigma, {bar.noise.launches} launches): too much to keep a "
-        f"tolerance of {bar.gate.tolerance:.3g}; ask for {bar.honest_tolerance:.1%}"
+        f"tolerance of {bar.gate.tolerance * 100:g}%; ask for {bar.honest_tolerance:.1%}"
         + (f" or take {longer}" if needed else "")
     )
 

@@ -54,10 +54,10 @@ class PlannedUpdate:
 
 @dataclass(frozen=True)
 class Measured:
-    """What this run measured and checked for one suite: launches by precision, gates by test, and the pricing."""
+    """What this run measured and checked for one suite: every launch by precision, gates by test, and the pricing."""
 
     suite: str
-    launches: Mapping[str, Launch]
+    launches: Mapping[str, Sequence[Launch]]
     checked: Mapping[str, Sequence[GateKey]]
     hardware: Hardware
     cost: CostMode
@@ -72,7 +72,7 @@ def plan_rewrite(
     Raises OutsideSweepError when a kept gate cannot be read from the new points, InvalidValueError when kept and new
     launches do not belong together.
     """
-    launches = [launch.settled() for launch in measured.launches.values()]
+    launches = [launch.settled() for each in measured.launches.values() for launch in each]
     gates = [RecordedGate(test, key) for test, keys in measured.checked.items() for key in keys]
     if old is not None:
         launches += [launch for launch in old.launches if launch.sweep.precision not in measured.launches]
@@ -91,7 +91,9 @@ def plan_additions(old: Baseline | None, measured: Measured, recorded: Provenanc
     """
     kept = [] if old is None else list(old.launches)
     known = {launch.sweep.precision for launch in kept}
-    launches = kept + [launch.settled() for name, launch in measured.launches.items() if name not in known]
+    launches = kept + [
+        launch.settled() for name, each in measured.launches.items() if name not in known for launch in each
+    ]
     gates = [] if old is None else list(old.gates)
     gates += [RecordedGate(test, key) for test, keys in measured.checked.items() for key in keys]
     return _planned(old, measured, recorded, launches, gates)
@@ -107,10 +109,8 @@ def _planned(
     history = () if old is None else (*old.history, old.recorded)
     unique = tuple(dict.fromkeys(gates))
     new = Baseline(measured.suite, launches, unique, recorded, measured.hardware, measured.cost, history)
-    changes = [
-        GateChange(gate, _value(old, gate, measured), new.value(gate.key, measured.hardware, measured.cost))
-        for gate in new.gates
-    ]
+    after = new.values([gate.key for gate in new.gates], measured.hardware, measured.cost)
+    changes = [GateChange(gate, _value(old, gate, measured), after[gate.key]) for gate in new.gates]
     if old is not None:
         # A gate that a test new to it holds was moved, not dropped: only its value can lower the bar.
         now = {change.gate.key: change.after for change in changes if change.gate not in old.gates}

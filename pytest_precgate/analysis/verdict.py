@@ -51,14 +51,31 @@ class Absent:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What a verdict rests on.
+
+    ``sigma`` is the gate's noise from launch to launch, ``smallest_drop`` the smallest true drop stopped four times in
+    five, both shares and None where too few launches tell; ``launches`` is how many it took to decide.
+    """
+
+    sigma: float | None
+    smallest_drop: float | None
+    launches: int
+
+
+@dataclass(frozen=True)
 class JudgedGate:
-    """A gate with its value, its baseline and its verdict. ``reason`` is empty only for a plain pass."""
+    """A gate with its value, its baseline and its verdict. ``reason`` is empty only for a plain pass.
+
+    ``evidence`` is None where the value was held against one number and no rule.
+    """
 
     gate: Gate
     verdict: Verdict
     value: float | None
     baseline: float | None
     reason: str
+    evidence: Evidence | None = None
 
     @property
     def change(self) -> float | None:
@@ -77,7 +94,7 @@ def decide(gate: Gate, value: float, baseline: float, limit: float | None = None
     if limit is None and gain < -gate.tolerance - LAST_BITS:
         return Verdict.REGRESSED, "worse than its baseline by more than the tolerance"
     if limit is not None and gain < -limit - LAST_BITS:
-        return Verdict.REGRESSED, f"worse than its baseline by more than its limit of {limit:.1%}"
+        return Verdict.REGRESSED, f"worse than its baseline by more than {limit:.1%}, the limit that the noise leaves"
     if gain > gate.implausible + LAST_BITS:
         return Verdict.IMPLAUSIBLE, (
             f"better by more than {gate.implausible:.0%}: check the measurement; if it is real, update the baseline"

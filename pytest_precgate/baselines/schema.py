@@ -2,12 +2,13 @@
 
 Schema history, newest last; a reader reads every older one and refuses a newer one by name.
   1  suite, raw points and fingerprint of every launch, the gates with the value they had, who recorded it and why.
+  2  the gates' noise as well: "sigma", null where too few launches tell.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import NoReturn, cast
 
@@ -21,7 +22,8 @@ from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node, strict_json
 from pytest_precgate.errors import BaselineCorruptError, BaselineSchemaError
 
-SCHEMA = 1
+SCHEMA = 2
+SIGMA_DECIMALS = 5
 _POINT_FIELDS = ("concurrency", "configuration", "gpus", "interactivity", "throughput_per_gpu")
 _PROVENANCE_FIELDS = ("commit", "reason", "tool_version", "utc")
 _TOP_FIELDS = ("cost", "gates", "hardware", "history", "launches", "recorded", "schema", "suite")
@@ -31,7 +33,7 @@ def dump(baseline: Baseline) -> str:
     """Return the file's text: sorted keys, one gate, point or line of history per line, no noise digits."""
     fields = {
         "cost": _line(baseline.cost),
-        "gates": _block([_line(_gate_fields(baseline, gate)) for gate in baseline.gates], "  "),
+        "gates": _block([_line(fields) for fields in _gates_fields(baseline)], "  "),
         "hardware": _line(asdict(baseline.hardware)),
         "history": _block([_line(asdict(entry)) for entry in baseline.history], "  "),
         "launches": _block([_launch_text(launch) for launch in baseline.launches], "  "),
@@ -50,15 +52,19 @@ def _block(lines: list[str], indent: str) -> str:
     return "[\n" + ",\n".join(f"{indent}  {line}" for line in lines) + f"\n{indent}]" if lines else "[]"
 
 
-def _gate_fields(baseline: Baseline, gate: RecordedGate) -> dict[str, object]:
-    value = baseline.value(gate.key, baseline.hardware, baseline.cost)
-    return {
-        "metric": gate.key.metric.value,
-        "point": gate.key.point,
-        "precision": "/".join(gate.key.precisions),
-        "test": gate.test,
-        "value": float(f"{value:.{SIGNIFICANT_DIGITS}g}"),
-    }
+def _gates_fields(baseline: Baseline) -> Iterator[dict[str, object]]:
+    priced = (baseline.hardware, baseline.cost)
+    values, noises = baseline.values([gate.key for gate in baseline.gates], *priced), baseline.noises(*priced)
+    for gate in baseline.gates:
+        noise = noises.get(gate.key)
+        yield {
+            "metric": gate.key.metric.value,
+            "point": gate.key.point,
+            "precision": "/".join(gate.key.precisions),
+            "sigma": None if noise is None else round(noise.sigma, SIGMA_DECIMALS),
+            "test": gate.test,
+            "value": float(f"{values[gate.key]:.{SIGNIFICANT_DIGITS}g}"),
+        }
 
 
 def _launch_text(launch: Launch) -> str:
@@ -121,7 +127,7 @@ def _document(text: str, source: str) -> object:
 
 
 def _gate(node: Node) -> RecordedGate:
-    members = node.table(required=["metric", "point", "precision", "test", "value"])
+    members = node.table(required=["metric", "point", "precision", "test", "value"], optional=["sigma"])
     metric = Metric(members["metric"].choice(metric.value for metric in Metric))
     with node.building():
         key = GateKey(metric, tuple(members["precision"].text().split("/")), members["point"].number())

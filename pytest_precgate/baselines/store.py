@@ -133,8 +133,10 @@ def edited_values(stored: Stored) -> list[str]:
     lines: list[str] = []
     if stored.baseline is None:
         return lines
+    keys = [gate.key for gate in stored.written]
+    values = stored.baseline.values(keys, stored.baseline.hardware, stored.baseline.cost)
     for gate, written in stored.written.items():
-        value = stored.baseline.value(gate.key, stored.baseline.hardware, stored.baseline.cost)
+        value = values[gate.key]
         if abs(written / value - 1) > 10.0 ** (1 - SIGNIFICANT_DIGITS):
             lines.append(f"{gate.key} says {written:g}, its points give {value:.6g}")
     return lines

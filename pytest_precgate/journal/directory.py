@@ -19,7 +19,7 @@ KEPT_DAYS = 14
 JOURNAL = "journal.jsonl"
 LATEST = "latest"
 _HOME = ".precgate"
-_NAME = re.compile(r"(\d{8}T\d{6}\.\d{3}Z)-([A-Za-z0-9][A-Za-z0-9._-]*)-(\d+)")
+_NAME = re.compile(r"(\d{8}T\d{6}\.\d{3}Z)-([A-Za-z0-9][A-Za-z0-9._@-]*)-(\d+)")
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,10 @@ class Fleet:
             if gpu in mine:
                 raise error
         self._hold([gpu for member in family for gpu in self._gpus(member)])
-        for other in [up for up in self._up.values() if set(self._gpus(up.order)) & set(mine)]:
+        # Of servers on the CPU too, one launch goes before the next of the same comes: they would share the machine.
+        for other in [
+            up for up in self._up.values() if set(self._gpus(up.order)) & set(mine) or _is_another_launch(up, order)
+        ]:
             self.say(f"stopping {other.order.what} to make room for {order.what}")
             self.on_evict(other)
             self._stop(other)
@@ -321,6 +324,10 @@ class _Readiness:
                 str(self.process.log),
             )
         return False
+
+
+def _is_another_launch(up: Up, order: Order) -> bool:
+    return up.order.key[:-1] == order.key[:-1]
 
 
 def _refuse(order: Order, confirmed: Confirmed, process: Process) -> None:

@@ -92,13 +92,32 @@ class Launches:
             self._launches[key] = _merged(swept).settled()
         return self._launches[key]
 
-    def measured(self, suite: str) -> Mapping[str, Launch]:
-        """Return the first launches of a suite measured so far, by precision."""
-        return {
-            precision: launch
-            for (name, precision, attempt), launch in self._launches.items()
-            if name == suite and attempt == 1
-        }
+    def measured(self, suite: str) -> Mapping[str, Sequence[Launch]]:
+        """Return every launch of a suite measured so far, by precision, the first one first."""
+        known = sorted((attempt, precision) for name, precision, attempt in self._launches if name == suite)
+        found: dict[str, list[Launch]] = {}
+        for attempt, precision in known:
+            found.setdefault(precision, []).append(self._launches[suite, precision, attempt])
+        return found
+
+    def can_repeat(self, suite: Suite, precision: str) -> bool:
+        """Whether there can be a second launch: recorded points are what they are."""
+        return not any(isinstance(engine, RecordedEngine) for engine in self._engines_of(suite, precision))
+
+    def recordable(self, suite: Suite, precision: str) -> int:
+        """Return how many launches a baseline of this precision is made of: what the suite asks for, or what there is.
+
+        Recorded points are one launch; of a replayed run every one is kept.
+        """
+        held = self.held(suite, precision)
+        if held is not None:
+            return max(1, held)  # asked for the first, a run that holds none says so
+        return suite.baseline_launches if self.can_repeat(suite, precision) else 1
+
+    def held(self, suite: Suite, precision: str) -> int | None:
+        """Return how many launches a replayed run holds; None where launches are measured."""
+        record = self._the_record() if self.can_repeat(suite, precision) else None
+        return None if record is None else record.replayed(suite, precision)
 
     def running(self, suite: Suite, precision: str, configuration: str | None) -> RunningEngine:
         """Start an engine of ``suite``, or find it up, and return it.

@@ -96,6 +96,22 @@ class Record:
         self._refuse(journal, f"{suite.name} {key}", unlike)
         return found
 
+    def replayed(self, suite: Suite, precision: str) -> int | None:
+        """Return how many finished launches of a precision the replayed run holds; None where nothing is replayed.
+
+        Raises as ``finished`` does for a run that cannot be used.
+        """
+        if self.mode != "replay":
+            return None
+        launches, number = self._read_replay(suite).launches, 0
+        numbers = range(len(suite.configurations(precision)))
+        while all(
+            (found := launches.get(LaunchKey(precision, each, number + 1))) is not None and found.is_finished
+            for each in numbers
+        ):
+            number += 1
+        return number
+
     def begin(self, suite: Suite, launch: Key, engine: str, facts: Fingerprint) -> LaunchLog:
         """Open a launch of an engine of kind ``engine``, or go on with it. Raises as ``finished`` does."""
         opened = LaunchOpened(LaunchKey(*launch[1:]), engine, facts)
@@ -174,7 +190,7 @@ class Record:
             self._journals[suite.name] = journal
         return self._journals.get(suite.name)
 
-    def _from_replay(self, suite: Suite, key: LaunchKey) -> RecordedLaunch:
+    def _read_replay(self, suite: Suite) -> Recorded:
         path = self.directory.journal(suite.name)
         if suite.name not in self._replayed:
             found = read(path) if path.exists() else None
@@ -186,7 +202,11 @@ class Record:
                 raise RunDiffersError(f"{path}: the run measured something else than the suite asks: {_listed(unlike)}")
             self._replayed[suite.name] = found
             self._unlike[suite.name] = tuple(differences(now.settings, found.run.settings))
-        launch = self._replayed[suite.name].launches.get(key)
+        return self._replayed[suite.name]
+
+    def _from_replay(self, suite: Suite, key: LaunchKey) -> RecordedLaunch:
+        path = self.directory.journal(suite.name)
+        launch = self._read_replay(suite).launches.get(key)
         if launch is None or not launch.is_finished:
             what = "holds no launch of" if launch is None else f"has {len(launch.points)} points of the unfinished"
             raise ReplayError(

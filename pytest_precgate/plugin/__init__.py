@@ -64,6 +64,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="RUN",
         help="judge a finished run again, with today's tolerances, points, prices and baselines; nothing is measured",
     )
+    group.addoption(
+        "--precgate-rule",
+        choices=("first-good", "median"),
+        help="which launches decide, in place of every suite's rule: the first good one, or the median (nightly runs)",
+    )
+    group.addoption(
+        "--precgate-attempts",
+        type=int,
+        metavar="N",
+        help="how many fresh launches a verdict may take, in place of every suite's attempts",
+    )
+    group.addoption(
+        "--precgate-paired-with",
+        metavar="SIDE",
+        help="judge by fresh launches of this other side of each suite (paired.SIDE in its settings), launched in turn "
+        "with its own, and not by the baseline",
+    )
     group.addoption("--precgate-reason", metavar="TEXT", default="", help="why a baseline changes; kept in its history")
     group.addoption("--precgate-json", metavar="PATH", help="write what was found as JSON")
     group.addoption("--precgate-markdown", metavar="PATH", help="write what was found as Markdown")
@@ -73,8 +90,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the mark, and refuse settings that cannot be used before anything is collected."""
     config.addinivalue_line(
         "markers",
-        "precgate(suite=..., points=..., tolerance=..., metrics=...): what a precgate test measures and gates; names "
-        "a suite of [tool.precgate] and overrides its points, tolerances and metrics",
+        "precgate(suite=..., points=..., tolerance=..., metrics=..., attempts=...): what a precgate test measures and "
+        "gates; names a suite of [tool.precgate] and overrides its points, tolerances, metrics and attempts",
     )
     if hasattr(config, "workerinput"):  # an xdist worker: the controller has refused broken settings already
         return

@@ -8,12 +8,12 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_precgate.errors import PrecgateError, SettingsError
+from pytest_precgate.plugin.frames import without_ours
 from pytest_precgate.plugin.ordering import in_order, rank
 from pytest_precgate.plugin.runs import FLAGS, earlier_run, record_of
 from pytest_precgate.plugin.said import Said
@@ -34,7 +34,6 @@ XDIST_REFUSAL = (
     "would see every gate. Run them with -n 0"
 )
 _FIXTURES = (MARK, "precgate_engine", *SWEEP_FIXTURES, *ENGINE_FIXTURES)
-_PACKAGE = Path(__file__).parents[1]
 
 
 def marked(node: pytest.Item | pytest.Collector, where: str) -> dict[str, object]:
@@ -71,6 +70,8 @@ class Run:
         if option("precgate_update") and option("precgate_update_new_only"):
             raise pytest.UsageError("--precgate-update and --precgate-update-new-only: give one of them")
         records = option("precgate_update") or option("precgate_update_new_only")
+        if records and option("precgate_paired_with"):
+            raise pytest.UsageError("--precgate-paired-with: pairs are held against no baseline, so none is recorded")
         reason = option("precgate_reason")
         if reason and not records and self._option("missing") != "create":
             raise pytest.UsageError("--precgate-reason: nothing is recorded without --precgate-update")
@@ -88,7 +89,7 @@ class Run:
         """Under CI these are a person's command or none: in a configuration file they would switch the gate off."""
         from pytest_precgate.environment import in_ci  # noqa: PLC0415
 
-        for name in ("update", "update-new-only", "engine", *FLAGS):
+        for name in ("update", "update-new-only", "engine", "paired-with", *FLAGS):
             flag = f"--precgate-{name}"
             given = self._config.getoption(flag.removeprefix("--").replace("-", "_"))
             if given and in_ci(os.environ) and not self._selection.was_typed(flag):
@@ -139,10 +140,9 @@ class Run:
         if not self._config.getoption("precgate_engine"):
             return suite
         if suite.name not in self._rehearsed:
-            from pytest_precgate.settings import rehearsed  # noqa: PLC0415
-
-            self._rehearsed[suite.name] = rehearsed(suite, self.settings.source, self._config.rootpath)
-        return replace(suite, engines=self._rehearsed[suite.name].engines)
+            self._rehearsed[suite.name] = suite.rehearsed(self.settings.source, self._config.rootpath)
+        played = self._rehearsed[suite.name]
+        return replace(suite, engines=played.engines, paired=played.paired)
 
     @property
     def gatekeeper(self) -> Gatekeeper:
@@ -187,15 +187,14 @@ class Run:
 
     def _policy(self) -> Policy:
         from pytest_precgate.environment import in_ci  # noqa: PLC0415
-        from pytest_precgate.settings import policy_from  # noqa: PLC0415
+        from pytest_precgate.settings import Policy, policy_from  # noqa: PLC0415
 
-        return policy_from(
-            {name: self._option(name) for name in ("missing", "mismatch", "unused")},
-            update=self._config.getoption("precgate_update"),
-            update_new_only=self._config.getoption("precgate_update_new_only"),
-            reason=self._config.getoption("precgate_reason"),
-            in_ci=in_ci(os.environ),
-        )
+        given = {
+            name: self._config.getoption(f"precgate_{name}")
+            for name in ("update", "update_new_only", "reason", "rule", "attempts", "paired_with")
+        }
+        words = {name: self._option(name) for name in ("missing", "mismatch", "unused")}
+        return policy_from(words, Policy(in_ci=in_ci(os.environ), **given))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -208,6 +207,8 @@ class Run:
                 continue
             try:
                 suite = self.suite(item)
+                if MARK in asked:
+                    self._refuse_policy(suite)
             except PrecgateError as exc:
                 raise pytest.UsageError(f"precgate: {exc}") from exc
             if suite.name not in suites:
@@ -219,6 +220,13 @@ class Run:
         for item in ranks:  # not before all are known: what is to be measured decides what an engine makes room for
             self.refuse_clash(item)
         items[:] = in_order(items, ranks)
+
+    def _refuse_policy(self, suite: Suite) -> None:
+        """Refuse flags that this suite cannot be judged by. Raises SettingsError, InvalidValueError."""
+        policy = self._policy()
+        policy.launches(suite)
+        if policy.paired_with is not None:
+            suite.beside(policy.paired_with)
 
     def refuse_clash(self, item: pytest.Item, *further: str) -> None:
         """Refuse a test whose engines, by its fixtures and ``further`` ones, cannot be up together.
@@ -246,7 +254,7 @@ class Run:
             error = shown.value
             error.__cause__ = None
             error.__suppress_context__ = True
-            call.excinfo = pytest.ExceptionInfo.from_exc_info((type(error), error, _without_our_frames(shown.tb)))
+            call.excinfo = pytest.ExceptionInfo.from_exc_info((type(error), error, without_ours(shown.tb)))
         return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -362,16 +370,3 @@ def _rendered(kind: str, found: RunReport) -> str:
     from pytest_precgate.reports import json, markdown  # noqa: PLC0415
 
     return json.render(found) if kind == "json" else markdown.render(found)
-
-
-def _without_our_frames(traceback: TracebackType) -> TracebackType:
-    """Return the traceback up to the last frame before this package's own; whole when it begins in there."""
-    frames: list[TracebackType] = []
-    following: TracebackType | None = traceback
-    while following is not None and _PACKAGE not in Path(following.tb_frame.f_code.co_filename).parents:
-        frames.append(following)
-        following = following.tb_next
-    cut: TracebackType | None = None
-    for frame in reversed(frames):
-        cut = TracebackType(cut, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    return traceback if cut is None else cut

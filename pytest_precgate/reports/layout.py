@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_precgate.analysis.comparison import Comparison, Row
-from pytest_precgate.analysis.gates import Metric
+from pytest_precgate.analysis.gates import Gate, Metric
 from pytest_precgate.analysis.report import GateReport
 from pytest_precgate.analysis.verdict import JudgedGate
 from pytest_precgate.errors import OutsideSweepError
@@ -32,9 +32,29 @@ def change(share: float | None) -> str:
     return f"{percent:+.1f}%" if percent else "0.0%"
 
 
-def tolerance(share: float) -> str:
-    """Return a tolerance as a percentage."""
-    return f"{share * 100:g}%"
+def share(value: float | None) -> str:
+    """Return a share without a sign as a percentage, ``-`` for none."""
+    return ABSENT if value is None else f"{value:.2%}"
+
+
+def tolerance(gate: Gate) -> str:
+    """Return a tolerance as a percentage, and whether noise widened it."""
+    return f"{gate.tolerance * 100:g}%{' (noise)' if gate.is_widened else ''}"
+
+
+def tolerances(gates: Sequence[Gate]) -> str:
+    """Return the tolerances of gates of one quantity: one figure, or the least and the widest."""
+    least, widest = (f"{choose(gate.tolerance for gate in gates) * 100:g}" for choose in (min, max))
+    noise = " (noise)" if any(gate.is_widened for gate in gates) else ""
+    return f"{least}%{noise}" if least == widest else f"{least} to {widest}%{noise}"
+
+
+def evidence(judged: JudgedGate) -> tuple[str, str, str]:
+    """Return what a verdict rests on: sigma, the smallest drop it would stop in four of five runs, launches used."""
+    found = judged.evidence
+    if found is None:
+        return ABSENT, ABSENT, ABSENT
+    return share(found.sigma), share(found.smallest_drop), str(found.launches)
 
 
 def columns(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
@@ -101,7 +121,9 @@ def terms(pair: Comparison) -> tuple[str, str]:
     )
 
 
-GATE_HEAD = ("gate", "tok/s/user", "value", "baseline", "change", "tolerance", "verdict")
+GATE_HEAD = (
+    *("gate", "tok/s/user", "value", "baseline", "change", "tolerance", "sigma", "drop seen", "launches", "verdict"),
+)
 
 
 def gate_cells(judged: JudgedGate) -> tuple[str, ...]:
@@ -113,7 +135,8 @@ def gate_cells(judged: JudgedGate) -> tuple[str, ...]:
         figure(key.metric, judged.value),
         figure(key.metric, judged.baseline),
         change(judged.change),
-        tolerance(judged.gate.tolerance),
+        tolerance(judged.gate),
+        *evidence(judged),
         str(judged.verdict),
     )
 

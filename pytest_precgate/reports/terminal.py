@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_precgate.analysis.comparison import Comparison
+from pytest_precgate.analysis.noise import LEAST_LAUNCHES
 from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport
 from pytest_precgate.analysis.update import GateChange
 from pytest_precgate.analysis.verdict import JudgedGate, Verdict
@@ -34,7 +35,7 @@ def _sentence(judged: JudgedGate) -> str:
     return (
         f"{key}: value {layout.figure(key.metric, judged.value)}, "
         f"baseline {layout.figure(key.metric, judged.baseline)}, change {layout.change(judged.change)}, "
-        f"tolerance {layout.tolerance(judged.gate.tolerance)}; {judged.reason}"
+        f"tolerance {layout.tolerance(judged.gate)}; {judged.reason}"
     )
 
 
@@ -87,25 +88,44 @@ def _check(report: GateReport) -> Iterator[Line]:
     if report.outcome == "recorded":
         wild = sum(judged.verdict is Verdict.IMPLAUSIBLE for judged in report.judged)
         doubt = f"; {wild} implausibly better than before: check the measurement" if wild else ""
+        yield from _evidence(report)
         yield f"{report.test}: {len(report.judged)} gates measured for {report.baseline}{doubt}", None
         return
     points = sorted({judged.gate.key.point for judged in report.judged})
     cells = {(judged.gate.key.quantity, judged.gate.key.point): judged for judged in report.judged}
-    quantities = {judged.gate.key.quantity: judged for judged in report.judged}
+    quantities = list(dict.fromkeys(judged.gate.key.quantity for judged in report.judged))
     head = ("gate", "tolerance", *(f"at {point:g}" for point in points))
     rows = [
         (
             quantity,
-            layout.tolerance(first.gate.tolerance),
+            layout.tolerances([cells[quantity, p].gate for p in points]),
             *(f"{layout.change(cells[quantity, p].change)} {cells[quantity, p].verdict}" for p in points),
         )
-        for quantity, first in quantities.items()
+        for quantity in quantities
     ]
     yield from ((line, None) for line in layout.columns([head, *rows]))
+    yield from _evidence(report)
     improved = sum(judged.verdict is Verdict.IMPROVED for judged in report.judged)
     stale = f"; {improved} better than a stale baseline: consider --precgate-update" if improved else ""
     yield f"{report.test}: {report.outcome}, {layout.counts(report)} against {report.baseline}{stale}", report.passed
     yield from ((f"note: {note}", None) for note in report.notes)
+
+
+def _evidence(report: GateReport) -> Iterator[Line]:
+    """How noisy each gate is, what it can see, and how many launches it took."""
+    judged = report.judged
+    if all(each.evidence is None or each.evidence.sigma is None for each in judged):
+        used = max((each.evidence.launches for each in judged if each.evidence is not None), default=1)
+        yield f"noise unknown: no sigma of fewer than {LEAST_LAUNCHES} baseline launches; launches used: {used}", None
+        return
+    points = sorted({each.gate.key.point for each in judged})
+    cells = {(each.gate.key.quantity, each.gate.key.point): each for each in judged}
+    head = ("sigma, smallest drop seen, launches", *(f"at {point:g}" for point in points))
+    rows = [
+        (quantity, *(", ".join(layout.evidence(cells[quantity, point])) for point in points))
+        for quantity in dict.fromkeys(each.gate.key.quantity for each in judged)
+    ]
+    yield from ((line, None) for line in layout.columns([head, *rows]))
 
 
 def _update(update: BaselineUpdate) -> Iterator[Line]:
@@ -142,7 +162,7 @@ def properties(report: GateReport) -> list[tuple[str, str]]:
             f"precgate {report.suite} {judged.gate.key}",
             f"{word}{judged.verdict}: {layout.figure(judged.gate.key.metric, judged.value)}, baseline "
             f"{layout.figure(judged.gate.key.metric, judged.baseline)}, change {layout.change(judged.change)}, "
-            f"tolerance {layout.tolerance(judged.gate.tolerance)}",
+            f"tolerance {layout.tolerance(judged.gate)}",
         )
         for judged in report.judged
     ]

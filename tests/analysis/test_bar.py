@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.bar import Bar, Launches, LaunchPolicy, separate_gates, suite_bars
+from pytest_precgate.analysis.bar import WIDEST, Bar, LaunchPolicy, suite_bars
 from pytest_precgate.analysis.detection import least_lines
 from pytest_precgate.analysis.gates import Gate, GateKey, Metric
 from pytest_precgate.analysis.noise import GateNoise
+from pytest_precgate.analysis.scatter import GateLaunches, separate_gates
 from pytest_precgate.errors import InvalidValueError
 
 unhurried = settings(deadline=None)  # the first design of its kind is computed, the others remembered
 
-POLICIES = [LaunchPolicy(), LaunchPolicy("first good", 1), LaunchPolicy("median", 5), LaunchPolicy("pairs", 5)]
+POLICIES = [LaunchPolicy(), LaunchPolicy("first-good", 1), LaunchPolicy("median", 5), LaunchPolicy("pairs", 5)]
 policies = st.sampled_from(POLICIES)
 metrics = st.sampled_from([Metric.THROUGHPUT_PER_GPU, Metric.COST])
 
@@ -48,7 +50,7 @@ def test_without_noise_the_limit_is_the_tolerance(tolerance: float, policy: Laun
 def test_where_the_noise_is_unknown_the_limit_is_the_tolerance_and_nothing_is_promised() -> None:
     """One or two baseline launches: no sigma, no smallest drop, no advice."""
     for launches in ([1000.0], [1000.0, 1010.0]):
-        (unknown,) = suite_bars([Launches(gate(), launches)], POLICIES[0])
+        (unknown,) = suite_bars([(gate(), GateLaunches(gate().key, launches))], POLICIES[0])
         assert unknown.limits == (0.05, 0.05, 0.05)
         assert unknown.centre == sum(launches) / len(launches)
         assert (unknown.noise, unknown.smallest_drop, unknown.honest_tolerance) == (None, None, None)
@@ -114,10 +116,12 @@ def test_a_cost_is_not_a_further_gate_beside_its_throughput() -> None:
     throughput = [1000.0, 1010.0, 990.0, 1004.0, 998.0]
     cost = [0.5 / value for value in throughput]
     other = [500.0, 499.0, 510.0, 505.0, 493.0]
-    both = [Launches(gate(), throughput), Launches(gate(metric=Metric.COST), cost)]
+    gates = [gate(), gate(metric=Metric.COST)]
+    both = [GateLaunches(each.key, values) for each, values in zip(gates, (throughput, cost), strict=True)]
+    further = GateLaunches(gate(point=73).key, other)
     assert separate_gates(both) == 1
-    assert separate_gates([*both, Launches(gate(point=73), other)]) == 2
-    first, second = suite_bars(both, POLICIES[0])
+    assert separate_gates([*both, further]) == 2
+    first, second = suite_bars(list(zip(gates, both, strict=True)), POLICIES[0])
     assert first.noise is not None
     assert second.noise is not None
     assert first.noise.sigma == pytest.approx(second.noise.sigma)
@@ -131,13 +135,56 @@ def test_a_slow_stray_is_set_aside_whichever_way_the_metric_points() -> None:
         (Metric.THROUGHPUT_PER_GPU, throughput),
         (Metric.COST, [500 / value for value in throughput]),
     ):
-        (held,) = suite_bars([Launches(gate(metric=metric), values)], POLICIES[0])
+        (held,) = suite_bars([(gate(metric=metric), GateLaunches(gate(metric=metric).key, values))], POLICIES[0])
         assert held.noise is not None
         assert held.noise.set_aside == 1
         assert held.centre == pytest.approx(1000 if metric is Metric.THROUGHPUT_PER_GPU else 0.5, rel=0.005)
 
 
-@pytest.mark.parametrize(("kind", "launches"), [("median", 4), ("pairs", 2), ("first good", 0)])
+def test_gates_judged_elsewhere_share_the_false_alarms_of_the_suite_and_lend_their_launches() -> None:
+    """One test of a suite with further ones: its lines stand further down, as if it held every gate itself."""
+    mine = [1000.0, 1010.0, 990.0, 1004.0, 998.0]
+    theirs = [GateLaunches(gate(point=p).key, [v * 1.02**i for i, v in enumerate(mine)]) for p in (56, 57)]
+    gates = [(gate(0.2), GateLaunches(gate().key, mine)), *((gate(0.2, point=each.key.point), each) for each in theirs)]
+    (alone,) = suite_bars(gates[:1], POLICIES[0])
+    (beside,) = suite_bars(gates[:1], POLICIES[0], theirs)
+    assert beside == suite_bars(gates, POLICIES[0])[0]
+    assert alone.design.gates == 1
+    assert beside.design.gates == 2  # the two others scatter alike
+    assert alone.noise is not None
+    assert beside.noise is not None
+    assert beside.noise.sigma > alone.noise.sigma
+
+
+@unhurried
+@given(st.floats(0.0005, 0.06), st.floats(0.01, 0.09), policies, metrics)
+def test_a_tolerance_nobody_asked_for_grows_to_what_the_noise_supports_and_no_further_than_a_tenth(
+    sigma: float, tolerance: float, policy: LaunchPolicy, metric: Metric
+) -> None:
+    """A default is the least tolerance; one that was asked for stays, and is refused where the noise says so."""
+    asked = bar(sigma, tolerance, policy, metric)
+    default = replace(asked, gate=replace(asked.gate, asked=False)).supported()
+    assert asked.supported() == asked
+    assert asked.honest_tolerance is not None
+    if not asked.too_noisy:
+        assert default.gate.tolerance == tolerance
+    elif asked.honest_tolerance <= WIDEST:
+        assert default.gate.tolerance == asked.honest_tolerance > tolerance
+        assert not default.too_noisy
+    else:
+        assert default.gate.tolerance == tolerance
+        assert default.too_noisy
+
+
+def test_a_default_tolerance_never_reaches_what_nobody_would_believe() -> None:
+    """A tolerance must stay below the gain that is implausible; where it cannot, the gate is refused."""
+    tight = bar(0.02, 0.03)
+    tight = replace(tight, gate=replace(tight.gate, implausible=0.05, asked=False)).supported()
+    assert tight.gate.tolerance == 0.03
+    assert tight.too_noisy
+
+
+@pytest.mark.parametrize(("kind", "launches"), [("median", 4), ("pairs", 2), ("first-good", 0)])
 def test_a_policy_without_a_middle_is_refused(kind: str, launches: int) -> None:
     """The median of four launches is no launch, and no launch is no measurement."""
     with pytest.raises(InvalidValueError, match="LaunchPolicy"):

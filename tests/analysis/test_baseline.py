@@ -8,15 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_precgate.analysis.baseline import Baseline, Launch, Provenance, RecordedGate, baseline_number
-from pytest_precgate.analysis.economics import HARDWARE, Hardware
+from pytest_precgate.analysis.baseline import Baseline, Launch, Provenance, RecordedGate
+from pytest_precgate.analysis.economics import HARDWARE
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.gates import GateKey, Metric
-from pytest_precgate.analysis.sweep import Sweep, SweepPoint
-from pytest_precgate.analysis.verdict import Absent, Verdict
+from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
-from pytest_precgate.errors import InvalidValueError
-from tests.published import WORKLOAD, kimi
+from pytest_precgate.errors import InvalidValueError, OutsideSweepError
+from tests.published import kimi
 
 B200 = HARDWARE["b200"]
 TEST = "tests/test_kimi.py::test_fp4_pays_off"
@@ -50,70 +49,45 @@ def test_a_value_is_computed_from_the_raw_points() -> None:
     assert baseline.value(replace(FP4, point=100.0), B200, "derived") == pytest.approx(430, abs=10)
 
 
-def test_several_launches_give_their_median() -> None:
-    """One low launch out of three does not lower the bar."""
+def scaled(sweep: Sweep, factor: float) -> Sweep:
+    return replace(sweep, points=[replace(p, throughput_per_gpu=p.throughput_per_gpu * factor) for p in sweep.points])
+
+
+def test_a_low_launch_out_of_three_does_not_lower_the_bar() -> None:
+    """It is set aside: the value is the centre of the others."""
     fp4 = kimi("fp4")
-    low = replace(fp4, points=[replace(p, throughput_per_gpu=p.throughput_per_gpu * 0.8) for p in fp4.points])
-    baseline = replace(kimi_baseline(), launches=[launch(fp4), launch(low), launch(fp4), launch(kimi("int4"))])
+    launches = [launch(fp4), launch(scaled(fp4, 0.8)), launch(fp4), launch(kimi("int4"))]
+    baseline = replace(kimi_baseline(), launches=launches)
     assert baseline.value(FP4, B200, "derived") == pytest.approx(1028.1, abs=0.05)
+    assert baseline.noises(B200, "derived")[FP4].set_aside == 1
 
 
-def test_cost_is_computed_at_today_s_price() -> None:
-    """A price change moves value and baseline alike, so it is no regression."""
-    cost = GateKey(Metric.COST, ("fp4",), 55)
-    baseline = replace(kimi_baseline(), gates=[RecordedGate(TEST, cost)])
-    dear = Hardware("b200", 3.90, 2.17, "a test")
-    number = baseline_number(baseline, RecordedGate(TEST, cost), NOW, (dear, "derived"))
-    assert number == pytest.approx(2 * baseline.value(cost, B200, "derived"))
+def test_two_launches_give_their_mean_and_tell_no_noise() -> None:
+    """Two values differ once; a sigma of that would be a guess."""
+    fp4 = kimi("fp4")
+    launches = [launch(fp4), launch(scaled(fp4, 1.02)), launch(kimi("int4"))]
+    baseline = replace(kimi_baseline(), launches=launches)
+    assert baseline.value(FP4, B200, "derived") == pytest.approx(1028.1 * 1.01, abs=0.05)
+    assert baseline.noises(B200, "derived") == {}
 
 
-def test_without_a_baseline_the_number_is_missing() -> None:
-    """The reason says which flag records one."""
-    absent = baseline_number(None, RecordedGate(TEST, RATIO), NOW, (B200, "derived"))
-    assert isinstance(absent, Absent)
-    assert absent.verdict is Verdict.MISSING
-    assert "--precgate-update" in absent.reason
+def test_launches_of_two_precisions_are_read_in_pairs() -> None:
+    """The ratio of the first launches, of the second, and so on; one without partner tells the ratio nothing."""
+    fp4, int4 = kimi("fp4"), kimi("int4")
+    launches = [*(launch(scaled(fp4, factor)) for factor in (1.0, 1.1, 1.2)), launch(int4), launch(scaled(int4, 1.1))]
+    baseline = replace(kimi_baseline(), launches=launches)
+    first, second = baseline.scatter(RATIO, B200, "derived").values
+    assert first == pytest.approx(second)
+    assert len(baseline.scatter(FP4, B200, "derived").values) == 3
 
 
-def test_a_renamed_test_is_missing_and_its_old_name_is_said() -> None:
-    """A gate belongs to its test: a rename is seen, not silently adopted."""
-    absent = baseline_number(
-        kimi_baseline(), RecordedGate("tests/test_kimi.py::test_new", RATIO), NOW, (B200, "derived")
-    )
-    assert isinstance(absent, Absent)
-    assert absent.verdict is Verdict.MISSING
-    assert f"it knows the same gate of {TEST} (renamed?)" in absent.reason
-
-
-@pytest.mark.parametrize(
-    ("fact", "value", "said"),
-    [
-        ("hardware", "h200", "fp4: hardware is h200, the baseline's is b200"),
-        ("isl", 8192, "fp4: isl is 8192, the baseline's is 1024"),
-        ("engine", "trtllm", "fp4: engine is trtllm, the baseline's is recorded"),
-        ("driver", "570", "fp4: driver is 570, the baseline's is not known"),
-    ],
-)
-def test_a_hard_fact_that_differs_is_a_mismatch_by_name(fact: str, value: str | int, said: str) -> None:
-    """Other hardware, workload or engine, and a fact only one side knows."""
-    now = NOW | {"fp4": Fingerprint({**NOW["fp4"].hard, fact: value})}
-    absent = baseline_number(kimi_baseline(), RecordedGate(TEST, RATIO), now, (B200, "derived"))
-    assert absent == Absent(Verdict.MISMATCH, said)
-
-
-def test_a_mismatch_of_the_other_precision_leaves_an_absolute_gate_alone() -> None:
-    """INT4 moved to another engine: FP4's own throughput can still be held, the ratio cannot."""
-    now = NOW | {"int4": Fingerprint({**NOW["int4"].hard, "engine": "vllm"})}
-    assert isinstance(baseline_number(kimi_baseline(), RecordedGate(TEST, FP4), now, (B200, "derived")), float)
-    assert isinstance(baseline_number(kimi_baseline(), RecordedGate(TEST, RATIO), now, (B200, "derived")), Absent)
-
-
-def test_an_ignored_mismatch_is_judged_at_today_s_price() -> None:
-    """--precgate-mismatch=warn holds the value against the other hardware's points."""
-    h200 = Hardware("h200", 1.95, 2.17, "a test")
-    now = {name: Fingerprint({**NOW[name].hard, "hardware": "h200"}) for name in NOW}
-    number = baseline_number(kimi_baseline(), RecordedGate(TEST, FP4), now, (h200, "derived"), ignore_mismatch=True)
-    assert number == pytest.approx(1028.1, abs=0.05)
+def test_a_gate_off_one_launch_s_range_has_no_value_and_lends_nothing() -> None:
+    """The other gates are read all the same."""
+    far = GateKey(Metric.THROUGHPUT_PER_GPU, ("fp4",), 5000)
+    baseline = replace(kimi_baseline(), gates=[RecordedGate(TEST, far), RecordedGate(TEST, FP4)])
+    assert [each.key for each in baseline.scatters(B200, "derived")] == [FP4]
+    with pytest.raises(OutsideSweepError, match="5000"):
+        baseline.value(far, B200, "derived")
 
 
 def test_a_soft_fact_that_differs_is_told() -> None:
@@ -122,16 +96,6 @@ def test_a_soft_fact_that_differs_is_told() -> None:
     now = NOW | {"fp4": Fingerprint.of(fp4, "recorded", {"source": "other.csv"})}
     assert kimi_baseline().mismatches(now, ["fp4", "int4"]) == ()
     assert kimi_baseline().drifts(now) == ("fp4: source is other.csv, the baseline's is points.csv",)
-
-
-def test_a_gate_beyond_the_baseline_s_points_is_missing() -> None:
-    """The baseline knows the gate but was measured over a narrower range."""
-    narrow = Sweep("fp4", WORKLOAD, "b200", [SweepPoint(8, 4, 100.0, 400.0), SweepPoint(16, 4, 80.0, 600.0)])
-    baseline = replace(kimi_baseline(), launches=[launch(narrow)], gates=[RecordedGate(TEST, FP4)])
-    absent = baseline_number(baseline, RecordedGate(TEST, FP4), NOW, (B200, "derived"))
-    assert isinstance(absent, Absent)
-    assert absent.verdict is Verdict.MISSING
-    assert "does not reach this point: fp4: 55 tok/s/user lies outside the measured range 80 to 100" in absent.reason
 
 
 def test_settled_figures_keep_six_digits() -> None:

@@ -26,7 +26,7 @@ UNREADABLE = Absent(Verdict.INCONCLUSIVE, "off the curve")
 
 shares = st.floats(0.7, 1.4)
 baselines = st.lists(st.floats(0.95, 1.05), min_size=1, max_size=8).map(lambda each: [1000 * value for value in each])
-policies = st.sampled_from([THREE, LaunchPolicy("first good", 1), LaunchPolicy("first good", 4), MEDIAN])
+policies = st.sampled_from([THREE, LaunchPolicy("first-good", 1), LaunchPolicy("first-good", 4), MEDIAN])
 
 
 def gate(tolerance: float = 0.05, metric: Metric = Metric.THROUGHPUT_PER_GPU, point: float = 55) -> Gate:
@@ -103,7 +103,7 @@ def test_a_regression_shows_the_best_of_its_launches() -> None:
     assert judged is not None
     assert judged.value == 950
     assert judged.reason == (
-        "low in all 3 launches; the best is worse than its baseline by more than its limit of 1.8%"
+        "low in all 3 launches; the best is worse than its baseline by more than 1.8%, the limit that the noise leaves"
     )
     assert judged.change == pytest.approx(-0.05, abs=0.001)
 
@@ -228,7 +228,7 @@ def test_a_tolerance_the_noise_does_not_support_passes_nothing_and_says_what_wou
         judged = ruled((1.0, 1.0, 1.0), loud, policy).judged
         assert judged is not None
         assert judged.verdict is Verdict.INCONCLUSIVE
-        assert "its launches scatter by 2.9% (sigma, 5 launches): too much to keep a tolerance of 0.05" in judged.reason
+        assert "its launches scatter by 2.9% (sigma, 5 launches): too much to keep a tolerance of 5%" in judged.reason
         assert "ask for " in judged.reason
         assert " launches against a baseline of " in judged.reason
         assert verdict(ruled((1.2, 1.2, 1.2), loud, policy)) is Verdict.INCONCLUSIVE

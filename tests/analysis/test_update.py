@@ -30,7 +30,7 @@ def measured(
 ) -> Measured:
     return Measured(
         suite="kimi",
-        launches={"fp4": launch(scaled("fp4", factor)), "int4": launch(kimi("int4"))},
+        launches={"fp4": [launch(scaled("fp4", factor))], "int4": [launch(kimi("int4"))]},
         checked={TEST: [RATIO, FP4]} if checked is None else checked,
         hardware=hardware,
         cost="derived",
@@ -102,7 +102,7 @@ def test_a_renamed_test_s_gates_move_without_a_reason() -> None:
 def test_a_kept_gate_the_new_points_do_not_reach_stops_the_update() -> None:
     """Better no update than a gate that can never be judged again."""
     fast = replace(kimi("fp4"), points=[p for p in kimi("fp4").points if p.interactivity > 60])
-    narrow = replace(measured(1.0, {"t::t": [replace(FP4, point=80.0)]}), launches={"fp4": launch(fast)})
+    narrow = replace(measured(1.0, {"t::t": [replace(FP4, point=80.0)]}), launches={"fp4": [launch(fast)]})
     with pytest.raises(OutsideSweepError, match="fp4: 55 tok/s/user lies outside"):
         plan_rewrite(kimi_baseline(), narrow, LATER, ())
 

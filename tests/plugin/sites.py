@@ -27,6 +27,7 @@ SETTINGS = """\
 hardware = "b200"
 workload = { isl = 8, osl = 16 }
 interactivity = [100]
+baseline_launches = 1
 tolerance = 0.9
 implausible = 9.0
 metrics = ["throughput_ratio"]

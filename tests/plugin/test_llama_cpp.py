@@ -50,6 +50,8 @@ workload = { isl = 32, osl = 32 }
 interactivity = "quartiles"
 metrics = ["throughput_ratio"]
 tolerance = 0.5
+attempts = 1
+baseline_launches = 1
 implausible = 4.0
 """
 TEST = """\

@@ -16,6 +16,7 @@ SETTINGS = """\
 hardware = "b200"
 workload = { isl = 64, osl = 32, range_ratio = 0.8 }
 interactivity = [90, 120]
+baseline_launches = 1
 
 [tool.precgate.suites.kimi.fp4]
 engine = "simulated"
@@ -155,6 +156,7 @@ def test_a_replay_holds_today_s_tolerances_and_points(simulated: Repository) -> 
 def test_a_replay_writes_the_baseline_of_a_finished_run(simulated: Repository) -> None:
     """With the commit, time and tool of the run that measured it."""
     simulated.change_settings('fp4-tp4"\n', 'fp4-tp4"\nslowdown = 0.2\n')
+    simulated.change_settings("baseline_launches = 1", "attempts = 1")
     assert simulated.run().ret == 1
     header = json.loads(journals(simulated)[-1].read_text(encoding="ascii").splitlines()[0])
     result = simulated.run("--precgate-replay=latest", "--precgate-update", "--precgate-reason=slower, and meant")

@@ -151,11 +151,13 @@ def test_the_mark_is_documented(repository: Repository) -> None:
     """pytest --markers knows it, so that --strict-markers accepts it."""
     result = repository.run("--markers", "--strict-markers")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["@pytest.mark.precgate(suite=..., points=..., tolerance=..., metrics=...): *"])
+    result.stdout.fnmatch_lines(
+        ["@pytest.mark.precgate(suite=..., points=..., tolerance=..., metrics=..., attempts=...): *"]
+    )
 
 
 def test_every_flag_is_in_the_help_with_its_prefix(repository: Repository) -> None:
-    """Nine flags, all --precgate-."""
+    """Every one is a --precgate-."""
     result = repository.run("--help")
     assert result.ret == 0
     for flag in (
@@ -168,5 +170,11 @@ def test_every_flag_is_in_the_help_with_its_prefix(repository: Repository) -> No
         "reason",
         "json",
         "markdown",
+        "engine",
+        "resume",
+        "replay",
+        "rule",
+        "attempts",
+        "paired-with",
     ):
         result.stdout.fnmatch_lines([f"*--precgate-{flag}*"])

@@ -1,0 +1,88 @@
+"""What a test's gates are held against: the values of the baseline's launches, or why there is nothing to hold them
+against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_precgate.analysis.baseline import Baseline, RecordedGate
+from pytest_precgate.analysis.comparison import CostMode
+from pytest_precgate.analysis.economics import Hardware
+from pytest_precgate.analysis.fingerprint import Fingerprint
+from pytest_precgate.analysis.gates import Gate
+from pytest_precgate.analysis.rule import Held
+from pytest_precgate.analysis.scatter import GateLaunches
+from pytest_precgate.analysis.verdict import Absent, Verdict
+from pytest_precgate.errors import OutsideSweepError
+
+
+@dataclass(frozen=True)
+class Today:
+    """What a baseline is seen by: the fingerprint of each precision as measured, the price, and how old it is.
+
+    ``age_days`` is None where nobody limits it; with ``ignore_mismatch`` another fingerprint is no hindrance.
+    """
+
+    fingerprints: Mapping[str, Fingerprint]
+    hardware: Hardware
+    cost: CostMode
+    max_age_days: float | None = None
+    age_days: float | None = None
+    ignore_mismatch: bool = False
+
+
+@dataclass(frozen=True)
+class Holding:
+    """The gates of one test with their baselines, and the suite's other gates ``beside`` them."""
+
+    held: tuple[Held, ...]
+    beside: tuple[GateLaunches, ...] = ()
+
+
+def held_by(baseline: Baseline | None, test: str, gates: Sequence[Gate], today: Today) -> Holding:
+    """Return what the ``gates`` of ``test`` are held against."""
+    if baseline is None:
+        absent = Absent(Verdict.MISSING, "this suite has no baseline; record one with --precgate-update")
+        return Holding(tuple(Held(gate, absent) for gate in gates))
+    hardware = _repriced(baseline, today.hardware)
+    held = tuple(_held(baseline, RecordedGate(test, gate.key), gate, today, hardware) for gate in gates)
+    known = {each.gate.key for each in held if not isinstance(each.baseline, Absent)}
+    if not known:
+        return Holding(held)
+    scatters = baseline.scatters(hardware, today.cost)
+    return Holding(held, tuple(each for each in scatters if each.key not in known))
+
+
+def _held(baseline: Baseline, recorded: RecordedGate, gate: Gate, today: Today, hardware: Hardware) -> Held:
+    if recorded not in baseline.gates:
+        return Held(gate, Absent(Verdict.MISSING, _missing_gate(baseline, recorded)))
+    differing = baseline.mismatches(today.fingerprints, gate.key.precisions)
+    if differing and not today.ignore_mismatch:
+        return Held(gate, Absent(Verdict.MISMATCH, "; ".join(differing)))
+    if today.max_age_days is not None and (today.age_days is None or today.age_days > today.max_age_days):
+        return Held(gate, Absent(Verdict.MISMATCH, _too_old(baseline, today)))
+    try:
+        scatter = baseline.scatter(gate.key, hardware, today.cost)
+    except OutsideSweepError as exc:
+        return Held(gate, Absent(Verdict.MISSING, f"the baseline does not reach this point: {exc}"))
+    return Held(gate, scatter.values, scatter.stretch)
+
+
+def _repriced(baseline: Baseline, hardware: Hardware) -> Hardware:
+    """Today's price under the baseline's own name, which differs only when a mismatch is being ignored."""
+    return replace(hardware, name=baseline.launches[0].sweep.hardware)
+
+
+def _missing_gate(baseline: Baseline, gate: RecordedGate) -> str:
+    owners = sorted({recorded.test for recorded in baseline.gates if recorded.key == gate.key})
+    known = f"; it knows the same gate of {', '.join(owners)} (renamed?)" if owners else ""
+    return f"the baseline does not know this gate of {gate.test}{known}; record it with --precgate-update-new-only"
+
+
+def _too_old(baseline: Baseline, today: Today) -> str:
+    age = "of unknown age" if today.age_days is None else f"{today.age_days:.0f} days old"
+    return (
+        f"the baseline of {baseline.recorded.utc} is {age}, max_baseline_age_days is {today.max_age_days:g}; record it "
+        "again with --precgate-update, or judge against fresh launches with --precgate-paired-with"
+    )

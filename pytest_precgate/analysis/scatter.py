@@ -1,0 +1,45 @@
+"""What a gate read in each of several launches: the values sigma is taken from, turned so that more is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pytest_precgate.analysis.gates import GateKey
+from pytest_precgate.analysis.noise import GateNoise, suite_noise
+from pytest_precgate.analysis.quantity import positive
+
+
+@dataclass(frozen=True)
+class GateLaunches:
+    """A gate with its values on one side, one per launch, and its stretch (see noise.step_stretch)."""
+
+    key: GateKey
+    values: Sequence[float]
+    stretch: float = 1.0
+
+    def __post_init__(self) -> None:
+        values = tuple(positive("GateLaunches", "value", value, str(self.key)) for value in self.values)
+        object.__setattr__(self, "values", values)
+
+    @property
+    def turned(self) -> list[float]:
+        """The values turned so that more is better: a launch that strays is a slow one."""
+        return [value if self.key.metric.higher_is_better else 1 / value for value in self.values]
+
+
+def separate_gates(launches: Sequence[GateLaunches]) -> int:
+    """Return how many of the gates scatter by themselves.
+
+    A cost is the price over a throughput: the same measurement, and no further chance of a false alarm.
+    """
+    return len({tuple(round(value / each.turned[0], 9) for value in each.turned) for each in launches})
+
+
+def noise_of(launches: Sequence[GateLaunches]) -> list[GateNoise]:
+    """Return the noise of gates that all have LEAST_LAUNCHES values or more, centres in the gates' own units."""
+    noises = suite_noise([each.turned for each in launches], [each.stretch for each in launches])
+    return [
+        noise if each.key.metric.higher_is_better else replace(noise, centre=1 / noise.centre)
+        for each, noise in zip(launches, noises, strict=True)
+    ]

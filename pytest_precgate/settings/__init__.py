@@ -1,0 +1,144 @@
+"""Options become frozen values here, at the door. An unknown key is refused by name with the nearest known one, and
+a suite that would gate nothing is no suite."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_precgate.analysis.economics import HARDWARE, Hardware
+from pytest_precgate.analysis.gates import Metric
+from pytest_precgate.analysis.waiver import Waiver
+from pytest_precgate.documents import Node, nearest
+from pytest_precgate.errors import SettingsError
+from pytest_precgate.settings.policy import Policy, policy_from
+from pytest_precgate.settings.suite import MARKED, Suite, suite_from
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["Policy", "Settings", "Suite", "load", "policy_from", "settings_from"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every suite of one configuration file, and the hardware table with its overrides.
+
+    ``source`` is that file, or says where none was found.
+    """
+
+    source: str
+    suites: Mapping[str, Suite]
+    hardware: Mapping[str, Hardware]
+    waivers: tuple[Waiver, ...] = ()
+
+    def suite(self, name: str | None, where: str) -> Suite:
+        """Return the named suite, or the only one. Raises SettingsError naming the known ones."""
+        if not self.suites:
+            raise SettingsError(
+                where, "", f"no suite is configured; add [tool.precgate.suites.NAME] to pyproject.toml ({self.source})"
+            )
+        if name is None:
+            if len(self.suites) > 1:
+                raise SettingsError(
+                    where, "", f"which suite? add @pytest.mark.precgate(suite=...); {nearest('', self.suites)}"
+                )
+            return next(iter(self.suites.values()))
+        if name not in self.suites:
+            raise SettingsError(where, "suite", f"unknown suite {name!r}; {nearest(name, self.suites)}")
+        return self.suites[name]
+
+    def marked(self, mark: Mapping[str, object], where: str) -> Suite:
+        """Return the suite a test's mark selects, with what else the mark says in place of the suite's own."""
+        root = Node(mark, where, "", SettingsError)
+        members = root.table(optional=["suite", *MARKED])
+        suite = self.suite(members["suite"].text() if "suite" in members else None, where)
+        return suite.marked(root, members)
+
+
+def load(rootdir: Path) -> Settings:
+    """Read ``precgate.toml`` or ``[tool.precgate]`` of ``pyproject.toml`` in ``rootdir``; neither means no suite.
+
+    Raises SettingsError with file and key for anything that cannot be used, two sources at once included.
+    """
+    own, project = rootdir / "precgate.toml", rootdir / "pyproject.toml"
+    in_project = _tool_table(project)
+    if own.is_file():
+        if in_project is not None:
+            raise SettingsError(
+                str(own), "", f"{project} has a [tool.precgate] too; keep one, or nobody knows which of them counts"
+            )
+        return settings_from(Node(_toml(own), str(own), "", SettingsError), rootdir)
+    if in_project is None:
+        return Settings(f"looked for precgate.toml and [tool.precgate] of pyproject.toml in {rootdir}", {}, HARDWARE)
+    return settings_from(Node(in_project, str(project), "tool.precgate", SettingsError), rootdir)
+
+
+def _tool_table(project: Path) -> object | None:
+    if not project.is_file():
+        return None
+    tool = _toml(project).get("tool")
+    return tool.get("precgate") if isinstance(tool, dict) else None
+
+
+def _toml(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise SettingsError(str(path), "", f"cannot be read: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise SettingsError(str(path), "", f"is not TOML: {exc}") from exc
+
+
+def settings_from(root: Node, base: Path) -> Settings:
+    """Build the settings from the table at ``root``; relative paths in it start at ``base``."""
+    members = root.table(required=["suites"], optional=["hardware", "waive"])
+    hardware = dict(HARDWARE)
+    if "hardware" in members:
+        hardware |= {name: _hardware(name, node) for name, node in members["hardware"].mapping().items()}
+    suites = members["suites"].mapping()
+    if not suites:
+        members["suites"].fail("holds no suite")
+    found = {name: suite_from(name, node, hardware, base) for name, node in suites.items()}
+    waivers = [_waiver(node, found) for node in members["waive"].items()] if "waive" in members else []
+    return Settings(root.source, found, hardware, tuple(waivers))
+
+
+def _waiver(node: Node, suites: Mapping[str, Suite]) -> Waiver:
+    members = node.table(required=["suite", "metric", "point", "ceiling", "reason", "expires"], optional=["precision"])
+    metric = Metric(members["metric"].choice(metric.value for metric in Metric))
+    precisions = None
+    if "precision" in members:
+        precisions = tuple(members["precision"].text().split("/"))
+        if len(precisions) != (2 if metric.is_ratio else 1):
+            members["precision"].fail(f"got {'/'.join(precisions)}, wanted {'fp4/int4' if metric.is_ratio else 'fp4'}")
+    with node.building():
+        return Waiver(
+            suite=members["suite"].choice(suites),
+            metric=metric,
+            point=members["point"].number(),
+            ceiling=members["ceiling"].number(),
+            reason=members["reason"].text(),
+            expires=members["expires"].day(),
+            precisions=precisions,
+        )
+
+
+def _hardware(name: str, node: Node) -> Hardware:
+    members = node.table(optional=["price_per_gpu_hour", "power_kw_per_gpu", "source"])
+    known = HARDWARE.get(name)
+    figures: dict[str, float] = {}
+    for key in ("price_per_gpu_hour", "power_kw_per_gpu"):
+        if key in members:
+            figures[key] = members[key].number()
+        elif known is None:
+            node.fail(f"needs {key}: there is no built-in row for {name!r}")
+        else:
+            figures[key] = getattr(known, key)
+    source = members["source"].text() if "source" in members else f"set in {Path(node.source).name}"
+    with node.building():
+        return Hardware(name=name, source=source, **figures)

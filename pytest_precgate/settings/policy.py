@@ -1,0 +1,68 @@
+"""What a run does where a baseline is missing, differs or goes unused, how a verdict is reached, what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal, cast, get_args
+
+from pytest_precgate.analysis.bar import Kind, LaunchPolicy
+from pytest_precgate.documents import Node
+from pytest_precgate.errors import SettingsError
+from pytest_precgate.settings.suite import Rule, Suite
+
+Missing = Literal["fail", "skip", "create"]
+Mismatch = Literal["fail", "skip", "warn"]
+Unused = Literal["fail", "warn", "ignore"]
+
+LAUNCHES: Mapping[Kind, int] = MappingProxyType({"first-good": 3, "median": 5, "pairs": 5})
+"""How many launches a verdict may take where nobody says."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a run does where a baseline is missing, differs or goes unused, and what it may write.
+
+    ``rule`` and ``attempts`` stand in place of a suite's own; ``paired_with`` names the other side of every suite that
+    is judged in pairs.
+    """
+
+    missing: Missing = "fail"
+    mismatch: Mismatch = "fail"
+    unused: Unused = "fail"
+    update: bool = False
+    update_new_only: bool = False
+    reason: str = ""
+    in_ci: bool = False
+    rule: Rule | None = None
+    attempts: int | None = None
+    paired_with: str | None = None
+
+    def launches(self, suite: Suite) -> LaunchPolicy:
+        """Return how many launches a verdict of ``suite`` may take, and which of them decide.
+
+        Raises InvalidValueError for a number of attempts that the rule cannot use.
+        """
+        kind: Kind = "pairs" if self.paired_with is not None else suite.rule if self.rule is None else self.rule
+        own = suite.attempts if kind == suite.rule else None
+        given = own if self.attempts is None else self.attempts
+        return LaunchPolicy(kind, LAUNCHES[kind] if given is None else given)
+
+
+def policy_from(options: Mapping[str, str], flags: Policy) -> Policy:
+    """Return ``flags`` with what flags or ini keys of ``options`` say. Raises SettingsError for an unknown word."""
+    words = {
+        name: Node(options[name], f"--precgate-{name} or ini key precgate_{name}", "", SettingsError).choice(choices)
+        for name, choices in (
+            ("missing", get_args(Missing)),
+            ("mismatch", get_args(Mismatch)),
+            ("unused", get_args(Unused)),
+        )
+    }
+    return replace(
+        flags,
+        missing=cast(Missing, words["missing"]),
+        mismatch=cast(Mismatch, words["mismatch"]),
+        unused=cast(Unused, words["unused"]),
+    )

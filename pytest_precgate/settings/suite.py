@@ -1,0 +1,284 @@
+"""One suite of the settings: a workload on a hardware, its precisions, what is gated, and how many launches that takes.
+
+A suite that would gate nothing is no suite."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, cast, get_args
+
+from pytest_precgate.analysis.bar import LaunchPolicy
+from pytest_precgate.analysis.comparison import COST_MODES, Comparison, CostMode
+from pytest_precgate.analysis.economics import Hardware, hardware_named
+from pytest_precgate.analysis.gates import IMPLAUSIBLE_GAIN, Gate, Metric, gates_of
+from pytest_precgate.analysis.quantity import count, positive
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.documents import Node, nearest
+from pytest_precgate.engines import ENGINES, EngineSpec
+from pytest_precgate.engines.rehearsal import rehearsal_of
+from pytest_precgate.engines.server import ServerEngine
+from pytest_precgate.errors import CalibrationError, SettingsError
+
+Rule = Literal["first-good", "median"]
+
+PRECISIONS = ("fp4", "int4", "fp8", "int8", "bf16", "fp16")
+Engines = Mapping[str, tuple[EngineSpec, ...]]
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_SUITE_REQUIRED = ("hardware", "workload", "interactivity")
+_SUITE_OPTIONAL = ("cost", "metrics", "tolerance", "implausible")
+_LAUNCHES = ("attempts", "rule", "baseline_launches", "max_baseline_age_days", "paired")
+MARKED = ("points", "tolerance", "metrics", "attempts")
+"""What a test's mark may say in place of its suite."""
+
+BASELINE_LAUNCHES = 5
+BESIDE = "@"
+"""Between a suite's name and that of its other side; no configured suite can be called so."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One workload on one hardware, its precisions, what is gated, and how many launches that takes.
+
+    ``points`` is None for "quartiles", a tolerance where nobody asked for one, ``attempts`` where it is the rule's own.
+    ``paired`` holds, by name, the engines of another side to be judged against.
+    """
+
+    name: str
+    hardware: Hardware
+    workload: Workload
+    points: tuple[float, ...] | None
+    engines: Engines
+    cost: CostMode = "derived"
+    tolerances: Mapping[Metric, float | None] = field(default_factory=lambda: dict.fromkeys(Metric))
+    tolerance_for_all: float | None = None
+    implausible: float = IMPLAUSIBLE_GAIN
+    rule: Rule = "first-good"
+    attempts: int | None = None
+    baseline_launches: int = BASELINE_LAUNCHES
+    max_baseline_age_days: float | None = None
+    paired: Mapping[str, Engines] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("engines", "paired", "tolerances"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        count("Suite", "baseline_launches", self.baseline_launches, "launches")
+        if self.attempts is not None:
+            LaunchPolicy(self.rule, self.attempts)
+        if self.max_baseline_age_days is not None:
+            positive("Suite", "max_baseline_age_days", self.max_baseline_age_days, "days")
+
+    def configurations(self, precision: str) -> tuple[EngineSpec, ...]:
+        """Return the engines of one precision, one per configuration; raise SettingsError naming those there are."""
+        if precision not in self.engines:
+            raise SettingsError(
+                f"suite {self.name}", "", f"unknown precision {precision!r}; {nearest(precision, self.engines)}"
+            )
+        return self.engines[precision]
+
+    @property
+    def starts_servers(self) -> bool:
+        """Whether an engine of this suite is a server that this tool starts."""
+        return any(isinstance(spec.open(), ServerEngine) for specs in self.engines.values() for spec in specs)
+
+    def points_for(self, pair: Comparison) -> tuple[float, ...]:
+        """Return the points to gate: those set, or the quartiles of the band ``pair`` spans."""
+        return self.points if self.points is not None else tuple(float(point) for point in pair.quartile_points())
+
+    def gates_for(self, candidate: str, reference: str, points: Sequence[float]) -> tuple[Gate, ...]:
+        """Return every gate of one comparison at ``points``."""
+        return gates_of(candidate, reference, points, self.tolerances, self.implausible)
+
+    def beside(self, side: str) -> Suite:
+        """Return the suite's other side: the same workload on the engines of ``paired``.
+
+        Raises SettingsError naming the sides there are.
+        """
+        if side not in self.paired:
+            known = nearest(side, self.paired) if self.paired else "it has none; add a table paired.NAME"
+            raise SettingsError(f"suite {self.name}", "paired", f"no side {side!r} to be judged against; {known}")
+        return replace(self, name=f"{self.name}{BESIDE}{side}", engines=self.paired[side], paired={})
+
+    def rehearsed(self, source: str, rootdir: Path) -> Suite:
+        """Return the same suite with every engine played by the simulated one.
+
+        Raises SettingsError naming the suite and precision for which nothing says what to simulate.
+        """
+
+        def played(engines: Engines, spot: str) -> Engines:
+            found = {}
+            for precision, specs in engines.items():
+                try:
+                    found[precision] = tuple(rehearsal_of(s, precision, self.hardware.name, rootdir) for s in specs)
+                except CalibrationError as exc:
+                    raise SettingsError(source, f"{spot}.{precision}", str(exc)) from exc
+            return found
+
+        spot = f"suites.{self.name}"
+        paired = {side: played(engines, f"{spot}.paired.{side}") for side, engines in self.paired.items()}
+        return replace(self, engines=played(self.engines, spot), paired=paired)
+
+    def marked(self, root: Node, members: Mapping[str, Node]) -> Suite:
+        """Return the suite with what a test's mark says in place of its own; ``members`` are those of MARKED there."""
+        changed = replace(
+            self,
+            points=_points(members["points"]) if "points" in members else self.points,
+            tolerances=_tolerances(members, self.tolerances, self.tolerance_for_all),
+        )
+        if "attempts" in members:
+            with members["attempts"].building():
+                changed = replace(changed, attempts=members["attempts"].integer())
+        _refuse_empty(changed, members.get("tolerance", root))
+        return changed
+
+
+def suite_from(name: str, node: Node, hardware: Mapping[str, Hardware], base: Path) -> Suite:
+    """Return the suite called ``name`` of the table at ``node``; relative paths in it start at ``base``."""
+    if not re.fullmatch(_NAME, name):
+        node.fail("a suite's name becomes its baseline's file name: use letters, digits, dot, dash and underscore")
+    members = node.table(required=_SUITE_REQUIRED, optional=(*_SUITE_OPTIONAL, *_LAUNCHES, *PRECISIONS))
+    engines = {key: _engines(members[key], base) for key in members if key in PRECISIONS}
+    if len(engines) < 2:
+        node.fail(
+            f"names {len(engines)} precision(s), wanted two to compare; add a table [{node.spot}.fp4] (known: "
+            f"{', '.join(PRECISIONS)})"
+        )
+    with members["hardware"].building():
+        priced = hardware_named(members["hardware"].text(), hardware)
+    suite = Suite(
+        name=name,
+        hardware=priced,
+        workload=_workload(members["workload"]),
+        points=_points(members["interactivity"]),
+        engines=engines,
+        cost=cast(CostMode, members["cost"].choice(COST_MODES)) if "cost" in members else "derived",
+        tolerances=_tolerances(members, dict.fromkeys(Metric), None),
+        tolerance_for_all=_for_all(members),
+        implausible=members["implausible"].number() if "implausible" in members else IMPLAUSIBLE_GAIN,
+    )
+    _refuse_empty(suite, members.get("tolerance", members.get("implausible", node)))
+    return _with_launches(suite, node, members, base)
+
+
+def _with_launches(suite: Suite, node: Node, members: Mapping[str, Node], base: Path) -> Suite:
+    """How a verdict is reached, and what it may be held against."""
+    given: dict[str, object] = {}
+    for key in ("attempts", "baseline_launches"):
+        if key in members:
+            given[key] = members[key].integer()
+    if "max_baseline_age_days" in members:
+        given["max_baseline_age_days"] = members["max_baseline_age_days"].number()
+    if "rule" in members:
+        given["rule"] = members["rule"].choice(get_args(Rule))
+    if "paired" in members:
+        sides = members["paired"].mapping()
+        given["paired"] = {side: _side(side, table, members, suite.engines, base) for side, table in sides.items()}
+    with node.building():
+        return replace(suite, **given)  # type: ignore[arg-type]
+
+
+def _side(side: str, node: Node, members: Mapping[str, Node], engines: Engines, base: Path) -> Engines:
+    """The engines of another side: each precision's own table with the keys that differ there in place of its own."""
+    if not re.fullmatch(_NAME, side):
+        node.fail("a side's name becomes part of a directory's: use letters, digits, dot, dash and underscore")
+    own = node.table(optional=list(engines))
+    if not own:
+        node.fail("differs in nothing; name the keys that differ, by precision")
+    return {
+        precision: _engines(replace(own[precision], value=_over(own[precision], members[precision])), base)
+        if precision in own
+        else specs
+        for precision, specs in engines.items()
+    }
+
+
+def _over(own: Node, table: Node) -> dict[str, object]:
+    return {key: node.value for key, node in {**table.mapping(), **own.mapping()}.items()}
+
+
+def _engines(node: Node, base: Path) -> tuple[EngineSpec, ...]:
+    """One engine, or one per entry of ``configurations``, each with the precision's own keys where it has none."""
+    members = node.mapping()
+    if "configurations" not in members:
+        return (_engine(node, base),)
+    shared = {key: member.value for key, member in members.items() if key != "configurations"}
+    entries = members["configurations"].items()
+    if not entries:
+        members["configurations"].fail("got an empty list, wanted at least one configuration")
+    return tuple(
+        _engine(replace(entry, value={**shared, **{key: own.value for key, own in entry.mapping().items()}}), base)
+        for entry in entries
+    )
+
+
+def _engine(node: Node, base: Path) -> EngineSpec:
+    members = node.mapping()
+    if "engine" not in members:
+        node.child("engine", None).fail("required field missing")
+    return ENGINES[members["engine"].choice(ENGINES)](node, base)
+
+
+def _workload(node: Node) -> Workload:
+    members = node.table(required=["isl", "osl"], optional=["range_ratio"])
+    with node.building():
+        return Workload(
+            isl=members["isl"].integer(),
+            osl=members["osl"].integer(),
+            range_ratio=members["range_ratio"].number() if "range_ratio" in members else 1.0,
+        )
+
+
+def _points(node: Node) -> tuple[float, ...] | None:
+    """A list of interactivities in tok/s/user, or the word "quartiles" (None)."""
+    if isinstance(node.value, str):
+        node.choice(["quartiles"])
+        return None
+    members = node.items()
+    if not members:
+        node.fail("got an empty list: without a point there is no gate")
+    points = [member.number() for member in members]
+    for member, point in zip(members, points, strict=True):
+        if point <= 0:
+            member.fail(f"got {point:g}, wanted an interactivity above 0 tok/s/user")
+        if points.count(point) > 1:
+            member.fail(f"{point:g} stands twice")
+    return tuple(points)
+
+
+def _for_all(members: Mapping[str, Node]) -> float | None:
+    """The tolerance of every metric, a mark's further ones included, where it is one number."""
+    node = members.get("tolerance")
+    return None if node is None or isinstance(node.value, Mapping) else node.number()
+
+
+def _tolerances(
+    members: Mapping[str, Node], inherited: Mapping[Metric, float | None], for_all: float | None
+) -> Mapping[Metric, float | None]:
+    """The metrics to gate with their tolerances: ``metrics`` chooses them, ``tolerance`` is one share or one each."""
+    table = dict(inherited)
+    if "metrics" in members:
+        names = [member.choice(metric.value for metric in Metric) for member in members["metrics"].items()]
+        if not names:
+            members["metrics"].fail("got an empty list: without a metric there is no gate")
+        for member, name in zip(members["metrics"].items(), names, strict=True):
+            if names.count(name) > 1:
+                member.fail(f"{name} stands twice")
+        table = {metric: table.get(metric, for_all) for metric in map(Metric, names)}
+    if "tolerance" in members:
+        node = members["tolerance"]
+        if isinstance(node.value, Mapping):
+            gated = [metric.value for metric in table]
+            table |= {Metric(name): member.number() for name, member in node.table(optional=gated).items()}
+        else:
+            table = dict.fromkeys(table, node.number())
+    return table
+
+
+def _refuse_empty(suite: Suite, node: Node) -> None:
+    """Build one gate of each kind now, so that a tolerance nobody can use fails at the start and not after a sweep."""
+    with node.building():
+        suite.gates_for("candidate", "reference", suite.points or (1.0,))

@@ -1,0 +1,154 @@
+"""One check: launch until every gate has its verdict, and no longer.
+
+The rule decides (analysis/rule, analysis/pairs); here are the launches it asks for. A gate that waits for a launch
+nobody can make is INCONCLUSIVE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pytest_precgate.analysis.bar import Bar, LaunchPolicy, suite_bars
+from pytest_precgate.analysis.comparison import Curve
+from pytest_precgate.analysis.gates import Gate
+from pytest_precgate.analysis.held import Holding
+from pytest_precgate.analysis.noise import step_stretch
+from pytest_precgate.analysis.pairs import PairedRule
+from pytest_precgate.analysis.rule import GateRuling, SuiteRule, SuiteRuling
+from pytest_precgate.analysis.scatter import GateLaunches
+from pytest_precgate.analysis.verdict import Absent, JudgedGate, Verdict, judge
+from pytest_precgate.errors import OutsideSweepError
+from pytest_precgate.live.launches import Launches
+from pytest_precgate.settings import Suite
+
+Value = float | Absent
+_Launch = TypeVar("_Launch")
+_DECIDED = Absent(Verdict.INCONCLUSIVE, "not measured again: the launches before have decided")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The gates of one check of two precisions of ``suite``, and what launches them."""
+
+    launches: Launches
+    suite: Suite
+    precisions: tuple[str, ...]
+    gates: Sequence[Gate]
+
+    def against(self, holding: Holding, policy: LaunchPolicy) -> tuple[JudgedGate, ...]:
+        """Return every gate judged by its baseline's launches."""
+        if not self._can_repeat:  # recorded points are one launch, whatever the suite allows
+            policy = LaunchPolicy("first-good", 1)
+        rule = SuiteRule(holding.held, policy, holding.beside)
+
+        def launch(number: int, wanted: Collection[int]) -> Sequence[Value]:
+            return self._values(self.suite, number, wanted)
+
+        return self._judged(rule.judge, launch, self._most(policy.launches, self.suite))
+
+    def beside(self, side: Suite, policy: LaunchPolicy) -> tuple[JudgedGate, ...]:
+        """Return every gate judged against fresh launches of ``side``, each launched in turn with one of the suite."""
+        rule = PairedRule([(gate, self._stretch(gate)) for gate in self.gates], policy)
+
+        def pair(number: int, wanted: Collection[int]) -> Sequence[tuple[Value, Value]]:
+            # Turned about from pair to pair: a machine that warms up slows neither side more than the other.
+            order = (self.suite, side) if number % 2 else (side, self.suite)
+            for precision in self._read_by(wanted):
+                for suite in order:
+                    self.launches.of(suite, precision, number)
+            base, values = (self._values(suite, number, wanted) for suite in (side, self.suite))
+            return tuple(zip(base, values, strict=True))
+
+        return self._judged(rule.judge, pair, self._most(policy.launches, self.suite, side))
+
+    def recorded(self, holding: Holding, policy: LaunchPolicy) -> tuple[JudgedGate, ...]:
+        """Return every gate as it is about to be recorded, beside the value it had: every launch, and no rule."""
+        number = min(self.launches.recordable(self.suite, precision) for precision in self.precisions)
+        everything = range(len(self.gates))
+        launches = [self._values(self.suite, each, everything) for each in range(1, number + 1)]
+        whole = {i: values for i in everything if (values := _numbers([launch[i] for launch in launches])) is not None}
+        scatters = [
+            (self.gates[i], GateLaunches(self.gates[i].key, v, self._stretch(self.gates[i]))) for i, v in whole.items()
+        ]
+        bars = dict(zip(whole, suite_bars(scatters, policy), strict=True))
+        before = SuiteRule(holding.held, policy, holding.beside).bars
+        judged = []
+        for index, (gate, held, was) in enumerate(zip(self.gates, holding.held, before, strict=True)):
+            old = held.baseline if isinstance(held.baseline, Absent) else _centre(was)
+            if index in bars:
+                ruling = GateRuling(judge(bars[index].gate, bars[index].centre, old), bars[index], number)
+            else:
+                absent = next(launch[index] for launch in launches if isinstance(launch[index], Absent))
+                ruling = GateRuling(judge(gate, absent, old), None, number)
+            judged.append(self._verdict(gate, ruling))
+        return tuple(judged)
+
+    def _judged(
+        self,
+        judge_all: Callable[[Sequence[_Launch]], SuiteRuling],
+        launch: Callable[[int, Collection[int]], _Launch],
+        most: int,
+    ) -> tuple[JudgedGate, ...]:
+        """Launch while a gate wants it; of the precisions no such gate reads, none is launched again."""
+        taken: list[_Launch] = []
+        wanted: Collection[int] = range(len(self.gates))
+        rulings: Sequence[GateRuling] = ()
+        while wanted and len(taken) < most:
+            taken.append(launch(len(taken) + 1, wanted))
+            rulings = judge_all(taken).gates
+            wanted = [index for index, ruling in enumerate(rulings) if ruling.judged is None]
+        return tuple(self._verdict(gate, ruling) for gate, ruling in zip(self.gates, rulings, strict=True))
+
+    def _verdict(self, gate: Gate, ruling: GateRuling) -> JudgedGate:
+        if ruling.verdict is not None:
+            return ruling.verdict
+        held, baseline = (gate, None) if ruling.bar is None else (ruling.bar.gate, ruling.bar.centre)
+        reason = f"undecided after {ruling.launches} launches, and the replayed run holds no further one"
+        return JudgedGate(held, Verdict.INCONCLUSIVE, None, baseline, reason, ruling.evidence)
+
+    # --- launches and what they read ------------------------------------------------------------------------------
+
+    @property
+    def _can_repeat(self) -> bool:
+        return all(self.launches.can_repeat(self.suite, precision) for precision in self.precisions)
+
+    def _most(self, wanted: int, *suites: Suite) -> int:
+        """At most ``wanted`` launches, and no more than a replayed run holds; the first is asked for in any case."""
+        held = [self.launches.held(suite, precision) for suite in suites for precision in self.precisions]
+        return max(1, min([wanted, *(number for number in held if number is not None)]))
+
+    def _read_by(self, wanted: Collection[int]) -> list[str]:
+        names = {name for index in wanted for name in self.gates[index].key.precisions}
+        return [name for name in self.precisions if name in names]
+
+    def _values(self, suite: Suite, number: int, wanted: Collection[int]) -> Sequence[Value]:
+        """The ``wanted`` gates' values in one launch."""
+        curves = {name: self._curve(suite, name, number) for name in self._read_by(wanted)}
+
+        def value(gate: Gate) -> Value:
+            try:
+                return gate.key.value({name: curves[name].at(gate.key.point) for name in gate.key.precisions})
+            except OutsideSweepError as exc:  # a point off the measured range is no measurement
+                return Absent(Verdict.INCONCLUSIVE, str(exc))
+
+        return [value(gate) if index in wanted else _DECIDED for index, gate in enumerate(self.gates)]
+
+    def _curve(self, suite: Suite, precision: str, number: int) -> Curve:
+        return Curve(self.launches.of(suite, precision, number).sweep, suite.hardware, suite.cost)
+
+    def _stretch(self, gate: Gate) -> float:
+        try:
+            return step_stretch([self._curve(self.suite, name, 1) for name in gate.key.precisions], gate.key.point)
+        except OutsideSweepError:  # then it has no value either, and that decides
+            return 1.0
+
+
+def _numbers(values: Sequence[Value]) -> list[float] | None:
+    found = [value for value in values if not isinstance(value, Absent)]
+    return found if len(found) == len(values) else None
+
+
+def _centre(bar: Bar | None) -> float:
+    assert bar is not None
+    return bar.centre

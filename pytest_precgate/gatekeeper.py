@@ -139,6 +139,8 @@ class Gatekeeper:
             notes += stored.baseline.drifts(now)
         if self.policy.in_ci and outcome == "failed":
             notes += self._unheeded(judged)
+        if self.policy.update:
+            notes += tuple(f"{each.gate.key} will be INCONCLUSIVE: {each.refusal}" for each in judged if each.refusal)
         return notes
 
     def _launch_behind(self, suite: Suite, sweep: object) -> Launch:

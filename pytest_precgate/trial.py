@@ -66,7 +66,9 @@ class Trial:
         """Return every gate as it is about to be recorded, beside the value it had: every launch, and no rule."""
         number = min(self.launches.recordable(self.suite, precision) for precision in self.precisions)
         everything = range(len(self.gates))
-        launches = [self._values(self.suite, each, everything) for each in range(1, number + 1)]
+        launches = [self._values(self.suite, 1, everything)]
+        if not any(isinstance(value, Absent) for value in launches[0]):  # else nothing is recorded, however often
+            launches += [self._values(self.suite, each, everything) for each in range(2, number + 1)]
         whole = {i: values for i in everything if (values := _numbers([launch[i] for launch in launches])) is not None}
         scatters = [
             (self.gates[i], GateLaunches(self.gates[i].key, v, self._stretch(self.gates[i]))) for i, v in whole.items()
@@ -77,10 +79,10 @@ class Trial:
         for index, (gate, held, was) in enumerate(zip(self.gates, holding.held, before, strict=True)):
             old = held.baseline if isinstance(held.baseline, Absent) else _centre(was)
             if index in bars:
-                ruling = GateRuling(judge(bars[index].gate, bars[index].centre, old), bars[index], number)
+                ruling = GateRuling(judge(bars[index].gate, bars[index].centre, old), bars[index], len(launches))
             else:
                 absent = next(launch[index] for launch in launches if isinstance(launch[index], Absent))
-                ruling = GateRuling(judge(gate, absent, old), None, number)
+                ruling = GateRuling(judge(gate, absent, old), None, len(launches))
             judged.append(self._verdict(gate, ruling))
         return tuple(judged)
 

@@ -117,6 +117,21 @@ class Bar:
             return self.design.launches
         return least_median(self._asked / self.noise.sigma, self.design)
 
+    @property
+    def refusal(self) -> str | None:
+        """Why no launch can pass, which tolerance would be honest, and what keeps the one asked; None where one can."""
+        if self.noise is None or self.honest_tolerance is None or not self.too_noisy:
+            return None
+        why = (
+            f"its launches scatter by {self.noise.sigma:.1%} (sigma, {self.noise.launches} launches): too much to keep "
+            f"a tolerance of {self.gate.tolerance * 100:g}%; ask for {self.honest_tolerance:.1%}"
+        )
+        needed = self.launches_needed
+        if needed is None:
+            return why
+        longer = f"the median of {needed} launches against a baseline of {needed}"
+        return f"{why} or take {f'{needed} pairs' if self.design.paired else longer}"
+
     def supported(self) -> Bar:
         """Return the bar with a tolerance the noise supports, where nobody asked for another and that one is usable."""
         honest = self.honest_tolerance

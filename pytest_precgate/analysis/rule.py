@@ -54,8 +54,9 @@ class GateRuling:
     @property
     def evidence(self) -> Evidence:
         """What the verdict rests on."""
-        sigma = None if self.bar is None or self.bar.noise is None else self.bar.noise.sigma
-        return Evidence(sigma, None if self.bar is None else self.bar.smallest_drop, self.launches)
+        if self.bar is None or self.bar.noise is None:
+            return Evidence(None, None, self.launches)
+        return Evidence(self.bar.noise.sigma, self.bar.smallest_drop, self.launches, self.bar.refusal)
 
 
 @dataclass(frozen=True)
@@ -156,22 +157,9 @@ def _median(bar: Bar, values: Sequence[float | Absent]) -> GateRuling:
 def held_to(bar: Bar, value: float | Absent, baseline: float, limit: float) -> JudgedGate:
     """Judge one value against a bar. What would let the merge through does not where the bar is too noisy."""
     judged = judge(bar.gate, value, baseline, None if bar.noise is None else limit)
-    if judged.verdict.passes and bar.too_noisy:
-        return replace(judged, verdict=Verdict.INCONCLUSIVE, reason=_too_noisy(bar))
+    if judged.verdict.passes and bar.refusal is not None:
+        return replace(judged, verdict=Verdict.INCONCLUSIVE, reason=bar.refusal)
     return judged
-
-
-def _too_noisy(bar: Bar) -> str:
-    assert bar.noise is not None
-    needed = bar.launches_needed
-    longer = (
-        f"{needed} pairs" if bar.design.paired else f"the median of {needed} launches against a baseline of {needed}"
-    )
-    return (
-        f"its launches scatter by {bar.noise.sigma:.1%} (sigma, {bar.noise.launches} launches): too much to keep a "
-        f"tolerance of {bar.gate.tolerance * 100:g}%; ask for {bar.honest_tolerance:.1%}"
-        + (f" or take {longer}" if needed else "")
-    )
 
 
 def refuse_misshapen(launches: Sequence[Sequence[object]], gates: int, policy: LaunchPolicy) -> None:

@@ -55,12 +55,14 @@ class Evidence:
     """What a verdict rests on.
 
     ``sigma`` is the gate's noise from launch to launch, ``smallest_drop`` the smallest true drop stopped four times in
-    five, both shares and None where too few launches tell; ``launches`` is how many it took to decide.
+    five, both shares and None where too few launches tell; ``launches`` is how many it took to decide. ``refusal`` says
+    why the noise lets nothing pass at this tolerance.
     """
 
     sigma: float | None
     smallest_drop: float | None
     launches: int
+    refusal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ class JudgedGate:
     baseline: float | None
     reason: str
     evidence: Evidence | None = None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the noise lets nothing pass at this tolerance; None where it does, or is not known."""
+        return None if self.evidence is None else self.evidence.refusal
 
     @property
     def change(self) -> float | None:

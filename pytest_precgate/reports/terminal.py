@@ -90,6 +90,7 @@ def _check(report: GateReport) -> Iterator[Line]:
         doubt = f"; {wild} implausibly better than before: check the measurement" if wild else ""
         yield from _evidence(report)
         yield f"{report.test}: {len(report.judged)} gates measured for {report.baseline}{doubt}", None
+        yield from ((f"note: {note}", None) for note in report.notes)
         return
     points = sorted({judged.gate.key.point for judged in report.judged})
     cells = {(judged.gate.key.quantity, judged.gate.key.point): judged for judged in report.judged}

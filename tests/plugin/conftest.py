@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from pytest_precgate.analysis import metrics
+from pytest_precgate.engines.simulated.engine import SimulatedEngine
 from tests.engines.marked import marked
+from tests.plugin.paced import Paced
 from tests.plugin.sites import PYNVML, Site, make_site
 from tests.repository import Repository
 
@@ -25,3 +27,20 @@ def site(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PYTHONPATH", f"{PYNVML.parent}:{Path(__file__).parents[2]}")
     with marked(tmp_path) as mark:
         yield make_site(repository, mark, monkeypatch)
+
+
+@pytest.fixture
+def paced(monkeypatch: pytest.MonkeyPatch) -> Paced:
+    """Set how much longer every step takes, by precision, one figure per launch; the last one stands for all further.
+
+    Engines of another side of the suite are told by their slowdown setting, which multiplies.
+    """
+
+    def set_paces(**paces: Sequence[float]) -> None:
+        def pace(engine: SimulatedEngine, precision: str) -> float:
+            launches = paces.get(precision, [1.0])
+            return launches[min(engine.attempt, len(launches)) - 1] * (1 + engine.spec.noise.slowdown)
+
+        monkeypatch.setattr(SimulatedEngine, "_launch_pace", pace)
+
+    return set_paces

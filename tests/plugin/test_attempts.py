@@ -1,0 +1,228 @@
+"""How many launches a verdict takes, through pytest: the simulated engine with a pace per launch that the test sets."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.plugin.paced import JSON, QUIET, SETTINGS, Paced, gates, launches, verdicts
+from tests.repository import Repository
+
+
+@pytest.fixture
+def recorded(repository: Repository, paced: Paced) -> Repository:
+    """A suite whose baseline holds five launches that scatter by a quarter of a percent."""
+    repository.write_settings(SETTINGS)
+    paced(fp4=QUIET, int4=QUIET)
+    assert repository.run("--precgate-update").ret == 0
+    paced()
+    return repository
+
+
+def test_a_baseline_keeps_every_launch_raw_and_the_noise_of_every_gate(recorded: Repository) -> None:
+    """Five launches of each precision, and a sigma per gate; the terminal says them."""
+    baseline = json.loads(recorded.baseline.read_text(encoding="utf-8"))
+    names = [launch["precision"] for launch in baseline["launches"]]
+    assert (names.count("fp4"), names.count("int4")) == (5, 5)
+    fp4 = [gate["sigma"] for gate in baseline["gates"] if gate["precision"] == "fp4"]
+    assert all(0.003 < sigma < 0.012 for sigma in fp4)
+    result = recorded.run()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["sigma, smallest drop seen, launches *at 85 *at 100*", "fp4/int4 throughput_ratio *0.*%, *.*%, 1*"]
+    )
+
+
+def test_an_unchanged_suite_passes_on_its_first_launch(recorded: Repository) -> None:
+    """One launch of each precision, and no more."""
+    assert recorded.run(JSON).ret == 0
+    assert launches(recorded) == {"fp4": 1, "int4": 1}
+    assert {gate["launches"] for gate in gates(recorded).values()} == {1}
+
+
+def test_a_launch_that_strays_costs_another_one_and_no_merge(recorded: Repository, paced: Paced) -> None:
+    """FP4's first launch is 10% slow, its second is not: PASS after two. INT4's own gates never waited."""
+    paced(fp4=[1.1, 1.0])
+    assert recorded.run(JSON).ret == 0
+    found = gates(recorded)
+    assert found["fp4 throughput_per_gpu", 85]["launches"] == 2
+    assert found["fp4/int4 throughput_ratio", 85]["launches"] == 2
+    assert found["int4 throughput_per_gpu", 85]["launches"] == 1
+    assert launches(recorded) == {"fp4": 2, "int4": 2}
+
+
+def test_no_precision_is_launched_again_that_no_waiting_gate_reads(recorded: Repository, paced: Paced) -> None:
+    """Where only FP4's own throughput is gated and low, INT4 starts once."""
+    recorded.change_settings('metrics = ["throughput_ratio", "throughput_per_gpu"]', 'metrics = ["throughput_per_gpu"]')
+    paced(fp4=[1.1, 1.0])
+    assert recorded.run(JSON, "--precgate-unused=ignore").ret == 0
+    assert launches(recorded) == {"fp4": 2, "int4": 1}
+
+
+def test_a_gate_fails_only_when_every_launch_is_low(recorded: Repository, paced: Paced) -> None:
+    """8% longer steps, three launches of it: REGRESSED, the best one shown with its limit."""
+    paced(fp4=[1.08])
+    result = recorded.run(JSON)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["REGRESSED  fp4 throughput_per_gpu at 85 *; low in all 3 launches; the best is worse than its baseline by *"]
+    )
+    assert launches(recorded) == {"fp4": 3, "int4": 3}
+
+
+@pytest.mark.parametrize(
+    ("flags", "mark", "setting"),
+    [
+        (["--precgate-attempts=1"], "", ""),
+        ([], "@pytest.mark.precgate(attempts=1)", ""),
+        ([], "", "attempts = 1"),
+        (["--precgate-attempts=1"], "@pytest.mark.precgate(attempts=2)", "attempts = 4"),
+    ],
+)
+def test_how_often_is_said_by_the_flag_then_the_mark_then_the_suite(
+    recorded: Repository, paced: Paced, flags: list[str], mark: str, setting: str
+) -> None:
+    """With one attempt the launch that strays fails the gate."""
+    recorded.change_settings("interactivity", f"{setting}\ninteractivity")
+    body = "def test_fp4_pays_off(precgate):\n    precgate.check(precgate.compare('fp4', 'int4'))\n"
+    recorded.write_test(f"import pytest\n\n{mark}\n{body}")
+    paced(fp4=[1.1, 1.0])
+    assert recorded.run(*flags).ret == 1
+    assert launches(recorded) == {"fp4": 1, "int4": 1}
+
+
+def test_the_median_sees_a_change_that_slows_most_launches(recorded: Repository, paced: Paced) -> None:
+    """One good launch of three passes by default; the median of five, for nightly runs, says REGRESSED."""
+    paced(fp4=[1.08, 1.0, 1.08, 1.08, 1.08])
+    assert recorded.run().ret == 0
+    result = recorded.run("--precgate-rule=median", JSON)
+    assert result.ret == 1
+    assert gates(recorded)["fp4 throughput_per_gpu", 85]["verdict"] == "REGRESSED"
+    assert gates(recorded)["fp4 throughput_per_gpu", 85]["launches"] == 4  # settled then
+    recorded.change_settings("interactivity", 'rule = "median"\nattempts = 3\ninteractivity')
+    assert recorded.run(JSON).ret == 1
+    assert gates(recorded)["fp4 throughput_per_gpu", 85]["launches"] == 3
+
+
+@pytest.mark.parametrize("flags", [["--precgate-rule=median", "--precgate-attempts=4"], ["--precgate-attempts=0"]])
+def test_a_number_of_launches_without_a_verdict_is_a_usage_error(recorded: Repository, flags: list[str]) -> None:
+    """The median of four is no launch, and none is no measurement: nothing is measured."""
+    result = recorded.run(*flags)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: precgate: LaunchPolicy*"])
+
+
+NOISY = [1.0, 1.01, 0.99, 1.008, 0.992]
+
+
+@pytest.fixture
+def noisy(repository: Repository, paced: Paced) -> Repository:
+    """A suite whose baseline's launches step times scatter by one percent."""
+    repository.write_settings(SETTINGS)
+    paced(fp4=NOISY, int4=[1.0, 0.992, 1.008, 0.99, 1.01])
+    assert repository.run("--precgate-update").ret == 0
+    paced()
+    return repository
+
+
+def test_a_tolerance_the_noise_does_not_support_is_inconclusive_and_says_what_would_be(noisy: Repository) -> None:
+    """Asked for 2%: no launch passes; the honest tolerance stands there, and asked for, it passes."""
+    noisy.change_settings("interactivity", "tolerance = 0.02\ninteractivity")
+    result = noisy.run(JSON)
+    assert result.ret == 1
+    assert verdicts(noisy) == {"INCONCLUSIVE"}
+    result.stdout.fnmatch_lines(
+        [
+            "INCONCLUSIVE  fp4 throughput_per_gpu at 85 *; its launches scatter by *% (sigma, 5 launches): too much to "
+            "keep a tolerance of 2%; ask for *%*"
+        ]
+    )
+    noisy.change_settings("tolerance = 0.02", "tolerance = 0.2")
+    assert noisy.run().ret == 0
+
+
+def test_a_tolerance_nobody_asked_for_grows_with_the_noise_and_says_so(recorded: Repository, paced: Paced) -> None:
+    """Launches that scatter by half a percent do not keep 3%: the default widens, and every report says by what."""
+    paced(fp4=[1.0, 1.004, 0.996, 1.003, 0.997], int4=[1.0, 0.997, 1.003, 0.996, 1.004])
+    assert recorded.run("--precgate-update", "--precgate-reason=a louder machine").ret == 0
+    paced()
+    result = recorded.run(JSON, "--precgate-markdown=found.md")
+    assert result.ret == 0
+    ratio = gates(recorded)["fp4/int4 throughput_ratio", 100]
+    assert ratio["tolerance"] > 0.03  # type: ignore[operator]
+    assert ratio["tolerance_asked"] is False
+    assert ratio["smallest_drop"] <= ratio["tolerance"]  # type: ignore[operator]
+    result.stdout.fnmatch_lines(["fp4/int4 throughput_ratio *% (noise) *PASS*"])
+    assert "% (noise) |" in (recorded.path / "found.md").read_text(encoding="utf-8")
+
+
+def test_a_default_that_would_miss_a_tenth_is_inconclusive(noisy: Repository) -> None:
+    """Noise of 1% a step is 4% of a ratio: a gate that wide needs somebody who asks for it."""
+    result = noisy.run(JSON)
+    assert result.ret == 1
+    assert gates(noisy)["fp4/int4 throughput_ratio", 100]["verdict"] == "INCONCLUSIVE"
+
+
+def test_whoever_records_a_noisy_baseline_is_told_at_once(recorded: Repository, paced: Paced) -> None:
+    """What will be INCONCLUSIVE is said while the tolerance is still being chosen."""
+    recorded.change_settings("interactivity", "tolerance = 0.02\ninteractivity")
+    paced(fp4=NOISY, int4=QUIET)
+    result = recorded.run("--precgate-update", "--precgate-reason=louder")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["note: fp4 throughput_per_gpu at 85 tok/s/user will be INCONCLUSIVE: * ask for *%*"])
+
+
+def test_a_baseline_may_ask_for_fewer_launches_and_then_knows_no_noise(repository: Repository, paced: Paced) -> None:
+    """Each launch is held to the tolerance itself, and every report says that nothing is promised."""
+    repository.write_settings(SETTINGS.replace("interactivity", "baseline_launches = 2\ninteractivity", 1))
+    assert repository.run("--precgate-update").ret == 0
+    paced(fp4=[1.01])
+    result = repository.run(JSON)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["noise unknown: no sigma of fewer than 3 baseline launches; launches used: 1"])
+    assert {gate["sigma"] for gate in gates(repository).values()} == {None}
+
+
+def test_a_further_test_adds_its_gates_without_a_launch_of_what_is_known(recorded: Repository) -> None:
+    """--precgate-update-new-only keeps the five launches there are."""
+    recorded.write_test(
+        "def test_fp4_pays_off(precgate):\n    precgate.check(precgate.compare('fp4', 'int4'))\n"
+        "def test_again(precgate):\n    precgate.check(precgate.compare('fp4', 'int4'))\n"
+    )
+    before = json.loads(recorded.baseline.read_text(encoding="utf-8"))["launches"]
+    assert recorded.run("--precgate-update-new-only").ret == 0
+    assert json.loads(recorded.baseline.read_text(encoding="utf-8"))["launches"] == before
+    assert launches(recorded) == {"fp4": 1, "int4": 1}
+
+
+def test_a_point_off_the_range_is_not_launched_five_times_to_be_refused(repository: Repository) -> None:
+    """The first launch says that nothing can be recorded."""
+    repository.write_settings(SETTINGS.replace("[85, 100]", "[85, 5000]"))
+    assert repository.run("--precgate-update").ret == 1
+    assert launches(repository) == {"fp4": 1, "int4": 1}
+    assert not repository.baseline.exists()
+
+
+def test_a_replay_that_would_need_another_launch_is_inconclusive(recorded: Repository, paced: Paced) -> None:
+    """The run passed on its first launch; by today's tolerance it would have wanted a second."""
+    recorded.change_settings('metrics = ["throughput_ratio", "throughput_per_gpu"]', 'metrics = ["throughput_per_gpu"]')
+    paced(fp4=[1.007])
+    assert recorded.run("--precgate-unused=ignore").ret == 0
+    recorded.change_settings("interactivity", "tolerance = 0.03\ninteractivity")
+    result = recorded.run("--precgate-unused=ignore", "--precgate-replay=latest", JSON)
+    assert result.ret == 1
+    assert gates(recorded)["fp4 throughput_per_gpu", 100]["verdict"] == "INCONCLUSIVE"
+    result.stdout.fnmatch_lines(["INCONCLUSIVE *undecided after 1 launches, and the replayed run holds no further one"])
+
+
+def test_a_baseline_older_than_the_suite_allows_is_a_mismatch(recorded: Repository) -> None:
+    """And says what to do instead."""
+    recorded.change_settings("interactivity", "max_baseline_age_days = 30\ninteractivity")
+    assert recorded.run().ret == 0
+    text = recorded.baseline.read_text(encoding="utf-8")
+    year = json.loads(text)["recorded"]["utc"][:4]
+    recorded.baseline.write_text(text.replace(f'"utc": "{year}', f'"utc": "{int(year) - 1}'), encoding="utf-8")
+    result = recorded.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["MISMATCH * days old, max_baseline_age_days is 30; *--precgate-paired-with*"])

@@ -1,0 +1,173 @@
+"""--precgate-paired-with: both sides launched in turn, and no baseline in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.paced import JSON, QUIET, SETTINGS, Paced, gates, launches
+from tests.plugin.sites import Site
+from tests.repository import Repository
+
+SIDE = """
+[tool.precgate.suites.kimi.paired.release.fp4]
+slowdown = 0.0
+
+[tool.precgate.suites.kimi.paired.release.int4]
+slowdown = 0.0
+"""
+PAIRED = "--precgate-paired-with=release"
+
+
+@pytest.fixture
+def sides(repository: Repository, paced: Paced) -> Repository:
+    """A suite without a baseline whose other side is the same state; launches scatter by a quarter of a percent."""
+    repository.write_settings(SETTINGS + SIDE)
+    paced(fp4=QUIET, int4=QUIET[::-1])
+    return repository
+
+
+def test_both_sides_are_launched_in_turn_and_no_baseline_is_needed(sides: Repository) -> None:
+    """Five pairs of each precision; the report says what the gates were held against."""
+    result = sides.run(PAIRED, JSON)
+    assert result.ret == 0
+    found = gates(sides).values()
+    assert {gate["launches"] for gate in found} == {5}
+    assert all(gate["sigma"] is not None for gate in found)
+    result.stdout.fnmatch_lines(["*passed, 6 gates: 6 PASS against fresh launches of release, in pairs"])
+    runs = sorted(path.name.split("Z-")[1].rsplit("-", 1)[0] for path in sides.path.glob(".precgate/runs/*"))
+    assert runs == ["kimi", "kimi@release"]
+    assert not sides.baseline.exists()
+
+
+def test_a_slower_candidate_fails_against_the_other_side(sides: Repository) -> None:
+    """Its own FP4 gates and the ratio, each by the pair in the middle."""
+    sides.change_settings('fp4-tp4"\n', 'fp4-tp4"\nslowdown = 0.08\n')
+    result = sides.run(PAIRED, JSON)
+    assert result.ret == 1
+    verdicts = {key: gate["verdict"] for key, gate in gates(sides).items()}
+    assert {verdict for (quantity, _), verdict in verdicts.items() if "int4 t" not in quantity[:6]} == {"REGRESSED"}
+    assert verdicts["int4 throughput_per_gpu", 85] == "PASS"
+    result.stdout.fnmatch_lines(
+        ["precgate: * gates fail in suite kimi (baseline fresh launches of release, in pairs)*"]
+    )
+
+
+def test_what_slows_both_sides_alike_fails_no_pair(sides: Repository, paced: Paced) -> None:
+    """A machine 4% slower than on the day of the baseline: REGRESSED by the baseline, PASS in pairs."""
+    assert sides.run("--precgate-update").ret == 0
+    paced(fp4=[1.04 * pace for pace in QUIET], int4=[1.04 * pace for pace in QUIET])
+    assert sides.run().ret == 1
+    assert sides.run(PAIRED).ret == 0
+
+
+def test_fewer_pairs_are_the_user_s_choice(sides: Repository) -> None:
+    """Three pairs of each precision."""
+    assert sides.run(PAIRED, "--precgate-attempts=3", JSON).ret == 0
+    assert {gate["launches"] for gate in gates(sides).values()} == {3}
+    assert launches(sides) == {"fp4": 3, "int4": 3}
+
+
+def test_pairs_are_replayed_without_measuring(sides: Repository) -> None:
+    """Both sides' journals are read; the verdicts are the same."""
+    assert sides.run(PAIRED, JSON).ret == 0
+    before = gates(sides)
+    result = sides.run(PAIRED, JSON, "--precgate-replay=latest")
+    assert result.ret == 0
+    assert gates(sides) == before
+    result.stdout.fnmatch_lines(["warning: suite kimi@release: nothing was measured: replays *"])
+
+
+def test_stored_gates_count_as_used(sides: Repository) -> None:
+    """They are judged, by something better than the baseline."""
+    assert sides.run("--precgate-update").ret == 0
+    result = sides.run(PAIRED)
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*not used by this run*")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--precgate-paired-with=relaese"], "*no side 'relaese' to be judged against; did you mean 'release'*"),
+        ([PAIRED, "--precgate-update"], "ERROR: --precgate-paired-with: pairs are held against no baseline*"),
+        ([PAIRED, "--precgate-attempts=4"], "ERROR: precgate: LaunchPolicy: got 4 launches for the pairs policy*"),
+    ],
+)
+def test_a_pair_that_cannot_be_is_a_usage_error(sides: Repository, flags: list[str], said: str) -> None:
+    """Before anything starts."""
+    result = sides.run(*flags)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([said])
+    assert not (sides.path / ".precgate").exists()
+
+
+def test_under_ci_the_other_side_is_named_on_the_command_line(
+    sides: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a configuration file it would take the committed baseline out of force."""
+    monkeypatch.setenv("CI", "true")
+    (sides.path / "pytest.ini").write_text(f"[pytest]\naddopts = {PAIRED}\n", encoding="utf-8")
+    result = sides.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --precgate-paired-with: under CI it must stand on the command line*"])
+    assert sides.run(PAIRED).ret == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("release.fp4]\nslowdown = 0.0", "release.fp4]\nslowdwn = 0.0", "*unknown key 'slowdwn'*"),
+        ("paired.release.fp4]", "paired.release.fp8]", "*unknown key 'fp8'* @ *.paired.release"),
+        ("paired.release.fp4]", "paired.'a b'.fp4]", "*a side's name becomes part of a directory's* @ *.paired.a b"),
+    ],
+)
+def test_a_side_that_cannot_be_used_is_refused_where_it_stands(
+    sides: Repository, old: str, new: str, said: str
+) -> None:
+    """By key, as the suite's own tables are."""
+    sides.change_settings(old, new)
+    result = sides.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: precgate: {said}"])
+
+
+def test_a_side_without_a_difference_is_refused(sides: Repository) -> None:
+    """It would hold the suite against itself."""
+    sides.write_settings(SETTINGS + "\n[tool.precgate.suites.kimi.paired.release]\n")
+    result = sides.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*differs in nothing; name the keys that differ, by precision @ *.paired.release"])
+
+
+def test_servers_of_both_sides_take_turns(site: Site) -> None:
+    """Another command for one side: never two servers at once, each started as often as there are pairs."""
+    other = site.path / "bin" / "trtllm-release"
+    site.write_program("trtllm-serve", "--token-s 0.005 --stream-s 0.001")
+    prefix = other.with_name("prefix")
+    prefix.write_text('#!/bin/sh\nexec "$@"\n', encoding="utf-8")
+    prefix.chmod(0o755)
+    side = f'\n[tool.precgate.suites.kimi.paired.release.fp4]\nlaunch_prefix = ["{prefix}"]\n'
+    text = (site.path / "pyproject.toml").read_text(encoding="utf-8")
+    site.repository.write_settings(text + side)
+    result = site.repository.run(PAIRED, "--precgate-attempts=1")
+    assert result.ret == 0
+    assert site.starts(result) == {"fp4": 2, "int4": 2}
+    lines = [line for line in result.outlines if line.startswith(("precgate: starting ", "precgate: stopping "))]
+    words = [line.split()[1] for line in lines]
+    assert words == ["starting", *["stopping", "starting"] * 3]
+    records = sorted(path.parent.parent.name for path in Path(site.path).glob(".precgate/runs/*/*/launch.json"))
+    assert sum("@release" in name for name in records) == 2
+    assert site.running() == []
+
+
+def test_every_launch_of_a_verdict_is_a_fresh_server(site: Site) -> None:
+    """Three baseline launches of each precision: six starts, one at a time, nothing left."""
+    site.repository.change_settings("baseline_launches = 1", "baseline_launches = 3")
+    result = site.repository.run("--precgate-update")
+    assert result.ret == 0
+    assert site.starts(result) == {"fp4": 3, "int4": 3}
+    lines = [line for line in result.outlines if line.startswith(("precgate: starting ", "precgate: stopping "))]
+    assert [line.split()[1] for line in lines] == ["starting", *["stopping", "starting"] * 5]
+    assert site.running() == []

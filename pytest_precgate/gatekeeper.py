@@ -139,6 +139,9 @@ class Gatekeeper:
             notes += stored.baseline.drifts(now)
         if self.policy.in_ci and outcome == "failed":
             notes += self._unheeded(judged)
+        used = max((each.evidence.launches for each in judged if each.evidence is not None), default=1)
+        if used > 1:
+            notes += (f"the comparison shows the first of {used} launches",)
         if self.policy.update:
             notes += tuple(f"{each.gate.key} will be INCONCLUSIVE: {each.refusal}" for each in judged if each.refusal)
         return notes

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pytest_precgate.analysis.bar import LaunchPolicy
 from pytest_precgate.analysis.gates import Metric
 from pytest_precgate.errors import SettingsError
 from pytest_precgate.settings import Policy, Settings, load, policy_from
@@ -70,6 +72,16 @@ def test_no_source_is_no_suite(tmp_path: Path) -> None:
             r"unknown key 'interactivty'; did you mean 'interactivity'.* @ suites\.kimi",
         ),
         ("hardware =", "metrics = []\nhardware =", r"without a metric there is no gate @ suites\.kimi\.metrics"),
+        ("hardware =", 'rule = "mean"\nhardware =', r"unknown value 'mean'.* @ suites\.kimi\.rule"),
+        (
+            "hardware =",
+            'rule = "median"\nattempts = 4\nhardware =',
+            r"got 4 launches for the median policy",
+        ),
+        ("hardware =", "attempts = 0\nhardware =", r"LaunchPolicy\.launches: got 0"),
+        ("hardware =", "attempts = 2.5\nhardware =", r"2\.5.* @ suites\.kimi\.attempts"),
+        ("hardware =", "baseline_launches = 0\nhardware =", r"Suite\.baseline_launches: got 0"),
+        ("hardware =", "max_baseline_age_days = -1\nhardware =", r"Suite\.max_baseline_age_days: got -1"),
         ("[55, 73, 91]", "[]", r"without a point there is no gate @ suites\.kimi\.interactivity"),
         ("[55, 73, 91]", '"quartile"', r"unknown value 'quartile'; did you mean 'quartiles'"),
         ("[55, 73, 91]", "[55, 55]", r"55 stands twice @ suites\.kimi\.interactivity\[0\]"),
@@ -250,3 +262,45 @@ def test_every_metric_has_a_default_tolerance() -> None:
         "throughput_per_gpu": 0.05,
         "cost": 0.05,
     }
+
+
+def test_how_many_launches_a_verdict_takes_has_defaults_by_rule(tmp_path: Path) -> None:
+    """Three and one good, the median of five, five pairs; the run's flag stands above the suite's own number."""
+    suite = loaded(tmp_path, SUITE).suite(None, "here")
+    assert suite.baseline_launches == 5
+    assert Policy().launches(suite) == LaunchPolicy("first-good", 3)
+    assert Policy(rule="median").launches(suite) == LaunchPolicy("median", 5)
+    assert Policy(paired_with="release").launches(suite) == LaunchPolicy("pairs", 5)
+    own = replace(suite, attempts=2)
+    assert Policy().launches(own) == LaunchPolicy("first-good", 2)
+    assert Policy(attempts=4).launches(own) == LaunchPolicy("first-good", 4)
+    assert Policy(rule="median").launches(own) == LaunchPolicy("median", 5)  # two of another rule say nothing of it
+
+
+def test_a_tolerance_is_asked_for_only_where_somebody_wrote_it(tmp_path: Path) -> None:
+    """The suite's table, one number for all, or the mark; the rest may grow with the noise."""
+    settings = loaded(tmp_path, SUITE.replace("hardware =", "tolerance = { cost = 0.04 }\nhardware =", 1))
+
+    def asked(mark: dict[str, object]) -> set[Metric]:
+        suite = settings.marked(mark, "here")
+        return {gate.key.metric for gate in suite.gates_for("fp4", "int4", (55.0,)) if gate.asked}
+
+    assert asked({}) == {Metric.COST}
+    assert asked({"tolerance": {"throughput_ratio": 0.02}}) == {Metric.COST, Metric.THROUGHPUT_RATIO}
+    assert asked({"tolerance": 0.02}) == set(Metric)
+    assert asked({"metrics": ["throughput_ratio"]}) == set()
+
+
+def test_another_side_has_the_suite_s_own_keys_but_for_those_it_names(tmp_path: Path) -> None:
+    """What differs is said once; the other precision is as it is, and the side's name tells its runs apart."""
+    side = '[suites.kimi.paired.release.fp4]\npath = "old.csv"\n'
+    suite = loaded(tmp_path, SUITE + side).suite(None, "here")
+    release = suite.beside("release")
+    assert release.name == "kimi@release"
+    assert release.engines["int4"] == suite.engines["int4"]
+    assert release.engines["fp4"] != suite.engines["fp4"]
+    assert "old.csv" in str(release.engines["fp4"])
+    with pytest.raises(SettingsError, match=r"no side 'relase' to be judged against; did you mean 'release'"):
+        suite.beside("relase")
+    with pytest.raises(SettingsError, match=r"it has none; add a table paired\.NAME"):
+        loaded(tmp_path, SUITE).suite(None, "here").beside("release")

@@ -163,7 +163,12 @@ def properties(report: GateReport) -> list[tuple[str, str]]:
             f"precgate {report.suite} {judged.gate.key}",
             f"{word}{judged.verdict}: {layout.figure(judged.gate.key.metric, judged.value)}, baseline "
             f"{layout.figure(judged.gate.key.metric, judged.baseline)}, change {layout.change(judged.change)}, "
-            f"tolerance {layout.tolerance(judged.gate)}",
+            f"tolerance {layout.tolerance(judged.gate)}{_rests_on(judged)}",
         )
         for judged in report.judged
     ]
+
+
+def _rests_on(judged: JudgedGate) -> str:
+    sigma, drop, launches = layout.evidence(judged)
+    return f", sigma {sigma}, drop seen {drop}, launches {launches}"

@@ -9,10 +9,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_precgate.analysis.enough import StandardError, standard_error
 from pytest_precgate.analysis.quantity import count
-from pytest_precgate.analysis.records import ClientCheck, Gaps, PointRun, RequestRecord
+from pytest_precgate.analysis.records import ClientCheck, PointRun
 from pytest_precgate.analysis.sweep import SweepPoint
-from pytest_precgate.analysis.window import Window, WindowKind, steady_window, tokens_between, whole_window
+from pytest_precgate.analysis.window import (
+    Window,
+    WindowKind,
+    served_within,
+    steady_window,
+    tokens_per_second,
+    whole_window,
+)
 from pytest_precgate.errors import InvalidPointError, InvalidValueError
 
 # Where a client starts to distort what it measures; see docs/loadgen.md for the measurements behind each.
@@ -51,7 +59,7 @@ class Measurement:
     """One concurrency measured: distributions, rates over the window, and what to believe it by. Times in s.
 
     ``throughput_per_gpu`` counts input and output tokens, tok/s/GPU; ``interactivity`` is 1 / median tpot, tok/s/user.
-    ``itl`` is None where no gap between chunks was observed.
+    ``itl`` is None where no gap between chunks was observed, ``error`` where there were too few requests to tell.
     """
 
     concurrency: int
@@ -65,6 +73,7 @@ class Measurement:
     itl_median_s: float | None
     itl_p99_s: float | None
     throughput_per_gpu: float
+    error: StandardError | None
     client: ClientCheck | None
 
     @property
@@ -80,40 +89,38 @@ class Measurement:
 def measure(run: PointRun, gpus: int, window: WindowKind = "steady", max_failures: int = 0) -> Measurement:
     """Compute one point from the records of a run on ``gpus`` GPUs.
 
-    ``whole`` takes every request; ``steady`` those that were sent and ended inside the window. Raises InvalidPointError
+    ``whole`` takes every request; ``steady`` those that were served inside the window. Raises InvalidPointError
     when more than ``max_failures`` requests failed, the client distorted what it measured, or no window is left.
     """
     count("measure", "gpus", gpus, "GPUs")
     _refuse_failures(run, max_failures)
     try:
         span = whole_window(run.records) if window == "whole" else steady_window(run.records, run.concurrency)
-        inside = [r for r in run.records if r.sent_s >= span.start_s and r.last_token_s <= span.end_s]
-        tokens = (
-            float(sum(record.input_tokens + record.output_tokens for record in run.records))
-            if window == "whole"
-            else tokens_between(run.records, span.start_s, span.end_s)
-        )
-        measured = _measurement(run, gpus, span, inside, tokens)
+        measured = _measurement(run, gpus, span)
     except InvalidValueError as exc:
         raise InvalidPointError(run.concurrency, str(exc)) from exc
     _refuse_distorted(run, measured)
     return measured
 
 
-def _measurement(run: PointRun, gpus: int, span: Window, inside: Sequence[RequestRecord], tokens: float) -> Measurement:
-    gaps: Gaps = run.gaps
+def _measurement(run: PointRun, gpus: int, span: Window) -> Measurement:
+    gaps, served = run.gaps, served_within(run.records, span)
+    tpot = Spread.of([record.tpot_s for record in served])
+    if tpot.median_s == 0:
+        raise InvalidValueError("half of the requests got all their tokens in one read, so there is no time per token")
     return Measurement(
         concurrency=run.concurrency,
         gpus=gpus,
         completed=len(run.records),
         failed=len(run.failures),
         window=span,
-        ttft=Spread.of([record.ttft_s for record in inside]),
-        tpot=Spread.of([record.tpot_s for record in inside]),
-        request_latency=Spread.of([record.request_latency_s for record in inside]),
+        ttft=Spread.of([record.ttft_s for record in served]),
+        tpot=tpot,
+        request_latency=Spread.of([record.request_latency_s for record in served]),
         itl_median_s=gaps.quantile_s(0.5) if gaps.total else None,
         itl_p99_s=gaps.quantile_s(0.99) if gaps.total else None,
-        throughput_per_gpu=tokens / span.length_s / gpus,
+        throughput_per_gpu=tokens_per_second(run.records, span) / gpus,
+        error=standard_error(served),
         client=run.client,
     )
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import NoReturn, cast
 
+from pytest_precgate.analysis.enough import StandardError
 from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.metrics import Measurement, Spread
@@ -37,11 +38,12 @@ _DIGEST = "sha256"
 _RUN = ("suite", "utc", "commit", "tool_version", "hardware", "workload", "configurations", "settings")
 _KEY = ("precision", "number", "attempt")
 _SPREAD = ("mean_s", "median_s", "p90_s", "p99_s")
-_WINDOW = ("kind", "start_s", "end_s", "instability")
+_WINDOW = ("kind", "start_s", "end_s")
+_ERROR = ("throughput", "interactivity")
 _CLIENT = ("cpu_share", "events_per_read", "loop_lag_p99_s", "achieved_concurrency", "processes")
 _MEASUREMENT = (
     *("concurrency", "gpus", "completed", "failed", "window", "ttft", "tpot", "request_latency"),
-    *("itl_median_s", "itl_p99_s", "throughput_per_gpu", "client"),
+    *("itl_median_s", "itl_p99_s", "throughput_per_gpu", "error", "client"),
 )
 
 
@@ -183,7 +185,7 @@ def _measurement(node: Node) -> Measurement:
         failed=members["failed"].integer(),
         window=Window(
             cast(WindowKind, window["kind"].choice(WINDOW_KINDS)),
-            *(window[name].number() for name in ("start_s", "end_s", "instability")),
+            *(window[name].number() for name in ("start_s", "end_s")),
         ),
         ttft=_spread(members["ttft"]),
         tpot=_spread(members["tpot"]),
@@ -191,6 +193,7 @@ def _measurement(node: Node) -> Measurement:
         itl_median_s=_number_or_none(members["itl_median_s"]),
         itl_p99_s=_number_or_none(members["itl_p99_s"]),
         throughput_per_gpu=members["throughput_per_gpu"].number(),
+        error=None if members["error"].value is None else _error(members["error"]),
         client=None if members["client"].value is None else _client(members["client"]),
     )
 
@@ -198,6 +201,11 @@ def _measurement(node: Node) -> Measurement:
 def _spread(node: Node) -> Spread:
     members = node.table(required=_SPREAD)
     return Spread(*(members[name].number() for name in _SPREAD))
+
+
+def _error(node: Node) -> StandardError:
+    members = node.table(required=_ERROR)
+    return StandardError(*(members[name].number() for name in _ERROR))
 
 
 def _client(node: Node) -> ClientCheck:

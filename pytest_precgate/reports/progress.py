@@ -6,21 +6,23 @@ from pytest_precgate.analysis.metrics import Measurement
 
 
 def under_way(
-    precision: str, concurrency: int, elapsed_s: float, completed: int, total: int, output_tokens: int
+    precision: str, concurrency: int, elapsed_s: float, completed: int, total: int | None, output_tokens: int
 ) -> str:
-    """Return the line of a point under way; the rest is estimated from the requests that have ended."""
+    """Return the line of a point under way; the rest is estimated where the number of requests is known."""
     rate = f"{output_tokens / elapsed_s:.0f} tok/s" if elapsed_s > 0 and output_tokens else "first requests"
-    left = f", about {elapsed_s * (total - completed) / completed:.0f} s left" if completed else ""
-    done = f"{completed}/{total} requests"
+    left, done = "", f"{completed} requests"
+    if total is not None:
+        left = f", about {elapsed_s * (total - completed) / completed:.0f} s left" if completed else ""
+        done = f"{completed}/{total} requests"
     return f"precgate: {precision} concurrency {concurrency}: {done}, {elapsed_s:.0f} s{left}, {rate}"
 
 
 def measured(precision: str, concurrency: int, point: Measurement) -> str:
-    """Return the line of a finished point: its figures, its window and how even that was."""
+    """Return the line of a finished point: its figures, its window, and how well they are known."""
     window = point.window
+    known = "too short to tell its error" if point.error is None else f"known to {point.error.worst:.1%}"
     return (
         f"precgate: {precision} concurrency {concurrency}: {point.interactivity:.1f} tok/s/user, "
         f"{point.throughput_per_gpu:.1f} tok/s/GPU, ttft {1000 * point.ttft.median_s:.0f} ms (p99 "
-        f"{1000 * point.ttft.p99_s:.0f}), {window.kind} window {window.length_s:.1f} s, uneven by "
-        f"{window.instability:.0%}"
+        f"{1000 * point.ttft.p99_s:.0f}), {window.kind} window {window.length_s:.1f} s, {known}"
     )

@@ -1,4 +1,4 @@
-"""Request records, gaps between chunks, windows and the point they give."""
+"""Request records, gaps between chunks, and the point they give."""
 
 from __future__ import annotations
 
@@ -11,20 +11,15 @@ from hypothesis import strategies as st
 
 from pytest_precgate.analysis.metrics import Spread, measure
 from pytest_precgate.analysis.records import ClientCheck, Gaps, PointRun, RequestFailure, RequestRecord
-from pytest_precgate.analysis.window import WINDOW_KINDS, steady_window, tokens_between, whole_window
+from pytest_precgate.analysis.window import WINDOW_KINDS
 from pytest_precgate.errors import InvalidPointError, InvalidValueError
+from tests.loops import closed_loop
 
 GOOD = ClientCheck(cpu_share=0.2, events_per_read=1.0, loop_lag_p99_s=1e-4, achieved_concurrency=4.0)
 
 
 def steady_run(concurrency: int = 4, rounds: int = 10, out: int = 100, step_s: float = 0.01) -> PointRun:
-    """A server of constant speed: every request takes a step to its first token and a step for each further one."""
-    duration = out * step_s
-    records = [
-        RequestRecord(start, start + step_s, start + duration, 50, out)
-        for slot in range(concurrency)
-        for start in (slot * duration / concurrency + number * duration for number in range(rounds))
-    ]
+    records = closed_loop([(50, out)] * rounds * concurrency, concurrency, step_s)
     return PointRun(concurrency, records, gaps=Gaps.of([step_s] * 50), client=GOOD)
 
 
@@ -75,67 +70,6 @@ def test_no_gap_has_no_quantile() -> None:
         Gaps().quantile_s(0.5)
 
 
-@given(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
-def test_windows_side_by_side_share_no_token(first: float, second: float) -> None:
-    """What two halves hold is what the whole holds."""
-    records = steady_run().records
-    cut, end = 11.0 * min(first, second), 11.0 * max(first, second) + 1e-9
-    whole = tokens_between(records, 0.0, end)
-    assert tokens_between(records, 0.0, cut) + tokens_between(records, cut, end) == pytest.approx(whole)
-
-
-def test_all_of_a_run_holds_all_of_its_tokens() -> None:
-    """Nothing is lost at the ends."""
-    run = steady_run()
-    window = whole_window(run.records)
-    total = sum(record.input_tokens + record.output_tokens for record in run.records)
-    assert tokens_between(run.records, window.start_s, window.end_s + 1e-9) == pytest.approx(total)
-
-
-def test_the_steady_window_cuts_ramp_and_drain() -> None:
-    """A server of constant speed reads low over the whole run and right over the steady part."""
-    run = steady_run()
-    ideal = 4 * (50 + 100) / 1.0
-    steady, whole = measure(run, 1, "steady"), measure(run, 1, "whole")
-    assert steady.throughput_per_gpu == pytest.approx(ideal, rel=0.01)
-    assert whole.throughput_per_gpu < 0.97 * ideal
-    assert steady.window.length_s < whole.window.length_s
-    assert steady.interactivity == pytest.approx(100.0)
-
-
-def test_the_steady_window_needs_three_requests_per_slot() -> None:
-    """With fewer there is no time in which every slot is busy and past its first request."""
-    with pytest.raises(InvalidValueError, match="send at least three requests per slot"):
-        steady_window(steady_run(rounds=1).records, 4)
-
-
-@pytest.mark.parametrize("pause_s", [0.0, 1e-4])
-def test_the_steady_window_ends_with_the_first_request_after_the_last_send(pause_s: float) -> None:
-    """Whether a slot sends in the instant its last request ended (virtual time) or a little later (a real client)."""
-    records = [
-        RequestRecord(start + pause_s * number, start + 0.1, start + 1.0, 5, 10)
-        for slot in (0.0, 0.5)
-        for number, start in enumerate(slot + n for n in range(4))
-    ]
-    window = steady_window(records, 2)
-    assert (window.start_s, window.end_s) == (1.5, 4.0)
-
-
-def test_an_uneven_window_says_so() -> None:
-    """A server that stalls half way has a large instability."""
-    even = measure(steady_run(), 1).window.instability
-    stalled = replace(
-        steady_run(),
-        records=[
-            replace(r, sent_s=r.sent_s + 5, first_token_s=r.first_token_s + 5, last_token_s=r.last_token_s + 5)
-            if r.sent_s > 5
-            else r
-            for r in steady_run().records
-        ],
-    )
-    assert measure(stalled, 1).window.instability > 10 * even + 0.5
-
-
 def test_gpus_divide_the_throughput() -> None:
     """Per GPU, and nothing else changes."""
     one, four = measure(steady_run(), 1), measure(steady_run(), 4)
@@ -150,6 +84,13 @@ def test_a_run_with_failures_is_no_point() -> None:
     with pytest.raises(InvalidPointError, match=r"2 of 42 requests failed, at most 0 may: 2 x HTTP 429"):
         measure(failed, 1)
     assert measure(failed, 1, max_failures=2).failed == 2
+
+
+def test_tokens_that_all_come_at_once_are_no_point() -> None:
+    """There is no time per token, and a division by it would be no figure either."""
+    records = [replace(record, first_token_s=record.last_token_s) for record in steady_run().records]
+    with pytest.raises(InvalidPointError, match="all their tokens in one read"):
+        measure(replace(steady_run(), records=records), 1)
 
 
 def test_a_run_without_a_completed_request_is_no_point() -> None:

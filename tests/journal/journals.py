@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from pytest_precgate.analysis.enough import StandardError
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.metrics import Measurement, Spread
@@ -27,13 +28,14 @@ def measurements(concurrency: int) -> st.SearchStrategy[Measurement]:
         gpus=st.integers(1, 16),
         completed=st.integers(0, 10_000),
         failed=st.integers(0, 3),
-        window=st.builds(Window, st.sampled_from(["steady", "whole"]), figures, figures, figures),
+        window=st.builds(Window, st.sampled_from(["steady", "whole"]), figures, figures),
         ttft=spreads,
         tpot=spreads,
         request_latency=spreads,
         itl_median_s=st.none() | figures,
         itl_p99_s=st.none() | figures,
         throughput_per_gpu=figures,
+        error=st.none() | st.builds(StandardError, figures, figures),
         client=st.none() | clients,
     )
 

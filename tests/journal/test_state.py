@@ -44,8 +44,8 @@ LAUNCH = LaunchOpened(KEY, "simulated", Fingerprint({"calibration": "kimi"}, {"s
 
 def point(concurrency: int, throughput: float = 250.0) -> PointFinished:
     spread = Spread(0.011, 0.01, 0.02, 0.03)
-    window = Window("steady", 0.5, 9.5, 0.02)
-    measured = Measurement(concurrency, 4, 10, 0, window, spread, spread, spread, None, None, throughput, None)
+    window = Window("steady", 0.5, 9.5)
+    measured = Measurement(concurrency, 4, 10, 0, window, spread, spread, spread, None, None, throughput, None, None)
     return PointFinished(KEY, FinishedPoint(measured, 42.5))
 
 

@@ -1,0 +1,26 @@
+"""Closed loops on a server of constant speed: what a client of it would record, without a simulation."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+from pytest_precgate.analysis.records import RequestRecord
+
+
+def closed_loop(
+    lengths: Sequence[tuple[int, int]], concurrency: int, step_s: float = 0.01, ttft_steps: float = 1.0
+) -> list[RequestRecord]:
+    """Records of ``lengths`` served by ``concurrency`` slots: some steps to the first token, one for each further one.
+
+    Every slot sends its next request the moment its last one ended.
+    """
+    free = [0.0] * concurrency
+    records = []
+    for input_tokens, output_tokens in lengths:
+        sent = heapq.heappop(free)
+        first = sent + ttft_steps * step_s
+        last = first + (output_tokens - 1) * step_s
+        records.append(RequestRecord(sent, first, last, input_tokens, output_tokens))
+        heapq.heappush(free, last)
+    return records

@@ -16,11 +16,15 @@ from pytest_precgate.analysis.gates import GateKey
 from pytest_precgate.analysis.noise import LEAST_LAUNCHES, GateNoise, step_stretch
 from pytest_precgate.analysis.quantity import one_line
 from pytest_precgate.analysis.scatter import GateLaunches, noise_of
+from pytest_precgate.analysis.schedule import UNAIMED, Aim
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
 
 SIGNIFICANT_DIGITS = 6
 UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+Points = tuple[float, ...] | None
+"""The interactivities somebody reads a curve at, tok/s/user; None are the quartiles of the band."""
 
 
 @dataclass(frozen=True)
@@ -198,3 +202,19 @@ class Baseline:
             for launch in self.launches_of(precision)[:1]
             for line in fingerprint.drifts(launch.fingerprint)
         )
+
+
+def aim_at(points: Iterable[Points], baseline: Baseline | None, precision: str, *, moves: bool) -> Aim:
+    """Return what a sweep of ``precision`` is for: all of ``points``, looked for first where ``baseline`` had them.
+
+    Quartiles are those the baseline's gates stand at. Before there is one, and where it ``moves`` because it is
+    recorded anew, nobody knows them, and so nothing is aimed at.
+    """
+    readers = tuple(points)
+    targets = {target for named in readers for target in named or ()}
+    if None in readers:
+        if baseline is None or moves:
+            return UNAIMED
+        targets |= {gate.key.point for gate in baseline.gates if precision in gate.key.precisions}
+    launches = () if baseline is None else baseline.launches_of(precision)
+    return Aim(targets, launches[0].sweep.points if launches else ())

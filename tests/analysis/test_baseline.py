@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_precgate.analysis.baseline import Baseline, Launch, Provenance, RecordedGate
+from pytest_precgate.analysis.baseline import Baseline, Launch, Provenance, RecordedGate, aim_at
 from pytest_precgate.analysis.economics import HARDWARE
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.gates import GateKey, Metric
+from pytest_precgate.analysis.schedule import UNAIMED, Aim
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
@@ -144,3 +145,19 @@ def test_a_fact_that_cannot_be_stored_is_refused() -> None:
     """A fingerprint holds texts and numbers."""
     with pytest.raises(InvalidValueError, match=r"Fingerprint\.hard\['gpus'\]"):
         Fingerprint({"gpus": None})  # type: ignore[dict-item]
+
+
+def test_a_sweep_is_for_every_point_that_anybody_reads() -> None:
+    """The suite's own and those of marks, once each; where the baseline had them is known."""
+    aim = aim_at([(55.0, 73.0), (91.0,), (55.0,)], kimi_baseline(), "fp4", moves=False)
+    assert aim.targets == (91.0, 73.0, 55.0)
+    assert set(aim.earlier) == set(kimi_baseline().launches_of("fp4")[0].sweep.points)
+    assert aim_at([(55.0,)], None, "fp4", moves=False) == Aim((55.0,))
+
+
+def test_quartiles_are_aimed_at_where_the_baseline_s_gates_stand() -> None:
+    """And not at all before there is one, or while it moves."""
+    assert aim_at([None, (91.0,)], kimi_baseline(), "fp4", moves=False).targets == (91.0, 55.0)
+    assert aim_at([None, (91.0,)], kimi_baseline(), "fp4", moves=True) == UNAIMED
+    assert aim_at([None], None, "fp4", moves=False) == UNAIMED
+    assert aim_at([None], kimi_baseline(), "fp8", moves=False) == UNAIMED

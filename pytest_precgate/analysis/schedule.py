@@ -1,0 +1,222 @@
+"""Which concurrency to measure next, and when to stop: a pure function of the points measured so far.
+
+Interactivity falls as concurrency rises, so the two neighbouring concurrencies around a target can be searched for like
+a root. Measured interactivity is noisy: a point is believed as it was measured, nothing is measured twice, and every
+step narrows a bracket of whole numbers, so the search ends whatever it is told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from pytest_precgate.analysis.frontier import frontier
+from pytest_precgate.analysis.quantity import count, positive
+from pytest_precgate.analysis.sweep import SweepPoint
+from pytest_precgate.errors import InvalidValueError
+
+# The slope of log interactivity over log concurrency: assumed before two points are known, and the range believed when
+# a curve is continued beyond its points. 0 is a step bound by weights, -1 one bound by the batch.
+_ASSUMED_SLOPE = -0.5
+_STEEPEST_SLOPE, _FLATTEST_SLOPE = -1.0, -0.25
+# Guesses are better than halving while the curve is smooth; after so many points per target it evidently is not.
+_GUESSES_PER_TARGET = 4
+# A guess beyond the points may be far off, and a point far too high is the dearest of all.
+_WIDEST_STEP = 4
+_FURTHER = 1.25
+
+Walk = Literal["search", "doubling"]
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a sweep is for: the ``targets`` that will be read off its curve, tok/s/user.
+
+    The points of an ``earlier`` sweep (a baseline's) say where to look first. Without targets nobody knows yet
+    where the curve will be read.
+    """
+
+    targets: Collection[float] = ()
+    earlier: Sequence[SweepPoint] = ()
+
+    def __post_init__(self) -> None:
+        targets = {positive("Aim", "targets", target, "tok/s/user") for target in self.targets}
+        object.__setattr__(self, "targets", tuple(sorted(targets, reverse=True)))
+        object.__setattr__(self, "earlier", tuple(self.earlier))
+
+    def of(self, configuration: str, gpus: int) -> Aim:
+        """Return the aim of one configuration, which learns from its own points only."""
+        return replace(self, earlier=[p for p in self.earlier if (p.configuration, p.gpus) == (configuration, gpus)])
+
+
+UNAIMED = Aim()
+
+
+class Schedule(Protocol):
+    """An order in which the concurrencies of one configuration are measured."""
+
+    def next(self, points: Sequence[SweepPoint]) -> int | None:
+        """Return the concurrency to measure after ``points``, or None when the sweep is complete."""
+        ...
+
+
+def follow(
+    schedule: Schedule, measure: Callable[[int], SweepPoint], known: Sequence[SweepPoint] = ()
+) -> list[SweepPoint]:
+    """Measure what ``schedule`` asks for after ``known``, one after the other; return all points in that order."""
+    points = [*known]
+    while (concurrency := schedule.next(points)) is not None:
+        points.append(measure(concurrency))
+    return points
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Fixed concurrencies, lowest first. Raises InvalidValueError for none, or one that stands twice."""
+
+    levels: Sequence[int]
+
+    def __post_init__(self) -> None:
+        levels = [count("Grid", "levels", level, "requests") for level in self.levels]
+        if not levels or len(set(levels)) != len(levels):
+            raise InvalidValueError(
+                f"Grid.levels: got {levels}, wanted different concurrencies, at least two for a curve"
+            )
+        object.__setattr__(self, "levels", tuple(sorted(levels)))
+
+    def schedule(self, aim: Aim) -> Schedule:
+        """Return the grid itself, whatever it is for."""
+        del aim
+        return self
+
+    def next(self, points: Sequence[SweepPoint]) -> int | None:
+        """Return the lowest level that was not measured."""
+        measured = {point.concurrency for point in points}
+        return next((level for level in self.levels if level not in measured), None)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Concurrencies from ``lowest`` to ``highest``: searched for what is aimed at, or doubled through as published.
+
+    Raises InvalidValueError for an empty range.
+    """
+
+    lowest: int
+    highest: int
+    walk: Walk = "search"
+
+    def __post_init__(self) -> None:
+        count("Range", "lowest", self.lowest, "requests")
+        if not self.lowest <= self.highest:
+            raise InvalidValueError(f"Range: got concurrencies from {self.lowest} to {self.highest}, which are none")
+
+    def schedule(self, aim: Aim) -> Schedule:
+        """Return the search, or the grid of doublings where that is asked for or nothing is aimed at."""
+        if self.walk == "search" and aim.targets:
+            return Search(aim, self.lowest, self.highest)
+        return Grid([self.lowest << power for power in range((self.highest // self.lowest).bit_length())])
+
+
+@dataclass(frozen=True)
+class Search:
+    """For each target of ``aim`` the neighbouring concurrencies in [lowest, highest] whose interactivity brackets it.
+
+    A target that even ``lowest`` is too slow for, or even ``highest`` too fast, ends there: the curve will not hold it.
+    """
+
+    aim: Aim
+    lowest: int
+    highest: int
+
+    def next(self, points: Sequence[SweepPoint]) -> int | None:
+        """Return the concurrency to measure after ``points``, None when every target is bracketed or out of reach."""
+        speed = {point.concurrency: point.interactivity for point in points}
+        for target in self.aim.targets:
+            above, below = _bracket(speed, target)
+            if not self._is_closed(above, below):
+                return self._inside(speed, target, above, below)
+        return self._beyond(points)
+
+    def _is_closed(self, above: int | None, below: int | None) -> bool:
+        if above is None or below is None:
+            return above == self.highest or below == self.lowest
+        return below - above == 1
+
+    def _inside(self, speed: Mapping[int, float], target: float, above: int | None, below: int | None) -> int:
+        """Return a concurrency strictly inside the bracket: where the target should lie, or halfway."""
+        first = self.lowest if above is None else above + 1
+        last = self.highest if below is None else below - 1
+        if above is not None and below is None:
+            last = min(last, _WIDEST_STEP * above)
+        if len(speed) < _GUESSES_PER_TARGET * len(self.aim.targets):
+            wanted = math.floor(self._guess(speed, target, above, below))
+        else:
+            wanted = 2 * first if below is None else (first + last) // 2
+        return min(max(wanted, first), last)
+
+    def _guess(self, speed: Mapping[int, float], target: float, above: int | None, below: int | None) -> float:
+        earlier = {point.concurrency: point.interactivity for point in self.aim.earlier}
+        if above is not None and below is not None:
+            return _crossing({above: speed[above], below: speed[below]}, target)
+        if earlier and speed:
+            # The earlier curve, as much faster or slower as the point nearest to the target turned out to be.
+            nearest = min(speed, key=lambda concurrency: abs(math.log(speed[concurrency] / target)))
+            return _crossing(earlier, target * _at(earlier, nearest) / speed[nearest])
+        if earlier or speed:
+            return _crossing(earlier or speed, target)
+        return math.sqrt(self.lowest * self.highest)
+
+    def _beyond(self, points: Sequence[SweepPoint]) -> int | None:
+        """Return one point further on where the curve would end before a target that was bracketed.
+
+        Where throughput hardly rises any more, noise may push the slower end of a bracket off the frontier. Where it
+        falls, the next point lies off the frontier too, and the curve ends there for good.
+        """
+        speed = {point.concurrency: point.interactivity for point in points}
+        bracketed = [target for target in self.aim.targets if target > min(speed.values())]
+        if not bracketed or frontier(points)[0].interactivity <= min(bracketed):
+            return None
+        _, below = _bracket(speed, min(bracketed))
+        assert below is not None
+        further = min(self.highest, math.ceil(_FURTHER * below))
+        return further if further > max(speed) else None
+
+
+def _bracket(speed: Mapping[int, float], target: float) -> tuple[int | None, int | None]:
+    """Return the lowest concurrency slower than ``target`` and the one measured before it, which is not slower."""
+    below = min((concurrency for concurrency, measured in speed.items() if measured < target), default=None)
+    above = max((concurrency for concurrency in speed if below is None or concurrency < below), default=None)
+    return above, below
+
+
+def _crossing(speed: Mapping[int, float], target: float) -> float:
+    """Return where interactivity crosses ``target``, in requests, by power laws between and beyond the points."""
+    above, below = _bracket(speed, target)
+    if above is not None and below is not None:
+        slope = math.log(speed[below] / speed[above]) / math.log(below / above)
+        return float(above * (target / speed[above]) ** (1 / slope))
+    end = max(speed) if below is None else min(speed)
+    return float(end * (target / speed[end]) ** (1 / _slope_beyond(speed)))
+
+
+def _slope_beyond(speed: Mapping[int, float]) -> float:
+    first, last = min(speed), max(speed)
+    if first == last:
+        return _ASSUMED_SLOPE
+    slope = math.log(speed[last] / speed[first]) / math.log(last / first)
+    return min(max(slope, _STEEPEST_SLOPE), _FLATTEST_SLOPE)
+
+
+def _at(speed: Mapping[int, float], concurrency: int) -> float:
+    """Return the interactivity at ``concurrency``, by power laws between and beyond the points."""
+    before = max((level for level in speed if level <= concurrency), default=None)
+    after = min((level for level in speed if level >= concurrency), default=None)
+    if before is None or after is None:
+        end = min(speed) if before is None else max(speed)
+        return speed[end] * float((concurrency / end) ** _slope_beyond(speed))
+    if before == after:
+        return speed[before]
+    slope = math.log(speed[after] / speed[before]) / math.log(after / before)
+    return speed[before] * float((concurrency / before) ** slope)

@@ -54,8 +54,9 @@ def table(url: str, speed: float) -> None:
     model, prompts = shipped()[NAME].step_time, Prompts(WORKLOAD, token_high=32000)
     for concurrency in (1, 2, 4, 8, 16, 32, 64):
         count = PER_SLOT * concurrency
-        run = run_point(Target(url, NAME), LoadPlan(prompts, concurrency, count))
-        asked = [prompts.ask(number) for number in range(count)]
+        plan = LoadPlan(prompts, concurrency, count)
+        run = run_point(Target(url, NAME), plan)
+        asked = [plan.ask(number) for number in range(count)]
         lengths = [(len(ask.prompt), ask.output_tokens) for ask in asked]
         check = run.client
         assert check is not None

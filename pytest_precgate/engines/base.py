@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.finished import FinishedPoint
+from pytest_precgate.analysis.schedule import UNAIMED, Aim
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines.load import LoadSettings
@@ -48,11 +49,12 @@ class Engine(Protocol):
         hardware: str,
         known: Sequence[FinishedPoint] = (),
         on_finished: OnFinished = untold,
+        aim: Aim = UNAIMED,
     ) -> Sweep:
         """Measure one launch; raise a PrecgateError when any point of it cannot be believed.
 
         ``known`` are points of it that need not be measured again, in the order they were; ``on_finished`` is told of
-        every further one.
+        every further one. ``aim`` says what the curve is for, where the engine has a choice of concurrencies.
         """
         ...
 

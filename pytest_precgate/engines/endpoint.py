@@ -11,14 +11,15 @@ from typing import cast
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.finished import FinishedPoint
+from pytest_precgate.analysis.schedule import UNAIMED, Aim
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, Endpoint, OnFinished, untold
-from pytest_precgate.engines.load import LOAD_OPTIONAL, LOAD_REQUIRED, read_load
+from pytest_precgate.engines.load import LOAD_OPTIONAL, read_load
 from pytest_precgate.errors import InvalidValueError
 
-_REQUIRED = ("engine", "url", "model", "gpus", *LOAD_REQUIRED)
+_REQUIRED = ("engine", "url", "model", "gpus")
 _OPTIONAL = ("api", "api_key_env", "configuration", "calibration", *LOAD_OPTIONAL)
 
 
@@ -61,7 +62,7 @@ class EndpointEngine:
 
     def facts(self) -> Mapping[str, Fact]:
         """Return how it was loaded; not the address, which changes, nor anything of the key."""
-        return {"requests_per_slot": self.endpoint.load.requests_per_slot, "seed": self.endpoint.load.seed}
+        return {**self.endpoint.load.extent.facts, "seed": self.endpoint.load.seed}
 
     def fresh(self, attempt: int) -> EndpointEngine:  # noqa: ARG002  # the protocol's
         """Return itself: it is measured again, but nobody here can start it anew."""
@@ -74,6 +75,7 @@ class EndpointEngine:
         hardware: str,
         known: Sequence[FinishedPoint] = (),  # noqa: ARG002  # the protocol's
         on_finished: OnFinished = untold,  # noqa: ARG002
+        aim: Aim = UNAIMED,  # noqa: ARG002
     ) -> Sweep:
         """A server does not sweep itself; pytest_precgate.live does it with the load client."""
         raise InvalidValueError(f"{precision} on {hardware} ({workload}): an endpoint is swept by the load client")

@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
+from pytest_precgate.analysis.enough import DEFAULT, PUBLISHED, Extent
+from pytest_precgate.analysis.schedule import Grid, Range, Walk
 from pytest_precgate.analysis.window import WINDOW_KINDS, WindowKind
 from pytest_precgate.documents import Node
 
-LOAD_REQUIRED = ("concurrency",)
+# Twice the highest concurrency of the published 1T-model sweeps: a target that is still exceeded there is set too low.
+HIGHEST_CONCURRENCY = 256
+SEARCHED = Range(1, HIGHEST_CONCURRENCY)
+SWEEP_OPTIONAL = (
+    *("concurrency", "min_concurrency", "max_concurrency"),
+    *("window", "requests_per_slot", "point_error"),
+)
 LOAD_OPTIONAL = (
-    *("ignore_eos", "min_tokens", "vocabulary", "tokenizer", "window", "requests_per_slot", "max_failures"),
+    *SWEEP_OPTIONAL,
+    *("ignore_eos", "min_tokens", "vocabulary", "tokenizer", "max_failures"),
     *("processes", "seed", "request_timeout_s"),
 )
 
 
 @dataclass(frozen=True)
-class LoadSettings:
-    """How a server is loaded: concurrencies, window, requests per slot, and what a prompt is made of.
+class SweepSettings:
+    """How a sweep is measured: which concurrencies, which part of a run counts, and how long a run is."""
+
+    concurrency: Grid | Range = SEARCHED
+    window: WindowKind = "steady"
+    extent: Extent = DEFAULT
+
+
+@dataclass(frozen=True)
+class LoadSettings(SweepSettings):
+    """How a server is loaded: its sweep, and what a prompt is made of.
 
     ``vocabulary`` bounds the random token ids; ``tokenizer`` is a tokenizer.json that turns them into text, for servers
     and for the chat API that take no ids.
     """
 
-    concurrency: tuple[int, ...]
-    window: WindowKind = "steady"
-    requests_per_slot: int = 10
     max_failures: int = 0
     processes: int = 1
     seed: int = 0
@@ -39,18 +55,51 @@ class LoadSettings:
 
 
 def read_load(members: Mapping[str, Node], base: Path) -> LoadSettings:
-    """Read the keys of LOAD_REQUIRED and LOAD_OPTIONAL; relative paths start at ``base``."""
-    levels = [member.count() for member in members["concurrency"].items()]
-    if not levels or len(set(levels)) != len(levels):
-        members["concurrency"].fail(f"got {levels}, wanted different concurrencies, at least two for a curve")
-    counts = ("requests_per_slot", "processes", "vocabulary")
-    given: dict[str, Any] = {key: members[key].count() for key in counts if key in members}
+    """Read the keys of LOAD_OPTIONAL; relative paths start at ``base``."""
+    given: dict[str, Any] = {key: members[key].count() for key in ("processes", "vocabulary") if key in members}
     given |= {key: members[key].integer() for key in ("max_failures", "seed") if key in members}
     given |= {key: members[key].flag() for key in ("ignore_eos", "min_tokens") if key in members}
-    if "window" in members:
-        given["window"] = members["window"].choice(WINDOW_KINDS)
     if "tokenizer" in members:
         given["tokenizer"] = base / members["tokenizer"].text()
     if "request_timeout_s" in members:
         given["request_timeout_s"] = members["request_timeout_s"].number()
-    return LoadSettings(concurrency=tuple(sorted(levels)), **given)
+    sweep = read_sweep(members)
+    return LoadSettings(sweep.concurrency, sweep.window, sweep.extent, **given)
+
+
+def read_sweep(members: Mapping[str, Node], lowest: int = 1, highest: int = HIGHEST_CONCURRENCY) -> SweepSettings:
+    """Read the keys of SWEEP_OPTIONAL; ``lowest`` and ``highest`` bound the concurrency where no key does."""
+    window = cast(WindowKind, members["window"].choice(WINDOW_KINDS)) if "window" in members else "steady"
+    return SweepSettings(_concurrency(members, lowest, highest), window, _extent(members, window))
+
+
+def _concurrency(members: Mapping[str, Node], lowest: int, highest: int) -> Grid | Range:
+    node = members.get("concurrency")
+    bounds = {key: members[key] for key in ("min_concurrency", "max_concurrency") if key in members}
+    if node is not None and not isinstance(node.value, str):
+        levels = [member.count() for member in node.items()]
+        for bound in bounds.values():
+            bound.fail("bounds a search or a doubling; concurrency is a list here")
+        with node.building():
+            return Grid(levels)
+    walk = cast(Walk, "search" if node is None else node.choice(get_args(Walk)))
+    low, high = (
+        bounds[key].count() if key in bounds else default
+        for key, default in (("min_concurrency", lowest), ("max_concurrency", highest))
+    )
+    with next(iter(bounds.values())).building() if bounds else nullcontext():
+        return Range(low, high, walk)
+
+
+def _extent(members: Mapping[str, Node], window: WindowKind) -> Extent:
+    if "point_error" in members:
+        node = members["point_error"]
+        if "requests_per_slot" in members:
+            node.fail("requests_per_slot fixes how long a point is; give one of the two")
+        if window == "whole":
+            node.fail("the whole window has ramp and drain in it, whatever its length: give requests_per_slot instead")
+        with node.building():
+            return Extent(point_error=node.number())
+    if "requests_per_slot" in members:
+        return Extent(requests_per_slot=members["requests_per_slot"].count())
+    return PUBLISHED if window == "whole" else DEFAULT

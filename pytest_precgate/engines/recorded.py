@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.finished import FinishedPoint
+from pytest_precgate.analysis.schedule import UNAIMED, Aim
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
@@ -283,7 +284,8 @@ class RecordedEngine:
         hardware: str,
         known: Sequence[FinishedPoint] = (),  # noqa: ARG002  # nothing is measured here
         on_finished: OnFinished = untold,  # noqa: ARG002
+        aim: Aim = UNAIMED,  # noqa: ARG002
     ) -> Sweep:
-        """Return all points of ``precision`` in the files, as one cloud."""
+        """Return all points of ``precision`` in the files, as one cloud, whatever they are for."""
         rows = [row for path in self.spec.files() for row in read_rows(path)]
         return sweep_of(rows, precision, workload, hardware)

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pytest_precgate.analysis.schedule import Range
 from pytest_precgate.documents import nearest
 from pytest_precgate.engines.base import EngineSpec
 from pytest_precgate.engines.endpoint import EndpointEngine
-from pytest_precgate.engines.load import LoadSettings
+from pytest_precgate.engines.load import LoadSettings, SweepSettings
 from pytest_precgate.engines.server import ServerEngine
-from pytest_precgate.engines.simulated.calibration import REQUESTS_PER_SLOT, load_calibration, shipped
+from pytest_precgate.engines.simulated.calibration import load_calibration, shipped
 from pytest_precgate.engines.simulated.engine import SimulatedSpec
 from pytest_precgate.engines.simulated.model import Limits, Noise
 from pytest_precgate.errors import CalibrationError
@@ -29,14 +30,13 @@ def rehearsal_of(spec: EngineSpec, precision: str, hardware: str, base: Path) ->
         load, configuration, name = settings.load, settings.configuration, settings.calibration
     chosen = _only_shipped(precision, hardware) if name is None else name
     calibration = load_calibration(chosen, base)
-    load = LoadSettings(calibration.concurrency, requests_per_slot=REQUESTS_PER_SLOT) if load is None else load
+    if load is None:
+        load = LoadSettings(Range(min(calibration.concurrency), max(calibration.concurrency)))
     return SimulatedSpec(
         name=chosen,
         calibration=calibration,
         configuration=configuration,
-        concurrency=load.concurrency,
-        window=load.window,
-        requests_per_slot=load.requests_per_slot,
+        load=SweepSettings(load.concurrency, load.window, load.extent),
         seed=load.seed,
         noise=Noise(),
         limits=Limits(),

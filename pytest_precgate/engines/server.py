@@ -13,14 +13,15 @@ from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.gpu import Gpu
+from pytest_precgate.analysis.schedule import UNAIMED, Aim
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, OnFinished, untold
-from pytest_precgate.engines.load import LOAD_OPTIONAL, LOAD_REQUIRED, LoadSettings, read_load
+from pytest_precgate.engines.load import LOAD_OPTIONAL, LoadSettings, read_load
 from pytest_precgate.errors import InvalidValueError
 
-SERVER_REQUIRED = ("engine", "model", "gpus", *LOAD_REQUIRED)
+SERVER_REQUIRED = ("engine", "model", "gpus")
 SERVER_OPTIONAL = (
     *("configuration", "api", "devices", "variables", "start_timeout_s", "stall_timeout_s", "stop_timeout_s"),
     *("calibration", *LOAD_OPTIONAL),
@@ -189,7 +190,7 @@ class StartedServer(ABC):
 
     def facts(self) -> Mapping[str, Fact]:
         """Return how it is loaded."""
-        return {"requests_per_slot": self.settings.load.requests_per_slot, "seed": self.settings.load.seed}
+        return {**self.settings.load.extent.facts, "seed": self.settings.load.seed}
 
     def fresh(self: _Server, attempt: int) -> _Server:  # noqa: ARG002  # the protocol's
         """Return itself: every start of its server is a launch of its own."""
@@ -202,6 +203,7 @@ class StartedServer(ABC):
         hardware: str,
         known: Sequence[FinishedPoint] = (),  # noqa: ARG002  # the protocol's
         on_finished: OnFinished = untold,  # noqa: ARG002
+        aim: Aim = UNAIMED,  # noqa: ARG002
     ) -> Sweep:
         """A server does not sweep itself; pytest_precgate.live does it with the load client."""
         raise InvalidValueError(f"{precision} on {hardware} ({workload}): a server is swept by the load client")

@@ -11,7 +11,8 @@ from pathlib import Path
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.gpu import GpuTelemetry, refusals
 from pytest_precgate.analysis.metrics import Measurement, measure
-from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.schedule import UNAIMED, Aim, follow
+from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines.base import Endpoint, OnFinished, untold
 from pytest_precgate.engines.load import LoadSettings
@@ -70,22 +71,30 @@ class Loaded:
     clock: Callable[[], float]
     care: Care | None = None
 
-    def sweep(self, hardware: str, known: Sequence[FinishedPoint] = (), on_finished: OnFinished = untold) -> Sweep:
-        """Run every concurrency that is not ``known`` and return the sweep; ``on_finished`` is told of each.
+    def sweep(
+        self,
+        hardware: str,
+        known: Sequence[FinishedPoint] = (),
+        on_finished: OnFinished = untold,
+        aim: Aim = UNAIMED,
+    ) -> Sweep:
+        """Run what settings and ``aim`` ask for beyond ``known`` and return the sweep; ``on_finished`` is told of each.
 
         Raises SettingsError for a key that is not in ``environ``, ConnectFailedError when nothing listens,
         InvalidPointError for a point that cannot be believed, LoadStoppedError when the server is dead.
         """
         endpoint = self.endpoint
         target = Target(endpoint.url, endpoint.model, endpoint.api, _key(endpoint, self.environ))
-        points = {finished.point.concurrency: finished for finished in known}
-        for concurrency in endpoint.load.concurrency:
-            if concurrency not in points:
-                points[concurrency] = self._point(target, concurrency)
-                on_finished(points[concurrency])  # first: what a person was shown is kept
-                self.on_point(self.precision, concurrency, points[concurrency].measurement)
-        swept = [points[concurrency].point for concurrency in endpoint.load.concurrency]
-        return Sweep(self.precision, self.workload, hardware, swept)
+
+        def measured(concurrency: int) -> SweepPoint:
+            finished = self._point(target, concurrency)
+            on_finished(finished)  # first: what a person was shown is kept
+            self.on_point(self.precision, concurrency, finished.measurement)
+            return finished.point
+
+        schedule = endpoint.load.concurrency.schedule(aim.of(endpoint.configuration, endpoint.gpus))
+        points = follow(schedule, measured, [finished.point for finished in known])
+        return Sweep(self.precision, self.workload, hardware, points)
 
     def _point(self, target: Target, concurrency: int) -> FinishedPoint:
         load, since_s = self.endpoint.load, self.clock()
@@ -113,6 +122,7 @@ def _plan(load: LoadSettings, workload: Workload, concurrency: int) -> LoadPlan:
         workload=workload,
         token_high=load.vocabulary,
         seed=load.seed + concurrency,
+        lengths="random" if load.window == "whole" else "even",
         detokenize=None if load.tokenizer is None else TokenizerText(load.tokenizer),
         ignore_eos=load.ignore_eos,
         min_tokens=load.min_tokens,
@@ -120,8 +130,9 @@ def _plan(load: LoadSettings, workload: Workload, concurrency: int) -> LoadPlan:
     return LoadPlan(
         prompts=prompts,
         concurrency=concurrency,
-        requests=load.requests_per_slot * concurrency,
+        requests=load.extent.requests(concurrency),
         warmup="drained" if load.window == "whole" else "handover",
+        point_error=load.extent.point_error,
         limits=Limits(request_s=load.request_timeout_s),
     )
 

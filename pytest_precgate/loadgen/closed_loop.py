@@ -45,22 +45,23 @@ def run_counted(loop: Loop, take: Take) -> Share:
 def run_alone(target: Target, plan: LoadPlan, on_progress: OnProgress | None, stop: Stop | None) -> Share:
     """Run the whole point in this process. Raises ConnectFailedError before it starts, LoadStoppedError by ``stop``."""
     warmup = plan.warmup_requests(plan.concurrency)
-    requests = Requests(target, plan.prompts, 0, 1, warmup + plan.requests)
-    on_tick = watcher(warmup + plan.requests, on_progress, stop)
-    with opened(target, plan, plan.concurrency, on_tick) as loop:
+    requests = Requests(target, plan, 0, 1, warmup + plan.prepared)
+    take, is_enough = requests.at_most(plan.requests), plan.is_enough()
+    with opened(target, plan, plan.concurrency, watcher(plan.most, on_progress, stop)) as loop:
         before = run_counted(loop, requests.at_most(warmup)).failures
-        share = run_counted(loop, requests.at_most(plan.requests))
+        share = run_counted(loop, lambda: None if is_enough(loop.tally.records) else take())
     return share.after(before)
 
 
-def watcher(total: int, on_progress: OnProgress | None, stop: Stop | None) -> OnTick:
+def watcher(total: int | None, on_progress: OnProgress | None, stop: Stop | None) -> OnTick:
     """Return what is done at every tick: give up when ``stop`` says so, report about once a second."""
     began_s = reported_s = CLOCKS.now()
 
     def on_tick(now_s: float, ended: int, output_tokens: int) -> None:
         nonlocal reported_s
         if stop is not None and stop():
-            raise LoadStoppedError(f"stopped after {ended} of {total} requests; every connection was closed")
+            of = "" if total is None else f" of {total}"
+            raise LoadStoppedError(f"stopped after {ended}{of} requests; every connection was closed")
         if on_progress is not None and now_s - reported_s >= PROGRESS_S:
             reported_s = now_s
             on_progress(Progress(now_s - began_s, ended, total, output_tokens))

@@ -1,23 +1,26 @@
 """What a point is to be: values, and the requests made from them before any clock starts. Nothing runs here.
 
-``handover``: the first requests are the warm-up, and the steady window cuts them away; no drain re-creates the burst of
-the start. ``drained``: two requests per slot run first, end, and leave no record but their failures: the published
-method, for the whole window."""
+``handover``: the first requests are the warm-up, shortened so that the slots end them one after another, and the
+steady window cuts them away; no drain re-creates the burst of the start. ``drained``: two requests per slot run first,
+end, and leave no record but their failures: the published method, for the whole window."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_args
 
+from pytest_precgate.analysis.enough import IsEnough, known_to, never
+from pytest_precgate.analysis.lengths import first_output_tokens
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.loadgen.prompts import Prompts
-from pytest_precgate.loadgen.target import Outgoing, Target, encode
+from pytest_precgate.loadgen.target import Ask, Outgoing, Target, encode
 
 Warmup = Literal["handover", "drained"]
 DRAINED_PER_SLOT = 2
+_PREPARED_PER_SLOT = 6
 
 Take = Callable[[], Outgoing | None]
 
@@ -39,13 +42,15 @@ class Limits:
 class LoadPlan:
     """One point to be run: ``requests`` in total, ``concurrency`` of them in flight at any time.
 
-    Raises InvalidValueError when there are fewer requests than slots, or the warm-up is unknown.
+    With ``point_error`` it ends before that, once its figures are known to this relative standard error. Raises
+    InvalidValueError when there are fewer requests than slots, or the warm-up is unknown.
     """
 
     prompts: Prompts
     concurrency: int
     requests: int
     warmup: Warmup = "handover"
+    point_error: float | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -58,6 +63,27 @@ class LoadPlan:
         if self.warmup not in get_args(Warmup):
             raise InvalidValueError(f"LoadPlan.warmup: got {self.warmup!r}, wanted {' or '.join(get_args(Warmup))}")
 
+    def is_enough(self) -> IsEnough:
+        """Return what to ask with the records so far, whether the point may end."""
+        return never if self.point_error is None else known_to(self.point_error, self.concurrency)
+
+    def ask(self, number: int) -> Ask:
+        """Return request ``number`` of the plan, warm-up included."""
+        ask = self.prompts.ask(number)
+        if self.warmup == "drained" or number >= self.concurrency:
+            return ask
+        return replace(ask, output_tokens=first_output_tokens(ask.output_tokens, number, self.concurrency))
+
+    @property
+    def most(self) -> int | None:
+        """How many requests there will be, warm-up included; None where what they say decides."""
+        return self.requests + self.warmup_requests(self.concurrency) if self.point_error is None else None
+
+    @property
+    def prepared(self) -> int:
+        """How many of the requests that count are made before the clock starts: all that will usually be sent."""
+        return self.requests if self.point_error is None else min(self.requests, _PREPARED_PER_SLOT * self.concurrency)
+
     def warmup_requests(self, slots: int) -> int:
         """Return how many requests ``slots`` of the slots run before the point, without record."""
         return DRAINED_PER_SLOT * slots if self.warmup == "drained" else 0
@@ -67,23 +93,24 @@ class LoadPlan:
 class Progress:
     """How far a point is: seconds since it began, requests ended and planned (warm-up included), tokens generated.
 
-    ``output_tokens`` counts requests that have ended, since only their ``usage`` is known.
+    ``total`` is None where the point ends once enough is known. ``output_tokens`` counts requests that have ended,
+    since only their ``usage`` is known.
     """
 
     elapsed_s: float
     completed: int
-    total: int
+    total: int | None
     output_tokens: int
 
 
 class Requests:
     """Every ``of``-th request of a plan from number ``first`` on, ``ready`` of them encoded when this is made.
 
-    The others are made when asked for, which happens only where another process was slower than its share.
+    The others are made when asked for: where another process was slower than its share, or a point takes long.
     """
 
-    def __init__(self, target: Target, prompts: Prompts, first: int, of: int, ready: int) -> None:
-        self._made = (encode(target, prompts.ask(number)) for number in itertools.count(first, of))
+    def __init__(self, target: Target, plan: LoadPlan, first: int, of: int, ready: int) -> None:
+        self._made = (encode(target, plan.ask(number)) for number in itertools.count(first, of))
         self._ready = list(itertools.islice(self._made, ready))
         self._ready.reverse()
 

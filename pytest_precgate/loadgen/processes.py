@@ -15,9 +15,9 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
-from pytest_precgate.analysis.records import PointRun
+from pytest_precgate.analysis.records import PointRun, RequestRecord
 from pytest_precgate.errors import InvalidValueError, LoadProcessError, LoadStoppedError, PrecgateError
-from pytest_precgate.loadgen.client import OnTick
+from pytest_precgate.loadgen.client import Loop
 from pytest_precgate.loadgen.closed_loop import CLOCKS, OnProgress, Stop, opened, run_alone, run_counted, watcher
 from pytest_precgate.loadgen.plan import LoadPlan, Requests, Take
 from pytest_precgate.loadgen.tally import Share, merged
@@ -73,10 +73,11 @@ class _Ready:
 
 @dataclass(frozen=True)
 class _Done:
-    """Requests ended and tokens generated so far."""
+    """Requests ended and tokens generated so far, and the records made since this was last told, where they decide."""
 
     ended: int
     output_tokens: int
+    records: tuple[RequestRecord, ...] = ()
 
 
 class _Crew:
@@ -86,8 +87,9 @@ class _Crew:
         self, target: Target, plan: LoadPlan, processes: int, on_progress: OnProgress | None, stop: Stop | None
     ) -> None:
         self._parts = [_Part(target, plan, number, processes) for number in range(processes)]
-        total = plan.requests + plan.warmup_requests(plan.concurrency)
-        self._on_tick = watcher(total, on_progress, stop)
+        self._on_tick = watcher(plan.most, on_progress, stop)
+        self._is_enough = plan.is_enough()
+        self._records: list[RequestRecord] = []
         self._tickets = _tickets(plan.requests)
         self._children: dict[Pipe, SpawnProcess] = {}
         self._busy: list[Pipe] = []
@@ -143,6 +145,9 @@ class _Crew:
             raise said
         if isinstance(said, _Done):
             self._done[pipe] = said
+            self._records += said.records
+            if self._is_enough(self._records):
+                os.read(self._tickets.fileno(), _MOST_TICKETS)  # whoever asks for a ticket now finds none
         elif isinstance(said, Share):
             self._shares.append(said)
             self._busy.remove(pipe)
@@ -181,13 +186,16 @@ def _work(parent: Pipe, tickets: Pipe, part: _Part) -> None:
 def _share(parent: Pipe, tickets: Pipe, part: _Part) -> Share:
     plan = part.plan
     warmup = plan.warmup_requests(part.slots)
-    ready = warmup + -(-plan.requests // part.of) + part.slots
-    requests = Requests(part.target, plan.prompts, part.number, part.of, ready)
-    with opened(part.target, plan, part.slots, _child_tick(parent)) as loop:
+    ready = warmup + -(-plan.prepared // part.of) + part.slots
+    requests = Requests(part.target, plan, part.number, part.of, ready)
+    tell = _Teller(parent)
+    with opened(part.target, plan, part.slots, tell) as loop:
         _meet(parent)
         before = run_counted(loop, requests.at_most(warmup)).failures
         if warmup:
             _meet(parent)
+        if plan.point_error is not None:
+            tell.recorded_by = loop
         share = run_counted(loop, _by_ticket(tickets, requests)).after(before)
         parent.send(_Done(loop.ended, loop.output_tokens))
     return share
@@ -204,15 +212,20 @@ def _meet(parent: Pipe) -> None:
     parent.recv()
 
 
-def _child_tick(parent: Pipe) -> OnTick:
-    told_s = CLOCKS.now()
+class _Teller:
+    """What a child does at every tick: end when the parent is gone, tell it twice a second how far this process is."""
 
-    def on_tick(now_s: float, ended: int, output_tokens: int) -> None:
-        nonlocal told_s
-        if parent.poll():
+    def __init__(self, parent: Pipe) -> None:
+        self.recorded_by: Loop | None = None
+        self._parent = parent
+        self._told_s = CLOCKS.now()
+        self._told = 0
+
+    def __call__(self, now_s: float, ended: int, output_tokens: int) -> None:
+        if self._parent.poll():
             raise LoadStoppedError("the parent process is gone")
-        if now_s - told_s >= _TELL_S:
-            told_s = now_s
-            parent.send(_Done(ended, output_tokens))
-
-    return on_tick
+        if now_s - self._told_s >= _TELL_S:
+            self._told_s = now_s
+            new = () if self.recorded_by is None else tuple(self.recorded_by.tally.records[self._told :])
+            self._told += len(new)
+            self._parent.send(_Done(ended, output_tokens, new))

@@ -1,14 +1,18 @@
 """What is asked, request by request: a pure function of the seed and the request's number.
 
 Each request draws from a generator of its own, so any client process can make any request, and the plan is the same
-however many processes share it. Random token ids make prompts that no prefix cache has seen."""
+however many processes share it. Random token ids make prompts that no prefix cache has seen. Lengths are spread evenly
+over any stretch of requests, or drawn at random as the published method does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
+from typing import Literal
 
+from pytest_precgate.analysis.lengths import even_lengths
 from pytest_precgate.analysis.quantity import count
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import InvalidValueError
@@ -21,6 +25,8 @@ Detokenize = Callable[[Sequence[int]], str]
 class Prompts:
     """Prompts of ``workload``: random token ids in [``token_low``, ``token_high``), or their text by ``detokenize``.
 
+    ``lengths`` are "even" (analysis.lengths) or "random".
+
     Raises InvalidValueError for an empty range of ids. With several client processes ``detokenize`` must be picklable.
     """
 
@@ -28,6 +34,7 @@ class Prompts:
     token_high: int
     token_low: int = 0
     seed: int = 0
+    lengths: Literal["even", "random"] = "even"
     detokenize: Detokenize | None = None
     ignore_eos: bool = True
     min_tokens: bool = False
@@ -39,12 +46,20 @@ class Prompts:
                 f"Prompts: got token ids from {self.token_low} up to {self.token_high}, wanted 0 <= low < high"
             )
 
+    @cached_property
+    def _position(self) -> int:
+        """Where this seed's stretch of the even sequence begins."""
+        return Random(f"{self.seed}/lengths").randrange(1 << 20)
+
     def ask(self, number: int) -> Ask:
         """Return request ``number`` of the plan."""
         random = Random(f"{self.seed}/{number}")
         work = self.workload
-        input_tokens = _length(random, work.isl, work.range_ratio)
-        output_tokens = _length(random, work.osl, work.range_ratio)
+        if self.lengths == "even":
+            input_tokens, output_tokens = even_lengths(work, self._position + number)
+        else:
+            input_tokens = _length(random, work.isl, work.range_ratio)
+            output_tokens = _length(random, work.osl, work.range_ratio)
         ids = random.choices(range(self.token_low, self.token_high), k=input_tokens)
         prompt = ids if self.detokenize is None else self.detokenize(ids)
         return Ask(prompt, output_tokens, self.ignore_eos, self.min_tokens)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pytest_precgate.analysis.schedule import Grid
 from pytest_precgate.engines import TrtllmSpec, VllmSpec
 from pytest_precgate.engines.server import ServerCommand, ServerEngine
 from pytest_precgate.engines.simulated.calibration import load_calibration
@@ -109,8 +110,8 @@ def test_it_passes_the_preflight_on_eight_b200(tmp_path: Path, precision: str) -
 def test_it_measures_what_was_published() -> None:
     """The concurrencies of the published sweeps, their window, and a calibration to rehearse each with."""
     assert (fp4().tp, fp4().ep, int4().tp) == (4, 4, 8)
-    assert fp4().settings.load.concurrency == (1, 2, 4, 8, 16, 32, 64, 128)
-    assert int4().settings.load.concurrency == (4, 8, 16, 32, 64)
+    assert fp4().settings.load.concurrency == Grid((1, 2, 4, 8, 16, 32, 64, 128))
+    assert int4().settings.load.concurrency == Grid((4, 8, 16, 32, 64))
     for spec, gpus in ((fp4(), 4), (int4(), 8)):
         assert spec.settings.load.window == "whole"
         assert spec.settings.calibration is not None

@@ -21,7 +21,8 @@ import pytest
 
 from pytest_precgate.analysis.comparison import compare
 from pytest_precgate.analysis.metrics import measure
-from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.schedule import UNAIMED, follow
+from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines import CommandEngine
 from pytest_precgate.engines.process.readiness import wait_until_ready
@@ -227,9 +228,10 @@ def words(ids: Sequence[int]) -> str:
 def test_the_client_gets_exactly_the_tokens_it_asks_for(server: Started, api: str, prompts: Prompts) -> None:
     """On both APIs, as ids and as text, every request ends with the lengths of the plan, as the server counted them."""
     target = replace(server.target, api=api)  # type: ignore[arg-type]
-    run = run_point(target, LoadPlan(prompts, concurrency=4, requests=12))
+    plan = LoadPlan(prompts, concurrency=4, requests=12)
+    run = run_point(target, plan)
     assert run.failures == ()
-    asks = [prompts.ask(number) for number in range(12)]
+    asks = [plan.ask(number) for number in range(12)]
     lengths = [len(ask.prompt.split()) if isinstance(ask.prompt, str) else len(ask.prompt) for ask in asks]
     got = sorted((record.input_tokens, record.output_tokens) for record in run.records)
     assert got == sorted(zip(lengths, (ask.output_tokens for ask in asks), strict=True))
@@ -277,15 +279,17 @@ def swept(precision: str, directory: Path) -> Sweep:
     """One launch, loaded as the suite says."""
     suite, engine = the_suite(), the_engine(precision)
     loaded = engine.settings.load
-    points = []
     with started(engine, directory) as running:
         running.wait_until_ready()
-        for concurrency in loaded.concurrency:
+
+        def measured(concurrency: int) -> SweepPoint:
             prompts = Prompts(suite.workload, loaded.vocabulary)
-            plan = LoadPlan(prompts, concurrency, loaded.requests_per_slot * concurrency)
+            plan = LoadPlan(prompts, concurrency, loaded.extent.requests(concurrency))
             process = psutil.Process(running.process.pid)
             run = undisturbed(process, partial(run_point, running.target, plan))
-            points.append(measure(run, gpus=1).point())
+            return measure(run, gpus=1).point()
+
+        points = follow(loaded.concurrency.schedule(UNAIMED), measured)
     return Sweep(precision, suite.workload, suite.hardware.name, points)
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_precgate.analysis.gpu import Gpu
+from pytest_precgate.analysis.schedule import Grid
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.engines.preflight import (
     Claim,
@@ -36,7 +37,7 @@ from tests.engines.places import (
     write_checkpoint,
 )
 
-SETTINGS = ServerSettings(model=NVFP4, gpus=4, load=LoadSettings((4,)))
+SETTINGS = ServerSettings(model=NVFP4, gpus=4, load=LoadSettings(Grid((4,))))
 
 
 # --- what is known ----------------------------------------------------------------------------------------------------

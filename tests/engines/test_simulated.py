@@ -6,6 +6,7 @@ import json
 import math
 import random
 import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 
 from pytest_precgate.analysis.comparison import Curve
 from pytest_precgate.analysis.economics import HARDWARE
-from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.metrics import measure
+from pytest_precgate.analysis.schedule import Aim
+from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.simulated import SimulatedEngine, SimulatedSpec
@@ -151,6 +154,56 @@ def test_a_further_concurrency_does_not_change_the_others() -> None:
     assert set(sweep(noise=noise).points) < set(sweep(noise=noise, concurrency=[4, 8, 16]).points)
 
 
+def searched(earlier: Sequence[SweepPoint] = (), **keys: object) -> Sweep:
+    swept = SimulatedSpec.read(table(**keys), Path()).open()
+    return swept.sweep("int4", WORKLOAD, "b200", aim=Aim((55, 73, 91), earlier))
+
+
+def test_by_default_a_sweep_is_searched_for_what_it_is_for() -> None:
+    """Neighbours around 55, 73 and 91 tok/s/user, in a handful of points; a baseline's points save two of them."""
+    found = searched()
+    measured = [point.concurrency for point in found.points]
+    assert len(measured) <= 8
+    for target in (55, 73, 91):
+        faster = max(point.concurrency for point in found.points if point.interactivity >= target)
+        assert faster + 1 in measured
+    assert len(searched(found.points, seed=1).points) <= 7
+
+
+def test_without_an_aim_the_calibrated_concurrencies_are_doubled_through() -> None:
+    """As they were recorded, whether that is asked for or nobody knows where the curve will be read."""
+    for keys in ({}, {"concurrency": "doubling"}):
+        swept = SimulatedSpec.read(table(requests_per_slot=3, **keys), Path()).open().sweep("int4", WORKLOAD, "b200")
+        assert [point.concurrency for point in swept.points] == [4, 8, 16, 32, 64]
+
+
+@pytest.mark.parametrize("concurrency", [7, 26])
+def test_a_short_point_reads_what_a_long_one_reads(concurrency: int) -> None:
+    """Each within half a percent of 200 random requests per slot, and without a bias: within 0.2% over eight seeds."""
+    rng = random.Random(1)
+    lengths = draw_lengths(200 * concurrency, 1024, 1024, 0.8, rng)
+    fitted = shipped()["kimi-k2.5-b200-int4-tp8"]
+    long = measure(simulate(fitted.step_time, Limits(), lengths, concurrency), 8).point()
+    errors = []
+    for seed in range(8):
+        spec = SimulatedSpec.read(table(concurrency=[concurrency], seed=seed), Path())
+        (short,) = spec.open().sweep("int4", WORKLOAD, "b200").points
+        errors.append(
+            (short.throughput_per_gpu / long.throughput_per_gpu - 1, short.interactivity / long.interactivity - 1)
+        )
+    for of_figure in zip(*errors, strict=True):
+        assert max(map(abs, of_figure)) < 0.005
+        assert abs(statistics.fmean(of_figure)) < 0.002
+
+
+def test_a_simulation_ends_once_enough_is_known() -> None:
+    """Nothing is sent after that, and what is in flight is served."""
+    requests = [(10, 20 + number) for number in range(100)]
+    run = simulate(PLAIN, Limits(), requests, 4, is_enough=lambda records: len(records) >= 10)
+    assert len(run.records) == 10 + 3
+    assert max(r.sent_s for r in run.records) == sorted(r.last_token_s for r in run.records)[8]
+
+
 def test_a_slowdown_makes_every_point_slower_by_its_share() -> None:
     """10% longer steps: tpot by 10%."""
     for plain, slow in zip(sweep().points, sweep(slowdown=0.1).points, strict=True):
@@ -266,7 +319,13 @@ def test_a_calibration_that_cannot_be_used_is_refused(tmp_path: Path, name: str,
         ({"concurrency": [4, 4]}, r"wanted different concurrencies"),
         ({"concurrency": [0]}, r"got 0, wanted at least 1 @ .*concurrency\[0\]"),
         ({"window": "all"}, r"unknown value 'all'; .*steady, whole"),
+        ({"concurrency": "halving"}, r"unknown value 'halving'; .*doubling, search"),
+        ({"max_concurrency": 2}, r"from 4 to 2, which are none @ suites\.kimi\.int4\.max_concurrency"),
+        ({"concurrency": [4, 8], "max_concurrency": 9}, "concurrency is a list here"),
         ({"requests_per_slot": 0}, "got 0, wanted at least 1"),
+        ({"point_error": 2}, r"wanted a share below 1 @ suites\.kimi\.int4\.point_error"),
+        ({"point_error": 0.01, "requests_per_slot": 5}, "give one of the two"),
+        ({"point_error": 0.01, "window": "whole"}, "give requests_per_slot instead"),
         ({"noise": {"sigma": 1}}, r"unknown key 'sigma'; .*@ suites\.kimi\.int4\.noise"),
         ({"noise": {"launch_sigma": 1.5}}, r"Noise\.launch_sigma: got 1\.5"),
         ({"slowdown": -1}, r"Noise\.slowdown: got -1"),

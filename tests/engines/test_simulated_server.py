@@ -18,6 +18,7 @@ from tokenizers.models import WordLevel
 
 from pytest_precgate.analysis import metrics
 from pytest_precgate.analysis.records import PointRun
+from pytest_precgate.analysis.schedule import Grid
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.engines.endpoint import EndpointEngine
@@ -58,8 +59,11 @@ def url() -> Iterator[str]:
 
 
 def swept(url: str, concurrency: int, api: str = "completions") -> PointRun:
-    plan = LoadPlan(prompts(api), concurrency, requests=6 * concurrency)
-    return run_point(Target(url, NAME, api), plan)  # type: ignore[arg-type]
+    return run_point(Target(url, NAME, api), plan(concurrency, api))  # type: ignore[arg-type]
+
+
+def plan(concurrency: int, api: str = "completions") -> LoadPlan:
+    return LoadPlan(prompts(api), concurrency, requests=6 * concurrency)
 
 
 def prompts(api: str = "completions") -> Prompts:
@@ -73,7 +77,7 @@ def _words(ids: object) -> str:
 def test_a_closed_loop_over_sockets_is_served_in_full(url: str) -> None:
     """Each request once, with the lengths asked for; how fast is benchmarks/realtime.py's business."""
     run = swept(url, 8)
-    asked = [prompts().ask(number) for number in range(6 * 8)]
+    asked = [plan(8).ask(number) for number in range(6 * 8)]
     assert not run.failures
     assert sorted((record.input_tokens, record.output_tokens) for record in run.records) == sorted(
         (len(ask.prompt), ask.output_tokens) for ask in asked
@@ -84,7 +88,9 @@ def test_the_chat_api_streams_a_role_first(url: str) -> None:
     """The role-only event is no token; usage alone counts."""
     run = swept(url, 4, "chat")
     assert not run.failures
-    assert {record.output_tokens for record in run.records} <= set(range(38, 49))
+    assert sorted(record.output_tokens for record in run.records) == sorted(
+        plan(4, "chat").ask(number).output_tokens for number in range(6 * 4)
+    )
     assert all(record.ttft_s > 0.01 for record in run.records)
 
 
@@ -182,6 +188,26 @@ def test_a_running_server_is_swept_through_pytest(
 
 
 @pytest.mark.usefixtures("patient")
+def test_a_running_server_is_searched_and_each_point_ends_by_itself(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without concurrencies and numbers of requests: points inside the limits, none with a number to reach."""
+    monkeypatch.setenv("PRECGATE_TEST_KEY", "sk-very-secret")
+    fixed = "concurrency = [1, 4]\nrequests_per_slot = 12"
+    with served("--speed", "4") as url:
+        settings = SETTINGS.format(url=url).replace("[110, 120]", "[450]")
+        repository.write_settings(settings.replace(fixed, "max_concurrency = 8\npoint_error = 0.2"))
+        repository.write_test(
+            "def test_fp4(precgate):\n"
+            "    measured = [point.concurrency for point in precgate.sweep('fp4').points]\n"
+            "    assert measured and max(measured) <= 8\n"
+        )
+        result = repository.run("test_kimi.py")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["precgate: fp4 concurrency *: * tok/s/user, *, steady window * s, known to *%"])
+
+
+@pytest.mark.usefixtures("patient")
 def test_prompts_become_text_with_a_tokenizer(
     repository: Repository, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +227,9 @@ def test_prompts_become_text_with_a_tokenizer(
 
 def test_another_model_is_another_identity() -> None:
     """A baseline of one served model is none for another; nothing of address or key is kept."""
-    engine = EndpointEngine(Endpoint("http://x", "kimi", 4, LoadSettings((1, 2)), api_key_env="PRECGATE_TEST_KEY"))
+    engine = EndpointEngine(
+        Endpoint("http://x", "kimi", 4, LoadSettings(Grid((1, 2))), api_key_env="PRECGATE_TEST_KEY")
+    )
     assert engine.identity() == {"api": "completions", "model": "kimi", "window": "steady"}
     assert not {"http://x", "PRECGATE_TEST_KEY"} & {str(fact) for fact in engine.facts().values()}
 

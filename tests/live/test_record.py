@@ -12,9 +12,11 @@ from typing import cast
 import pytest
 
 from pytest_precgate.analysis.economics import HARDWARE
+from pytest_precgate.analysis.enough import Extent
 from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.records import PointRun
+from pytest_precgate.analysis.schedule import Grid
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines.base import Endpoint, Engine
 from pytest_precgate.engines.load import LoadSettings
@@ -34,7 +36,7 @@ from pytest_precgate.settings import Suite
 
 STARTED = datetime(2026, 11, 24, 8, 30, tzinfo=timezone.utc)
 RUN = "20261124T083000.000Z-kimi-7"
-LOAD = LoadSettings((1, 2, 4), requests_per_slot=4)
+LOAD = LoadSettings(Grid((1, 2, 4)), extent=Extent(requests_per_slot=4))
 
 
 @dataclass(frozen=True)
@@ -299,7 +301,7 @@ def test_a_replay_allows_other_settings_and_says_so(machine: MachineOf) -> None:
 def test_an_unfinished_run_says_how_to_go_on(machine: MachineOf) -> None:
     """At its end, where it has points to lose; a finished one says nothing."""
     first = machine(dies_at=2)
-    assert first.points(suite(fp4=Server("fp4", load=replace(LOAD, concurrency=(4, 8))))) == [4, 8]
+    assert first.points(suite(fp4=Server("fp4", load=replace(LOAD, concurrency=Grid((4, 8)))))) == [4, 8]
     assert list(first.launches.remarks()) == []
     with pytest.raises(LoadStoppedError):
         first.points(suite(), "int4")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import pytest_precgate.loadgen.plan as plan_module
 from pytest_precgate.analysis.metrics import measure
 from pytest_precgate.analysis.records import PointRun
 from pytest_precgate.analysis.workload import Workload
@@ -43,7 +44,7 @@ def test_a_point_holds_every_request_as_the_plan_asked() -> None:
     """Lengths of the plan, times in order, one connection per slot kept, and a client that checked itself."""
     point, server = run(Exchange.answer)
     assert point.failures == ()
-    asks = [PLAN.prompts.ask(number) for number in range(12)]
+    asks = [PLAN.ask(number) for number in range(12)]
     wanted = sorted((len(ask.prompt), ask.output_tokens) for ask in asks)
     assert sorted((record.input_tokens, record.output_tokens) for record in point.records) == wanted
     assert len({exchange.connection for exchange in server.heard}) == 3
@@ -359,3 +360,29 @@ def test_what_two_slots_share_is_not_mixed_up() -> None:
     point, _ = run(interleaved, plan)
     assert causes(point) == []
     assert len(point.records) == 160
+
+
+def test_a_point_ends_once_enough_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sent after that, what is in flight ends, and its end is not told before."""
+    monkeypatch.setattr(
+        plan_module, "known_to", lambda error, slots: lambda records: len(records) >= error * 10 + slots
+    )
+    point, server = run(Exchange.answer, replace(PLAN, requests=500, point_error=0.7))
+    assert 10 <= len(point.records) == len(server.heard) <= 12
+    assert point.failures == ()
+
+
+def test_a_point_that_is_never_known_ends_with_its_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of requests bounds it, prepared ones or not."""
+    monkeypatch.setattr(plan_module, "known_to", lambda *_: lambda _: False)
+    point, _ = run(Exchange.answer, replace(PLAN, requests=60, point_error=0.5))
+    assert len(point.records) == 60
+
+
+def test_the_end_of_an_open_point_is_not_told() -> None:
+    """Stopped, it says how many have ended, and not of how many."""
+    with (
+        standing_in(hangs_mid_stream) as server,
+        pytest.raises(LoadStoppedError, match="stopped after 0 requests"),
+    ):
+        run_point(Target(server.url, "m"), replace(PLAN, point_error=0.5), stop=lambda: len(server.heard) == 3)

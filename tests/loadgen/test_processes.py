@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+import pytest_precgate.loadgen.plan as plan_module
+from pytest_precgate.analysis.records import RequestRecord
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import ConnectFailedError, LoadProcessError, LoadStoppedError
 from pytest_precgate.loadgen import Limits, LoadPlan, Progress, Prompts, Target, run_point
@@ -83,6 +85,34 @@ def test_progress_of_processes_is_summed() -> None:
         point = run_point(Target(server.url, "m"), PLAN, processes=2, on_progress=on_progress)
     assert told[-1].total == 30
     assert 0 < told[-1].output_tokens <= sum(record.output_tokens for record in point.records)
+
+
+def test_processes_end_together_once_enough_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parent judges all records of all of them, and takes the tickets away; none is told twice."""
+    judged: list[int] = []
+
+    def is_enough(records: Sequence[RequestRecord]) -> bool:
+        judged.append(len(records))
+        return len({(record.sent_s, record.last_token_s) for record in records}) >= 57
+
+    monkeypatch.setattr(plan_module, "known_to", lambda *_: is_enough)
+    told = threading.Event()
+
+    def waits(exchange: Exchange) -> None:
+        if exchange.number >= 60:
+            assert told.wait(30)
+        exchange.answer()
+
+    def on_progress(_: Progress) -> None:
+        if judged and max(judged) >= 57:
+            told.set()
+
+    plan = replace(PLAN, requests=5000, point_error=0.5)
+    with standing_in(waits) as server:
+        point = run_point(Target(server.url, "m"), plan, processes=2, on_progress=on_progress)
+    assert 57 <= len(point.records) == len(server.heard) <= 63
+    assert max(judged) <= len(point.records)
+    assert not multiprocessing.active_children()
 
 
 def test_what_a_child_raises_the_parent_raises() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from pytest_precgate.loadgen.plan import Requests
 from pytest_precgate.loadgen.target import Ask, Outgoing, encode
 
 PROMPTS = Prompts(Workload(isl=40, osl=20, range_ratio=0.5), token_high=1000, token_low=100, seed=3)
+PLAN = LoadPlan(PROMPTS, concurrency=4, requests=12)
 TARGET = Target("http://localhost:8000/v1/", "m")
 
 
@@ -148,11 +150,46 @@ def test_nonsense_is_refused_when_built() -> None:
 
 def test_processes_share_a_plan_without_overlap_and_never_run_dry() -> None:
     """Part 1 of 3 makes requests 1, 4, 7, ..., and those it had not prepared on demand."""
-    part = Requests(TARGET, PROMPTS, first=1, of=3, ready=2)
-    assert [part.next() for _ in range(3)] == [encode(TARGET, PROMPTS.ask(number)) for number in (1, 4, 7)]
+    part = Requests(TARGET, PLAN, first=1, of=3, ready=2)
+    assert [part.next() for _ in range(3)] == [encode(TARGET, PLAN.ask(number)) for number in (1, 4, 7)]
 
 
 def test_at_most_gives_so_many_and_then_none() -> None:
     """The last request of a plan is the last."""
-    take = Requests(TARGET, PROMPTS, 0, 1, ready=2).at_most(2)
+    take = Requests(TARGET, PLAN, 0, 1, ready=2).at_most(2)
     assert [take() is None for _ in range(4)] == [False, False, True, True]
+
+
+def test_a_closed_loop_starts_one_slot_after_another() -> None:
+    """The first request of each slot is shortened; a drained warm-up and what comes after it are not."""
+    plain = [PROMPTS.ask(number) for number in range(12)]
+    asked = [PLAN.ask(number) for number in range(12)]
+    assert asked[4:] == plain[4:]
+    assert [ask.prompt for ask in asked] == [ask.prompt for ask in plain]
+    assert [ask.output_tokens for ask in asked[:4]] == [
+        ask.output_tokens * (n + 1) // 4 for n, ask in enumerate(plain[:4])
+    ]
+    assert [replace(PLAN, warmup="drained").ask(number) for number in range(12)] == plain
+
+
+@pytest.mark.parametrize("lengths", ["even", "random"])
+def test_lengths_are_even_or_random(lengths: Literal["even", "random"]) -> None:
+    """Sixteen in a row have each input length once where they are even, and hardly ever where they are drawn."""
+    prompts = replace(PROMPTS, workload=Workload(16, 16, 1 / 16), lengths=lengths)
+    for start in (0, 5, 77):
+        inputs = {len(prompts.ask(start + number).prompt) for number in range(16)}
+        assert (inputs == set(range(1, 17))) is (lengths == "even")
+
+
+def test_seeds_begin_at_other_places_of_the_even_sequence() -> None:
+    """Two sweeps of different seeds do not ask the same lengths in the same order."""
+    first, second = ([replace(PROMPTS, seed=seed).ask(n).output_tokens for n in range(20)] for seed in (3, 4))
+    assert first != second
+
+
+def test_a_point_that_ends_early_prepares_what_it_will_usually_send() -> None:
+    """Six requests per slot; a fixed number is prepared in full."""
+    assert PLAN.prepared == PLAN.most == 12
+    open_ended = replace(PLAN, requests=80, point_error=0.005)
+    assert (open_ended.prepared, open_ended.most) == (24, None)
+    assert replace(open_ended, requests=20).prepared == 20

@@ -146,7 +146,9 @@ def test_configurations_that_cannot_be_used_exit_4(repository: Repository, confi
 
 def test_the_same_configuration_twice_is_refused(repository: Repository) -> None:
     """Two entries without labels of their own measure the same key twice."""
-    repository.write_settings(SETTINGS.replace('window = "whole" }\nint4', "configurations = [{}, {}] }\nint4"))
+    repository.write_settings(
+        SETTINGS.replace('window = "whole" }\nint4', "concurrency = [1, 2], configurations = [{}, {}] }\nint4")
+    )
     result = repository.run()
     assert result.ret == 1
     result.stdout.fnmatch_lines(["E *holds concurrency 1 twice for configuration 'default' on 4 GPUs*"])
@@ -163,7 +165,7 @@ def test_calibrate_fits_and_says_how_well(
     (repository.path / "few.csv").write_text("\n".join([head, *kept]) + "\n", encoding="utf-8")
     assert main(["calibrate", "few.csv", "--out", "mine.json"]) == 0
     assert "concurrency  tpot error  throughput error" in capsys.readouterr().err
-    repository.write_settings(SETTINGS.replace("kimi-k2.5-b200-fp4-tp4", "mine.json"))
+    repository.write_settings(SETTINGS.replace('kimi-k2.5-b200-fp4-tp4"', 'mine.json", concurrency = "doubling"'))
     repository.write_test("def test_x(precgate):\n    assert len(precgate.sweep('fp4').points) == 3\n")
     assert repository.run("test_kimi.py").ret == 0
 

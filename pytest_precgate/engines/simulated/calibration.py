@@ -16,6 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_precgate.analysis.enough import PUBLISHED
 from pytest_precgate.analysis.metrics import Measurement, measure
 from pytest_precgate.analysis.sweep import SweepPoint
 from pytest_precgate.analysis.window import WindowKind
@@ -37,7 +38,6 @@ _STARTS = (
     (3e-3, 8e-2, 2e-8, 1e-5, 1e-1, 1.8),
 )
 _SIGNIFICANT_DIGITS = 6
-REQUESTS_PER_SLOT = 10
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def simulated_measurement(
 ) -> Measurement:
     """Simulate one concurrency without noise, as the published method measures it, and return what it would give."""
     rng = random.Random(concurrency)
-    lengths = draw_lengths(REQUESTS_PER_SLOT * concurrency, workload.isl, workload.osl, workload.range_ratio, rng)
+    lengths = draw_lengths(PUBLISHED.requests(concurrency), workload.isl, workload.osl, workload.range_ratio, rng)
     return measure(simulate(model, Limits(), lengths, concurrency), gpus, window)
 
 

@@ -7,32 +7,26 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.finished import FinishedPoint
+from pytest_precgate.analysis.lengths import closed_loop_lengths
 from pytest_precgate.analysis.metrics import measure
-from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.analysis.window import WINDOW_KINDS, WindowKind
+from pytest_precgate.analysis.schedule import UNAIMED, Aim, follow
+from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import OnFinished, untold
-from pytest_precgate.engines.simulated.calibration import REQUESTS_PER_SLOT, Calibration, load_calibration
+from pytest_precgate.engines.load import SWEEP_OPTIONAL, SweepSettings, read_sweep
+from pytest_precgate.engines.simulated.calibration import Calibration, load_calibration
 from pytest_precgate.engines.simulated.model import Limits, Noise
-from pytest_precgate.engines.simulated.scheduler import draw_lengths, simulate
+from pytest_precgate.engines.simulated.scheduler import Lengths, draw_lengths, simulate
 from pytest_precgate.engines.simulated.served import ServedSimulation
 from pytest_precgate.errors import CalibrationError
 
 _OPTIONAL = (
-    "configuration",
-    "concurrency",
-    "window",
-    "requests_per_slot",
-    "seed",
-    "noise",
-    "slowdown",
-    "max_batch",
-    "max_tokens",
+    *SWEEP_OPTIONAL,
+    *("configuration", "seed", "noise", "slowdown", "max_batch", "max_tokens"),
 )
 _NOISE = ("launch_sigma", "step_sigma", "outlier_rate", "outlier_drop")
 
@@ -44,9 +38,7 @@ class SimulatedSpec:
     name: str
     calibration: Calibration
     configuration: str
-    concurrency: tuple[int, ...]
-    window: WindowKind
-    requests_per_slot: int
+    load: SweepSettings
     seed: int
     noise: Noise
     limits: Limits
@@ -65,18 +57,14 @@ class SimulatedSpec:
         if "slowdown" in members:
             levels["slowdown"] = members["slowdown"].number()
         limits = {key: members[key].integer() for key in ("max_batch", "max_tokens") if key in members}
+        fitted = calibration.concurrency
+        load = read_sweep(members, min(fitted), max(fitted))
         with table.building():
             return SimulatedSpec(
                 name=name,
                 calibration=calibration,
                 configuration=members["configuration"].text() if "configuration" in members else "default",
-                concurrency=_concurrency(members["concurrency"])
-                if "concurrency" in members
-                else calibration.concurrency,
-                window=cast(WindowKind, members["window"].choice(WINDOW_KINDS)) if "window" in members else "steady",
-                requests_per_slot=members["requests_per_slot"].count()
-                if "requests_per_slot" in members
-                else REQUESTS_PER_SLOT,
+                load=load,
                 seed=members["seed"].integer() if "seed" in members else 0,
                 noise=Noise(**levels),
                 limits=Limits(**limits),
@@ -85,13 +73,6 @@ class SimulatedSpec:
     def open(self) -> SimulatedEngine:
         """Return the engine these settings describe."""
         return SimulatedEngine(self)
-
-
-def _concurrency(node: Node) -> tuple[int, ...]:
-    levels = [member.count() for member in node.items()]
-    if not levels or len(set(levels)) != len(levels):
-        node.fail(f"got {levels}, wanted different concurrencies, at least two for a curve")
-    return tuple(sorted(levels))
 
 
 @dataclass(frozen=True)
@@ -104,7 +85,7 @@ class SimulatedEngine:
 
     def identity(self) -> Mapping[str, Fact]:
         """Return the calibration and the window: figures of another model or window are no baseline."""
-        return {"calibration": self.spec.name, "window": self.spec.window}
+        return {"calibration": self.spec.name, "window": self.spec.load.window}
 
     def facts(self) -> Mapping[str, Fact]:
         """Return what a baseline tells when it differs: seed, noise and slowdown."""
@@ -131,6 +112,7 @@ class SimulatedEngine:
         hardware: str,
         known: Sequence[FinishedPoint] = (),
         on_finished: OnFinished = untold,
+        aim: Aim = UNAIMED,
     ) -> Sweep:
         """Simulate one launch; raises CalibrationError for hardware the calibration was not fitted on."""
         spec = self.spec
@@ -138,14 +120,27 @@ class SimulatedEngine:
             raise CalibrationError(
                 spec.name, "", f"was fitted on {spec.calibration.hardware}, the suite runs on {hardware}"
             )
-        launch = self._launch_pace(precision)
-        points = {finished.point.concurrency: finished for finished in known}
-        for concurrency in spec.concurrency:
-            if concurrency not in points:
-                points[concurrency] = self._point(precision, workload, concurrency, launch)
-                on_finished(points[concurrency])
-        swept = [points[concurrency].point for concurrency in spec.concurrency]
-        return Sweep(precision, workload, hardware, swept, simulated=True)
+
+        def measured(concurrency: int) -> SweepPoint:
+            finished = self._point(precision, workload, concurrency)
+            on_finished(finished)
+            return finished.point
+
+        schedule = spec.load.concurrency.schedule(aim.of(spec.configuration, spec.calibration.gpus))
+        points = follow(schedule, measured, [finished.point for finished in known])
+        return Sweep(precision, workload, hardware, points, simulated=True)
+
+    def _point(self, precision: str, workload: Workload, concurrency: int) -> FinishedPoint:
+        spec, sigma, launch = self.spec, self.spec.noise.step_sigma, self._launch_pace(precision)
+        rng = self._random(precision, concurrency)
+        requests = self._requests(workload, concurrency, rng)
+        pace: Callable[[], float] = lambda: launch  # noqa: E731  # without step noise no random number is drawn
+        if sigma:
+            pace = lambda: launch * math.exp(rng.gauss(0.0, sigma))  # noqa: E731
+        is_enough = spec.load.extent.is_enough(concurrency)
+        run = simulate(spec.calibration.step_time, spec.limits, requests, concurrency, pace, is_enough)
+        gpu_seconds = spec.calibration.gpus * max(record.last_token_s for record in run.records)
+        return FinishedPoint(measure(run, spec.calibration.gpus, spec.load.window), gpu_seconds, spec.configuration)
 
     def _random(self, *about: object) -> random.Random:
         """A generator of its own for each purpose: a further concurrency does not change the others' figures."""
@@ -158,15 +153,9 @@ class SimulatedEngine:
         pace = math.exp(rng.gauss(0.0, noise.launch_sigma)) * (1.0 + noise.slowdown)
         return pace / (1.0 - noise.outlier_drop) if rng.random() < noise.outlier_rate else pace
 
-    def _point(self, precision: str, workload: Workload, concurrency: int, launch: float) -> FinishedPoint:
-        spec, sigma = self.spec, self.spec.noise.step_sigma
-        rng = self._random(precision, concurrency)
-        lengths = draw_lengths(
-            spec.requests_per_slot * concurrency, workload.isl, workload.osl, workload.range_ratio, rng
-        )
-        pace: Callable[[], float] = lambda: launch  # noqa: E731  # without step noise no random number is drawn
-        if sigma:
-            pace = lambda: launch * math.exp(rng.gauss(0.0, sigma))  # noqa: E731
-        run = simulate(spec.calibration.step_time, spec.limits, lengths, concurrency, pace)
-        gpu_seconds = spec.calibration.gpus * max(record.last_token_s for record in run.records)
-        return FinishedPoint(measure(run, spec.calibration.gpus, spec.window), gpu_seconds, spec.configuration)
+    def _requests(self, workload: Workload, concurrency: int, rng: random.Random) -> list[Lengths]:
+        """The lengths of a point's requests: random and drawn at once for the whole window, as published."""
+        number = self.spec.load.extent.requests(concurrency)
+        if self.spec.load.window == "whole":
+            return draw_lengths(number, workload.isl, workload.osl, workload.range_ratio, rng)
+        return closed_loop_lengths(workload, concurrency, number, rng.randrange(1 << 20))

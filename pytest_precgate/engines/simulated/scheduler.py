@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from pytest_precgate.analysis.enough import IsEnough, never
 from pytest_precgate.analysis.records import Gaps, PointRun, RequestRecord
 from pytest_precgate.engines.simulated.model import Limits, StepTime
 
@@ -111,11 +112,12 @@ class _ClosedLoop:
     scheduler: Scheduler
     requests: deque[Lengths]
     concurrency: int
+    is_enough: IsEnough
     records: list[RequestRecord] = field(default_factory=list)
     gaps: dict[int, int] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Run until every request has ended."""
+        """Run until every request has ended that was sent before enough had."""
         now = 0.0
         scheduler, overhead = self.scheduler, self.scheduler.model.overhead_s
         arriving: deque[Request] = deque()
@@ -139,6 +141,8 @@ class _ClosedLoop:
                         request.sent_s, request.first_token_s, now, request.input_tokens, request.output_tokens
                     )
                 )
+                if self.is_enough(self.records):
+                    self.requests.clear()
                 if self.requests:
                     arriving.append(Request(now, *self.requests.popleft()))
 
@@ -149,8 +153,12 @@ def simulate(
     requests: Sequence[Lengths],
     concurrency: int,
     pace: Callable[[], float] = lambda: 1.0,
+    is_enough: IsEnough = never,
 ) -> PointRun:
-    """Serve ``requests`` closed-loop at ``concurrency`` and return what a client would have recorded."""
-    loop = _ClosedLoop(Scheduler(model, limits, pace), deque(requests), concurrency)
+    """Serve ``requests`` closed-loop at ``concurrency`` and return what a client would have recorded.
+
+    Once ``is_enough`` says so no further request is sent, and those in flight end.
+    """
+    loop = _ClosedLoop(Scheduler(model, limits, pace), deque(requests), concurrency, is_enough)
     loop.run()
     return PointRun(concurrency, loop.records, gaps=Gaps(loop.gaps))

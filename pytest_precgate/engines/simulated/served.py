@@ -35,7 +35,7 @@ class ServedSimulation:
         return ServerSettings(
             model=spec.name,
             gpus=spec.calibration.gpus,
-            load=LoadSettings(spec.concurrency),
+            load=LoadSettings(spec.load.concurrency),
             configuration=spec.configuration,
             start_timeout_s=60.0,
             occupies_gpus=False,

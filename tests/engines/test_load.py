@@ -1,0 +1,43 @@
+"""How a sweep is measured, as a precision's table says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_precgate.analysis.enough import DEFAULT, PUBLISHED, Extent
+from pytest_precgate.analysis.schedule import Grid, Range
+from pytest_precgate.documents import Node
+from pytest_precgate.engines.load import LOAD_OPTIONAL, LoadSettings, SweepSettings, read_load, read_sweep
+from pytest_precgate.errors import SettingsError
+
+
+def table(**keys: object) -> dict[str, Node]:
+    return Node(keys, "pyproject.toml", "suites.kimi.fp4", SettingsError).table(optional=LOAD_OPTIONAL)
+
+
+@pytest.mark.parametrize(
+    ("keys", "wanted"),
+    [
+        ({}, SweepSettings(Range(1, 256), "steady", DEFAULT)),
+        ({"concurrency": "search", "max_concurrency": 64}, SweepSettings(Range(1, 64))),
+        ({"concurrency": "doubling", "min_concurrency": 4}, SweepSettings(Range(4, 256, "doubling"))),
+        ({"concurrency": [8, 4]}, SweepSettings(Grid([4, 8]))),
+        ({"point_error": 0.01}, SweepSettings(extent=Extent(point_error=0.01))),
+        ({"requests_per_slot": 6}, SweepSettings(extent=Extent(requests_per_slot=6))),
+        ({"window": "whole"}, SweepSettings(window="whole", extent=PUBLISHED)),
+        ({"window": "whole", "requests_per_slot": 6}, SweepSettings(window="whole", extent=Extent(6))),
+    ],
+    ids=str,
+)
+def test_what_a_table_leaves_out_has_a_default(keys: dict[str, object], wanted: SweepSettings) -> None:
+    """A search for what the suite reads, the steady window, each point as long as it needs; the whole window, 10."""
+    assert read_sweep(table(**keys)) == wanted
+    assert read_load(table(**keys), Path()) == LoadSettings(wanted.concurrency, wanted.window, wanted.extent)
+
+
+def test_an_engine_bounds_what_no_key_bounds() -> None:
+    """A simulation stays inside what it was fitted to; a key may go beyond."""
+    assert read_sweep(table(), 4, 64).concurrency == Range(4, 64)
+    assert read_sweep(table(max_concurrency=128), 4, 64).concurrency == Range(4, 128)

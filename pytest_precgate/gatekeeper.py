@@ -8,12 +8,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
-from pytest_precgate.analysis.baseline import UTC_FORMAT, Launch, Provenance, RecordedGate
+from pytest_precgate.analysis.baseline import UTC_FORMAT, Launch, Points, Provenance, RecordedGate, aim_at
 from pytest_precgate.analysis.comparison import Comparison, compare
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.gates import Gate, GateKey
 from pytest_precgate.analysis.held import Today, held_by
 from pytest_precgate.analysis.report import BaselineUpdate, Compared, GateReport, Outcome, Ran, RunReport
+from pytest_precgate.analysis.schedule import Aim
 from pytest_precgate.analysis.update import Measured, PlannedUpdate, plan_additions, plan_rewrite
 from pytest_precgate.analysis.verdict import JudgedGate, Verdict
 from pytest_precgate.analysis.waiver import WaiverBook
@@ -45,7 +46,7 @@ class Gatekeeper:
     """The state of one run.
 
     ``clock`` gives UTC; ``commit`` and ``tool_version`` say what is being measured, ``launches`` measures it.
-    ``waivers`` are the regressions somebody agreed to.
+    ``waivers`` are the regressions somebody agreed to, ``asked`` the points of all tests, by suite.
     """
 
     policy: Policy
@@ -55,6 +56,7 @@ class Gatekeeper:
     tool_version: str
     launches: Launches
     waivers: WaiverBook
+    asked: Mapping[str, Sequence[Points]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._stored: dict[str, Stored] = {}
@@ -70,6 +72,11 @@ class Gatekeeper:
         if self.policy.update or self.policy.update_new_only:
             self.store.refuse_unwritable()
         return self.launches.of(suite, precision)
+
+    def aim(self, suite: Suite, precision: str) -> Aim:
+        """Return what a launch is for: every point of ``suite`` that a test of this run reads."""
+        points, baseline = (suite.points, *self.asked.get(suite.name, ())), self._read(suite.name).baseline
+        return aim_at(points, baseline, precision, moves=self.policy.update)
 
     def compare(self, suite: Suite, candidate: str, reference: str, test: str) -> Comparison:
         """Measure both precisions and compare them, candidate first."""

@@ -60,6 +60,10 @@ class Schedule(Protocol):
         """Return the concurrency to measure after ``points``, or None when the sweep is complete."""
         ...
 
+    def missed(self, points: Sequence[SweepPoint]) -> Sequence[float]:
+        """Return the targets that ``points`` were to be searched for and hold no neighbours around."""
+        ...
+
 
 def follow(
     schedule: Schedule, measure: Callable[[int], SweepPoint], known: Sequence[SweepPoint] = ()
@@ -94,6 +98,11 @@ class Grid:
         """Return the lowest level that was not measured."""
         measured = {point.concurrency for point in points}
         return next((level for level in self.levels if level not in measured), None)
+
+    def missed(self, points: Sequence[SweepPoint]) -> Sequence[float]:
+        """Return nothing: a grid is not searched for anything."""
+        del points
+        return ()
 
 
 @dataclass(frozen=True)
@@ -133,11 +142,14 @@ class Search:
     def next(self, points: Sequence[SweepPoint]) -> int | None:
         """Return the concurrency to measure after ``points``, None when every target is bracketed or out of reach."""
         speed = {point.concurrency: point.interactivity for point in points}
-        for target in self.aim.targets:
-            above, below = _bracket(speed, target)
-            if not self._is_closed(above, below):
-                return self._inside(speed, target, above, below)
+        for target in self.missed(points):
+            return self._inside(speed, target, *_bracket(speed, target))
         return self._beyond(points)
+
+    def missed(self, points: Sequence[SweepPoint]) -> Sequence[float]:
+        """Return the targets that are neither bracketed by neighbours nor out of reach."""
+        speed = {point.concurrency: point.interactivity for point in points}
+        return tuple(target for target in self.aim.targets if not self._is_closed(*_bracket(speed, target)))
 
     def _is_closed(self, above: int | None, below: int | None) -> bool:
         if above is None or below is None:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 from pytest_precgate.analysis.baseline import Launch
 from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.schedule import UNAIMED, Aim
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.engines import open_engine
 from pytest_precgate.engines.base import Endpoint, Engine
 from pytest_precgate.engines.endpoint import EndpointEngine
+from pytest_precgate.engines.load import SweepSettings
 from pytest_precgate.engines.recorded import RecordedEngine
 from pytest_precgate.engines.server import Place, ServerEngine
 from pytest_precgate.engines.simulated import SimulatedEngine
@@ -75,12 +77,15 @@ class Launches:
     _launches: dict[tuple[str, str, int], Launch] = field(default_factory=dict)
     _suites: dict[str, Suite] = field(default_factory=dict)
     _wanted: set[str] = field(default_factory=set)
+    _aim: Callable[[Suite, str], Aim] = lambda _suite, _precision: UNAIMED
+    _unsearched: list[str] = field(default_factory=list)
     _fleet: Fleet | None = None
     _record: Record | None = None
 
-    def expect(self, suites: Collection[str]) -> None:
-        """Say which suites' sweeps a test still to come may ask for."""
+    def expect(self, suites: Collection[str], aim: Callable[[Suite, str], Aim]) -> None:
+        """Say which suites' sweeps a test still to come may ask for, and what each precision's is for."""
         self._wanted |= {*suites}
+        self._aim = aim
 
     def of(self, suite: Suite, precision: str, attempt: int = 1) -> Launch:
         """Return a launch of one precision of ``suite``, all configurations in one cloud; each ``attempt`` is fresh."""
@@ -164,6 +169,7 @@ class Launches:
     def remarks(self) -> Iterator[str]:
         """Yield what a reader of the verdicts must know of how they were measured, and what went to waste."""
         yield from self.started_again()
+        yield from self._unsearched
         if self._record is not None:
             yield from self._record.remarks()
 
@@ -229,8 +235,11 @@ class Launches:
             return _Swept(sweep, engine.kind, engine.identity(), engine.facts())
         key, record = (suite.name, precision, number, attempt), self._the_record()
         found = record.finished(suite, key, lambda: self._facts_before(suite, precision, number, engine))
+        aim = self._aim(suite, precision)
         if found is not None:
-            return _Swept.recorded(suite, found)
+            swept = _Swept.recorded(suite, found)
+            self._note_unsearched(f"suite {suite.name}: {found.opened.key}", engine, aim, swept.sweep)
+            return swept
         if isinstance(engine, ServerEngine):
             return self._sweep_server(suite, self._order(suite, precision, number, engine, attempt))
         log = record.begin(suite, key, engine.kind, Fingerprint(engine.identity(), engine.facts()))
@@ -238,7 +247,7 @@ class Launches:
             self._load(suite, log, engine.endpoint)
         else:
             known = log.launch.points
-            engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name, known, log.add)
+            engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name, known, log.add, aim)
         return _Swept.recorded(suite, log.finish())  # what is judged is what is kept
 
     def _sweep_server(self, suite: Suite, order: Order) -> _Swept:
@@ -255,7 +264,19 @@ class Launches:
         from pytest_precgate.live.load import Loaded  # noqa: PLC0415  # sockets, only where a server is loaded
 
         loaded = Loaded(endpoint, log.key.precision, suite.workload, self.environ, self.on_point, time.monotonic, care)
-        loaded.sweep(suite.hardware.name, log.launch.points, log.add)
+        aim = self._aim(suite, log.key.precision)
+        loaded.sweep(suite.hardware.name, log.launch.points, log.add, aim)
+
+    def _note_unsearched(self, launch: str, engine: Engine, aim: Aim, sweep: Sweep) -> None:
+        """Note what a launch of an earlier run is read at and was not searched for: it will not be measured again."""
+        load = _sweep_settings_of(engine)
+        missed = () if load is None else load.concurrency.schedule(aim).missed(sweep.points)
+        if missed:
+            listed = ", ".join(f"{target:g}" for target in missed)
+            self._unsearched.append(
+                f"{launch} was not searched for {listed} tok/s/user: its run has no neighbouring concurrencies "
+                "there, and what is read between others is less exact"
+            )
 
     def _facts_before(self, suite: Suite, precision: str, number: int, engine: Engine) -> Fingerprint:
         """What can be told of an engine without starting it."""
@@ -336,6 +357,14 @@ def _configuration_of(engine: Engine) -> str:
     if isinstance(engine, ServerEngine):
         return engine.settings.configuration
     return engine.spec.configuration if isinstance(engine, SimulatedEngine) else "default"
+
+
+def _sweep_settings_of(engine: Engine) -> SweepSettings | None:
+    if isinstance(engine, EndpointEngine):
+        return engine.endpoint.load
+    if isinstance(engine, ServerEngine):
+        return engine.settings.load
+    return engine.spec.load if isinstance(engine, SimulatedEngine) else None
 
 
 def _fingerprint(engine: ServerEngine, facts: Mapping[str, Fact]) -> Fingerprint:

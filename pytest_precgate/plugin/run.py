@@ -20,6 +20,7 @@ from pytest_precgate.plugin.said import Said
 from pytest_precgate.plugin.selection import Selection
 
 if TYPE_CHECKING:
+    from pytest_precgate.analysis.baseline import Points
     from pytest_precgate.analysis.report import RunReport
     from pytest_precgate.gatekeeper import Gatekeeper
     from pytest_precgate.journal.directory import RunDirectory
@@ -58,7 +59,7 @@ class Run:
         self._gatekeeper: Gatekeeper | None = None
         self._settings: Settings | None = None
         self._earlier: RunDirectory | None = None
-        self._sweeping: set[str] = set()
+        self._sweeping: dict[str, list[Points]] = {}
         self._rehearsed: dict[str, Suite] = {}
 
     def prepare(self) -> None:
@@ -170,8 +171,9 @@ class Run:
                 tool_version=version,
                 launches=Launches(root, open_record, os.environ, on_point=said.point, say=said.line),
                 waivers=WaiverBook(self.settings.waivers, _now().date()),
+                asked=self._sweeping,
             )
-            self._gatekeeper.launches.expect(self._sweeping)
+            self._gatekeeper.launches.expect(self._sweeping, self._gatekeeper.aim)
         return self._gatekeeper
 
     @property
@@ -214,7 +216,7 @@ class Run:
             if suite.name not in suites:
                 suites.append(suite.name)
             if MARK in asked or SWEEP_FIXTURES.keys() & {*asked}:
-                self._sweeping.add(suite.name)
+                self._sweeping.setdefault(suite.name, []).append(suite.points)
             if suite.starts_servers:
                 ranks[item] = (suites.index(suite.name), _rank(suite, asked))
         for item in ranks:  # not before all are known: what is to be measured decides what an engine makes room for

@@ -167,6 +167,15 @@ def test_throughput_that_falls_is_not_chased() -> None:
     assert sum(concurrency > 101 for concurrency in measured) == 1
 
 
+def test_what_a_sweep_was_not_searched_for_is_told() -> None:
+    """Not what it was, nor what is out of its reach, nor anything of a grid."""
+    points = searched(KIMI, (55, 91))
+    assert Search(Aim((55, 73, 91)), 1, 256).missed(points) == (73,)
+    assert Search(Aim((55, 91)), 1, 256).missed(points) == ()
+    assert Search(Aim((400,)), 1, 256).missed(searched(KIMI, (400,))) == ()
+    assert Grid([1, 2]).missed(points) == ()
+
+
 def test_each_configuration_knows_its_own_points() -> None:
     """FP4 on four and on eight GPUs: another configuration's concurrencies say nothing."""
     aim = Aim((73,), kimi("fp4").points)

@@ -16,7 +16,7 @@ from pytest_precgate.analysis.enough import Extent
 from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.records import PointRun
-from pytest_precgate.analysis.schedule import Grid
+from pytest_precgate.analysis.schedule import Aim, Grid, Range
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines.base import Endpoint, Engine
 from pytest_precgate.engines.load import LoadSettings
@@ -184,6 +184,33 @@ def test_a_resumed_run_measures_what_is_missing_and_nothing_else(machine: Machin
     assert again.said == [f"suite kimi goes on with {RUN}: fp4 finished with 3 points, int4 unfinished with 2 points"]
     assert again.points(suite(), "int4") == [1, 2, 4]
     assert (again.measured, again.started) == ([4], ["int4"])
+
+
+def aimed(machine: Machine, *targets: float) -> Machine:
+    machine.launches.expect(("kimi",), lambda _suite, _precision: Aim(targets))
+    return machine
+
+
+def test_a_search_on_a_server_goes_on_where_it_died(machine: MachineOf) -> None:
+    """It asks next for what it died at, for nothing twice, and ends with the neighbours around its targets."""
+    searching = suite(fp4=Server("fp4", load=LoadSettings(Range(1, 64), extent=Extent(requests_per_slot=4))))
+    dying = aimed(machine(dies_at=14), 60, 90)
+    with pytest.raises(LoadStoppedError):
+        dying.points(searching)
+    dying.launches.close()
+    again = aimed(machine("resume"), 60, 90)
+    again.points(searching)
+    assert (dying.measured, again.measured[0]) == ([8, 11], 14)
+    assert not {*dying.measured} & {*again.measured}
+    points = again.launches.of(searching, "fp4").sweep.points
+    for target in (60, 90):
+        faster = max(point.concurrency for point in points if point.interactivity >= target)
+        assert faster + 1 in {point.concurrency for point in points}
+    again.launches.close()
+    replay = aimed(machine("replay"), 60, 75)
+    replay.points(searching)
+    (remark,) = [remark for remark in replay.launches.remarks() if "searched" in remark]
+    assert remark.startswith("suite kimi: fp4 was not searched for 75 tok/s/user: ")
 
 
 def test_points_of_two_starts_are_told_by_a_fact(machine: MachineOf) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 from pathlib import Path
 
@@ -32,7 +33,7 @@ concurrency = [1, 2, 4, 8]
 requests_per_slot = 4
 noise = { launch_sigma = 0.01, step_sigma = 0.02 }
 """
-LINES = 1 + 2 + 5 + 4 + 2  # the run, two launches opened, their points, two launches finished
+SEARCHED = re.sub(r"concurrency = .*\nrequests_per_slot = .*\n", "min_concurrency = 1\n", SETTINGS)
 
 # A run that dies by its own hand at one line of its journal: before it is written, half way through, or right after.
 DEADLY = """\
@@ -67,7 +68,11 @@ Journal.append = deadly
 @pytest.fixture
 def simulated(repository: Repository) -> Repository:
     """A suite on the simulated engine with noise, so that every figure depends on its seed; its baseline recorded."""
-    repository.write_settings(SETTINGS)
+    return recorded(repository, SETTINGS)
+
+
+def recorded(repository: Repository, settings: str) -> Repository:
+    repository.write_settings(settings)
     assert repository.run("--precgate-update").ret == 0
     return repository
 
@@ -92,17 +97,19 @@ def killed(repository: Repository, monkeypatch: pytest.MonkeyPatch, line: int, w
     return journals(repository)[-1]
 
 
+@pytest.mark.parametrize("settings", [SETTINGS, SEARCHED], ids=["a grid", "a search"])
 def test_a_run_killed_at_any_moment_is_finished_by_resuming_it(
-    simulated: Repository, monkeypatch: pytest.MonkeyPatch
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, settings: str
 ) -> None:
     """kill -9 at five seeded moments: every finished point is kept, the journal and the verdict end as undisturbed."""
+    simulated = recorded(repository, settings)
     assert simulated.run("--precgate-json=whole.json").ret == 0
     *_, undisturbed = journals(simulated)
     lines = undisturbed.read_bytes().splitlines(keepends=True)
-    assert len(lines) == LINES
+    assert len(lines) > 10
     rng = random.Random(20261124)
     for when in ("before", "half", "after", "before", "half"):
-        at = rng.randint(2, LINES)
+        at = rng.randint(2, len(lines))
         path = killed(simulated, monkeypatch, at, when)
         assert path != undisturbed
         left = path.read_bytes()
@@ -151,6 +158,21 @@ def test_a_replay_holds_today_s_tolerances_and_points(simulated: Repository) -> 
     assert result.ret == 1
     result.stdout.fnmatch_lines(["MISSING *at 130*"])
     assert len(journals(simulated)) == 2
+
+
+def test_a_replay_says_which_points_its_run_was_not_searched_for(repository: Repository) -> None:
+    """A point between the searched ones is read all the same, one beyond them is not; neither is passed over."""
+    simulated = recorded(repository, SEARCHED)
+    assert "not searched" not in simulated.run("--precgate-replay=latest").stdout.str()
+    simulated.change_settings("[90, 120]", "[40, 90, 105, 120]")
+    result = simulated.run("--precgate-replay=latest", "--precgate-json=again.json")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [f"warning: suite kimi: {name} was not searched for 105, 40 tok/s/user: its run *" for name in ("fp4", "int4")]
+    )
+    report = json.loads((simulated.path / "again.json").read_text(encoding="utf-8"))["checks"][0]
+    verdicts = {gate["point"]: gate["verdict"] for gate in report["gates"]}
+    assert verdicts == {40: "INCONCLUSIVE", 90: "PASS", 105: "MISSING", 120: "PASS"}
 
 
 def test_a_replay_writes_the_baseline_of_a_finished_run(simulated: Repository) -> None:

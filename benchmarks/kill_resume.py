@@ -1,11 +1,11 @@
 """kill -9 at random moments of many runs, then --precgate-resume: what is lost, and does the verdict change?
 
-    python benchmarks/kill_resume.py [--runs 50] [--seed 0]
+    python benchmarks/kill_resume.py [--runs 50] [--seed 0] [--sweep search]
 
 Each run has another seed of the simulated engine's noise, so that its figures and its verdict are its own. It runs
 once undisturbed, and once more in a repository of its own, where it is killed at a random moment of its measuring and
 resumed; half of the resumptions are killed and resumed again. A moment is a random size of the journal, awaited, and up
-to a tenth of a second more. A witness writes down every line that `append` promised to keep: each must be there
+to a fiftieth of a second more. A witness writes down every line that `append` promised to keep: each must be there
 afterwards, byte for byte, and every gate must come out as it did undisturbed."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -32,14 +32,14 @@ interactivity = [75, 105]
 [tool.precgate.suites.kimi.fp4]
 engine = "simulated"
 calibration = "kimi-k2.5-b200-fp4-tp4"
-concurrency = [1, 2, 4, 6, 8, 12, 16, 24, 32]
+{sweep}
 seed = {seed}
 noise = {{ launch_sigma = 0.015, step_sigma = 0.02 }}
 
 [tool.precgate.suites.kimi.int4]
 engine = "simulated"
 calibration = "kimi-k2.5-b200-int4-tp8"
-concurrency = [1, 2, 4, 6, 8, 12, 16, 24, 32]
+{sweep}
 seed = {seed}
 noise = {{ launch_sigma = 0.015, step_sigma = 0.02 }}
 """
@@ -59,12 +59,16 @@ def witnessed(self, event):
 Journal.append = witnessed
 """
 QUIET = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly", "-p", "no:hypothesispytest")
+SWEEPS = {
+    "grid": "concurrency = [1, 2, 4, 6, 8, 12, 16, 24, 32]\nrequests_per_slot = 10",
+    "search": "min_concurrency = 1\npoint_error = 0.0002",  # hardly ever known to that: as long as a point may be
+}
 
 
-def repository(path: Path, seed: int, baseline: str | None = None) -> Path:
+def repository(path: Path, sweep: str, seed: int, baseline: str | None = None) -> Path:
     """A user's repository in a fresh directory, with its baseline where there is one."""
     path.mkdir(parents=True)
-    (path / "pyproject.toml").write_text(SETTINGS.format(seed=seed), encoding="utf-8")
+    (path / "pyproject.toml").write_text(SETTINGS.format(seed=seed, sweep=SWEEPS[sweep]), encoding="utf-8")
     (path / "test_gate.py").write_text(TEST, encoding="utf-8")
     (path / "conftest.py").write_text(WITNESS, encoding="utf-8")
     if baseline is not None:
@@ -98,24 +102,32 @@ def checks(path: Path) -> object:
 
 @dataclass
 class Outcome:
-    """What became of one run."""
+    """What became of one run: whether it passes and its points undisturbed, and what was found after each kill."""
 
-    whole: int
-    """Points of the undisturbed run: one launch of each precision, or more where the rule asks for them."""
-    kept: list[int] = field(default_factory=list)
+    passes: bool
+    points: int
+    kept: list[int]
     torn: int = 0
     lost: int = 0
     corrupt: int = 0
+    same: bool = False
 
 
-def points(data: bytes) -> int:
+def points(data: bytes) -> list[bytes]:
     """Whole lines of finished points."""
-    return sum(b'"event": "point"' in line for line in data.split(b"\n")[:-1])
+    return [line for line in data.split(b"\n")[:-1] if b'"event": "point"' in line]
+
+
+def all_points(path: Path) -> list[bytes]:
+    """The points of a repository's one finished run, in the order they were measured."""
+    found = journal(path)
+    assert found is not None
+    return points(found.read_bytes())
 
 
 def killed(path: Path, whole: int, rng: random.Random, *arguments: str) -> bool:
     """Start a run and kill it at a random moment on the way to a ``whole`` journal; False when it was done before."""
-    wanted, delay_s = rng.uniform(size(path) + 1, whole), rng.uniform(0.0, 0.1)
+    wanted, delay_s = rng.uniform(size(path) + 1, whole), rng.uniform(0.0, 0.02)
     run = started(path, *arguments)
     while run.poll() is None and size(path) < wanted:
         time.sleep(0.001)
@@ -132,7 +144,7 @@ def look(path: Path, outcome: Outcome) -> None:
     found = journal(path)
     assert found is not None
     data, promised = found.read_bytes(), (path / "promised").read_bytes().splitlines(keepends=True)
-    outcome.kept.append(points(data))
+    outcome.kept.append(len(points(data)))
     outcome.torn += not data.endswith(b"\n")
     outcome.lost += sum(line not in data for line in promised)
     try:
@@ -141,55 +153,54 @@ def look(path: Path, outcome: Outcome) -> None:
         outcome.corrupt += 1
 
 
-def one(home: Path, seed: int, baseline: str, rng: random.Random) -> tuple[Outcome, bool, bool]:
-    """One run, undisturbed and killed: its outcome, whether it passes, and whether both verdicts are the same."""
-    whole = repository(home / "whole", seed, baseline)
+def one(home: Path, sweep: str, seed: int, baseline: str, rng: random.Random) -> Outcome:
+    """One run, undisturbed and killed: what became of it."""
+    whole = repository(home / "whole", sweep, seed, baseline)
     passes = started(whole).wait() == 0
-    path = repository(home / "killed", seed, baseline)
-    undisturbed = journal(whole)
-    assert undisturbed is not None
-    outcome = Outcome(points(undisturbed.read_bytes()))
+    path = repository(home / "killed", sweep, seed, baseline)
+    outcome = Outcome(passes, len(all_points(whole)), [])
     while not killed(path, size(whole), rng):  # done before the moment came: once more
-        path = repository(home / f"killed-{len(list(home.iterdir()))}", seed, baseline)
+        path = repository(home / f"killed-{len(list(home.iterdir()))}", sweep, seed, baseline)
     look(path, outcome)
     if rng.random() < 0.5 and killed(path, size(whole), rng, "--precgate-resume=latest"):
         look(path, outcome)
     resumed = started(path, "--precgate-resume=latest").wait()
-    last = journal(path)
-    assert last is not None
-    outcome.lost += outcome.whole - points(last.read_bytes())
-    return outcome, passes, (resumed == 0) == passes and checks(path) == checks(whole)
+    outcome.lost += len({*all_points(whole)} - {*all_points(path)})
+    outcome.same = (resumed == 0) == passes and checks(path) == checks(whole)
+    return outcome
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--sweep", choices=SWEEPS, default="grid", help="the concurrencies: fixed, or searched for")
     options = parser.parse_args()
     rng = random.Random(options.seed)
     sys.path.insert(0, str(ROOT))
     print(f"{'run':>4}{'points kept at each kill':>28}{'torn':>6}{'lost':>6}{'corrupt':>9}{'verdict':>9}{'same':>6}")
-    found: list[tuple[Outcome, bool, bool]] = []
+    found: list[Outcome] = []
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
-        recording = repository(home / "baseline", 0)
+        recording = repository(home / "baseline", options.sweep, 0)
         assert started(recording, "--precgate-update").wait() == 0
         baseline = (recording / "baselines" / "kimi.json").read_text(encoding="utf-8")
         for seed in range(1, options.runs + 1):
-            outcome, passes, same = one(home / str(seed), seed, baseline, rng)
-            found.append((outcome, passes, same))
-            kept = ", ".join(f"{number} of {outcome.whole}" for number in outcome.kept)
-            verdict = "pass" if passes else "fail"
+            outcome = one(home / str(seed), options.sweep, seed, baseline, rng)
+            found.append(outcome)
+            kept = ", ".join(f"{number} of {outcome.points}" for number in outcome.kept)
+            verdict = "pass" if outcome.passes else "fail"
             print(
                 f"{seed:>4}{kept:>28}{outcome.torn:>6}{outcome.lost:>6}{outcome.corrupt:>9}{verdict:>9}"
-                f"{'yes' if same else 'NO':>6}",
+                f"{'yes' if outcome.same else 'NO':>6}",
                 flush=True,
             )
-    kills = sum(len(outcome.kept) for outcome, _, _ in found)
+    kills = sum(len(outcome.kept) for outcome in found)
     print(
-        f"{kills} kills in {len(found)} runs: {sum(outcome.lost for outcome, _, _ in found)} finished points lost, "
-        f"{sum(outcome.corrupt for outcome, _, _ in found)} corrupt files, "
-        f"{sum(not same for _, _, same in found)} other verdicts ({sum(passes for _, passes, _ in found)} runs pass)"
+        f"{kills} kills in {len(found)} runs: {sum(outcome.lost for outcome in found)} finished points lost, "
+        f"{sum(outcome.corrupt for outcome in found)} corrupt files, "
+        f"{sum(not outcome.same for outcome in found)} other verdicts "
+        f"({sum(outcome.passes for outcome in found)} runs pass)"
     )
 
 

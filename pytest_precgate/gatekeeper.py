@@ -74,8 +74,8 @@ class Gatekeeper:
         return self.launches.of(suite, precision)
 
     def aim(self, suite: Suite, precision: str) -> Aim:
-        """Return what a launch is for: every point of ``suite`` that a test of this run reads."""
-        points, baseline = (suite.points, *self.asked.get(suite.name, ())), self._read(suite.name).baseline
+        """Return what a launch is for: every point of ``suite``, or of the one it is a side of, that a test reads."""
+        points, baseline = (suite.points, *self.asked.get(suite.base_name, ())), self._read(suite.base_name).baseline
         return aim_at(points, baseline, precision, moves=self.policy.update)
 
     def compare(self, suite: Suite, candidate: str, reference: str, test: str) -> Comparison:

@@ -15,6 +15,7 @@ from tests.published import ROOT
     [
         (("startup.py", "--pairs", "1"), "suites configured, no gate in the run"),
         (("simulation.py", "--differences"), "SIMULATED throughput at matched interactivity"),
+        (("sweep_cost.py", "--seeds", "1", "--truth-requests", "200"), "default, baseline"),
         (("realtime.py", "--help"), "--speed"),
         (("decision_rule.py", "--runs", "8"), "alarms of single baselines"),
         (("loadgen_capacity.py", "--help"), "--peers"),

@@ -296,7 +296,7 @@ def test_another_side_has_the_suite_s_own_keys_but_for_those_it_names(tmp_path: 
     side = '[suites.kimi.paired.release.fp4]\npath = "old.csv"\n'
     suite = loaded(tmp_path, SUITE + side).suite(None, "here")
     release = suite.beside("release")
-    assert release.name == "kimi@release"
+    assert (release.name, release.base_name, suite.base_name) == ("kimi@release", "kimi", "kimi")
     assert release.engines["int4"] == suite.engines["int4"]
     assert release.engines["fp4"] != suite.engines["fp4"]
     assert "old.csv" in str(release.engines["fp4"])

@@ -93,6 +93,11 @@ class Suite:
         """Return every gate of one comparison at ``points``."""
         return gates_of(candidate, reference, points, self.tolerances, self.implausible)
 
+    @property
+    def base_name(self) -> str:
+        """The name of the suite itself, on whichever side."""
+        return self.name.partition(BESIDE)[0]
+
     def beside(self, side: str) -> Suite:
         """Return the suite's other side: the same workload on the engines of ``paired``.
 

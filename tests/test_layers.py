@@ -59,7 +59,7 @@ DOORS = {
 }
 PURE = (
     *("analysis", "reports", "documents", "errors", "baselines.schema"),
-    *(f"journal.{name}" for name in ("events", "schema", "state")),
+    *(f"journal.{name}" for name in ("events", "paid", "schema", "state")),
     *(f"loadgen.{name}" for name in ("target", "prompts", "plan", "sse", "wire", "tally")),
     *(f"engines.simulated.{name}" for name in ("model", "scheduler")),
     *(f"engines.process.{name}" for name in ("failures", "variables")),

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.finished import FinishedPoint
-from pytest_precgate.analysis.quantity import count, one_line
+from pytest_precgate.analysis.quantity import count, one_line, positive
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import InvalidValueError
 
@@ -83,14 +83,20 @@ class RunOpened:
 
 @dataclass(frozen=True)
 class LaunchOpened:
-    """A launch can be measured from here on; ``facts`` are what its engine says of itself, beyond its kind."""
+    """A launch can be measured from here on; ``facts`` are what its engine says of itself, beyond its kind.
+
+    ``starting_gpu_s`` are the GPU seconds its engine took to start, None where that is not known.
+    """
 
     key: LaunchKey
     engine: str
     facts: Fingerprint
+    starting_gpu_s: float | None = None
 
     def __post_init__(self) -> None:
         one_line("LaunchOpened", "engine", self.engine)
+        if self.starting_gpu_s is not None:
+            positive("LaunchOpened", "starting_gpu_s", self.starting_gpu_s, "GPU seconds")
 
     def unlike(self, earlier: LaunchOpened) -> tuple[str, ...]:
         """Return one line per fact in which this launch's engine is another than that of ``earlier``."""

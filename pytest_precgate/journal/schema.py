@@ -4,6 +4,7 @@ Each line carries a digest of itself: a figure that was damaged or edited is ref
 
 Schema history, newest last; a reader reads every older one and refuses a newer one by name.
   1  run, launch, point and finished, each with what `pytest_precgate.journal.events` says of it.
+  2  a launch says what its engine took to start, in GPU-seconds; null where that is not known.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from pytest_precgate.journal.events import (
     Setting,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 _DIGEST = "sha256"
 _RUN = ("suite", "utc", "commit", "tool_version", "hardware", "workload", "configurations", "settings")
 _KEY = ("precision", "number", "attempt")
@@ -69,7 +70,8 @@ def _fields(event: Event) -> dict[str, object]:
     key = asdict(event.key)
     if isinstance(event, LaunchOpened):
         facts = {"hard": dict(event.facts.hard), "soft": dict(event.facts.soft)}
-        return {"event": "launch", "launch": key, "engine": event.engine, **facts}
+        start = {"starting_gpu_s": event.starting_gpu_s}
+        return {"event": "launch", "launch": key, "engine": event.engine, **facts, **start}
     if isinstance(event, PointFinished):
         return {"event": "point", "launch": key, **asdict(event.point)}
     return {"event": "finished", "launch": key}
@@ -143,12 +145,13 @@ def _setting(node: Node) -> Setting:
 
 
 def _launch(node: Node) -> LaunchOpened:
-    members = node.table(required=["event", "launch", "engine", "hard", "soft"])
+    members = node.table(required=["event", "launch", "engine", "hard", "soft"], optional=["starting_gpu_s"])
     hard, soft = (
         {name: cast(Fact, member.value) for name, member in members[part].mapping().items()}
         for part in ("hard", "soft")
     )
-    return LaunchOpened(_key(members["launch"]), members["engine"].text(), Fingerprint(hard, soft))
+    start = _number_or_none(members["starting_gpu_s"]) if "starting_gpu_s" in members else None
+    return LaunchOpened(_key(members["launch"]), members["engine"].text(), Fingerprint(hard, soft), start)
 
 
 def _point(node: Node) -> PointFinished:

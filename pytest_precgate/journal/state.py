@@ -23,12 +23,16 @@ from pytest_precgate.journal.schema import read_line
 
 @dataclass(frozen=True)
 class RecordedLaunch:
-    """A launch as far as it came: its points in the order they were measured, and how many each opening gave."""
+    """A launch as far as it came: its points in the order they were measured, and how many each opening gave.
+
+    ``starts_gpu_s`` is what the engine took to start at each opening, None where that is not known.
+    """
 
     opened: LaunchOpened
     points: tuple[FinishedPoint, ...] = ()
     points_per_opening: tuple[int, ...] = (0,)
     is_finished: bool = False
+    starts_gpu_s: tuple[float | None, ...] = (None,)
 
     @property
     def times_resumed(self) -> int:
@@ -64,14 +68,18 @@ def _advanced_launch(
 ) -> RecordedLaunch:
     if launch is None:
         if isinstance(event, LaunchOpened):
-            return RecordedLaunch(event)
+            return RecordedLaunch(event, starts_gpu_s=(event.starting_gpu_s,))
         raise InvalidValueError(f"{event.key} was never opened")
     if launch.is_finished:
         raise InvalidValueError(f"{event.key} was finished before")
     if isinstance(event, LaunchOpened):
         for line in event.unlike(launch.opened):
             raise InvalidValueError(f"{event.key} goes on under other facts: {line}")
-        return replace(launch, points_per_opening=(*launch.points_per_opening, 0))
+        return replace(
+            launch,
+            points_per_opening=(*launch.points_per_opening, 0),
+            starts_gpu_s=(*launch.starts_gpu_s, event.starting_gpu_s),
+        )
     if isinstance(event, LaunchFinished):
         if not launch.points:
             raise InvalidValueError(f"{event.key} finished without a point")

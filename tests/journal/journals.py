@@ -63,7 +63,8 @@ def events(draw: st.DrawFn) -> list[Event]:
     """A run with up to three launches: finished or not, each opened once or several times."""
     found: list[Event] = [draw(runs)]
     for key in draw(st.lists(keys, unique=True, max_size=3)):
-        opened = draw(st.builds(LaunchOpened, st.just(key), texts, st.builds(Fingerprint, facts, facts)))
+        told = st.builds(Fingerprint, facts, facts)
+        opened = draw(st.builds(LaunchOpened, st.just(key), texts, told, st.none() | figures))
         found.append(opened)
         count = draw(st.integers(0, 4))
         for concurrency in range(1, count + 1):

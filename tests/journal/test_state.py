@@ -39,7 +39,7 @@ RUN = RunOpened(
     settings={"fp4.seed": 1, "int4.seed": 1},
 )
 KEY = LaunchKey("fp4", 0, 1)
-LAUNCH = LaunchOpened(KEY, "simulated", Fingerprint({"calibration": "kimi"}, {"seed": 1}))
+LAUNCH = LaunchOpened(KEY, "simulated", Fingerprint({"calibration": "kimi"}, {"seed": 1}), 3600.0)
 
 
 def point(concurrency: int, throughput: float = 250.0) -> PointFinished:
@@ -140,6 +140,7 @@ def resigned(text: str, **changes: object) -> bytes:
         (RUN, {"suite": " "}, "wanted a non-empty text @ .*suite"),
         (LAUNCH, {"hard": {"x": None}}, "got None, wanted a text or a number"),
         (LAUNCH, {"launch": {"precision": "fp4", "number": -1, "attempt": 1}}, "number: got -1"),
+        (LAUNCH, {"starting_gpu_s": 0}, "LaunchOpened.starting_gpu_s: got 0"),
         (point(1), {"gpu_seconds": 0}, "FinishedPoint.gpu_seconds: got 0"),
         (point(1), {"measurement": {}}, "required field missing @ .*measurement.concurrency"),
     ],
@@ -151,10 +152,26 @@ def test_a_field_that_cannot_be_is_refused_by_its_spot(event: Event, changes: di
         parse(written(before) + resigned(line(event), **changes), "j")
 
 
+# Written by the first release's code: no launch says what its start took.
+SCHEMA_1 = """\
+{"commit": "abc", "configurations": {"fp4": 1, "int4": 1}, "event": "run", "hardware": "b200", "schema": 1, \
+"settings": {"fp4.seed": 1, "int4.seed": 1}, "sha256": "944db528322bb980", "suite": "kimi", "tool_version": "0.1.0", "utc": \
+"2026-11-24T08:30:00Z", "workload": {"isl": 1024, "osl": 1024, "range_ratio": 0.8}}
+{"engine": "simulated", "event": "launch", "hard": {"calibration": "kimi"}, "launch": {"attempt": 1, "number": 0, \
+"precision": "fp4"}, "sha256": "9860092464a1ecee", "soft": {"seed": 1}}
+"""
+
+
+def test_a_journal_of_an_older_schema_is_read() -> None:
+    """What its starts took is not known, and not nothing."""
+    old = replace(LAUNCH, starting_gpu_s=None)
+    assert parse(SCHEMA_1.encode("ascii") + written([point(1)]), "j") == told([RUN, old, point(1)])
+
+
 def test_a_newer_schema_is_refused_by_name() -> None:
     """Whatever else the line holds."""
-    with pytest.raises(JournalSchemaError, match="j: schema 2 was written by a newer pytest-precgate"):
-        parse(line(RUN).replace('"schema": 1', '"schema": 2, "more": true').encode(), "j")
+    with pytest.raises(JournalSchemaError, match="j: schema 3 was written by a newer pytest-precgate"):
+        parse(line(RUN).replace('"schema": 2', '"schema": 3, "more": true').encode(), "j")
 
 
 @pytest.mark.parametrize(

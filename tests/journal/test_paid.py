@@ -1,0 +1,56 @@
+"""What a journal's launches cost: every start and every point once, whoever began the launch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_precgate.analysis.spent import LaunchCost, Spent
+from pytest_precgate.journal.events import Event, LaunchFinished
+from pytest_precgate.journal.paid import launch_cost, paid
+from pytest_precgate.journal.state import RecordedLaunch
+from tests.journal import journals
+from tests.journal.test_state import KEY, LAUNCH, RUN, SMALL, point, told
+
+
+def launch(*events: Event) -> RecordedLaunch:
+    state = told([RUN, *events])
+    assert state is not None
+    return state.launches[KEY]
+
+
+def test_a_launch_costs_its_starts_and_its_points() -> None:
+    """How long GPUs were held is not in a journal."""
+    assert paid(launch(*SMALL[1:])) == Spent("simulated", 1, 2, 85.0, 3600.0, None)
+    again = launch(LAUNCH, point(1), replace(LAUNCH, starting_gpu_s=1800.0), point(2), LaunchFinished(KEY))
+    assert paid(again) == Spent("simulated", 2, 2, 85.0, 5400.0, None)
+    assert launch_cost(again) == LaunchCost("default", 2, 85.0, 1800.0)
+
+
+def test_a_start_nobody_saw_is_not_free() -> None:
+    """One unknown start makes the sum unknown; an endpoint is never started here."""
+    unknown = replace(LAUNCH, starting_gpu_s=None)
+    assert paid(launch(LAUNCH, unknown, point(1))).starting_gpu_s is None
+    endpoint = replace(unknown, engine="endpoint")
+    assert paid(launch(endpoint, point(1))) == Spent("endpoint", 0, 1, 42.5, None, None)
+    assert paid(launch(replace(LAUNCH, engine="trtllm"), point(1))).kind == "started"
+
+
+@settings(max_examples=50)
+@given(journals.events(), st.data())
+def test_before_and_since_are_the_whole(events: list[Event], data: st.DataObject) -> None:
+    """Wherever a run was cut: what it had cost and what its resumption cost add up, for each launch."""
+    cut = data.draw(st.integers(1, len(events)))
+    earlier, whole = told(events[:cut]), told(events)
+    assert earlier is not None
+    assert whole is not None
+    for key, now in whole.launches.items():
+        before = earlier.launches.get(key)
+        first = Spent("simulated", 0, 0, 0.0, 0.0, None) if before is None else paid(before)
+        since, all_of_it = paid(now, before), paid(now)
+        assert first.launches + since.launches == all_of_it.launches
+        assert first.points + since.points == all_of_it.points
+        assert first.measuring_gpu_s + since.measuring_gpu_s == pytest.approx(all_of_it.measuring_gpu_s)

@@ -54,6 +54,14 @@ class LoadSettings(SweepSettings):
     request_timeout_s: float = 3600.0
 
 
+def read_start_s(node: Node) -> float | None:
+    """Return the seconds a launch takes before it answers, as a rehearsal counts them; 0 claims nothing."""
+    seconds = node.number()
+    if seconds < 0:
+        node.fail(f"got {seconds:g}, wanted seconds from 0")
+    return seconds or None
+
+
 def read_load(members: Mapping[str, Node], base: Path) -> LoadSettings:
     """Read the keys of LOAD_OPTIONAL; relative paths start at ``base``."""
     given: dict[str, Any] = {key: members[key].count() for key in ("processes", "vocabulary") if key in members}

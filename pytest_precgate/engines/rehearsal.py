@@ -22,12 +22,13 @@ def rehearsal_of(spec: EngineSpec, precision: str, hardware: str, base: Path) ->
     """Return the simulated engine that stands for ``spec``. Raises CalibrationError when no model can be told."""
     if isinstance(spec, SimulatedSpec):
         return spec
-    engine, load, configuration, name = spec.open(), None, "default", None
+    engine, load, configuration, name, start_s = spec.open(), None, "default", None, None
     if isinstance(engine, EndpointEngine):
         load, configuration, name = engine.endpoint.load, engine.endpoint.configuration, engine.calibration
     elif isinstance(engine, ServerEngine):
         settings = engine.settings
         load, configuration, name = settings.load, settings.configuration, settings.calibration
+        start_s = settings.start_s
     chosen = _only_shipped(precision, hardware) if name is None else name
     calibration = load_calibration(chosen, base)
     if load is None:
@@ -40,6 +41,7 @@ def rehearsal_of(spec: EngineSpec, precision: str, hardware: str, base: Path) ->
         seed=load.seed,
         noise=Noise(),
         limits=Limits(),
+        start_s=start_s,
     )
 
 

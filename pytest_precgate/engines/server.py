@@ -18,13 +18,13 @@ from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, OnFinished, untold
-from pytest_precgate.engines.load import LOAD_OPTIONAL, LoadSettings, read_load
+from pytest_precgate.engines.load import LOAD_OPTIONAL, LoadSettings, read_load, read_start_s
 from pytest_precgate.errors import InvalidValueError
 
 SERVER_REQUIRED = ("engine", "model", "gpus")
 SERVER_OPTIONAL = (
     *("configuration", "api", "devices", "variables", "start_timeout_s", "stall_timeout_s", "stop_timeout_s"),
-    *("calibration", *LOAD_OPTIONAL),
+    *("calibration", "start_s", *LOAD_OPTIONAL),
 )
 
 
@@ -124,8 +124,9 @@ class ServerSettings:
     """What every server this tool starts has in common. Times are in seconds.
 
     ``devices`` are GPU indices or UUIDs, the first ``gpus`` visible ones when empty. ``spans_nodes`` says that GPUs of
-    other machines take part, so that nothing can be counted here. ``calibration`` is what a rehearsal simulates.
-    ``occupies_gpus`` is false for a server that needs none, which shares the machine with any other.
+    other machines take part, so that nothing can be counted here. ``calibration`` is what a rehearsal simulates, and
+    ``start_s`` what it takes a start to be. ``occupies_gpus`` is false for a server that needs none, which shares the
+    machine with any other.
     """
 
     model: str
@@ -139,6 +140,7 @@ class ServerSettings:
     stall_timeout_s: float = 900.0
     stop_timeout_s: float = 60.0
     calibration: str | None = None
+    start_s: float | None = None
     spans_nodes: bool = False
     occupies_gpus: bool = True
 
@@ -152,6 +154,8 @@ def read_server_settings(table: Node, members: Mapping[str, Node], base: Path) -
             given[key] = members[key].number()
             if given[key] <= 0:
                 members[key].fail(f"got {given[key]:g}, wanted seconds above 0")
+    if "start_s" in members:
+        given["start_s"] = read_start_s(members["start_s"])
     if "api" in members:
         given["api"] = cast(Api, members["api"].choice(("completions", "chat")))
         if given["api"] == "chat" and load.tokenizer is None:

@@ -331,12 +331,23 @@ def test_a_calibration_that_cannot_be_used_is_refused(tmp_path: Path, name: str,
         ({"slowdown": -1}, r"Noise\.slowdown: got -1"),
         ({"max_batch": 0}, "Limits: got 0 requests"),
         ({"gpus": 4}, "unknown key 'gpus'"),
+        ({"start_s": -1}, r"got -1, wanted seconds from 0 @ .*start_s"),
     ],
 )
 def test_settings_of_the_simulation_that_cannot_be_used_are_refused(keys: dict[str, object], why: str) -> None:
     """By name and spot, before anything runs."""
     with pytest.raises(SettingsError, match=why):
         SimulatedSpec.read(table(**keys), Path())
+
+
+def test_a_start_costs_and_changes_no_figure() -> None:
+    """Virtual seconds on every GPU before a launch answers; nothing is claimed without the setting, nor by 0."""
+    slow = engine(start_s=900)
+    assert slow.starting_gpu_s == 900 * slow.spec.calibration.gpus
+    assert slow.sweep("int4", WORKLOAD, "b200") == engine().sweep("int4", WORKLOAD, "b200")
+    assert (slow.identity(), slow.facts()) == (engine().identity(), engine().facts())
+    assert engine().starting_gpu_s is None
+    assert engine(start_s=0).starting_gpu_s is None
 
 
 def test_a_calibration_is_for_its_hardware() -> None:

@@ -17,7 +17,7 @@ from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import OnFinished, untold
-from pytest_precgate.engines.load import SWEEP_OPTIONAL, SweepSettings, read_sweep
+from pytest_precgate.engines.load import SWEEP_OPTIONAL, SweepSettings, read_start_s, read_sweep
 from pytest_precgate.engines.simulated.calibration import Calibration, load_calibration
 from pytest_precgate.engines.simulated.model import Limits, Noise
 from pytest_precgate.engines.simulated.scheduler import Lengths, draw_lengths, simulate
@@ -26,14 +26,14 @@ from pytest_precgate.errors import CalibrationError
 
 _OPTIONAL = (
     *SWEEP_OPTIONAL,
-    *("configuration", "seed", "noise", "slowdown", "max_batch", "max_tokens"),
+    *("configuration", "seed", "noise", "slowdown", "max_batch", "max_tokens", "start_s"),
 )
 _NOISE = ("launch_sigma", "step_sigma", "outlier_rate", "outlier_drop")
 
 
 @dataclass(frozen=True)
 class SimulatedSpec:
-    """The settings of one simulated configuration."""
+    """The settings of one simulated configuration; ``start_s`` is None where nothing is claimed about a start."""
 
     name: str
     calibration: Calibration
@@ -42,6 +42,7 @@ class SimulatedSpec:
     seed: int
     noise: Noise
     limits: Limits
+    start_s: float | None = None
 
     @staticmethod
     def read(table: Node, base: Path) -> SimulatedSpec:
@@ -68,6 +69,7 @@ class SimulatedSpec:
                 seed=members["seed"].integer() if "seed" in members else 0,
                 noise=Noise(**levels),
                 limits=Limits(**limits),
+                start_s=read_start_s(members["start_s"]) if "start_s" in members else None,
             )
 
     def open(self) -> SimulatedEngine:
@@ -96,6 +98,12 @@ class SimulatedEngine:
             "seed": spec.seed,
             "slowdown": noise.slowdown,
         }
+
+    @property
+    def starting_gpu_s(self) -> float | None:
+        """Return the virtual GPU-seconds before a launch answers; they are part of its cost and of no figure."""
+        start_s = self.spec.start_s
+        return None if start_s is None else self.spec.calibration.gpus * start_s
 
     def served(self) -> ServedSimulation:
         """Return the server a test can talk to, in real time."""

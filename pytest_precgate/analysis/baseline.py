@@ -17,6 +17,7 @@ from pytest_precgate.analysis.noise import LEAST_LAUNCHES, GateNoise, step_stret
 from pytest_precgate.analysis.quantity import one_line
 from pytest_precgate.analysis.scatter import GateLaunches, noise_of
 from pytest_precgate.analysis.schedule import UNAIMED, Aim
+from pytest_precgate.analysis.spent import LaunchCost
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
 
@@ -29,10 +30,15 @@ Points = tuple[float, ...] | None
 
 @dataclass(frozen=True)
 class Launch:
-    """One sweep of one precision and the facts it was measured under."""
+    """One sweep of one precision and the facts it was measured under.
+
+    ``costs`` is what each of its configurations took, in order; empty where that is not known. It tells no two
+    launches apart for a gate.
+    """
 
     sweep: Sweep
     fingerprint: Fingerprint
+    costs: tuple[LaunchCost, ...] = ()
 
     def settled(self) -> Launch:
         """Return the launch with its figures cut to the digits a baseline keeps; further ones are noise."""
@@ -44,7 +50,8 @@ class Launch:
             )
             for point in self.sweep.points
         ]
-        return Launch(replace(self.sweep, points=points), self.fingerprint)
+        costs = tuple(cost.settled() for cost in self.costs)
+        return Launch(replace(self.sweep, points=points), self.fingerprint, costs)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Schema history, newest last; a reader reads every older one and refuses a newer one by name.
   1  suite, raw points and fingerprint of every launch, the gates with the value they had, who recorded it and why.
-  2  the gates' noise as well: "sigma", null where too few launches tell.
+  2  the gates' noise as well ("sigma", null where too few launches tell), and what each configuration of a launch cost
+     in GPU-seconds; a null start is not known, and a launch that cost nothing says nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pytest_precgate.analysis.comparison import COST_MODES, CostMode
 from pytest_precgate.analysis.economics import Hardware
 from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.gates import GateKey, Metric
+from pytest_precgate.analysis.spent import LaunchCost
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node, strict_json
@@ -25,6 +27,7 @@ from pytest_precgate.errors import BaselineCorruptError, BaselineSchemaError
 SCHEMA = 2
 SIGMA_DECIMALS = 5
 _POINT_FIELDS = ("concurrency", "configuration", "gpus", "interactivity", "throughput_per_gpu")
+_COST_FIELDS = ("configuration", "measuring_gpu_s", "points", "starting_gpu_s")
 _PROVENANCE_FIELDS = ("commit", "reason", "tool_version", "utc")
 _TOP_FIELDS = ("cost", "gates", "hardware", "history", "launches", "recorded", "schema", "suite")
 
@@ -70,10 +73,14 @@ def _gates_fields(baseline: Baseline) -> Iterator[dict[str, object]]:
 def _launch_text(launch: Launch) -> str:
     fingerprint = {"hard": dict(launch.fingerprint.hard), "soft": dict(launch.fingerprint.soft)}
     points = [_line(asdict(point)) for point in launch.sweep.points]
-    return (
-        f'{{"fingerprint": {_line(fingerprint)},\n     "points": {_block(points, "     ")},\n'
-        f'     "precision": {_line(launch.sweep.precision)}}}'
-    )
+    fields = {
+        "fingerprint": _line(fingerprint),
+        "points": _block(points, "     "),
+        "precision": _line(launch.sweep.precision),
+    }
+    if launch.costs:
+        fields = {"costs": _block([_line(asdict(cost)) for cost in launch.costs], "     "), **fields}
+    return "{" + ",\n     ".join(f'"{key}": {text}' for key, text in fields.items()) + "}"
 
 
 def parse(text: str, source: str) -> Baseline:
@@ -155,7 +162,7 @@ def _provenance(node: Node) -> Provenance:
 
 
 def _launch(node: Node) -> Launch:
-    members = node.table(required=["fingerprint", "points", "precision"])
+    members = node.table(required=["fingerprint", "points", "precision"], optional=["costs"])
     parts = members["fingerprint"].table(required=["hard", "soft"])
     hard, soft = parts["hard"].mapping(), parts["soft"].mapping()
     for key in ("engine", "hardware", "isl", "osl", "range_ratio"):
@@ -166,7 +173,20 @@ def _launch(node: Node) -> Launch:
         points = [_point(point) for point in members["points"].items()]
         simulated = "simulated" in hard["engine"].text().split("+")
         sweep = Sweep(members["precision"].text(), workload, hard["hardware"].text(), points, simulated)
-        return Launch(sweep, Fingerprint(_facts(hard), _facts(soft)))
+        costs = [_cost(cost) for cost in members["costs"].items()] if "costs" in members else []
+        return Launch(sweep, Fingerprint(_facts(hard), _facts(soft)), tuple(costs))
+
+
+def _cost(node: Node) -> LaunchCost:
+    members = node.table(required=_COST_FIELDS)
+    start = members["starting_gpu_s"]
+    with node.building():
+        return LaunchCost(
+            configuration=members["configuration"].text(),
+            points=members["points"].integer(),
+            measuring_gpu_s=members["measuring_gpu_s"].number(),
+            starting_gpu_s=None if start.value is None else start.number(),
+        )
 
 
 def _facts(members: Mapping[str, Node]) -> dict[str, Fact]:

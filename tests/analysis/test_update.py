@@ -9,6 +9,7 @@ import pytest
 from pytest_precgate.analysis.baseline import Provenance, RecordedGate
 from pytest_precgate.analysis.economics import HARDWARE, Hardware
 from pytest_precgate.analysis.gates import GateKey, Metric
+from pytest_precgate.analysis.spent import LaunchCost
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.update import GateChange, Measured, plan_additions, plan_rewrite
 from pytest_precgate.errors import OutsideSweepError
@@ -43,6 +44,17 @@ def test_measuring_the_same_again_is_no_change() -> None:
     assert not plan.is_change
     assert plan.lowered == ()
     assert {change.change for change in plan.changes} == {0.0}
+
+
+def test_what_launches_cost_is_no_change() -> None:
+    """A slower disk moves no gate: the file is not rewritten for it, nor for a cost it never had."""
+    again = measured()
+    priced = {
+        name: replace(launch, costs=(LaunchCost("tp4", 7, 980.0, 3600.0),)) for name, launch in again.launches.items()
+    }
+    plan = plan_rewrite(kimi_baseline(), replace(again, launches=priced), LATER, ())
+    assert not plan.is_change
+    assert {cost.points for launch in plan.baseline.launches for cost in launch.costs} == {7}
 
 
 @pytest.mark.parametrize(("factor", "lowers"), [(0.999, True), (0.9, True), (1.001, False), (1.1, False)])

@@ -18,8 +18,9 @@ from pytest_precgate.analysis.baseline import Baseline, Launch, Provenance, Reco
 from pytest_precgate.analysis.economics import HARDWARE
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.gates import GateKey, Metric
+from pytest_precgate.analysis.spent import LaunchCost
 from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.baselines.schema import dump, parse, recorded_values
+from pytest_precgate.baselines.schema import SCHEMA, dump, parse, recorded_values
 from pytest_precgate.baselines.store import BaselineStore, Stored
 from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, BaselineError, BaselineWriteError
 from tests import clouds
@@ -52,6 +53,29 @@ def test_a_diff_of_the_file_is_one_line_per_point_and_gate() -> None:
     top = [line.split('"')[1] for line in lines if line.startswith('  "')]
     assert top == sorted(top)
     assert json.loads(text)["gates"][0]["value"] == 2.84622
+
+
+COSTS = (LaunchCost("vllm-tp4-ep1", 7, 980.5, 3600.0), LaunchCost("vllm-tp8", 6, 870.25, None))
+
+
+def test_a_launch_keeps_what_it_cost() -> None:
+    """A line per configuration, six digits; an unknown start is null and never a zero."""
+    first, *others = kimi_baseline().launches
+    told = replace(kimi_baseline(), launches=[replace(first, costs=COSTS), *others])
+    text = dump(told)
+    assert parse(text, "kimi.json") == told
+    assert (
+        '       {"configuration": "vllm-tp8", "measuring_gpu_s": 870.25, "points": 6, "starting_gpu_s": null}'
+    ) in text.splitlines()
+    with pytest.raises(BaselineCorruptError, match=r"LaunchCost\.starting_gpu_s: got 0\.0.*launches\[0\]\.costs\[0\]"):
+        parse(text.replace("3600.0", "0"), "kimi.json")
+
+
+def test_a_file_of_the_first_schema_is_read() -> None:
+    """It knows no cost, and that is all it lacks."""
+    text = dump(kimi_baseline()).replace(f'"schema": {SCHEMA}', '"schema": 1')
+    assert "costs" not in text
+    assert parse(text, "kimi.json") == kimi_baseline()
 
 
 def test_gate_values_in_the_file_are_for_readers() -> None:

@@ -132,7 +132,7 @@ def test_both_update_flags_at_once_are_a_usage_error(accepted: Repository) -> No
         (lambda text: text.replace('"gpus": 4', '"gpus": "four"', 1), "got 'four', wanted a whole number @ $*gpus"),
         (lambda text: text.replace("157.0", "NaN").replace("156.991", "NaN"), "holds NaN, which is no measurement"),
         (lambda text: text.replace('"history": []', '"history": [], "history": []'), "holds the key 'history' twice*"),
-        (lambda text: text.replace('"schema": 2', '"schema": 0'), "got 0, wanted a schema from 1 to *"),
+        (lambda text: text.replace(f'"schema": {SCHEMA}', '"schema": 0'), "got 0, wanted a schema from 1 to *"),
         (lambda text: text.replace('"suite": "kimi"', '"suite": "llama"'), "belongs to suite 'llama'*"),
         (
             lambda text: text.replace('"metric": "cost"', '"metric": "ttft"', 1),

@@ -255,6 +255,7 @@ class Gatekeeper:
             updates=tuple(updates),
             problems=tuple(problems),
             warnings=tuple(warnings),
+            costs=self.launches.costs(),
         )
 
     def _ungated_suites(self, configured: Collection[str]) -> list[str]:

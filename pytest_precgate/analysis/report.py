@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pytest_precgate.analysis.comparison import Comparison
+from pytest_precgate.analysis.spent import SuiteCost
 from pytest_precgate.analysis.update import GateChange
 from pytest_precgate.analysis.verdict import JudgedGate, all_pass
 
@@ -97,13 +98,14 @@ class BaselineUpdate:
 
 @dataclass(frozen=True)
 class RunReport:
-    """Everything one run found. ``problems`` fail the run by themselves; ``warnings`` do not."""
+    """Everything one run found. ``problems`` fail the run by themselves, ``warnings`` do not; ``costs`` is by suite."""
 
     checks: tuple[GateReport, ...] = ()
     compared: tuple[Compared, ...] = ()
     updates: tuple[BaselineUpdate, ...] = ()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    costs: tuple[SuiteCost, ...] = ()
 
     @property
     def is_empty(self) -> bool:

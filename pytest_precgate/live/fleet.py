@@ -26,6 +26,7 @@ from pytest_precgate.errors import (
     PrecgateError,
 )
 from pytest_precgate.journal.directory import RunDirectory
+from pytest_precgate.live.held import Start
 from pytest_precgate.live.load import Care
 from pytest_precgate.live.locks import GpuLocks
 from pytest_precgate.live.machine import Machine
@@ -57,6 +58,7 @@ class Up:
     confirmed: Confirmed
     facts: Mapping[str, Fact]
     memory_before: Mapping[str, int] | None
+    start: Start
 
     @property
     def endpoint(self) -> Endpoint:
@@ -88,9 +90,13 @@ class Up:
         except OSError as exc:
             raise EngineError(f"{path}: what the GPUs did cannot be written down: {exc.strerror}") from exc
 
-    def require_alive(self) -> None:
+    def require_alive(self, clock: Callable[[], float]) -> None:
         """Raise EngineDiedError when it ended before it was told to; nothing of it is left then."""
-        require_alive(self.process, self.order.what, self.order.engine.cause)
+        try:
+            require_alive(self.process, self.order.what, self.order.engine.cause)
+        except EngineError:
+            self.start.end(clock())
+            raise
 
 
 class _Ours:
@@ -124,8 +130,8 @@ class Fleet:
     _up: dict[Key, Up] = field(default_factory=dict)
     _left: dict[str, PrecgateError] = field(default_factory=dict)
     _preflown: dict[tuple[str, str, int], Mapping[str, Fact]] = field(default_factory=dict)
-    started: list[Order] = field(default_factory=list)
-    """Every start so far, in order."""
+    started: list[Start] = field(default_factory=list)
+    """Every start so far, in order, failed ones included."""
 
     def up(self, order: Order, family: Collection[Order]) -> Up:
         """Return the running server of ``order``, starting it first where it is not up.
@@ -135,7 +141,7 @@ class Fleet:
         """
         found = self._up.get(order.key)
         if found is not None:
-            found.require_alive()
+            found.require_alive(self.machine.clock)
             return found
         facts = self.preflight(order)
         mine = self._gpus(order)
@@ -155,7 +161,7 @@ class Fleet:
     def require_alive(self, up: Up) -> None:
         """Raise EngineDiedError when a server under load has died, or does so now: its requests fail first."""
         self._await(lambda: not up.process.is_alive(), _DYING_S)
-        up.require_alive()
+        up.require_alive(self.machine.clock)
 
     def clash(self, orders: Sequence[Order]) -> tuple[str, Order, Order] | None:
         """Return a GPU that engines of two precisions want, and the two; None where all can be up together."""
@@ -218,13 +224,21 @@ class Fleet:
         raise AssertionError
 
     def _start_once(self, order: Order, seat: Seat, facts: Mapping[str, Fact]) -> Up:
+        start = Start(order, self.machine.clock())
+        self.started.append(start)
+        try:
+            return self._brought_up(start, seat, facts)
+        except BaseException:
+            start.end(self.machine.clock())
+            raise
+
+    def _brought_up(self, begun: Start, seat: Seat, facts: Mapping[str, Fact]) -> Up:
+        order = begun.order
         engine, settings = order.engine, order.engine.settings
         command = _with_variables(engine.command(seat, self.place), settings.variables, seat)
         before = self.machine.memory_used(seat.devices)
-        since_s = self.machine.clock()
         log = seat.run_dir / "server.log"
         self.say(f"starting {order.what}, log {log}")
-        self.started.append(order)
         process = start(
             command,
             log,
@@ -252,9 +266,10 @@ class Fleet:
         except BaseException:
             process.stop()
             raise
-        up = Up(order, seat, process, confirmed, facts, before)
+        up = Up(order, seat, process, confirmed, facts, before, begun)
         self._up[order.key] = up
-        self.say(f"{order.what} is ready after {self.machine.clock() - since_s:.0f} s")
+        begun.ready_s = self.machine.clock()
+        self.say(f"{order.what} is ready after {begun.ready_s - begun.began_s:.0f} s")
         return up
 
     def _stop(self, up: Up) -> None:
@@ -265,6 +280,8 @@ class Fleet:
         except PrecgateError as exc:
             self._left |= dict.fromkeys(self._gpus(up.order), exc)
             raise
+        finally:
+            up.start.end(self.machine.clock())
 
     def _end(self, up: Up) -> None:
         up.process.stop()

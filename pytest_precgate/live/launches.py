@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pytest_precgate.analysis.baseline import Launch
 from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.schedule import UNAIMED, Aim
+from pytest_precgate.analysis.spent import LaunchCost, SuiteCost, by_kind
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.engines import open_engine
 from pytest_precgate.engines.base import Endpoint, Engine
@@ -24,6 +25,8 @@ from pytest_precgate.engines.recorded import RecordedEngine
 from pytest_precgate.engines.server import Place, ServerEngine
 from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, PrecgateError, ReplayError, SettingsError
+from pytest_precgate.journal.paid import launch_cost
+from pytest_precgate.live.held import Loads, spent
 from pytest_precgate.live.order import Key, Order
 from pytest_precgate.live.running import RunningEngine
 from pytest_precgate.settings import Suite
@@ -46,6 +49,7 @@ class _Swept:
     kind: str
     identity: Mapping[str, Fact]
     facts: Mapping[str, Fact]
+    cost: LaunchCost | None = None
 
     @staticmethod
     def recorded(suite: Suite, launch: RecordedLaunch) -> _Swept:
@@ -55,7 +59,7 @@ class _Swept:
         points = [finished.point for finished in launch.points]
         sweep = Sweep(opened.key.precision, suite.workload, suite.hardware.name, points, is_simulated)
         resumed = {"resumed": launch.times_resumed} if launch.times_resumed and not is_simulated else {}
-        return _Swept(sweep, opened.engine, facts.hard, {**facts.soft, **resumed})
+        return _Swept(sweep, opened.engine, facts.hard, {**facts.soft, **resumed}, launch_cost(launch))
 
 
 @dataclass
@@ -76,6 +80,7 @@ class Launches:
     _failed: dict[Key, PrecgateError] = field(default_factory=dict)
     _launches: dict[tuple[str, str, int], Launch] = field(default_factory=dict)
     _suites: dict[str, Suite] = field(default_factory=dict)
+    _loads: Loads = field(default_factory=lambda: Loads(time.monotonic))
     _wanted: set[str] = field(default_factory=set)
     _aim: Callable[[Suite, str], Aim] = lambda _suite, _precision: UNAIMED
     _unsearched: list[str] = field(default_factory=list)
@@ -176,13 +181,18 @@ class Launches:
     def started_again(self) -> Iterator[str]:
         """Name the servers this run had to start more than once."""
         started = [] if self._fleet is None else self._fleet.started
-        for key, starts in Counter(order.key for order in started).items():
+        for key, starts in Counter(start.order.key for start in started).items():
             if starts > 1:
-                order = next(order for order in started if order.key == key)
+                order = next(start.order for start in started if start.order.key == key)
                 yield (
                     f"suite {order.suite}: {order.what} was started {starts} times: tests asked for it after it had "
                     "made room for another; let those that use one engine stand together"
                 )
+
+    def costs(self) -> tuple[SuiteCost, ...]:
+        """Return what each suite of this run cost so far, those that measured nothing left out."""
+        each = [self._cost(suite) for suite in self._suites.values()]
+        return tuple(cost for cost in each if cost.spent or cost.reused or cost.reads_files or cost.replayed)
 
     def close(self) -> None:
         """Stop every server. Raises EngineStopError or GpuBusyError when something of one is left."""
@@ -192,6 +202,25 @@ class Launches:
         finally:
             if self._record is not None:
                 self._record.close()
+
+    def _cost(self, suite: Suite) -> SuiteCost:
+        record, fleet = self._record, self._fleet
+        own = [] if fleet is None else [start for start in fleet.started if start.order.suite == suite.name]
+        starts = [start for start in own if start.order.engine.settings.occupies_gpus]
+        swept = [each for key, each in self._swept.items() if key[0] == suite.name]
+        return SuiteCost(
+            suite=suite.name,
+            hardware=suite.hardware,
+            spent=spent(
+                [] if record is None else record.spent(suite.name),
+                starts,
+                self._loads.gpu_s(suite.name),
+                time.monotonic(),
+            ),
+            reused=by_kind([] if record is None else record.reused(suite.name)),
+            reads_files=any(isinstance(each, _Swept) and each.kind == "recorded" for each in swept),
+            replayed=self.origin(suite.name) is not None,
+        )
 
     # --- one configuration ----------------------------------------------------------------------------------------
 
@@ -242,9 +271,12 @@ class Launches:
             return swept
         if isinstance(engine, ServerEngine):
             return self._sweep_server(suite, self._order(suite, precision, number, engine, attempt))
-        log = record.begin(suite, key, engine.kind, Fingerprint(engine.identity(), engine.facts()))
+        starting_gpu_s = engine.starting_gpu_s if isinstance(engine, SimulatedEngine) else None
+        facts = Fingerprint(engine.identity(), engine.facts())
+        log = record.begin(suite, key, engine.kind, facts, starting_gpu_s)
         if isinstance(engine, EndpointEngine):
-            self._load(suite, log, engine.endpoint)
+            with self._loads.of(suite.name, engine.endpoint.gpus):
+                self._load(suite, log, engine.endpoint)
         else:
             known = log.launch.points
             engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name, known, log.add, aim)
@@ -252,7 +284,8 @@ class Launches:
 
     def _sweep_server(self, suite: Suite, order: Order) -> _Swept:
         up, engine = self._started(suite, order), order.engine
-        log = self._the_record().begin(suite, order.key, engine.kind, _fingerprint(engine, up.facts))
+        start = up.start.starting_gpu_s(time.monotonic())
+        log = self._the_record().begin(suite, order.key, engine.kind, _fingerprint(engine, up.facts), start)
         try:
             self._load(suite, log, up.endpoint, up.care(self._the_fleet().machine))
         except (LoadError, InvalidPointError):
@@ -379,7 +412,9 @@ def _merged(swept: Sequence[_Swept]) -> Launch:
     cloud = replace(swept[0].sweep, points=points, simulated=any(each.sweep.simulated for each in swept))
     kinds = "+".join(sorted({each.kind for each in swept}))
     identity = _numbered([each.identity for each in swept])
-    return Launch(cloud, Fingerprint.of(cloud, kinds, _numbered([each.facts for each in swept]), identity))
+    costs = tuple(each.cost for each in swept if each.cost is not None)
+    fingerprint = Fingerprint.of(cloud, kinds, _numbered([each.facts for each in swept]), identity)
+    return Launch(cloud, fingerprint, costs if len(costs) == len(swept) else ())
 
 
 def _numbered(each: Sequence[Mapping[str, Fact]]) -> Mapping[str, Fact]:

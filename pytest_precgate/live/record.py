@@ -14,6 +14,7 @@ from typing import Literal
 
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.finished import FinishedPoint
+from pytest_precgate.analysis.spent import Spent
 from pytest_precgate.errors import ReplayError, RunDiffersError
 from pytest_precgate.journal.directory import RunDirectory
 from pytest_precgate.journal.events import (
@@ -25,6 +26,7 @@ from pytest_precgate.journal.events import (
     differences,
 )
 from pytest_precgate.journal.file import Journal, read
+from pytest_precgate.journal.paid import paid
 from pytest_precgate.journal.state import Recorded, RecordedLaunch
 from pytest_precgate.live.flat import settings_of
 from pytest_precgate.live.order import Key
@@ -72,6 +74,7 @@ class Record:
     say: Callable[[str], None]
     _journals: dict[str, Journal] = field(default_factory=dict)
     _replayed: dict[str, Recorded] = field(default_factory=dict)
+    _before: dict[str, Mapping[LaunchKey, RecordedLaunch]] = field(default_factory=dict)
     _unlike: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _taken: dict[str, str] = field(default_factory=dict)
     _asked: list[tuple[str, LaunchKey]] = field(default_factory=list)
@@ -112,9 +115,14 @@ class Record:
             number += 1
         return number
 
-    def begin(self, suite: Suite, launch: Key, engine: str, facts: Fingerprint) -> LaunchLog:
-        """Open a launch of an engine of kind ``engine``, or go on with it. Raises as ``finished`` does."""
-        opened = LaunchOpened(LaunchKey(*launch[1:]), engine, facts)
+    def begin(
+        self, suite: Suite, launch: Key, engine: str, facts: Fingerprint, starting_gpu_s: float | None
+    ) -> LaunchLog:
+        """Open a launch of an engine of kind ``engine``, or go on with it. Raises as ``finished`` does.
+
+        ``starting_gpu_s`` is what its start took, None where that is not known.
+        """
+        opened = LaunchOpened(LaunchKey(*launch[1:]), engine, facts, starting_gpu_s)
         journal = self._reopened(suite)
         if journal is None:
             self.directory.make(suite.name)
@@ -125,6 +133,19 @@ class Record:
             self._refuse(journal, f"{suite.name} {opened.key}", opened.unlike(before.opened))
         journal.append(opened)
         return LaunchLog(journal, opened.key)
+
+    def spent(self, suite: str) -> list[Spent]:
+        """Return what the launches of this run cost, as far as its journal knows: starts that succeeded, points."""
+        journal, before = self._journals.get(suite), self._before.get(suite, {})
+        launches = {} if journal is None else journal.state.launches
+        costs = [paid(launch, before.get(key)) for key, launch in launches.items()]
+        return [cost for cost in costs if cost.launches or cost.points]
+
+    def reused(self, suite: str) -> list[Spent]:
+        """Return what launches and points that were taken from an earlier run had cost it."""
+        before = self._replayed[suite].launches if suite in self._replayed else self._before.get(suite, {})
+        asked = dict.fromkeys(key for name, key in self._asked if name == suite)
+        return [paid(before[key]) for key in asked if key in before and before[key].points]
 
     def origin(self, suite: str) -> RunOpened | None:
         """Return the run whose figures are judged instead of measuring; None when nothing is replayed."""
@@ -188,6 +209,7 @@ class Record:
             self._taken[suite.name] = f"goes on with {path.parent.name}: {_kept(journal.state)}"
             self.say(f"suite {suite.name} {self._taken[suite.name]}")
             self._journals[suite.name] = journal
+            self._before[suite.name] = journal.state.launches
         return self._journals.get(suite.name)
 
     def _read_replay(self, suite: Suite) -> Recorded:

@@ -6,7 +6,9 @@ import json
 from dataclasses import asdict
 
 from pytest_precgate.analysis.comparison import Comparison, Curve
+from pytest_precgate.analysis.economics import Hardware
 from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport
+from pytest_precgate.analysis.spent import Spent, SuiteCost
 from pytest_precgate.analysis.verdict import JudgedGate
 from pytest_precgate.reports import layout
 
@@ -28,6 +30,7 @@ def render(run: RunReport) -> str:
             for made in run.compared
         ],
         "updates": [_update(update) for update in run.updates],
+        "costs": [_cost(cost) for cost in run.costs],
         "problems": list(run.problems),
         "warnings": list(run.warnings),
     }
@@ -99,6 +102,22 @@ def _gate(judged: JudgedGate) -> dict[str, object]:
         "verdict": str(judged.verdict),
         "reason": judged.reason,
     }
+
+
+def _cost(cost: SuiteCost) -> dict[str, object]:
+    return {
+        "suite": cost.suite,
+        "price_per_gpu_hour": cost.hardware.price_per_gpu_hour,
+        "spent": [_spent(spent, cost.hardware) for spent in cost.spent],
+        "reused": [_spent(spent, cost.hardware) for spent in cost.reused],
+        "reads_files": cost.reads_files,
+        "replayed": cost.replayed,
+    }
+
+
+def _spent(spent: Spent, hardware: Hardware) -> dict[str, object]:
+    derived = {"gpu_s": spent.gpu_s, "dollars": spent.dollars(hardware), "simulated": spent.kind == "simulated"}
+    return {**asdict(spent), **derived}
 
 
 def _update(update: BaselineUpdate) -> dict[str, object]:

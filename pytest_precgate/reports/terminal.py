@@ -9,7 +9,7 @@ from pytest_precgate.analysis.noise import LEAST_LAUNCHES
 from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport
 from pytest_precgate.analysis.update import GateChange
 from pytest_precgate.analysis.verdict import JudgedGate, Verdict
-from pytest_precgate.reports import layout
+from pytest_precgate.reports import cost, layout
 
 Line = tuple[str, bool | None]
 """A line and its mood: True good, False bad, None neither."""
@@ -80,6 +80,7 @@ def summary(run: RunReport) -> Iterator[Line]:
     for update in run.updates:
         yield from _update(update)
         yield "", None
+    yield from ((f"{spent.suite}: {line}", None) for spent in run.costs for line in cost.lines(spent))
     yield from ((f"warning: {warning}", None) for warning in run.warnings)
     yield from ((f"FAIL: {problem}", False) for problem in run.problems)
 

@@ -155,8 +155,8 @@ def test_a_field_that_cannot_be_is_refused_by_its_spot(event: Event, changes: di
 # Written by the first release's code: no launch says what its start took.
 SCHEMA_1 = """\
 {"commit": "abc", "configurations": {"fp4": 1, "int4": 1}, "event": "run", "hardware": "b200", "schema": 1, \
-"settings": {"fp4.seed": 1, "int4.seed": 1}, "sha256": "944db528322bb980", "suite": "kimi", "tool_version": "0.1.0", "utc": \
-"2026-11-24T08:30:00Z", "workload": {"isl": 1024, "osl": 1024, "range_ratio": 0.8}}
+"settings": {"fp4.seed": 1, "int4.seed": 1}, "sha256": "944db528322bb980", "suite": "kimi", \
+"tool_version": "0.1.0", "utc": "2026-11-24T08:30:00Z", "workload": {"isl": 1024, "osl": 1024, "range_ratio": 0.8}}
 {"engine": "simulated", "event": "launch", "hard": {"calibration": "kimi"}, "launch": {"attempt": 1, "number": 0, \
 "precision": "fp4"}, "sha256": "9860092464a1ecee", "soft": {"seed": 1}}
 """

@@ -27,6 +27,7 @@ from pytest_precgate.errors import JournalBusyError, LoadStoppedError, PrecgateE
 from pytest_precgate.journal.directory import RunDirectory
 from pytest_precgate.journal.file import read
 from pytest_precgate.live import load
+from pytest_precgate.live.held import Start
 from pytest_precgate.live.launches import Launches
 from pytest_precgate.live.load import Loaded
 from pytest_precgate.live.order import Order
@@ -121,8 +122,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
             facts = {**order.engine.preflight("", "", place), **(told or {"hard.version": "1", "log": "x"})}
             process = SimpleNamespace(is_alive=lambda: True)
             endpoint = Endpoint("http://127.0.0.1:1", "model", 4, order.engine.settings.load)
+            start = Start(order, began_s=0.0, ready_s=60.0)
             return SimpleNamespace(
-                order=order, facts=facts, process=process, endpoint=endpoint, care=lambda _machine: None
+                order=order, facts=facts, process=process, endpoint=endpoint, care=lambda _machine: None, start=start
             )
 
         monkeypatch.setattr(load, "run_point", run_point)
@@ -211,6 +213,25 @@ def test_a_search_on_a_server_goes_on_where_it_died(machine: MachineOf) -> None:
     replay.points(searching)
     (remark,) = [remark for remark in replay.launches.remarks() if "searched" in remark]
     assert remark.startswith("suite kimi: fp4 was not searched for 75 tok/s/user: ")
+
+
+def test_a_resumed_run_tells_its_own_cost_from_what_was_paid_before(machine: MachineOf) -> None:
+    """FP4 whole and two points of INT4 were paid for; one start and one point are this run's."""
+    killed_run(machine)
+    again = machine("resume")
+    again.points(suite())
+    again.points(suite(), "int4")
+    (cost,) = again.launches.costs()
+    (spent,), (reused,) = cost.spent, cost.reused
+    assert (spent.launches, spent.points, spent.starting_gpu_s) == (1, 1, 240.0)
+    assert (reused.launches, reused.points, reused.starting_gpu_s) == (2, 5, 480.0)
+    assert again.launches.of(suite(), "int4").costs[0].points == 3
+    again.launches.close()
+    replayed = machine("replay")
+    replayed.points(suite())
+    (judged,) = replayed.launches.costs()
+    assert (judged.spent, judged.replayed) == ((), True)
+    assert [(had.launches, had.points) for had in judged.reused] == [(1, 3)]
 
 
 def test_points_of_two_starts_are_told_by_a_fact(machine: MachineOf) -> None:

@@ -213,7 +213,11 @@ def test_a_replay_that_would_need_another_launch_is_inconclusive(recorded: Repos
     result = recorded.run("--precgate-unused=ignore", "--precgate-replay=latest", JSON)
     assert result.ret == 1
     assert "INCONCLUSIVE" in verdicts(recorded)
-    result.stdout.fnmatch_lines(["INCONCLUSIVE  fp4 throughput_per_gpu at *undecided after 1 launches, and the replayed run holds no further one"])
+    result.stdout.fnmatch_lines(
+        [
+            "INCONCLUSIVE  fp4 throughput_per_gpu at *undecided after 1 launches, and the replayed run holds no further one"
+        ]
+    )
 
 
 def test_a_baseline_older_than_the_suite_allows_is_a_mismatch(recorded: Repository) -> None:

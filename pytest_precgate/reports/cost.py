@@ -1,0 +1,78 @@
+"""What a run cost, in words. Virtual seconds say SIMULATED; what is not known is never a zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_precgate.analysis.economics import Hardware
+from pytest_precgate.analysis.spent import Spent, SuiteCost, dollars
+
+UNKNOWN = "not known"
+
+
+def lines(cost: SuiteCost) -> Iterator[str]:
+    """Yield what one suite cost, a line per kind of engine, then what the launches it reused had cost."""
+    hardware = cost.hardware
+    yield from (f"cost of this run: {_sentence(spent, hardware)}" for spent in cost.spent)
+    if not cost.spent:
+        reused = "everything was reused" if cost.reused else "its points were recorded"
+        yield f"cost of this run: nothing, {'judged again' if cost.replayed else reused}"
+    elif cost.reads_files:
+        yield "recorded points cost this run nothing"
+    had = "the judged run had cost" if cost.replayed else "reused, paid for by an earlier run"
+    yield from (f"{had}: {_sentence(spent, hardware)}" for spent in cost.reused)
+
+
+def gpu_minutes(gpu_s: float | None) -> str:
+    """Return GPU-seconds as GPU-minutes with one digit; below a tenth two more."""
+    if gpu_s is None:
+        return UNKNOWN
+    minutes = gpu_s / 60
+    return f"{minutes:.1f}" if minutes >= 0.1 or not minutes else f"{minutes:.3f}"
+
+
+def money(gpu_s: float | None, hardware: Hardware) -> str:
+    """Return what GPU-seconds cost, in whole cents; below a cent four digits."""
+    if gpu_s is None:
+        return UNKNOWN
+    amount = dollars(gpu_s, hardware)
+    return f"${amount:.2f}" if amount >= 0.01 or not amount else f"${amount:.4f}"
+
+
+def counted(number: int, what: str) -> str:
+    """Return ``1 launch``, ``2 launches``."""
+    plural = f"{what}es" if what.endswith("h") else f"{what}s"
+    return f"{number} {what if number == 1 else plural}"
+
+
+def _sentence(spent: Spent, hardware: Hardware) -> str:
+    launches = [] if spent.kind == "endpoint" else [counted(spent.launches, "launch")]
+    parts = [*launches, f"{counted(spent.points, 'point')}{_where(spent)}", f"{_time(spent)}{_parts(spent)}"]
+    price = f"{money(spent.gpu_s, hardware)} at ${hardware.price_per_gpu_hour:g} per GPU-hour"
+    return ", ".join(parts) + f", {price}{_left_out(spent)}"
+
+
+def _where(spent: Spent) -> str:
+    return " on a server it did not start" if spent.kind == "endpoint" else ""
+
+
+def _time(spent: Spent) -> str:
+    unit = "virtual GPU-minutes, SIMULATED" if spent.kind == "simulated" else "GPU-minutes"
+    held = " held" if spent.kind == "started" and spent.held_gpu_s is not None else ""
+    return f"{gpu_minutes(spent.gpu_s)} {unit}{held}"
+
+
+def _parts(spent: Spent) -> str:
+    named = [("starting", spent.starting_gpu_s), ("measuring", spent.measuring_gpu_s), ("idle", spent.idle_gpu_s)]
+    if spent.kind == "endpoint":
+        named = [("measuring", spent.measuring_gpu_s), ("failed or waiting", spent.idle_gpu_s)]
+    return " (" + ", ".join(f"{gpu_minutes(part)} {name}" for name, part in named if part is not None) + ")"
+
+
+def _left_out(spent: Spent) -> str:
+    """Say what of it nobody here can know."""
+    if spent.kind == "endpoint":
+        return "; its start and its idle time are not this run's to know"
+    if spent.starting_gpu_s is None:
+        return "; starts not counted: " + ("no start_s is set" if spent.kind == "simulated" else "not known")
+    return ""

@@ -5,18 +5,15 @@ takes its place: that one is stopped first, after ``on_evict`` has had the chanc
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.gpu import GpuTelemetry
 from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.engines.process.readiness import require_alive, wait_until_ready
 from pytest_precgate.engines.process.supervised import Process, start
-from pytest_precgate.engines.server import Confirmed, Network, Place, Seat, ServerCommand, device_variables
+from pytest_precgate.engines.server import Confirmed, Network, Place, Seat, ServerCommand
 from pytest_precgate.errors import (
     EngineError,
     EngineStartError,
@@ -32,6 +29,7 @@ from pytest_precgate.live.locks import GpuLocks
 from pytest_precgate.live.machine import Machine
 from pytest_precgate.live.order import Key, Order
 from pytest_precgate.live.seats import devices_of, identities
+from pytest_precgate.live.started import environment_fact, with_variables, write_record
 
 HOST = "127.0.0.1"
 _PORT_ATTEMPTS = 3
@@ -43,9 +41,6 @@ _LOOK_S = 5.0
 _DYING_S = 2.0
 _MEMORY_RETURNS_S = 60.0
 _MEMORY_MARGIN = 1 << 30
-# What of the environment can change how an engine runs. The rest differs from shell to shell and would only be noise.
-_TELLING = ("CUDA_", "NCCL_", "NVIDIA_", "TRTLLM_", "TLLM_", "VLLM_", "FLASHINFER_", "TORCH", "PYTORCH_", "OMP_", "LD_")
-_OURS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 
 
 @dataclass(frozen=True)
@@ -235,7 +230,7 @@ class Fleet:
     def _brought_up(self, begun: Start, seat: Seat, facts: Mapping[str, Fact]) -> Up:
         order = begun.order
         engine, settings = order.engine, order.engine.settings
-        command = _with_variables(engine.command(seat, self.place), settings.variables, seat)
+        command = with_variables(engine.command(seat, self.place), settings.variables, seat)
         before = self.machine.memory_used(seat.devices)
         log = seat.run_dir / "server.log"
         self.say(f"starting {order.what}, log {log}")
@@ -261,8 +256,8 @@ class Fleet:
             confirmed = engine.confirm(seat, self.place.network, process.log_text())
             _refuse(order, confirmed, process)
             facts = {**facts, **self.machine.facts(seat.devices), **confirmed.facts}
-            facts |= _environment_fact({**self.place.environ, **command.variables})
-            _write_record(seat.run_dir / "launch.json", order, command, facts)
+            facts |= environment_fact({**self.place.environ, **command.variables})
+            write_record(seat.run_dir / "launch.json", order, command, facts)
         except BaseException:
             process.stop()
             raise
@@ -351,32 +346,3 @@ def _refuse(order: Order, confirmed: Confirmed, process: Process) -> None:
     """Refuse a server that says what must not be measured, or that is not the one that was started."""
     if confirmed.refusal is not None:
         raise EngineStartError(order.what, confirmed.refusal, str(process.log))
-
-
-def _with_variables(command: ServerCommand, settings: Mapping[str, str], seat: Seat) -> ServerCommand:
-    """The engine's own variables, then the user's, then the GPUs: a suite's devices are said in one place."""
-    devices = device_variables(seat)
-    return replace(command, variables={**command.variables, **settings, **devices})
-
-
-def _environment_fact(environ: Mapping[str, str]) -> Mapping[str, Fact]:
-    telling = sorted(
-        (name, value) for name, value in environ.items() if name.startswith(_TELLING) and name not in _OURS
-    )
-    return {"environment": hashlib.sha256(json.dumps(telling).encode()).hexdigest()[:16]}
-
-
-def _write_record(path: Path, order: Order, command: ServerCommand, facts: Mapping[str, Fact]) -> None:
-    """Keep what was started. Of the variables the names alone: a value may be a secret."""
-    record = {
-        "suite": order.suite,
-        "precision": order.precision,
-        "engine": order.engine.kind,
-        "argv": list(command.argv),
-        "variables": sorted(command.variables),
-        "facts": dict(facts),
-    }
-    try:
-        path.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    except OSError as exc:
-        raise EngineError(f"{path}: what was started cannot be written down: {exc.strerror}") from exc

@@ -8,14 +8,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_precgate.analysis.baseline import Launch
 from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.schedule import UNAIMED, Aim
-from pytest_precgate.analysis.spent import LaunchCost, SuiteCost, by_kind
+from pytest_precgate.analysis.spent import SuiteCost, by_kind
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.engines import open_engine
 from pytest_precgate.engines.base import Endpoint, Engine
@@ -25,41 +25,19 @@ from pytest_precgate.engines.recorded import RecordedEngine
 from pytest_precgate.engines.server import Place, ServerEngine
 from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, PrecgateError, ReplayError, SettingsError
-from pytest_precgate.journal.paid import launch_cost
 from pytest_precgate.live.held import Loads, spent
 from pytest_precgate.live.order import Key, Order
 from pytest_precgate.live.running import RunningEngine
+from pytest_precgate.live.swept import Swept, merged
 from pytest_precgate.settings import Suite
 
 if TYPE_CHECKING:
     from pytest_precgate.journal.events import RunOpened
-    from pytest_precgate.journal.state import RecordedLaunch
     from pytest_precgate.live.fleet import Fleet, Up
     from pytest_precgate.live.load import Care, OnPoint
     from pytest_precgate.live.record import LaunchLog, Record
 
 _HARD = "hard."
-
-
-@dataclass(frozen=True)
-class _Swept:
-    """One configuration measured, with what is known of it."""
-
-    sweep: Sweep
-    kind: str
-    identity: Mapping[str, Fact]
-    facts: Mapping[str, Fact]
-    cost: LaunchCost | None = None
-
-    @staticmethod
-    def recorded(suite: Suite, launch: RecordedLaunch) -> _Swept:
-        """What a journal holds. Points of several starts of a server stand in one launch, and a fact says so."""
-        opened, facts = launch.opened, launch.opened.facts
-        is_simulated = opened.engine == "simulated"  # whose launch draws the same pace again from its seed
-        points = [finished.point for finished in launch.points]
-        sweep = Sweep(opened.key.precision, suite.workload, suite.hardware.name, points, is_simulated)
-        resumed = {"resumed": launch.times_resumed} if launch.times_resumed and not is_simulated else {}
-        return _Swept(sweep, opened.engine, facts.hard, {**facts.soft, **resumed}, launch_cost(launch))
 
 
 @dataclass
@@ -76,7 +54,7 @@ class Launches:
     on_point: OnPoint
     say: Callable[[str], None]
     _engines: dict[tuple[str, str], tuple[Engine, ...]] = field(default_factory=dict)
-    _swept: dict[Key, _Swept | PrecgateError] = field(default_factory=dict)
+    _swept: dict[Key, Swept | PrecgateError] = field(default_factory=dict)
     _failed: dict[Key, PrecgateError] = field(default_factory=dict)
     _launches: dict[tuple[str, str, int], Launch] = field(default_factory=dict)
     _suites: dict[str, Suite] = field(default_factory=dict)
@@ -99,7 +77,7 @@ class Launches:
             engines = self._engines_of(suite, precision)
             swept = [self._sweep_of(suite, precision, number, attempt) for number in range(len(engines))]
             # Cut to the digits a baseline keeps at once: what is judged and what is recorded are the same figures.
-            self._launches[key] = _merged(swept).settled()
+            self._launches[key] = merged(swept).settled()
         return self._launches[key]
 
     def measured(self, suite: str) -> Mapping[str, Sequence[Launch]]:
@@ -218,7 +196,7 @@ class Launches:
                 time.monotonic(),
             ),
             reused=by_kind([] if record is None else record.reused(suite.name)),
-            reads_files=any(isinstance(each, _Swept) and each.kind == "recorded" for each in swept),
+            reads_files=any(isinstance(each, Swept) and each.kind == "recorded" for each in swept),
             replayed=self.origin(suite.name) is not None,
         )
 
@@ -245,7 +223,7 @@ class Launches:
             )
         return names.index(configuration), engines[names.index(configuration)]
 
-    def _sweep_of(self, suite: Suite, precision: str, number: int, attempt: int) -> _Swept:
+    def _sweep_of(self, suite: Suite, precision: str, number: int, attempt: int) -> Swept:
         key = (suite.name, precision, number, attempt)
         if key not in self._swept:
             try:
@@ -257,16 +235,16 @@ class Launches:
             raise found.with_traceback(None)
         return found
 
-    def _sweep(self, suite: Suite, precision: str, number: int, attempt: int) -> _Swept:
+    def _sweep(self, suite: Suite, precision: str, number: int, attempt: int) -> Swept:
         engine = self._engines_of(suite, precision)[number]
         if isinstance(engine, RecordedEngine):  # its files are its record
             sweep = engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name)
-            return _Swept(sweep, engine.kind, engine.identity(), engine.facts())
+            return Swept(sweep, engine.kind, engine.identity(), engine.facts())
         key, record = (suite.name, precision, number, attempt), self._the_record()
         found = record.finished(suite, key, lambda: self._facts_before(suite, precision, number, engine))
         aim = self._aim(suite, precision)
         if found is not None:
-            swept = _Swept.recorded(suite, found)
+            swept = Swept.recorded(suite, found)
             self._note_unsearched(f"suite {suite.name}: {found.opened.key}", engine, aim, swept.sweep)
             return swept
         if isinstance(engine, ServerEngine):
@@ -280,9 +258,9 @@ class Launches:
         else:
             known = log.launch.points
             engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name, known, log.add, aim)
-        return _Swept.recorded(suite, log.finish())  # what is judged is what is kept
+        return Swept.recorded(suite, log.finish())  # what is judged is what is kept
 
-    def _sweep_server(self, suite: Suite, order: Order) -> _Swept:
+    def _sweep_server(self, suite: Suite, order: Order) -> Swept:
         up, engine = self._started(suite, order), order.engine
         start = up.start.starting_gpu_s(time.monotonic())
         log = self._the_record().begin(suite, order.key, engine.kind, _fingerprint(engine, up.facts), start)
@@ -291,7 +269,7 @@ class Launches:
         except (LoadError, InvalidPointError):
             self._the_fleet().require_alive(up)
             raise
-        return _Swept.recorded(suite, log.finish())
+        return Swept.recorded(suite, log.finish())
 
     def _load(self, suite: Suite, log: LaunchLog, endpoint: Endpoint, care: Care | None = None) -> None:
         from pytest_precgate.live.load import Loaded  # noqa: PLC0415  # sockets, only where a server is loaded
@@ -404,20 +382,3 @@ def _fingerprint(engine: ServerEngine, facts: Mapping[str, Fact]) -> Fingerprint
     hard = {name.removeprefix(_HARD): fact for name, fact in facts.items() if name.startswith(_HARD)}
     soft = {name: fact for name, fact in facts.items() if not name.startswith(_HARD)}
     return Fingerprint({**engine.identity(), **hard}, {**engine.facts(), **soft})
-
-
-def _merged(swept: Sequence[_Swept]) -> Launch:
-    """Several configurations of one precision are one cloud; their facts are told apart by number."""
-    points = [point for each in swept for point in each.sweep.points]
-    cloud = replace(swept[0].sweep, points=points, simulated=any(each.sweep.simulated for each in swept))
-    kinds = "+".join(sorted({each.kind for each in swept}))
-    identity = _numbered([each.identity for each in swept])
-    costs = tuple(each.cost for each in swept if each.cost is not None)
-    fingerprint = Fingerprint.of(cloud, kinds, _numbered([each.facts for each in swept]), identity)
-    return Launch(cloud, fingerprint, costs if len(costs) == len(swept) else ())
-
-
-def _numbered(each: Sequence[Mapping[str, Fact]]) -> Mapping[str, Fact]:
-    if len(each) == 1:
-        return each[0]
-    return {f"{key}.{number}": fact for number, facts in enumerate(each, 1) for key, fact in facts.items()}

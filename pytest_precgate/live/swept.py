@@ -1,0 +1,55 @@
+"""A configuration measured, with what is known of it; the configurations of one precision are one launch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pytest_precgate.analysis.baseline import Launch
+from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.spent import LaunchCost
+from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.journal.paid import launch_cost
+from pytest_precgate.settings import Suite
+
+if TYPE_CHECKING:
+    from pytest_precgate.journal.state import RecordedLaunch
+
+
+@dataclass(frozen=True)
+class Swept:
+    """One configuration measured, with what is known of it."""
+
+    sweep: Sweep
+    kind: str
+    identity: Mapping[str, Fact]
+    facts: Mapping[str, Fact]
+    cost: LaunchCost | None = None
+
+    @staticmethod
+    def recorded(suite: Suite, launch: RecordedLaunch) -> Swept:
+        """What a journal holds. Points of several starts of a server stand in one launch, and a fact says so."""
+        opened, facts = launch.opened, launch.opened.facts
+        is_simulated = opened.engine == "simulated"  # whose launch draws the same pace again from its seed
+        points = [finished.point for finished in launch.points]
+        sweep = Sweep(opened.key.precision, suite.workload, suite.hardware.name, points, is_simulated)
+        resumed = {"resumed": launch.times_resumed} if launch.times_resumed and not is_simulated else {}
+        return Swept(sweep, opened.engine, facts.hard, {**facts.soft, **resumed}, launch_cost(launch))
+
+
+def merged(swept: Sequence[Swept]) -> Launch:
+    """Return one launch: several configurations of one precision are one cloud, their facts told apart by number."""
+    points = [point for each in swept for point in each.sweep.points]
+    cloud = replace(swept[0].sweep, points=points, simulated=any(each.sweep.simulated for each in swept))
+    kinds = "+".join(sorted({each.kind for each in swept}))
+    identity = _numbered([each.identity for each in swept])
+    costs = tuple(each.cost for each in swept if each.cost is not None)
+    fingerprint = Fingerprint.of(cloud, kinds, _numbered([each.facts for each in swept]), identity)
+    return Launch(cloud, fingerprint, costs if len(costs) == len(swept) else ())
+
+
+def _numbered(each: Sequence[Mapping[str, Fact]]) -> Mapping[str, Fact]:
+    if len(each) == 1:
+        return each[0]
+    return {f"{key}.{number}": fact for number, facts in enumerate(each, 1) for key, fact in facts.items()}

@@ -13,6 +13,7 @@ from pytest_precgate.analysis.comparison import Comparison, compare
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.gates import Gate, GateKey
 from pytest_precgate.analysis.held import Today, held_by
+from pytest_precgate.analysis.plan import Asked, SuitePlan
 from pytest_precgate.analysis.report import BaselineUpdate, Compared, GateReport, Outcome, Ran, RunReport
 from pytest_precgate.analysis.schedule import Aim
 from pytest_precgate.analysis.update import Measured, PlannedUpdate, plan_additions, plan_rewrite
@@ -28,6 +29,7 @@ from pytest_precgate.errors import (
     SweepMismatchError,
 )
 from pytest_precgate.live.launches import Launches
+from pytest_precgate.planning import plans_of
 from pytest_precgate.settings import Policy, Suite
 from pytest_precgate.trial import Trial
 
@@ -64,6 +66,13 @@ class Gatekeeper:
         self._reports: dict[tuple[str, str, str], GateReport] = {}
         self._pending: dict[str, _Pending] = {}
         self._used: dict[str, set[RecordedGate]] = {}
+
+    # --- before tests run -----------------------------------------------------------------------------------------
+
+    def plan(self, suite: Suite, asked: Sequence[Asked]) -> list[SuitePlan]:
+        """Return what the tests ``asked`` of a suite would launch and cost. Nothing is run. Raises BaselineError."""
+        baseline = self._read(suite.name).baseline
+        return plans_of(self.policy, suite, baseline, asked, self.launches.root, self.aim)
 
     # --- while tests run ------------------------------------------------------------------------------------------
 
@@ -145,7 +154,7 @@ class Gatekeeper:
                 notes = tuple(f"judged all the same: {line}" for line in stored.baseline.mismatches(now, list(now)))
             notes += stored.baseline.drifts(now)
         if self.policy.in_ci and outcome == "failed":
-            notes += self._unheeded(judged)
+            notes += self.policy.unheeded({gate.verdict for gate in judged})
         used = max((each.evidence.launches for each in judged if each.evidence is not None), default=1)
         if used > 1:
             notes += (f"the comparison shows the first of {used} launches",)
@@ -192,26 +201,9 @@ class Gatekeeper:
             return "added"
         if not failing and judged:
             return "passed"
-        if not self.policy.in_ci and verdicts <= self._skippable():
+        if not self.policy.in_ci and verdicts <= self.policy.skippable:
             return "skipped"
         return "failed"
-
-    def _skippable(self) -> set[Verdict]:
-        policies = ((self.policy.missing, Verdict.MISSING), (self.policy.mismatch, Verdict.MISMATCH))
-        return {verdict for policy, verdict in policies if policy == "skip"}
-
-    def _unheeded(self, judged: Sequence[JudgedGate]) -> tuple[str, ...]:
-        """Say why a lenient policy had no effect: in CI nobody would see the gate that was not held."""
-        verdicts = {gate.verdict for gate in judged}
-        lenient = [
-            f"--precgate-{name}={policy} is not heeded under CI: nobody would see that nothing was gated"
-            for name, policy, verdict in (
-                ("missing", self.policy.missing, Verdict.MISSING),
-                ("mismatch", self.policy.mismatch, Verdict.MISMATCH),
-            )
-            if policy in ("skip", "create") and verdict in verdicts
-        ]
-        return tuple(lenient)
 
     def _record(self, suite: Suite, pair: Comparison, test: str, judged: Iterable[JudgedGate]) -> None:
         baseline = self._read(suite.name).baseline

@@ -25,7 +25,10 @@ ALLOWED = {
     "settings": {"analysis", "engines"},
     "live": {"analysis", "engines", "loadgen", "environment", "journal", "settings"},
     "trial": {"analysis", "live", "settings"},
-    "gatekeeper": {"analysis", "engines", "live", "baselines", "journal", "environment", "settings", "trial"},
+    "planning": {"analysis", "live", "settings"},
+    "gatekeeper": {
+        *("analysis", "engines", "live", "baselines", "journal", "environment", "settings", "trial", "planning"),
+    },
     "plugin": {
         *("analysis", "settings", "gatekeeper", "reports", "baselines", "journal", "environment", "loadgen", "live"),
     },

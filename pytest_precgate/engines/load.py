@@ -59,7 +59,7 @@ def read_start_s(node: Node) -> float | None:
     seconds = node.number()
     if seconds < 0:
         node.fail(f"got {seconds:g}, wanted seconds from 0")
-    return seconds or None
+    return seconds if seconds > 0 else None
 
 
 def read_load(members: Mapping[str, Node], base: Path) -> LoadSettings:

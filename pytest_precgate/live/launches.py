@@ -20,7 +20,6 @@ from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.engines import open_engine
 from pytest_precgate.engines.base import Endpoint, Engine
 from pytest_precgate.engines.endpoint import EndpointEngine
-from pytest_precgate.engines.load import SweepSettings
 from pytest_precgate.engines.recorded import RecordedEngine
 from pytest_precgate.engines.server import Place, ServerEngine
 from pytest_precgate.engines.simulated import SimulatedEngine
@@ -28,7 +27,7 @@ from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, Pr
 from pytest_precgate.live.held import Loads, spent
 from pytest_precgate.live.order import Key, Order
 from pytest_precgate.live.running import RunningEngine
-from pytest_precgate.live.swept import Swept, merged
+from pytest_precgate.live.swept import Swept, configuration_of, merged, sweep_settings_of
 from pytest_precgate.settings import Suite
 
 if TYPE_CHECKING:
@@ -211,7 +210,7 @@ class Launches:
 
     def _chosen(self, suite: Suite, precision: str, configuration: str | None) -> tuple[int, Engine]:
         engines = self._engines_of(suite, precision)
-        names = [_configuration_of(engine) for engine in engines]
+        names = [configuration_of(engine) for engine in engines]
         if configuration is None and len(engines) == 1:
             return 0, engines[0]
         if configuration is None or configuration not in names:
@@ -280,7 +279,7 @@ class Launches:
 
     def _note_unsearched(self, launch: str, engine: Engine, aim: Aim, sweep: Sweep) -> None:
         """Note what a launch of an earlier run is read at and was not searched for: it will not be measured again."""
-        load = _sweep_settings_of(engine)
+        load = sweep_settings_of(engine)
         missed = () if load is None else load.concurrency.schedule(aim).missed(sweep.points)
         if missed:
             listed = ", ".join(f"{target:g}" for target in missed)
@@ -360,22 +359,6 @@ class Launches:
                 on_evict=self._evicted,
             )
         return self._fleet
-
-
-def _configuration_of(engine: Engine) -> str:
-    if isinstance(engine, EndpointEngine):
-        return engine.endpoint.configuration
-    if isinstance(engine, ServerEngine):
-        return engine.settings.configuration
-    return engine.spec.configuration if isinstance(engine, SimulatedEngine) else "default"
-
-
-def _sweep_settings_of(engine: Engine) -> SweepSettings | None:
-    if isinstance(engine, EndpointEngine):
-        return engine.endpoint.load
-    if isinstance(engine, ServerEngine):
-        return engine.settings.load
-    return engine.spec.load if isinstance(engine, SimulatedEngine) else None
 
 
 def _fingerprint(engine: ServerEngine, facts: Mapping[str, Fact]) -> Fingerprint:

@@ -10,6 +10,11 @@ from pytest_precgate.analysis.baseline import Launch
 from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.spent import LaunchCost
 from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.engines.base import Engine
+from pytest_precgate.engines.endpoint import EndpointEngine
+from pytest_precgate.engines.load import SweepSettings
+from pytest_precgate.engines.server import ServerEngine
+from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.journal.paid import launch_cost
 from pytest_precgate.settings import Suite
 
@@ -53,3 +58,21 @@ def _numbered(each: Sequence[Mapping[str, Fact]]) -> Mapping[str, Fact]:
     if len(each) == 1:
         return each[0]
     return {f"{key}.{number}": fact for number, facts in enumerate(each, 1) for key, fact in facts.items()}
+
+
+def configuration_of(engine: Engine) -> str:
+    """Return the name of an engine's configuration."""
+    if isinstance(engine, EndpointEngine):
+        return engine.endpoint.configuration
+    if isinstance(engine, ServerEngine):
+        return engine.settings.configuration
+    return engine.spec.configuration if isinstance(engine, SimulatedEngine) else "default"
+
+
+def sweep_settings_of(engine: Engine) -> SweepSettings | None:
+    """Return how an engine is swept, None for one whose points are there already."""
+    if isinstance(engine, EndpointEngine):
+        return engine.endpoint.load
+    if isinstance(engine, ServerEngine):
+        return engine.settings.load
+    return engine.spec.load if isinstance(engine, SimulatedEngine) else None

@@ -81,6 +81,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="judge by fresh launches of this other side of each suite (paired.SIDE in its settings), launched in turn "
         "with its own, and not by the baseline",
     )
+    group.addoption(
+        "--precgate-plan",
+        action="store_true",
+        help="print what the selected tests would launch, and the GPU-minutes and dollars expected; run nothing",
+    )
     group.addoption("--precgate-reason", metavar="TEXT", default="", help="why a baseline changes; kept in its history")
     group.addoption("--precgate-json", metavar="PATH", help="write what was found as JSON")
     group.addoption("--precgate-markdown", metavar="PATH", help="write what was found as Markdown")
@@ -101,6 +106,10 @@ def pytest_configure(config: pytest.Config) -> None:
     except PrecgateError as exc:
         raise pytest.UsageError(f"precgate: {exc}") from exc
     config.pluginmanager.register(run, "precgate-run")
+    if config.getoption("precgate_plan"):
+        from pytest_precgate.plugin.plan import Plan  # noqa: PLC0415
+
+        config.pluginmanager.register(Plan(config, run), "precgate-plan")
 
 
 def _run_of(config: pytest.Config) -> Run:

@@ -35,6 +35,7 @@ XDIST_REFUSAL = (
     "would see every gate. Run them with -n 0"
 )
 _FIXTURES = (MARK, "precgate_engine", *SWEEP_FIXTURES, *ENGINE_FIXTURES)
+_RUNS_NOTHING = ("collectonly", "setuponly", "setupplan", "precgate_plan")
 
 
 def marked(node: pytest.Item | pytest.Collector, where: str) -> dict[str, object]:
@@ -90,7 +91,7 @@ class Run:
         """Under CI these are a person's command or none: in a configuration file they would switch the gate off."""
         from pytest_precgate.environment import in_ci  # noqa: PLC0415
 
-        for name in ("update", "update-new-only", "engine", "paired-with", *FLAGS):
+        for name in ("update", "update-new-only", "engine", "paired-with", "plan", *FLAGS):
             flag = f"--precgate-{name}"
             given = self._config.getoption(flag.removeprefix("--").replace("-", "_"))
             if given and in_ci(os.environ) and not self._selection.was_typed(flag):
@@ -275,7 +276,7 @@ class Run:
         left = self._stop_engines()
         if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
             return
-        runs_nothing = any(self._config.getoption(name) for name in ("collectonly", "setuponly", "setupplan"))
+        runs_nothing = any(self._config.getoption(name) for name in _RUNS_NOTHING)
         if runs_nothing or not self._concerns_us():
             return
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED

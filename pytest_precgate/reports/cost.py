@@ -32,11 +32,13 @@ def gpu_minutes(gpu_s: float | None) -> str:
 
 
 def money(gpu_s: float | None, hardware: Hardware) -> str:
-    """Return what GPU-seconds cost, in whole cents; below a cent four digits."""
-    if gpu_s is None:
-        return UNKNOWN
-    amount = dollars(gpu_s, hardware)
-    return f"${amount:.2f}" if amount >= 0.01 or not amount else f"${amount:.4f}"
+    """Return what GPU-seconds cost."""
+    return UNKNOWN if gpu_s is None else amount(dollars(gpu_s, hardware))
+
+
+def amount(of_dollars: float) -> str:
+    """Return dollars in whole cents; below a cent four digits."""
+    return f"${of_dollars:.2f}" if of_dollars >= 0.01 or not of_dollars else f"${of_dollars:.4f}"
 
 
 def counted(number: int, what: str) -> str:

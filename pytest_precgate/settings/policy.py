@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, cast, get_args
 
 from pytest_precgate.analysis.bar import Kind, LaunchPolicy
+from pytest_precgate.analysis.verdict import Verdict
 from pytest_precgate.documents import Node
 from pytest_precgate.errors import SettingsError
 from pytest_precgate.settings.suite import Rule, Suite
@@ -48,6 +49,23 @@ class Policy:
         own = suite.attempts if kind == suite.rule else None
         given = own if self.attempts is None else self.attempts
         return LaunchPolicy(kind, LAUNCHES[kind] if given is None else given)
+
+    @property
+    def _lenient(self) -> tuple[tuple[str, str, Verdict], ...]:
+        return (("missing", self.missing, Verdict.MISSING), ("mismatch", self.mismatch, Verdict.MISMATCH))
+
+    @property
+    def skippable(self) -> set[Verdict]:
+        """The verdicts that skip a test outside CI."""
+        return {verdict for _, policy, verdict in self._lenient if policy == "skip"}
+
+    def unheeded(self, verdicts: Collection[Verdict]) -> tuple[str, ...]:
+        """Say why a lenient policy had no effect: in CI nobody would see the gate that was not held."""
+        return tuple(
+            f"--precgate-{name}={policy} is not heeded under CI: nobody would see that nothing was gated"
+            for name, policy, verdict in self._lenient
+            if policy in ("skip", "create") and verdict in verdicts
+        )
 
 
 def policy_from(options: Mapping[str, str], flags: Policy) -> Policy:

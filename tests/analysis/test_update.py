@@ -50,7 +50,8 @@ def test_what_launches_cost_is_no_change() -> None:
     """A slower disk moves no gate: the file is not rewritten for it, nor for a cost it never had."""
     again = measured()
     priced = {
-        name: replace(launch, costs=(LaunchCost("tp4", 7, 980.0, 3600.0),)) for name, launch in again.launches.items()
+        name: [replace(launch, costs=(LaunchCost("tp4", 7, 980.0, 3600.0),)) for launch in launches]
+        for name, launches in again.launches.items()
     }
     plan = plan_rewrite(kimi_baseline(), replace(again, launches=priced), LATER, ())
     assert not plan.is_change

@@ -214,9 +214,7 @@ def test_a_replay_that_would_need_another_launch_is_inconclusive(recorded: Repos
     assert result.ret == 1
     assert "INCONCLUSIVE" in verdicts(recorded)
     result.stdout.fnmatch_lines(
-        [
-            "INCONCLUSIVE  fp4 throughput_per_gpu at *undecided after 1 launches, and the replayed run holds no further one"
-        ]
+        ["INCONCLUSIVE  fp4 throughput_per_gpu at *undecided after 1 launches, and the replayed run holds no *"]
     )
 
 

@@ -1,0 +1,236 @@
+"""What selected tests would launch and what that would cost, told before anything runs.
+
+A figure is a baseline's, a simulation's, or not known: then it is None, left out of sums, and the sums say so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from pytest_precgate.analysis.baseline import Baseline, Launch
+from pytest_precgate.analysis.economics import Hardware
+from pytest_precgate.analysis.quantity import count, one_line
+from pytest_precgate.analysis.spent import Kind, dollars
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.errors import InvalidValueError
+
+NOT_KNOWN = "not known"
+Use = Literal["measured", "up", "perhaps up"]
+"""What tests want of a precision: its sweep, its engine alone, or perhaps its engine, where they name one as they run.
+The first that holds is what counts."""
+_USES: tuple[Use, ...] = ("measured", "up", "perhaps up")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one test asks for, by its fixtures: sweeps and engines by precision.
+
+    ``compares`` says that it measures whatever it likes, ``chooses`` that it names engines as it runs.
+    """
+
+    test: str
+    sweeps: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
+    compares: bool = False
+    chooses: bool = False
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What one launch of a configuration takes, in GPU-seconds, and whose figures these are."""
+
+    source: str
+    points: int | None = None
+    starting_gpu_s: float | None = None
+    measuring_gpu_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration tests may launch: its number from 0, the kind of its engine, how it is paid for.
+
+    ``paid`` is None for points that were recorded elsewhere: nothing is launched.
+    """
+
+    precision: str
+    number: int
+    configuration: str
+    engine: str
+    paid: Kind | None
+    expected: Expected
+
+
+@dataclass(frozen=True)
+class PlannedLaunch:
+    """A configuration that would be launched ``least`` to ``most`` times; ``use`` says what for."""
+
+    candidate: Candidate
+    use: Use
+    least: int
+    most: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least <= self.most:
+            raise InvalidValueError(f"PlannedLaunch: got {self.least} to {self.most} launches, wanted a range from 0")
+
+    @property
+    def parts_gpu_s(self) -> tuple[float | None, ...]:
+        """The parts of one launch this run would pay for: its start, if it is this tool's, and its points."""
+        candidate, expected = self.candidate, self.candidate.expected
+        start = () if candidate.paid in (None, "endpoint") else (expected.starting_gpu_s,)
+        measuring = (expected.measuring_gpu_s,) if candidate.paid is not None and self.use == "measured" else ()
+        return (*start, *measuring)
+
+    @property
+    def known_gpu_s(self) -> float:
+        """What is known of one launch."""
+        return math.fsum(part for part in self.parts_gpu_s if part is not None)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether no part of it is missing."""
+        return None not in self.parts_gpu_s or self.most == 0
+
+
+@dataclass(frozen=True)
+class SuitePlan:
+    """What one suite's selected tests would launch, at the price of its hardware."""
+
+    suite: str
+    hardware: Hardware
+    tests: int
+    launches: Sequence[PlannedLaunch]
+
+    def __post_init__(self) -> None:
+        one_line("SuitePlan", "suite", self.suite)
+        count("SuitePlan", "tests", self.tests, "tests")
+        object.__setattr__(self, "launches", tuple(self.launches))
+
+
+@dataclass(frozen=True)
+class Total:
+    """Launches, GPU-seconds and dollars, at least and at most; ``is_known`` is false where a part is left out."""
+
+    launches: tuple[int, int]
+    gpu_s: tuple[float, float]
+    dollars: tuple[float, float]
+    is_known: bool
+
+
+def total(plans: Sequence[SuitePlan], *, simulated: bool) -> Total | None:
+    """Return the sum over every suite, of virtual launches or of all others; None where there is none of them."""
+    each = [
+        (planned, plan.hardware)
+        for plan in plans
+        for planned in plan.launches
+        if planned.candidate.paid is not None and (planned.candidate.paid == "simulated") == simulated
+    ]
+    if not each:
+        return None
+    started = [planned for planned, _ in each if planned.candidate.paid != "endpoint"]
+    held = [(planned.least * planned.known_gpu_s, planned.most * planned.known_gpu_s) for planned, _ in each]
+    paid = [(dollars(low, on), dollars(high, on)) for (low, high), (_, on) in zip(held, each, strict=True)]
+    return Total(
+        (sum(planned.least for planned in started), sum(planned.most for planned in started)),
+        (math.fsum(low for low, _ in held), math.fsum(high for _, high in held)),
+        (math.fsum(low for low, _ in paid), math.fsum(high for _, high in paid)),
+        all(planned.is_known for planned, _ in each),
+    )
+
+
+def plan(
+    suite: str,
+    hardware: Hardware,
+    asked: Sequence[Asked],
+    candidates: Sequence[Candidate],
+    launches: Mapping[str, tuple[int, int]],
+    baseline: Baseline | None,
+) -> SuitePlan:
+    """Return what the tests ``asked`` would launch of the suite's ``candidates``.
+
+    ``launches`` says for each precision how many launches its sweep takes, at least and at most. An engine that is only
+    talked to is launched once.
+    """
+    precisions = list(dict.fromkeys(candidate.precision for candidate in candidates))
+    wanted = uses(asked, precisions, baseline)
+    planned = []
+    for candidate in candidates:
+        use = wanted.get(candidate.precision)
+        if use is None:
+            continue
+        least, most = launches[candidate.precision] if use == "measured" else (int(use == "up"), 1)
+        if candidate.paid is None or (candidate.paid == "simulated" and use != "measured"):
+            least, most = 0, 0  # a file is read; a simulation that is only talked to holds no GPU
+        planned.append(PlannedLaunch(candidate, use, least, most))
+    return SuitePlan(suite, hardware, len(asked), planned)
+
+
+def uses(asked: Sequence[Asked], precisions: Sequence[str], baseline: Baseline | None) -> Mapping[str, Use]:
+    """Return what the tests want of each precision, those nobody wants left out.
+
+    A test that compares is taken to measure the precisions of the gates it has in the baseline, all of them where it
+    has none.
+    """
+    found: dict[str, set[Use]] = {}
+    for test in asked:
+        gated = {
+            precision
+            for gate in (() if baseline is None else baseline.gates)
+            if gate.test == test.test
+            for precision in gate.key.precisions
+        }
+        compared = (gated & {*precisions} or precisions) if test.compares else ()
+        for use, names in zip(
+            _USES, ((*test.sweeps, *compared), test.engines, precisions if test.chooses else ()), strict=True
+        ):
+            for name in names:
+                found.setdefault(name, set()).add(use)
+    return {name: next(use for use in _USES if use in found[name]) for name in precisions if name in found}
+
+
+def from_baseline(
+    baseline: Baseline,
+    workload: Workload,
+    hardware: str,
+    candidate: Candidate,
+    engines: str,
+    grid: Sequence[int] | None,
+) -> Expected | None:
+    """Return what launches like the ``candidate``'s took when the baseline was recorded, on average.
+
+    None where the baseline's were of another workload, hardware or engine (``engines`` as its fingerprint writes them),
+    or measured other concurrencies than the ``grid`` (None: no grid is set). Launches that keep no cost tell points.
+    """
+    alike = [
+        launch
+        for launch in baseline.launches_of(candidate.precision)
+        if (launch.sweep.workload, launch.sweep.hardware) == (workload, hardware)
+        and launch.fingerprint.hard["engine"] == engines
+        and (levels := _levels(launch, candidate.configuration))
+        and (grid is None or levels == sorted(grid))
+    ]
+    if not alike:
+        return None
+    source = f"baseline of {baseline.recorded.commit[:12]}, {baseline.recorded.utc}"
+    costs = [
+        launch.costs[candidate.number]
+        for launch in alike
+        if len(launch.costs) > candidate.number
+        and launch.costs[candidate.number].configuration == candidate.configuration
+    ]
+    if not costs:
+        return Expected(f"points: {source}", len(_levels(alike[-1], candidate.configuration)))
+    starts = [cost.starting_gpu_s for cost in costs if cost.starting_gpu_s is not None]
+    return Expected(
+        source,
+        round(fmean(cost.points for cost in costs)),
+        fmean(starts) if starts else None,
+        fmean(cost.measuring_gpu_s for cost in costs),
+    )
+
+
+def _levels(launch: Launch, configuration: str) -> list[int]:
+    return sorted(point.concurrency for point in launch.sweep.points if point.configuration == configuration)

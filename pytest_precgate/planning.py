@@ -1,0 +1,59 @@
+"""What the selected tests of a suite would launch: how often, on which sides, and what each launch would take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pytest_precgate.analysis.baseline import Baseline
+from pytest_precgate.analysis.plan import Asked, SuitePlan, plan
+from pytest_precgate.analysis.schedule import Aim
+from pytest_precgate.live.forecast import candidates
+from pytest_precgate.settings import Policy, Suite
+
+
+def plans_of(
+    policy: Policy,
+    suite: Suite,
+    baseline: Baseline | None,
+    asked: Sequence[Asked],
+    root: Path,
+    aim: Callable[[Suite, str], Aim],
+) -> list[SuitePlan]:
+    """Return the plan of ``suite``, and of its other side where verdicts are reached in pairs.
+
+    ``asked`` are its tests; ``root`` is where relative paths start, ``aim`` says what a launch of a precision is for.
+    """
+    launches = launches_of(policy, suite, baseline, checks=any(test.compares for test in asked))
+    sides = [suite]
+    if policy.paired_with is not None and any(test.compares for test in asked):
+        sides.append(suite.beside(policy.paired_with))
+    return [
+        plan(side.name, side.hardware, asked, list(candidates(side, baseline, root, aim)), launches, baseline)
+        for side in sides
+    ]
+
+
+def launches_of(
+    policy: Policy, suite: Suite, baseline: Baseline | None, *, checks: bool
+) -> Mapping[str, tuple[int, int]]:
+    """Return how many launches a sweep of each precision takes, at least and at most.
+
+    A test that ``checks`` takes as many as its verdict may want, or as a baseline is made of where one is recorded; a
+    sweep nobody checks is one launch.
+    """
+    records = policy.update or policy.update_new_only or (policy.missing == "create" and not policy.in_ci)
+    known = () if baseline is None or policy.update else baseline.precisions
+    rule = policy.launches(suite)
+
+    def of(precision: str) -> tuple[int, int]:
+        if not checks:
+            return 1, 1
+        if policy.paired_with is not None:
+            return rule.launches, rule.launches
+        if precision in known:
+            return rule.good, rule.launches
+        number = suite.baseline_launches if records else 1  # without a baseline the first launch decides: MISSING
+        return number, number
+
+    return {precision: of(precision) for precision in suite.engines}

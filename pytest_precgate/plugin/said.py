@@ -13,8 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_precgate.analysis.metrics import Measurement
     from pytest_precgate.loadgen import Progress
-
-_PLAIN_LINE_S = 30.0
+    from pytest_precgate.reports.progress import Spacing
 
 
 class Said:
@@ -22,7 +21,7 @@ class Said:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._shown_s: float | None = None
+        self._spacing: Spacing | None = None
 
     def line(self, text: str) -> None:
         """Say how an engine goes: started, ready, stopped."""
@@ -39,17 +38,16 @@ class Said:
         with self._reporter() as reporter:
             if reporter is None:
                 return
+            self._spacing = progress.Spacing() if self._spacing is None else self._spacing
             if isinstance(news, Measurement):
-                self._shown_s = None
+                self._spacing.end()
                 line = progress.measured(precision, concurrency, news)
             else:
                 line = progress.under_way(
                     precision, concurrency, news.elapsed_s, news.completed, news.total, news.output_tokens
                 )
-                due = self._shown_s is None or news.elapsed_s - self._shown_s >= _PLAIN_LINE_S
-                if not (due or reporter.isatty):
+                if not (self._spacing.is_due(news.elapsed_s) or reporter.isatty):
                     return
-                self._shown_s = news.elapsed_s if due else self._shown_s
             if reporter.isatty:
                 reporter.rewrite(line, erase=True)
             if isinstance(news, Measurement) or not reporter.isatty:

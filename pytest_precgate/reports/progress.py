@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pytest_precgate.analysis.metrics import Measurement
+
+_LINE_S = 30.0
+
+
+@dataclass
+class Spacing:
+    """Which lines of a point under way are shown where every line stays: the first, and one each half minute."""
+
+    _shown_s: float | None = None
+
+    def is_due(self, elapsed_s: float) -> bool:
+        """Whether the line of this moment is to be shown; then the next is due half a minute later."""
+        due = self._shown_s is None or elapsed_s - self._shown_s >= _LINE_S
+        self._shown_s = elapsed_s if due else self._shown_s
+        return due
+
+    def end(self) -> None:
+        """Say that the point has ended."""
+        self._shown_s = None
 
 
 def under_way(

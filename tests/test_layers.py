@@ -32,7 +32,10 @@ ALLOWED = {
     "plugin": {
         *("analysis", "settings", "gatekeeper", "reports", "baselines", "journal", "environment", "loadgen", "live"),
     },
-    "cli": {"analysis", "settings", "gatekeeper", "reports", "baselines", "environment", "engines"},
+    "cli": {
+        *("analysis", "settings", "gatekeeper", "reports", "baselines", "environment", "engines"),
+        *("journal", "loadgen", "live"),
+    },
     "errors": set(),
     "documents": set(),
     "__init__": {"analysis", "engines", "plugin"},

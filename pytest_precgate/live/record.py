@@ -62,7 +62,8 @@ class Record:
     """The journals of one run, one per suite, each made with its first launch.
 
     ``directory`` is the run's own, or the earlier run's that is resumed or replayed; ``commit``, ``clock`` (UTC) and
-    ``tool_version`` say what measures; ``say`` is told what is taken from an earlier run.
+    ``tool_version`` say what measures; ``say`` is told what is taken from an earlier run. ``resume_flag`` is what a
+    person goes on with it by.
     """
 
     directory: RunDirectory
@@ -72,6 +73,7 @@ class Record:
     clock: Callable[[], datetime]
     tool_version: str
     say: Callable[[str], None]
+    resume_flag: str = "--precgate-resume"
     _journals: dict[str, Journal] = field(default_factory=dict)
     _replayed: dict[str, Recorded] = field(default_factory=dict)
     _before: dict[str, Mapping[LaunchKey, RecordedLaunch]] = field(default_factory=dict)
@@ -169,7 +171,7 @@ class Record:
             if missing and any(launch.points for launch in launches.values()):
                 yield (
                     f"suite {suite}: {', '.join(missing)} not finished; what was measured is kept, go on with "
-                    f"--precgate-resume={journal.path.parent.name}"
+                    f"{self.resume_flag}={journal.path.parent.name}"
                 )
 
     def close(self) -> None:
@@ -241,7 +243,7 @@ class Record:
         if unlike:
             raise RunDiffersError(
                 f"{journal.path}: the points of {what} are not reused: {_listed(unlike)}. Restore what differs, or "
-                "start a new run without --precgate-resume"
+                f"start a new run without {self.resume_flag}"
             )
 
 

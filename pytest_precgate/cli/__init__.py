@@ -1,6 +1,4 @@
-"""The ``precgate`` command: compare two recorded sweeps, and look after the committed baselines.
-
-Exit codes: 0 done, 1 ``baseline check`` found something wrong, 2 the command could not do what was asked."""
+"""The ``precgate`` command: compare two recorded sweeps, measure a suite's noise, look after committed baselines."""
 
 from __future__ import annotations
 
@@ -21,6 +19,8 @@ from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.baselines.housekeeping import problems, prune
 from pytest_precgate.baselines.store import BaselineStore
+from pytest_precgate.cli.exits import EXIT_DONE, EXIT_PROBLEMS, EXIT_REFUSED
+from pytest_precgate.cli.noise import add_noise
 from pytest_precgate.documents import nearest
 from pytest_precgate.engines.recorded import RecordedRow, read_rows, sweep_of
 from pytest_precgate.engines.simulated.calibration import fit, load_calibration, point_errors
@@ -29,10 +29,6 @@ from pytest_precgate.environment import git_commit, tool_version
 from pytest_precgate.errors import PrecgateError, RecordedPointsError
 from pytest_precgate.reports import json, layout, terminal
 from pytest_precgate.settings import load
-
-EXIT_DONE = 0
-EXIT_PROBLEMS = 1
-EXIT_REFUSED = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,13 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="precgate",
-        description="Compare recorded sweeps and look after the baselines that pytest-precgate gates merges with.",
-        epilog="exit codes: 0 done; 1 'baseline check' found something wrong; 2 the command could not do it",
+        description="Compare sweeps, measure noise, look after the baselines that pytest-precgate gates merges with.",
+        epilog="exit codes: 0 done; 1 'baseline check' found something wrong, or 'noise' could not read a gate; "
+        "2 the command could not do it; 130 'noise' was interrupted",
     )
     parser.add_argument("--version", action="version", version=f"pytest-precgate {tool_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_compare(commands)
     _add_calibrate(commands)
+    add_noise(commands)
     _add_serve(commands)
     baseline = commands.add_parser("baseline", help="show, check or prune the committed baselines")
     actions = baseline.add_subparsers(title="actions", metavar="ACTION", required=True)
@@ -292,7 +290,3 @@ def _prune(options: argparse.Namespace) -> int:
         print(line)
     print(f"{len(removed)} {'would be ' * options.dry_run}removed")
     return EXIT_DONE
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,195 @@
+"""``precgate noise``: launch an unchanged suite again and again, and say how noisy its gates are.
+
+Nothing is held against a baseline or written into one; what is measured is kept as a run's, whatever ends it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_precgate.analysis.baseline import Launch
+from pytest_precgate.analysis.comparison import Curve, compare
+from pytest_precgate.analysis.metrics import Measurement
+from pytest_precgate.analysis.noise import LEAST_LAUNCHES
+from pytest_precgate.analysis.noise_study import NoiseStudy, study
+from pytest_precgate.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_PROBLEMS
+from pytest_precgate.documents import nearest
+from pytest_precgate.environment import git_commit, tool_version
+from pytest_precgate.errors import SettingsError
+from pytest_precgate.journal.directory import RunDirectory
+from pytest_precgate.live.launches import Launches
+from pytest_precgate.live.record import Record
+from pytest_precgate.reports import noise, progress
+from pytest_precgate.settings import Policy, Suite, load
+from pytest_precgate.settings.suite import BASELINE_LAUNCHES
+
+if TYPE_CHECKING:
+    from pytest_precgate.loadgen import Progress
+
+_WHERE = "noise"
+
+
+def add_noise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the others."""
+    about = "Launch an unchanged suite several times; print how much each gate scatters and the smallest drop it sees."
+    parser = commands.add_parser("noise", help="measure how noisy a suite's gates are", description=about)
+    parser.add_argument("suite", metavar="SUITE", nargs="?", help="default: the only one")
+    parser.add_argument(
+        "--launches",
+        metavar="N",
+        type=int,
+        default=BASELINE_LAUNCHES,
+        help=f"of each precision, {LEAST_LAUNCHES} or more; default {BASELINE_LAUNCHES}",
+    )
+    parser.add_argument("--engine", choices=["simulated"], help="rehearse: every engine played by the simulated one")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run: its directory, its name, or latest")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_noise)
+
+
+class _Narrator:
+    """Tells a person who waits how it goes, on stderr, where every line stays."""
+
+    def __init__(self) -> None:
+        self._spacing = progress.Spacing()
+        self._said: set[str] = set()
+
+    def line(self, text: str) -> None:
+        """Say how a launch goes. What was said is not said again: a remark of the end may be known from the start."""
+        if text not in self._said:
+            self._said.add(text)
+            print(f"precgate: {text}", file=sys.stderr, flush=True)
+
+    def point(self, precision: str, concurrency: int, news: Progress | Measurement) -> None:
+        """Say how a point goes, and at its end what it gave."""
+        if isinstance(news, Measurement):
+            self._spacing.end()
+            print(progress.measured(precision, concurrency, news), file=sys.stderr, flush=True)
+        elif self._spacing.is_due(news.elapsed_s):
+            done = (news.elapsed_s, news.completed, news.total, news.output_tokens)
+            print(progress.under_way(precision, concurrency, *done), file=sys.stderr, flush=True)
+
+
+def _noise(options: argparse.Namespace) -> int:
+    root, told = Path.cwd(), _Narrator()
+    suite = _suite(options, root)
+    record = _record(options, root, told)
+    launches = Launches(root, lambda: record, os.environ, on_point=told.point, say=told.line)
+    _refuse_recorded(suite, launches)
+    try:
+        with _stopped_at_the_end(launches, told):
+            measured = _measured(suite, launches, options.launches, told)
+    except KeyboardInterrupt:
+        told.line("interrupted; every engine is stopped")
+        return EXIT_INTERRUPTED
+    run = record.directory.home(suite.name).name
+    found = noise.Studied(
+        suite=suite.name,
+        study=_studied(suite, measured),
+        launches=[launch for each in measured.values() for launch in each],
+        run=run,
+        replay=f"--precgate-replay={run}" + f" --precgate-engine={options.engine}" * (options.engine is not None),
+    )
+    if options.json:
+        print(json.dumps(noise.document(found), indent=2, sort_keys=True, allow_nan=False))
+    else:
+        print("\n".join(noise.render(found)))
+    return EXIT_PROBLEMS if found.study.unread else EXIT_DONE
+
+
+def _suite(options: argparse.Namespace, root: Path) -> Suite:
+    """Return the suite to launch. Raises SettingsError for one that is not configured, or too few launches."""
+    if options.launches < LEAST_LAUNCHES:
+        raise SettingsError(
+            _WHERE, "--launches", f"got {options.launches}, wanted {LEAST_LAUNCHES} or more: fewer tell no sigma"
+        )
+    settings = load(root)
+    if options.suite is None and len(settings.suites) > 1:
+        raise SettingsError(_WHERE, "", f"which suite? {nearest('', settings.suites)}")
+    suite = settings.suite(options.suite, _WHERE)
+    return suite if options.engine is None else suite.rehearsed(settings.source, root)
+
+
+def _precisions(suite: Suite) -> tuple[str, str]:
+    """The first two, the candidate first."""
+    candidate, reference, *_ = suite.engines
+    return candidate, reference
+
+
+def _refuse_recorded(suite: Suite, launches: Launches) -> None:
+    for precision in _precisions(suite):
+        if not launches.can_repeat(suite, precision):
+            raise SettingsError(
+                f"suite {suite.name}",
+                precision,
+                'engine = "recorded" cannot be launched again: one file has no noise to measure. Rehearse with '
+                "--engine simulated, or name an engine that runs",
+            )
+
+
+def _record(options: argparse.Namespace, root: Path, told: _Narrator) -> Record:
+    """What is kept, and taken from the run that is gone on with. Raises RunNotFoundError."""
+    return Record(
+        directory=RunDirectory.new(root, _now(), os.getpid())
+        if options.resume is None
+        else RunDirectory.find(root, root, options.resume),
+        root=root,
+        mode="measure" if options.resume is None else "resume",
+        commit=lambda: git_commit(root),
+        clock=_now,
+        tool_version=tool_version(),
+        say=told.line,
+        resume_flag="--resume",
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@contextmanager
+def _stopped_at_the_end(launches: Launches, told: _Narrator) -> Iterator[None]:
+    """Whatever ends the launches, stop every engine; then say what was kept and how to go on.
+
+    Raises EngineStopError or GpuBusyError when something of one is left.
+    """
+    try:
+        yield
+    finally:
+        try:
+            launches.close()
+        finally:
+            for remark in launches.remarks():
+                told.line(remark)
+
+
+def _measured(suite: Suite, launches: Launches, number: int, told: _Narrator) -> dict[str, list[Launch]]:
+    """Launch each precision ``number`` times in turn: a machine that warms up slows neither more than the other."""
+    precisions = _precisions(suite)
+    measured: dict[str, list[Launch]] = {precision: [] for precision in precisions}
+    launches.expect([suite.name])  # what could never start is refused before the other precision has been loaded
+    for attempt in range(1, number + 1):
+        for precision in precisions:
+            told.line(f"launch {attempt} of {number}: {precision}")
+            measured[precision].append(launches.of(suite, precision, attempt))
+    return measured
+
+
+def _studied(suite: Suite, measured: dict[str, list[Launch]]) -> NoiseStudy:
+    candidate, reference = measured
+    points = suite.points
+    if points is None:
+        first = (measured[precision][0].sweep for precision in (candidate, reference))
+        points = suite.points_for(compare(*first, hardware=suite.hardware, cost=suite.cost))
+    curves = {
+        precision: [Curve(launch.sweep, suite.hardware, suite.cost) for launch in launches]
+        for precision, launches in measured.items()
+    }
+    return study(suite.gates_for(candidate, reference, points), curves, Policy().launches(suite))

@@ -1,0 +1,195 @@
+"""What `precgate noise` prints: one line per gate, then what follows for the whole suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_precgate.analysis.baseline import Launch
+from pytest_precgate.analysis.detection import SEEN
+from pytest_precgate.analysis.gates import GateKey
+from pytest_precgate.analysis.noise_study import NoiseStudy, StudiedGate
+from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.reports import layout
+
+FORMAT = 1
+_HEAD = (*("gate", "tok/s/user", "centre", "sigma", "lowest", "highest", "set aside", "drop seen", "tolerance"),)
+
+
+@dataclass(frozen=True)
+class Studied:
+    """A study with every launch made for it.
+
+    ``run`` names the directory that keeps them, ``replay`` is the flags by which pytest reads it.
+    """
+
+    suite: str
+    study: NoiseStudy
+    launches: Sequence[Launch]
+    run: str
+    replay: str
+
+    @property
+    def sweeps(self) -> list[Sweep]:
+        """What each launch measured."""
+        return [launch.sweep for launch in self.launches]
+
+    @property
+    def launched(self) -> str:
+        """How much was measured, as ``10 launches (5 of fp4, 5 of int4), 130 points``."""
+        names = [sweep.precision for sweep in self.sweeps]
+        each = ", ".join(f"{names.count(name)} of {name}" for name in dict.fromkeys(names))
+        return f"{len(names)} launches ({each}), {sum(len(sweep.points) for sweep in self.sweeps)} points"
+
+    @property
+    def simulated(self) -> tuple[str, ...]:
+        """The precisions that no machine measured."""
+        return tuple(dict.fromkeys(sweep.precision for sweep in self.sweeps if sweep.simulated))
+
+    @property
+    def resumed(self) -> int:
+        """How many launches are made of several starts."""
+        facts = [{name.split(".")[0] for name in launch.fingerprint.soft} for launch in self.launches]
+        return sum("resumed" in names for names in facts)
+
+
+def render(found: Studied) -> list[str]:
+    """Return the lines a person reads."""
+    study = found.study
+    return [
+        _title(found),
+        f"{_policy(study)}, against a baseline of {study.launches} launches; drop seen: the smallest true drop stopped "
+        f"in {SEEN:.0%} of runs",
+        *_table(study),
+        *(f"NOT READ  {each.key}: {each.reason}" for each in study.unread),
+        "",
+        *_step(study),
+        f"measured: {found.launched}",
+        *_resumed(found),
+        *_advice(found),
+        f"to make these launches the baseline: pytest {found.replay} --precgate-update",
+    ]
+
+
+def _title(found: Studied) -> str:
+    first, second = dict.fromkeys(sweep.precision.upper() for sweep in found.sweeps)
+    sweep = found.sweeps[0]
+    names = " and ".join(name.upper() for name in found.simulated)
+    simulated = f" - SIMULATED ({names}): the noise its settings put in, no machine's" if names else ""
+    return f"noise of {found.suite}: {first} and {second} on {sweep.hardware}, {sweep.workload}{simulated}"
+
+
+def _policy(study: NoiseStudy) -> str:
+    policy = study.policy
+    words = "first good" if policy.kind == "first-good" else "median"
+    return f"{words} of {policy.launches} launch{'es' * (policy.launches != 1)}, {study.separate_gates} separate gates"
+
+
+def _table(study: NoiseStudy) -> list[str]:
+    if not study.gates:
+        return ["no gate could be read in every launch"]
+    aligned = layout.columns([_HEAD, *(_cells(each) for each in study.gates)])
+    ends = ("with this noise", *(_outcome(each) for each in study.gates))
+    return [f"{line}  {end}" for line, end in zip(aligned, ends, strict=True)]
+
+
+def _cells(each: StudiedGate) -> tuple[str, ...]:
+    key, noise = each.gate.key, each.noise
+    return (
+        key.quantity,
+        f"{key.point:g}",
+        layout.figure(key.metric, noise.centre),
+        layout.share(noise.sigma),
+        layout.change(min(each.changes)),
+        layout.change(max(each.changes)),
+        f"{noise.set_aside} of {noise.launches}",
+        layout.share(each.bar.smallest_drop),
+        f"{each.gate.tolerance * 100:g}%",
+    )
+
+
+def _outcome(each: StudiedGate) -> str:
+    if each.outcome == "kept":
+        return "kept"
+    if each.outcome == "widened":
+        return f"widened to {each.bar.gate.tolerance * 100:g}%"
+    if each.tolerance_to_ask is None:
+        ask = f"no tolerance below implausible ({each.gate.implausible * 100:g}%) can be kept"
+    else:
+        ask = f"ask for {each.tolerance_to_ask * 100:g}%"
+    needed = each.bar.launches_needed
+    return f"refused: {ask}" + (f", or the median of {needed} launches" if needed else "")
+
+
+def _step(study: NoiseStudy) -> list[str]:
+    if study.step_sigma is None:
+        return []
+    stretches = [each.launches.stretch for each in study.gates]
+    return [
+        f"sigma of a launch's pace: {study.step_sigma:.2%} of its step time, which gates stretch by "
+        f"{min(stretches):.2f} to {max(stretches):.2f}"
+    ]
+
+
+def _resumed(found: Studied) -> list[str]:
+    """A launch of two starts is no single draw of the noise."""
+    if not found.resumed:
+        return []
+    return [f"{found.resumed} of these launches were resumed: made of several starts, they may scatter otherwise"]
+
+
+def _advice(found: Studied) -> list[str]:
+    refused = [each for each in found.study.gates if each.outcome == "refused"]
+    if not refused:
+        return []
+    line = f"{len(refused)} of {len(found.study.gates)} gates cannot keep their tolerance: no launch of them would pass"
+    advised = found.study.advised
+    if not advised:
+        return [line]
+    table = ", ".join(f"{metric.value} = {tolerance:g}" for metric, tolerance in advised.items())
+    return [
+        f"{line}; what this noise can keep, for the settings of the suite:",
+        f"    tolerance = {{ {table} }}",
+    ]
+
+
+def document(found: Studied) -> dict[str, object]:
+    """Return the same for a machine: full digits, shares as shares, every launch's value."""
+    study = found.study
+    return {
+        "format": FORMAT,
+        "suite": found.suite,
+        "run": found.run,
+        "simulated": list(found.simulated),
+        "launches_of_each": study.launches,
+        "launches_resumed": found.resumed,
+        "points_measured": sum(len(sweep.points) for sweep in found.sweeps),
+        "policy": {"kind": study.policy.kind, "launches": study.policy.launches},
+        "separate_gates": study.separate_gates,
+        "step_sigma": study.step_sigma,
+        "gates": [_gate(each) for each in study.gates],
+        "unread": [{**_key(each.key), "reason": each.reason} for each in study.unread],
+        "advised_tolerance": {metric.value: tolerance for metric, tolerance in study.advised.items()},
+    }
+
+
+def _gate(each: StudiedGate) -> dict[str, object]:
+    return {
+        **_key(each.gate.key),
+        "values": list(each.launches.values),
+        "centre": each.noise.centre,
+        "sigma": each.noise.sigma,
+        "stretch": each.launches.stretch,
+        "set_aside": each.noise.set_aside,
+        "smallest_drop": each.bar.smallest_drop,
+        "tolerance": each.gate.tolerance,
+        "tolerance_asked": each.gate.asked,
+        "outcome": each.outcome,
+        "tolerance_held": each.bar.gate.tolerance,
+        "tolerance_to_ask": each.tolerance_to_ask,
+        "launches_needed": each.bar.launches_needed,
+    }
+
+
+def _key(key: GateKey) -> dict[str, object]:
+    return {"metric": key.metric.value, "precision": "/".join(key.precisions), "point": key.point}

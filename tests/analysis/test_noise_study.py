@@ -109,16 +109,15 @@ def test_only_a_tolerance_nobody_asked_for_is_widened(
             assert each.bar.smallest_drop <= each.bar.gate.tolerance * (1 + 1e-3)
 
 
-@given(seeds, sigmas, st.permutations(range(5)))
+@given(seeds, sigmas, st.permutations([1, 2, 3, 4]))
 def test_the_order_of_launches_does_not_matter(seed: int, sigma: float, order: list[int]) -> None:
-    """Pairs of launches in any order: the same centres, sigmas and outcomes."""
+    """In pairs, in any order after the first, whose curve gives the stretch as in a baseline: the same findings."""
     curves = launched(seed, sigma)
-    found = study(gates(), curves, POLICY)
-    turned = study(gates(), {name: [launches[i] for i in order] for name, launches in curves.items()}, POLICY)
-    for one, other in zip(found.gates, turned.gates, strict=True):
+    turned = {name: [launches[i] for i in (0, *order)] for name, launches in curves.items()}
+    for one, other in zip(study(gates(), curves, POLICY).gates, study(gates(), turned, POLICY).gates, strict=True):
         assert other.noise.centre == pytest.approx(one.noise.centre)
-        # The stretch is read off the first launch's curve, which is another one now.
-        assert other.noise.sigma == pytest.approx(one.noise.sigma, rel=0.1)
+        assert other.noise.sigma == pytest.approx(one.noise.sigma)
+        assert other.outcome == one.outcome
         assert sorted(other.changes) == pytest.approx(sorted(one.changes), abs=1e-9)
 
 

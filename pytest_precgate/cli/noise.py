@@ -22,7 +22,7 @@ from pytest_precgate.analysis.noise_study import NoiseStudy, study
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_PROBLEMS
 from pytest_precgate.documents import nearest
 from pytest_precgate.environment import git_commit, tool_version
-from pytest_precgate.errors import SettingsError
+from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.journal.directory import RunDirectory
 from pytest_precgate.live.launches import Launches
 from pytest_precgate.live.record import Record
@@ -62,10 +62,14 @@ class _Narrator:
         self._said: set[str] = set()
 
     def line(self, text: str) -> None:
-        """Say how a launch goes. What was said is not said again: a remark of the end may be known from the start."""
+        """Say how a launch goes."""
+        self._said.add(text)
+        print(f"precgate: {text}", file=sys.stderr, flush=True)
+
+    def remark(self, text: str) -> None:
+        """Say what is known at the end, unless it was known and said before."""
         if text not in self._said:
-            self._said.add(text)
-            print(f"precgate: {text}", file=sys.stderr, flush=True)
+            self.line(text)
 
     def point(self, precision: str, concurrency: int, news: Progress | Measurement) -> None:
         """Say how a point goes, and at its end what it gave."""
@@ -160,14 +164,22 @@ def _stopped_at_the_end(launches: Launches, told: _Narrator) -> Iterator[None]:
 
     Raises EngineStopError or GpuBusyError when something of one is left.
     """
+    failure: PrecgateError | None = None
     try:
         yield
+    except PrecgateError as exc:
+        failure = exc
+        raise
     finally:
         try:
             launches.close()
+        except PrecgateError:
+            if failure is not None:
+                told.line(str(failure))  # what is left of an engine must not hide why it ended
+            raise
         finally:
             for remark in launches.remarks():
-                told.line(remark)
+                told.remark(remark)
 
 
 def _measured(suite: Suite, launches: Launches, number: int, told: _Narrator) -> dict[str, list[Launch]]:

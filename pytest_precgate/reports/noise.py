@@ -47,6 +47,12 @@ class Studied:
         return tuple(dict.fromkeys(sweep.precision for sweep in self.sweeps if sweep.simulated))
 
     @property
+    def attached(self) -> tuple[str, ...]:
+        """The precisions whose server somebody else started: swept anew, never started anew."""
+        kinds = {each.sweep.precision: str(each.fingerprint.hard["engine"]).split("+") for each in self.launches}
+        return tuple(name for name, of in kinds.items() if "endpoint" in of)
+
+    @property
     def resumed(self) -> int:
         """How many launches are made of several starts."""
         facts = [{name.split(".")[0] for name in launch.fingerprint.soft} for launch in self.launches]
@@ -65,7 +71,7 @@ def render(found: Studied) -> list[str]:
         "",
         *_step(study),
         f"measured: {found.launched}",
-        *_resumed(found),
+        *_doubts(found),
         *_advice(found),
         f"to make these launches the baseline: pytest {found.replay} --precgate-update",
     ]
@@ -80,9 +86,10 @@ def _title(found: Studied) -> str:
 
 
 def _policy(study: NoiseStudy) -> str:
-    policy = study.policy
+    policy, gates = study.policy, study.separate_gates
     words = "first good" if policy.kind == "first-good" else "median"
-    return f"{words} of {policy.launches} launch{'es' * (policy.launches != 1)}, {study.separate_gates} separate gates"
+    launches = f"{policy.launches} launch{'es' * (policy.launches != 1)}"
+    return f"{words} of {launches}, {gates} separate gate{'s' * (gates != 1)}"
 
 
 def _table(study: NoiseStudy) -> list[str]:
@@ -131,11 +138,19 @@ def _step(study: NoiseStudy) -> list[str]:
     ]
 
 
-def _resumed(found: Studied) -> list[str]:
-    """A launch of two starts is no single draw of the noise."""
-    if not found.resumed:
-        return []
-    return [f"{found.resumed} of these launches were resumed: made of several starts, they may scatter otherwise"]
+def _doubts(found: Studied) -> list[str]:
+    """What is no draw of the noise from launch to launch."""
+    lines = []
+    if found.attached:
+        names = " and ".join(name.upper() for name in found.attached)
+        lines.append(
+            f"{names}: an endpoint is swept anew and not started anew; what differs from start to start is not in"
+        )
+    if found.resumed:
+        lines.append(
+            f"{found.resumed} of these launches were resumed: made of several starts, they may scatter otherwise"
+        )
+    return lines
 
 
 def _advice(found: Studied) -> list[str]:
@@ -163,6 +178,7 @@ def document(found: Studied) -> dict[str, object]:
         "simulated": list(found.simulated),
         "launches_of_each": study.launches,
         "launches_resumed": found.resumed,
+        "attached": list(found.attached),
         "points_measured": sum(len(sweep.points) for sweep in found.sweeps),
         "policy": {"kind": study.policy.kind, "launches": study.policy.launches},
         "separate_gates": study.separate_gates,

@@ -214,6 +214,7 @@ def test_servers_are_started_afresh_for_every_launch(site: Site, capsys: pytest.
     order = [line.rsplit(" ", 1)[1] for line in captured.err.splitlines() if line.startswith("precgate: launch ")]
     assert order == ["fp4", "int4"] * 3
     assert captured.err.count("precgate: fp4 concurrency 8: ") >= 3
+    assert captured.err.count("precgate: stopping fp4 (trtllm) to make room for int4 (vllm)") == 3
     assert not site.repository.baseline.exists()
 
 
@@ -230,6 +231,21 @@ def test_an_engine_that_fails_exits_2_with_its_cause(site: Site, capsys: pytest.
     assert site.running() == []
 
 
+def test_what_is_left_of_an_engine_does_not_hide_why_it_ended(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It died while it was in use, and its memory did not come back: both are said."""
+    monkeypatch.setattr("pytest_precgate.live.fleet._MEMORY_RETURNS_S", 0.0)
+    site.gpus(nvmlDeviceGetMemoryInfo={"0": [[192 * 2**30, 0]] * 3 + [[192 * 2**30, 150 * 2**30]]})
+    site.behave("trtllm-serve", "--behave is-killed-serving --after 10")
+    site.repository.pytester.chdir()
+    assert main(["noise", "--launches=3"]) == 2
+    err = capsys.readouterr().err
+    assert "was killed by SIGKILL" in err
+    assert "memory of GPU 0" in err
+    assert site.running() == []
+
+
 def read_until(process: subprocess.Popen[str], found: str) -> str:
     assert process.stderr is not None
     lines = []
@@ -240,9 +256,7 @@ def read_until(process: subprocess.Popen[str], found: str) -> str:
     pytest.fail("".join(lines))
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_signal_in_the_second_launch_leaves_nothing_and_the_first_is_kept(
     site: Site, capsys: pytest.CaptureFixture[str], number: signal.Signals, code: int
 ) -> None:

@@ -73,6 +73,18 @@ def test_a_resumed_launch_is_said() -> None:
     assert any(line.startswith("1 of these launches were resumed") for line in noise.render(resumed))
 
 
+def test_an_endpoint_is_said_to_be_no_fresh_start() -> None:
+    """Its server ran all along: the noise from start to start, the larger one, was not seen."""
+    found = studied(0, 0.01)
+    launches = [
+        Launch(sweep, Fingerprint.of(sweep, "endpoint" if sweep.precision == "int4" else "trtllm", {}, None))
+        for sweep in found.sweeps
+    ]
+    attached = noise.Studied("kimi", found.study, launches, "a-run", "")
+    assert (found.attached, attached.attached) == ((), ("int4",))
+    assert any(line.startswith("INT4: an endpoint is swept anew") for line in noise.render(attached))
+
+
 @pytest.mark.parametrize(
     ("sigma", "word"), [(0.03, "or the median of "), (0.2, "no tolerance below implausible (50%)")]
 )

@@ -22,6 +22,7 @@ from pytest_precgate.errors import InvalidValueError
 # too small by half. Without noise the limit is the tolerance.
 _ROOM = 2.5
 # A tolerance nobody asked for grows with the noise, up to here: what misses a tenth is no gate unless somebody says so.
+# Of the throughput, that is: the cost of a tenth less is a ninth more.
 WIDEST = 0.10
 # Below this, sigma is rounding: the values are the same figure.
 _NO_NOISE = 1e-9
@@ -100,10 +101,7 @@ class Bar:
 
         A little more than what is refused below: chosen from the very launches that gave sigma, it allows for luck.
         """
-        if self.noise is None:
-            return None
-        drop = least_drop(self.design) * self.noise.sigma * luck(self.design)
-        return math.ceil(self._share(drop) * 1000 - 1e-9) / 1000
+        return None if self._honest is None else math.ceil(self._share(self._honest) * 1000 - 1e-9) / 1000
 
     @cached_property
     def launches_needed(self) -> int | None:
@@ -134,15 +132,17 @@ class Bar:
 
     def supported(self) -> Bar:
         """Return the bar with a tolerance the noise supports, where nobody asked for another and that one is usable."""
-        honest = self.honest_tolerance
-        if (
-            self.gate.asked
-            or not self.too_noisy
-            or honest is None
-            or honest > min(WIDEST, 0.99 * self.gate.implausible)
-        ):
+        honest, log = self.honest_tolerance, self._honest
+        if self.gate.asked or not self.too_noisy or honest is None or log is None:
+            return self
+        if log > -math.log1p(-WIDEST) or honest > 0.99 * self.gate.implausible:
             return self
         return replace(self, gate=replace(self.gate, tolerance=honest))
+
+    @property
+    def _honest(self) -> float | None:
+        """The honest tolerance on the scale of sigma, not rounded."""
+        return None if self.noise is None else least_drop(self.design) * self.noise.sigma * luck(self.design)
 
     @property
     def _asked(self) -> float:

@@ -165,15 +165,28 @@ def test_a_tolerance_nobody_asked_for_grows_to_what_the_noise_supports_and_no_fu
     asked = bar(sigma, tolerance, policy, metric)
     default = replace(asked, gate=replace(asked.gate, asked=False)).supported()
     assert asked.supported() == asked
-    assert asked.honest_tolerance is not None
+    honest = asked.honest_tolerance
+    assert honest is not None
+    throughput_lost = honest if metric.higher_is_better else 1 - 1 / (1 + honest)
     if not asked.too_noisy:
         assert default.gate.tolerance == tolerance
-    elif asked.honest_tolerance <= WIDEST:
-        assert default.gate.tolerance == asked.honest_tolerance > tolerance
+    elif throughput_lost <= WIDEST:
+        assert default.gate.tolerance == honest > tolerance
         assert not default.too_noisy
-    else:
+    elif throughput_lost > WIDEST + 0.001:  # nearer, rounding up decides what honest is
         assert default.gate.tolerance == tolerance
         assert default.too_noisy
+
+
+@unhurried
+@given(st.floats(0.0005, 0.06), policies)
+def test_a_cost_is_refused_exactly_where_its_throughput_is(sigma: float, policy: LaunchPolicy) -> None:
+    """They are one measurement: where nobody asked for a tolerance, noise widens or refuses both."""
+    throughput, cost = (
+        replace(each, gate=replace(each.gate, asked=False)).supported()
+        for each in (bar(sigma, 0.03, policy, metric) for metric in (Metric.THROUGHPUT_PER_GPU, Metric.COST))
+    )
+    assert cost.too_noisy == throughput.too_noisy
 
 
 def test_a_default_tolerance_never_reaches_what_nobody_would_believe() -> None:

@@ -158,8 +158,6 @@ class Gatekeeper:
         used = max((each.evidence.launches for each in judged if each.evidence is not None), default=1)
         if used > 1:
             notes += (f"the comparison shows the first of {used} launches",)
-        if self.policy.update:
-            notes += tuple(f"{each.gate.key} will be INCONCLUSIVE: {each.refusal}" for each in judged if each.refusal)
         return notes
 
     def _launch_behind(self, suite: Suite, sweep: object) -> Launch:

@@ -56,7 +56,9 @@ class GateRuling:
         """What the verdict rests on."""
         if self.bar is None or self.bar.noise is None:
             return Evidence(None, None, self.launches)
-        return Evidence(self.bar.noise.sigma, self.bar.smallest_drop, self.launches, self.bar.refusal)
+        limits = self.bar.limits
+        limit = limits[max(0, min(self.launches, len(limits)) - 1)]
+        return Evidence(self.bar.noise.sigma, self.bar.smallest_drop, self.launches, limit, self.bar.refusal)
 
 
 @dataclass(frozen=True)
@@ -124,19 +126,25 @@ def _ruling(held: Held, bar: Bar | None, values: Sequence[float | Absent], polic
 
 
 def _first_good(bar: Bar, values: Sequence[float | Absent]) -> GateRuling:
-    """The first launch that is not low decides, whatever it is; when all are low, the best of them is the value."""
-    low: list[float] = []
+    """The first launch decides that is neither low nor too good to be true: either may be a stray, of one's own or of
+    the reference. Where every launch is low, the best of them is the value; where one was too good, that is."""
+    doubted: list[tuple[float, JudgedGate]] = []
     for value, limit in zip(values, bar.limits, strict=False):
         judged = held_to(bar, value, bar.centre, limit)
-        if isinstance(value, Absent) or judged.verdict is not Verdict.REGRESSED:
-            return GateRuling(judged, bar, len(low) + 1)
-        low.append(value)
-    if len(low) < len(bar.limits):
-        return GateRuling(None, bar, len(low))
-    best = max(low, key=lambda value: bar.gate.gain(value, bar.centre))
+        if isinstance(value, Absent) or judged.verdict not in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE):
+            return GateRuling(judged, bar, len(doubted) + 1)
+        doubted.append((value, judged))
+    if len(doubted) < len(bar.limits):
+        return GateRuling(None, bar, len(doubted))
+    launches = len(doubted)
+    for _, judged in doubted:
+        if judged.verdict is Verdict.IMPLAUSIBLE:
+            every = f"no good one among {launches} launches; {judged.reason}" if launches > 1 else judged.reason
+            return GateRuling(replace(judged, reason=every), bar, launches)
+    best = max((value for value, _ in doubted), key=lambda value: bar.gate.gain(value, bar.centre))
     judged = held_to(bar, best, bar.centre, bar.limits[-1])
-    every = f"low in all {len(low)} launches; the best is {judged.reason}" if len(low) > 1 else judged.reason
-    return GateRuling(replace(judged, reason=every), bar, len(low))
+    every = f"low in all {launches} launches; the best is {judged.reason}" if launches > 1 else judged.reason
+    return GateRuling(replace(judged, reason=every), bar, launches)
 
 
 def _median(bar: Bar, values: Sequence[float | Absent]) -> GateRuling:

@@ -55,13 +55,15 @@ class Evidence:
     """What a verdict rests on.
 
     ``sigma`` is the gate's noise from launch to launch, ``smallest_drop`` the smallest true drop stopped four times in
-    five, both shares and None where too few launches tell; ``launches`` is how many it took to decide. ``refusal`` says
-    why the noise lets nothing pass at this tolerance.
+    five, both shares and None where too few launches tell; ``launches`` is how many it took to decide, ``limit`` how
+    much worse the last of them might be, a share, None where that is the tolerance itself. ``refusal`` says why the
+    noise lets nothing pass at this tolerance.
     """
 
     sigma: float | None
     smallest_drop: float | None
     launches: int
+    limit: float | None = None
     refusal: str | None = None
 
 

@@ -14,11 +14,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_precgate.analysis.baseline import Launch
+from pytest_precgate.analysis.baseline import Launch, aim_at
 from pytest_precgate.analysis.comparison import Curve, compare
 from pytest_precgate.analysis.metrics import Measurement
 from pytest_precgate.analysis.noise import LEAST_LAUNCHES
 from pytest_precgate.analysis.noise_study import NoiseStudy, study
+from pytest_precgate.analysis.schedule import Aim
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_PROBLEMS
 from pytest_precgate.documents import nearest
 from pytest_precgate.environment import git_commit, tool_version
@@ -98,6 +99,7 @@ def _noise(options: argparse.Namespace) -> int:
         suite=suite.name,
         study=_studied(suite, measured),
         launches=[launch for each in measured.values() for launch in each],
+        costs=tuple(launches.costs()),
         run=run,
         replay=f"--precgate-replay={run}" + f" --precgate-engine={options.engine}" * (options.engine is not None),
     )
@@ -186,12 +188,16 @@ def _measured(suite: Suite, launches: Launches, number: int, told: _Narrator) ->
     """Launch each precision ``number`` times in turn: a machine that warms up slows neither more than the other."""
     precisions = _precisions(suite)
     measured: dict[str, list[Launch]] = {precision: [] for precision in precisions}
-    launches.expect([suite.name])  # what could never start is refused before the other precision has been loaded
+    launches.expect([suite.name], _aim)  # what could never start is refused before the other precision has been loaded
     for attempt in range(1, number + 1):
         for precision in precisions:
             told.line(f"launch {attempt} of {number}: {precision}")
             measured[precision].append(launches.of(suite, precision, attempt))
     return measured
+
+
+def _aim(suite: Suite, precision: str) -> Aim:
+    return aim_at([suite.points], None, precision, moves=False)
 
 
 def _studied(suite: Suite, measured: dict[str, list[Launch]]) -> NoiseStudy:

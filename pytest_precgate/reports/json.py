@@ -92,6 +92,7 @@ def _gate(judged: JudgedGate) -> dict[str, object]:
         "point": judged.gate.key.point,
         "tolerance": judged.gate.tolerance,
         "tolerance_asked": judged.gate.asked,
+        "limit": None if judged.evidence is None else judged.evidence.limit,
         "sigma": None if judged.evidence is None else judged.evidence.sigma,
         "smallest_drop": None if judged.evidence is None else judged.evidence.smallest_drop,
         "launches": None if judged.evidence is None else judged.evidence.launches,

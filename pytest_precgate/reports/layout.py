@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pytest_precgate.analysis.comparison import Comparison, Row
 from pytest_precgate.analysis.gates import Gate, Metric
@@ -47,6 +47,12 @@ def tolerances(gates: Sequence[Gate]) -> str:
     least, widest = (f"{choose(gate.tolerance for gate in gates) * 100:g}" for choose in (min, max))
     noise = " (noise)" if any(gate.is_widened for gate in gates) else ""
     return f"{least}%{noise}" if least == widest else f"{least} to {widest}%{noise}"
+
+
+def limit(judged: JudgedGate) -> str:
+    """Return how much worse a launch might be, which the noise puts inside the tolerance."""
+    found = None if judged.evidence is None else judged.evidence.limit
+    return ABSENT if found is None else f"{found:.1%}"
 
 
 def evidence(judged: JudgedGate) -> tuple[str, str, str]:
@@ -122,7 +128,8 @@ def terms(pair: Comparison) -> tuple[str, str]:
 
 
 GATE_HEAD = (
-    *("gate", "tok/s/user", "value", "baseline", "change", "tolerance", "sigma", "drop seen", "launches", "verdict"),
+    *("gate", "tok/s/user", "value", "baseline", "change", "tolerance", "limit"),
+    *("sigma", "drop seen", "launches", "verdict"),
 )
 
 
@@ -136,9 +143,22 @@ def gate_cells(judged: JudgedGate) -> tuple[str, ...]:
         figure(key.metric, judged.baseline),
         change(judged.change),
         tolerance(judged.gate),
+        limit(judged),
         *evidence(judged),
         str(judged.verdict),
     )
+
+
+def too_noisy(report: GateReport) -> Iterator[str]:
+    """Yield what a person who has just recorded these gates must know: those that no launch will pass."""
+    noisy = [judged for judged in report.judged if judged.refusal is not None]
+    if noisy and report.outcome in ("recorded", "added"):
+        first = noisy[0]
+        yield (
+            f"{len(noisy)} of {len(report.judged)} gates will be INCONCLUSIVE whatever a launch gives: "
+            f"{first.gate.key}: {first.refusal}. Or make the machine quieter, or record more launches "
+            "(baseline_launches)"
+        )
 
 
 def counts(report: GateReport) -> str:

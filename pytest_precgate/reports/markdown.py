@@ -56,6 +56,7 @@ def _check(report: GateReport) -> list[str]:
     lines += _table([layout.GATE_HEAD, *(layout.gate_cells(judged) for judged in report.judged)])
     reasons = dict.fromkeys(f"{judged.verdict}: {judged.reason}" for judged in report.judged if judged.reason)
     notes = [*reasons, *(f"note: {note}" for note in report.notes)]
+    notes += [f"warning: {line}" for line in layout.too_noisy(report)]
     return [*lines, "", *(f"- {_escaped(note)}" for note in notes)] if notes else lines
 
 

@@ -9,8 +9,9 @@ from pytest_precgate.analysis.baseline import Launch
 from pytest_precgate.analysis.detection import SEEN
 from pytest_precgate.analysis.gates import GateKey
 from pytest_precgate.analysis.noise_study import NoiseStudy, StudiedGate
+from pytest_precgate.analysis.spent import SuiteCost
 from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.reports import layout
+from pytest_precgate.reports import cost, layout
 
 FORMAT = 1
 _HEAD = (*("gate", "tok/s/user", "centre", "sigma", "lowest", "highest", "set aside", "drop seen", "tolerance"),)
@@ -28,6 +29,7 @@ class Studied:
     launches: Sequence[Launch]
     run: str
     replay: str
+    costs: Sequence[SuiteCost] = ()
 
     @property
     def sweeps(self) -> list[Sweep]:
@@ -71,6 +73,7 @@ def render(found: Studied) -> list[str]:
         "",
         *_step(study),
         f"measured: {found.launched}",
+        *(line for each in found.costs for line in cost.lines(each)),
         *_doubts(found),
         *_advice(found),
         f"to make these launches the baseline: pytest {found.replay} --precgate-update",

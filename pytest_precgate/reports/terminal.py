@@ -92,6 +92,7 @@ def _check(report: GateReport) -> Iterator[Line]:
         yield from _evidence(report)
         yield f"{report.test}: {len(report.judged)} gates measured for {report.baseline}{doubt}", None
         yield from ((f"note: {note}", None) for note in report.notes)
+        yield from ((f"warning: {line}", False) for line in layout.too_noisy(report))
         return
     points = sorted({judged.gate.key.point for judged in report.judged})
     cells = {(judged.gate.key.quantity, judged.gate.key.point): judged for judged in report.judged}
@@ -111,6 +112,7 @@ def _check(report: GateReport) -> Iterator[Line]:
     stale = f"; {improved} better than a stale baseline: consider --precgate-update" if improved else ""
     yield f"{report.test}: {report.outcome}, {layout.counts(report)} against {report.baseline}{stale}", report.passed
     yield from ((f"note: {note}", None) for note in report.notes)
+    yield from ((f"warning: {line}", False) for line in layout.too_noisy(report))
 
 
 def _evidence(report: GateReport) -> Iterator[Line]:

@@ -59,18 +59,21 @@ def verdict(ruling: GateRuling) -> Verdict | None:
         ((0.95, 0.94, 0.985), Verdict.PASS, 3),
         ((0.95, 0.94, 0.97), Verdict.REGRESSED, 3),
         ((1.06,), Verdict.IMPROVED, 1),
-        ((1.30,), Verdict.IMPLAUSIBLE, 1),
-        ((0.95, 1.30), Verdict.IMPLAUSIBLE, 2),
+        ((1.30,), None, 1),
+        ((1.30, 1.0), Verdict.PASS, 2),
+        ((0.95, 1.30), None, 2),
+        ((0.95, 1.30, 0.95), Verdict.IMPLAUSIBLE, 3),
+        ((1.30, 1.30, 1.30), Verdict.IMPLAUSIBLE, 3),
         ((0.99, 0.90, 0.90), Verdict.PASS, 1),
         ((0.99, UNREADABLE), Verdict.PASS, 1),
         ((UNREADABLE,), Verdict.INCONCLUSIVE, 1),
         ((0.95, UNREADABLE, 1.0), Verdict.INCONCLUSIVE, 2),
     ],
 )
-def test_the_first_launch_that_is_not_low_decides(
+def test_the_first_launch_nobody_doubts_decides(
     values: tuple[float | Absent, ...], expected: Verdict | None, taken: int
 ) -> None:
-    """Good passes, implausible or absent blocks, low asks again; only three low ones are a regression."""
+    """Good passes, absent blocks, low or too good asks again; only three low ones are a regression."""
     ruling = ruled(values)
     assert (verdict(ruling), ruling.launches) == (expected, taken)
 

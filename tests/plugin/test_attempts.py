@@ -170,7 +170,7 @@ def test_whoever_records_a_noisy_baseline_is_told_at_once(recorded: Repository, 
     paced(fp4=NOISY, int4=QUIET)
     result = recorded.run("--precgate-update", "--precgate-reason=louder")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["note: fp4 throughput_per_gpu at 85 tok/s/user will be INCONCLUSIVE: * ask for *%*"])
+    result.stdout.fnmatch_lines(["warning: * gates will be INCONCLUSIVE whatever a launch gives: * ask for *%*"])
 
 
 def test_a_baseline_may_ask_for_fewer_launches_and_then_knows_no_noise(repository: Repository, paced: Paced) -> None:
@@ -228,3 +228,25 @@ def test_a_baseline_older_than_the_suite_allows_is_a_mismatch(recorded: Reposito
     result = recorded.run()
     assert result.ret == 1
     result.stdout.fnmatch_lines(["MISMATCH * days old, max_baseline_age_days is 30; *--precgate-paired-with*"])
+
+
+def test_a_reference_that_strays_makes_no_gain_and_blocks_nothing(recorded: Repository, paced: Paced) -> None:
+    """INT4's first launch is slow, so the ratio looks too good to be true: another launch says that it is not."""
+    recorded.change_settings('metrics = ["throughput_ratio", "throughput_per_gpu"]', 'metrics = ["throughput_ratio"]')
+    paced(int4=[1.15, 1.0])
+    assert recorded.run(JSON, "--precgate-unused=ignore").ret == 0
+    assert gates(recorded)["fp4/int4 throughput_ratio", 85]["verdict"] == "PASS"
+    assert launches(recorded) == {"fp4": 2, "int4": 2}
+    paced(int4=[1.15])
+    result = recorded.run(JSON, "--precgate-unused=ignore")
+    assert result.ret == 1
+    assert verdicts(recorded) == {"IMPLAUSIBLE"}
+    result.stdout.fnmatch_lines(["IMPLAUSIBLE *; no good one among 3 launches; better by more than 25%: *"])
+
+
+def test_every_table_says_the_limit_that_the_noise_leaves_of_the_tolerance(recorded: Repository) -> None:
+    """Terminal, Markdown and JSON: a tolerance alone does not explain a verdict."""
+    assert recorded.run(JSON, "--precgate-markdown=found.md").ret == 0
+    gate = gates(recorded)["fp4 throughput_per_gpu", 85]
+    assert 0.005 < gate["limit"] < gate["tolerance"]  # type: ignore[operator]
+    assert f"| 5% | {gate['limit']:.1%} |" in (recorded.path / "found.md").read_text(encoding="utf-8")

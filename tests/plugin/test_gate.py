@@ -417,7 +417,7 @@ def test_reports_are_written_and_the_job_summary_appended_to(
     assert {gate["verdict"] for gate in report["checks"][0]["gates"]} == {"REGRESSED", "PASS"}
     assert report["checks"][0]["comparison"]["hardware"]["price_per_gpu_hour"] == 1.95
     text = (accepted.path / "out" / "report.md").read_text(encoding="utf-8")
-    figures = "945.9 tok/s/GPU | 1028.1 tok/s/GPU | -8.0% | 5% | - | - | 1 | REGRESSED"
+    figures = "945.9 tok/s/GPU | 1028.1 tok/s/GPU | -8.0% | 5% | - | - | - | 1 | REGRESSED"
     assert f"| fp4 throughput\\_per\\_gpu | 55 | {figures} |" in text
     assert summary.read_text(encoding="utf-8") == "earlier step\n" + text
 

@@ -182,3 +182,25 @@ def test_what_cannot_be_calibrated_exits_2(capsys: pytest.CaptureFixture[str], a
     """Several configurations, an unknown one, an impossible workload."""
     assert main(["calibrate", *arguments]) == 2
     assert why in capsys.readouterr().err
+
+
+def test_a_baseline_too_noisy_for_any_launch_to_pass_says_so_when_it_is_recorded(repository: Repository) -> None:
+    """On the terminal and in Markdown, with what to do; a quiet one says nothing of the kind."""
+    quick = (
+        SETTINGS.replace("1024", "128").replace("[55, 73, 91]", "[80]").replace("}\n", ", concurrency = [4, 16] }\n")
+    )
+    quick = quick.replace("0.8 , concurrency = [4, 16] }", "0.8 }")
+    repository.write_settings(quick)
+    quiet = repository.run("--precgate-update")
+    assert quiet.ret == 0
+    quiet.stdout.no_fnmatch_line("*will be INCONCLUSIVE*")
+
+    repository.write_settings(quick.replace("concurrency", "noise = { launch_sigma = 0.03 }, concurrency"))
+    noisy = repository.run("--precgate-update", "--precgate-reason=another machine", "--precgate-markdown=g.md")
+    assert noisy.ret == 0
+    said = "6 of 6 gates will be INCONCLUSIVE whatever a launch gives: fp4/int4 throughput_ratio at 80 tok/s/user: its "
+    noisy.stdout.fnmatch_lines([f"warning: {said}* ask for *%*record more launches (baseline_launches)"])
+    assert "6 of 6 gates will be INCONCLUSIVE" in (repository.path / "g.md").read_text(encoding="utf-8")
+    judged = repository.run()
+    assert judged.ret == 1
+    judged.stdout.fnmatch_lines(["*failed, 6 gates: 6 INCONCLUSIVE against *"])

@@ -94,7 +94,8 @@ class SimulatedEngine:
         spec = self.spec
         noise = spec.noise
         return {
-            "noise": f"launch {noise.launch_sigma:g}, step {noise.step_sigma:g}, outliers {noise.outlier_rate:g}",
+            "noise": f"launch {noise.launch_sigma:g}, step {noise.step_sigma:g}, outliers {noise.outlier_rate:g}"
+            + (f" at -{noise.outlier_drop:g}" if noise.outlier_rate else ""),
             "seed": spec.seed,
             "slowdown": noise.slowdown,
         }

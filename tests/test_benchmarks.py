@@ -18,6 +18,7 @@ from tests.published import ROOT
         (("sweep_cost.py", "--seeds", "1", "--truth-requests", "200"), "default, baseline"),
         (("realtime.py", "--help"), "--speed"),
         (("decision_rule.py", "--runs", "8"), "alarms of single baselines"),
+        (("end_to_end.py", "--suites", "1"), "predicted from 20 suites"),
         (("loadgen_capacity.py", "--help"), "--peers"),
         (("kill_resume.py", "--runs", "1"), " in 1 runs: 0 finished points lost, 0 corrupt files, 0 other verdicts"),
     ],

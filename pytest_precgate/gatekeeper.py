@@ -4,7 +4,7 @@ Each precision of a suite is measured once per run, however many tests use it. N
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
@@ -30,6 +30,7 @@ from pytest_precgate.errors import (
 )
 from pytest_precgate.live.launches import Launches
 from pytest_precgate.planning import plans_of
+from pytest_precgate.recording import launch_for_baseline
 from pytest_precgate.settings import Policy, Suite
 from pytest_precgate.trial import Trial
 
@@ -69,10 +70,10 @@ class Gatekeeper:
 
     # --- before tests run -----------------------------------------------------------------------------------------
 
-    def plan(self, suite: Suite, asked: Sequence[Asked]) -> list[SuitePlan]:
-        """Return what the tests ``asked`` of a suite would launch and cost. Nothing is run. Raises BaselineError."""
-        baseline = self._read(suite.name).baseline
-        return plans_of(self.policy, suite, baseline, asked, self.launches.root, self.aim)
+    def plan(self, tests: Sequence[tuple[Suite, Asked]]) -> list[SuitePlan]:
+        """Return what the tests of a suite would launch and cost. Nothing is run. Raises BaselineError."""
+        baseline = self._read(tests[0][0].name).baseline
+        return plans_of(self.policy, tests, baseline, self.launches.root, self.aim)
 
     # --- while tests run ------------------------------------------------------------------------------------------
 
@@ -80,12 +81,14 @@ class Gatekeeper:
         """Return the launch of one precision, measuring it the first time it is asked for."""
         if self.policy.update or self.policy.update_new_only:
             self.store.refuse_unwritable()
+        if self.policy.paired_with is not None:
+            self.launches.preflight(suite.beside(self.policy.paired_with))
         return self.launches.of(suite, precision)
 
     def aim(self, suite: Suite, precision: str) -> Aim:
         """Return what a launch is for: every point of ``suite``, or of the one it is a side of, that a test reads."""
         points, baseline = (suite.points, *self.asked.get(suite.base_name, ())), self._read(suite.base_name).baseline
-        return aim_at(points, baseline, precision, moves=self.policy.update)
+        return aim_at(points, baseline, precision)
 
     def compare(self, suite: Suite, candidate: str, reference: str, test: str) -> Comparison:
         """Measure both precisions and compare them, candidate first."""
@@ -119,8 +122,10 @@ class Gatekeeper:
         self._used.setdefault(suite.name, set()).update(RecordedGate(test, gate.key) for gate in gates)
         outcome = self._outcome(suite, pair, test, judged)
         notes = self._notes(stored, now, outcome, judged)
-        against = self.store.shown(stored.path) if side is None else f"fresh launches of {side}, in pairs"
-        report = GateReport(suite.name, test, pair, points, tuple(judged), outcome, notes, against)
+        against = self.store.shown(stored.path) if side is None else f"fresh launches of {side}"
+        repeats = any(self.launches.can_repeat(suite, precision) for precision in pair.curves)
+        rule = str(self.policy.launches(suite)) if repeats else ""
+        report = GateReport(suite.name, test, pair, points, tuple(judged), outcome, notes, against, rule)
         self._reports[(suite.name, test, "/".join(pair.curves))] = report
         return report
 
@@ -203,13 +208,9 @@ class Gatekeeper:
             return "skipped"
         return "failed"
 
-    def _record(self, suite: Suite, pair: Comparison, test: str, judged: Iterable[JudgedGate]) -> None:
-        baseline = self._read(suite.name).baseline
-        known = () if baseline is None or self.policy.update else baseline.precisions
-        for precision in pair.curves:  # a precision new to the baseline is launched as often as its noise needs
-            if precision not in known:
-                for number in range(1, self.launches.recordable(suite, precision) + 1):
-                    self.launches.of(suite, precision, number)
+    def _record(self, suite: Suite, pair: Comparison, test: str, judged: Sequence[JudgedGate]) -> None:
+        baseline = None if self.policy.update else self._read(suite.name).baseline
+        launch_for_baseline(self.launches, suite, baseline, [gate.gate.key for gate in judged])
         pending = self._pending.setdefault(suite.name, _Pending(suite, pair))
         keys = pending.checked.setdefault(test, [])
         keys += [gate.gate.key for gate in judged if gate.gate.key not in keys]

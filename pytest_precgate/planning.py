@@ -14,17 +14,23 @@ from pytest_precgate.settings import Policy, Suite
 
 def plans_of(
     policy: Policy,
-    suite: Suite,
+    tests: Sequence[tuple[Suite, Asked]],
     baseline: Baseline | None,
-    asked: Sequence[Asked],
     root: Path,
     aim: Callable[[Suite, str], Aim],
 ) -> list[SuitePlan]:
-    """Return the plan of ``suite``, and of its other side where verdicts are reached in pairs.
+    """Return the plan of a suite, and of its other side where verdicts are reached in pairs.
 
-    ``asked`` are its tests; ``root`` is where relative paths start, ``aim`` says what a launch of a precision is for.
+    ``tests`` are its tests, each with the suite as its mark has it; ``root`` is where relative paths start, ``aim``
+    says what a launch of a precision is for. Raises InvalidValueError for attempts a rule cannot use.
     """
-    launches = launches_of(policy, suite, baseline, checks=any(test.compares for test in asked))
+    suite, _ = tests[0]
+    asked = [test for _, test in tests]
+    each = [launches_of(policy, marked, baseline, checks=test.compares) for marked, test in tests]
+    launches = {
+        precision: (max(one[precision][0] for one in each), max(one[precision][1] for one in each))
+        for precision in suite.engines
+    }
     sides = [suite]
     if policy.paired_with is not None and any(test.compares for test in asked):
         sides.append(suite.beside(policy.paired_with))

@@ -6,7 +6,7 @@ nobody can make is INCONCLUSIVE."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pytest_precgate.analysis.bar import Bar, LaunchPolicy, suite_bars
@@ -23,7 +23,7 @@ from pytest_precgate.live.launches import Launches
 from pytest_precgate.settings import Suite
 
 Value = float | Absent
-_Launch = TypeVar("_Launch")
+_Value = TypeVar("_Value")
 _DECIDED = Absent(Verdict.INCONCLUSIVE, "not measured again: the launches before have decided")
 
 
@@ -38,14 +38,15 @@ class Trial:
 
     def against(self, holding: Holding, policy: LaunchPolicy) -> tuple[JudgedGate, ...]:
         """Return every gate judged by its baseline's launches."""
-        if not self._can_repeat:  # recorded points are one launch, whatever the suite allows
+        if not any(self.launches.can_repeat(self.suite, precision) for precision in self.precisions):
+            # recorded points are one launch, whatever the suite allows
             policy = LaunchPolicy("first-good", 1)
         rule = SuiteRule(holding.held, policy, holding.beside)
 
         def launch(number: int, wanted: Collection[int]) -> Sequence[Value]:
             return self._values(self.suite, number, wanted)
 
-        return self._judged(rule.judge, launch, self._most(policy.launches, self.suite))
+        return self._judged(rule.judge, launch, policy.launches, lambda value: value)
 
     def beside(self, side: Suite, policy: LaunchPolicy) -> tuple[JudgedGate, ...]:
         """Return every gate judged against fresh launches of ``side``, each launched in turn with one of the suite."""
@@ -56,15 +57,17 @@ class Trial:
             order = (self.suite, side) if number % 2 else (side, self.suite)
             for precision in self._read_by(wanted):
                 for suite in order:
-                    self.launches.of(suite, precision, number)
+                    if self._has(suite, precision, number):
+                        self.launches.of(suite, precision, number)
             base, values = (self._values(suite, number, wanted) for suite in (side, self.suite))
             return tuple(zip(base, values, strict=True))
 
-        return self._judged(rule.judge, pair, self._most(policy.launches, self.suite, side))
+        return self._judged(rule.judge, pair, policy.launches, _ratio)
 
     def recorded(self, holding: Holding, policy: LaunchPolicy) -> tuple[JudgedGate, ...]:
         """Return every gate as it is about to be recorded, beside the value it had: every launch, and no rule."""
-        number = min(self.launches.recordable(self.suite, precision) for precision in self.precisions)
+        repeated = [name for name in self.precisions if self.launches.can_repeat(self.suite, name)]
+        number = min((self.launches.recordable(self.suite, precision) for precision in repeated), default=1)
         everything = range(len(self.gates))
         launches = [self._values(self.suite, 1, everything)]
         if not any(isinstance(value, Absent) for value in launches[0]):  # else nothing is recorded, however often
@@ -83,42 +86,38 @@ class Trial:
             else:
                 absent = next(launch[index] for launch in launches if isinstance(launch[index], Absent))
                 ruling = GateRuling(judge(gate, absent, old), None, len(launches))
-            judged.append(self._verdict(gate, ruling))
+            judged.append(_told(ruling, [launch[index] for launch in launches]))
         return tuple(judged)
 
     def _judged(
         self,
-        judge_all: Callable[[Sequence[_Launch]], SuiteRuling],
-        launch: Callable[[int, Collection[int]], _Launch],
+        judge_all: Callable[[Sequence[Sequence[_Value]]], SuiteRuling],
+        launch: Callable[[int, Collection[int]], Sequence[_Value]],
         most: int,
+        figure: Callable[[_Value], Value],
     ) -> tuple[JudgedGate, ...]:
-        """Launch while a gate wants it; of the precisions no such gate reads, none is launched again."""
-        taken: list[_Launch] = []
-        wanted: Collection[int] = range(len(self.gates))
-        rulings: Sequence[GateRuling] = ()
-        while wanted and len(taken) < most:
-            taken.append(launch(len(taken) + 1, wanted))
-            rulings = judge_all(taken).gates
-            wanted = [index for index, ruling in enumerate(rulings) if ruling.judged is None]
-        return tuple(self._verdict(gate, ruling) for gate, ruling in zip(self.gates, rulings, strict=True))
+        """Launch while a gate wants it; of the precisions no such gate reads, none is launched again.
 
-    def _verdict(self, gate: Gate, ruling: GateRuling) -> JudgedGate:
-        if ruling.verdict is not None:
-            return ruling.verdict
-        held, baseline = (gate, None) if ruling.bar is None else (ruling.bar.gate, ruling.bar.centre)
-        reason = f"undecided after {ruling.launches} launches, and the replayed run holds no further one"
-        return JudgedGate(held, Verdict.INCONCLUSIVE, None, baseline, reason, ruling.evidence)
+        ``figure`` turns what the rule judges into the one number a report shows of a launch.
+        """
+        taken: list[Sequence[_Value]] = []
+        ruling = SuiteRuling(tuple(GateRuling(None, None, 0) for _ in self.gates))
+        while ruling.wants_launch and len(taken) < most:
+            wanted = [index for index, gate in enumerate(ruling.gates) if gate.judged is None]
+            taken.append(launch(len(taken) + 1, wanted))
+            ruling = judge_all(taken)
+        return tuple(
+            _told(gate, [figure(launch[index]) for launch in taken[: gate.launches]])
+            for index, gate in enumerate(ruling.gates)
+        )
 
     # --- launches and what they read ------------------------------------------------------------------------------
 
-    @property
-    def _can_repeat(self) -> bool:
-        return all(self.launches.can_repeat(self.suite, precision) for precision in self.precisions)
-
-    def _most(self, wanted: int, *suites: Suite) -> int:
-        """At most ``wanted`` launches, and no more than a replayed run holds; the first is asked for in any case."""
-        held = [self.launches.held(suite, precision) for suite in suites for precision in self.precisions]
-        return max(1, min([wanted, *(number for number in held if number is not None)]))
+    def _has(self, suite: Suite, precision: str, number: int) -> bool:
+        """Whether there can be this launch: of a replayed run there are as many as it holds, and the first is asked for
+        in any case, since a run that holds none says so."""
+        held = self.launches.held(suite, precision)
+        return held is None or number <= max(held, 1)
 
     def _read_by(self, wanted: Collection[int]) -> list[str]:
         names = {name for index in wanted for name in self.gates[index].key.precisions}
@@ -126,9 +125,12 @@ class Trial:
 
     def _values(self, suite: Suite, number: int, wanted: Collection[int]) -> Sequence[Value]:
         """The ``wanted`` gates' values in one launch."""
-        curves = {name: self._curve(suite, name, number) for name in self._read_by(wanted)}
+        names = [name for name in self._read_by(wanted) if self._has(suite, name, number)]
+        curves = {name: self._curve(suite, name, number) for name in names}
 
         def value(gate: Gate) -> Value:
+            if not {*gate.key.precisions} <= {*curves}:
+                return Absent(Verdict.INCONCLUSIVE, f"wants launch {number}, which the replayed run does not hold")
             try:
                 return gate.key.value({name: curves[name].at(gate.key.point) for name in gate.key.precisions})
             except OutsideSweepError as exc:  # a point off the measured range is no measurement
@@ -137,13 +139,30 @@ class Trial:
         return [value(gate) if index in wanted else _DECIDED for index, gate in enumerate(self.gates)]
 
     def _curve(self, suite: Suite, precision: str, number: int) -> Curve:
-        return Curve(self.launches.of(suite, precision, number).sweep, suite.hardware, suite.cost)
+        launch = number if self.launches.can_repeat(suite, precision) else 1  # what a file holds stands beside each
+        return Curve(self.launches.of(suite, precision, launch).sweep, suite.hardware, suite.cost)
 
     def _stretch(self, gate: Gate) -> float:
         try:
             return step_stretch([self._curve(self.suite, name, 1) for name in gate.key.precisions], gate.key.point)
         except OutsideSweepError:  # then it has no value either, and that decides
             return 1.0
+
+
+def _told(ruling: GateRuling, values: Sequence[Value]) -> JudgedGate:
+    """The gate as judged, with what every launch read."""
+    judged = ruling.verdict
+    assert judged is not None, "the rule decides by the last launch it allows"
+    assert judged.evidence is not None
+    numbers = tuple(value for value in values if not isinstance(value, Absent))
+    return replace(judged, evidence=replace(judged.evidence, values=numbers))
+
+
+def _ratio(pair: tuple[Value, Value]) -> Value:
+    base, value = pair
+    if isinstance(base, Absent):
+        return base
+    return value if isinstance(value, Absent) else value / base
 
 
 def _numbers(values: Sequence[Value]) -> list[float] | None:

@@ -26,8 +26,10 @@ ALLOWED = {
     "live": {"analysis", "engines", "loadgen", "environment", "journal", "settings"},
     "trial": {"analysis", "live", "settings"},
     "planning": {"analysis", "live", "settings"},
+    "recording": {"analysis", "live", "settings"},
     "gatekeeper": {
-        *("analysis", "engines", "live", "baselines", "journal", "environment", "settings", "trial", "planning"),
+        *("analysis", "engines", "live", "baselines", "journal", "environment", "settings"),
+        *("trial", "planning", "recording"),
     },
     "plugin": {
         *("analysis", "settings", "gatekeeper", "reports", "baselines", "journal", "environment", "loadgen", "live"),

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_precgate.analysis.bar import LaunchPolicy
 from pytest_precgate.analysis.gates import Metric
+from pytest_precgate.engines.simulated import SimulatedSpec
 from pytest_precgate.errors import SettingsError
 from pytest_precgate.settings import Policy, Settings, load, policy_from
 
@@ -76,9 +77,9 @@ def test_no_source_is_no_suite(tmp_path: Path) -> None:
         (
             "hardware =",
             'rule = "median"\nattempts = 4\nhardware =',
-            r"got 4 launches for the median policy",
+            r"attempts: got 4, wanted an odd number for a median",
         ),
-        ("hardware =", "attempts = 0\nhardware =", r"LaunchPolicy\.launches: got 0"),
+        ("hardware =", "attempts = 0\nhardware =", r"LaunchPolicy\.attempts: got 0"),
         ("hardware =", "attempts = 2.5\nhardware =", r"2\.5.* @ suites\.kimi\.attempts"),
         ("hardware =", "baseline_launches = 0\nhardware =", r"Suite\.baseline_launches: got 0"),
         ("hardware =", "max_baseline_age_days = -1\nhardware =", r"Suite\.max_baseline_age_days: got -1"),
@@ -293,14 +294,25 @@ def test_a_tolerance_is_asked_for_only_where_somebody_wrote_it(tmp_path: Path) -
 
 def test_another_side_has_the_suite_s_own_keys_but_for_those_it_names(tmp_path: Path) -> None:
     """What differs is said once; the other precision is as it is, and the side's name tells its runs apart."""
-    side = '[suites.kimi.paired.release.fp4]\npath = "old.csv"\n'
-    suite = loaded(tmp_path, SUITE + side).suite(None, "here")
+    simulated = SUITE
+    for precision, calibration in (("fp4", "fp4-tp4"), ("int4", "int4-tp8")):
+        engine = f'engine = "simulated"\ncalibration = "kimi-k2.5-b200-{calibration}"\nnoise = {{ launch_sigma = 0.1 }}'
+        recorded = f'[suites.kimi.{precision}]\nengine = "recorded"\npath = "points.csv"'
+        simulated = simulated.replace(recorded, f"[suites.kimi.{precision}]\n{engine}")
+    side = "[suites.kimi.paired.release.fp4]\nseed = 3\nnoise = { step_sigma = 0.2 }\n"
+    suite = loaded(tmp_path, simulated + side).suite(None, "here")
     release = suite.beside("release")
     assert (release.name, release.base_name, suite.base_name) == ("kimi@release", "kimi", "kimi")
-    assert release.engines["int4"] == suite.engines["int4"]
-    assert release.engines["fp4"] != suite.engines["fp4"]
-    assert "old.csv" in str(release.engines["fp4"])
+    (fp4,), (int4,) = release.engines["fp4"], release.engines["int4"]
+    assert isinstance(fp4, SimulatedSpec)
+    assert isinstance(int4, SimulatedSpec)
+    assert (fp4.seed, fp4.noise.launch_sigma, fp4.noise.step_sigma) == (3, 0.1, 0.2)  # a table in a table, too
+    assert replace(int4, side=None) == suite.engines["int4"][0]
+    assert fp4.side == int4.side == "release"  # or both sides would draw the same launches
     with pytest.raises(SettingsError, match=r"no side 'relase' to be judged against; did you mean 'release'"):
         suite.beside("relase")
     with pytest.raises(SettingsError, match=r"it has none; add a table paired\.NAME"):
         loaded(tmp_path, SUITE).suite(None, "here").beside("release")
+    recorded = SUITE + '[suites.kimi.paired.release.fp4]\npath = "old.csv"\n'
+    with pytest.raises(SettingsError, match="recorded points are one launch; pairs need engines that run"):
+        loaded(tmp_path, recorded).suite(None, "here").beside("release")

@@ -21,6 +21,8 @@ from pytest_precgate.errors import InvalidValueError
 # A limit stands inside the tolerance by what sigma times this needs, while there is room: sigma is an estimate, easily
 # too small by half. Without noise the limit is the tolerance.
 _ROOM = 2.5
+# More launches than this nobody takes for a verdict.
+_ADVISED = 21
 # A tolerance nobody asked for grows with the noise, up to here: what misses a tenth is no gate unless somebody says so.
 # Of the throughput, that is: the cost of a tenth less is a ninth more.
 WIDEST = 0.10
@@ -44,11 +46,18 @@ class LaunchPolicy:
     launches: int = 3
 
     def __post_init__(self) -> None:
-        count("LaunchPolicy", "launches", self.launches, "launches")
+        count("LaunchPolicy", "attempts", self.launches, "launches")
         if self.kind != "first-good" and self.launches % 2 == 0:
             raise InvalidValueError(
-                f"LaunchPolicy: got {self.launches} launches for the {self.kind} policy, wanted odd"
+                f"attempts: got {self.launches}, wanted an odd number for a median, such as {self.launches - 1} or "
+                f"{self.launches + 1}"
             )
+
+    def __str__(self) -> str:
+        number = f"{self.launches} launch{'es' * (self.launches != 1)}"
+        return {"first-good": f"first good of {number}", "median": f"median of {number}"}.get(
+            self.kind, f"median of {self.launches} pairs"
+        )
 
     @property
     def good(self) -> int:
@@ -122,13 +131,17 @@ class Bar:
             return None
         why = (
             f"its launches scatter by {self.noise.sigma:.1%} (sigma, {self.noise.launches} launches): too much to keep "
-            f"a tolerance of {self.gate.tolerance * 100:g}%; ask for {self.honest_tolerance:.1%}"
+            f"a tolerance of {self.gate.tolerance * 100:g}%; "
         )
+        ways = []
+        if self.honest_tolerance < self.gate.implausible:
+            ways.append(f"ask for {self.honest_tolerance:.1%}")
         needed = self.launches_needed
-        if needed is None:
-            return why
-        longer = f"the median of {needed} launches against a baseline of {needed}"
-        return f"{why} or take {f'{needed} pairs' if self.design.paired else longer}"
+        if needed is not None and needed <= _ADVISED:
+            longer = f"the median of {needed} launches against a baseline of {needed}"
+            ways.append(f"take {f'{needed} pairs' if self.design.paired else longer}")
+        nothing = f"nothing short of implausible ({self.gate.implausible:.0%}) would be kept"
+        return why + (" or ".join(ways) or nothing)
 
     def supported(self) -> Bar:
         """Return the bar with a tolerance the noise supports, where nobody asked for another and that one is usable."""

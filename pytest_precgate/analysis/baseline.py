@@ -186,11 +186,20 @@ class Baseline:
         }
 
     def _scatter(self, key: GateKey, curves: Mapping[str, Sequence[Curve]]) -> GateLaunches:
+        most = max(len(curves[precision]) for precision in key.precisions)
+        sides = [
+            [*curves[precision]] * most if self._was_read_once(precision) else curves[precision]
+            for precision in key.precisions
+        ]
         values = [
             key.value({curve.sweep.precision: curve.at(key.point) for curve in launch})
-            for launch in zip(*(curves[precision] for precision in key.precisions), strict=False)
+            for launch in zip(*sides, strict=False)
         ]
         return GateLaunches(key, values, step_stretch([curves[name][0] for name in key.precisions], key.point))
+
+    def _was_read_once(self, precision: str) -> bool:
+        """Whether a file holds its only launch, which then stands beside every launch of the other precision."""
+        return [launch.fingerprint.hard["engine"] for launch in self.launches_of(precision)] == ["recorded"]
 
     def mismatches(self, now: Mapping[str, Fingerprint], precisions: Sequence[str]) -> tuple[str, ...]:
         """Return every hard fact of ``precisions`` that differs between ``now`` and this baseline."""
@@ -211,17 +220,20 @@ class Baseline:
         )
 
 
-def aim_at(points: Iterable[Points], baseline: Baseline | None, precision: str, *, moves: bool) -> Aim:
-    """Return what a sweep of ``precision`` is for: all of ``points``, looked for first where ``baseline`` had them.
+def aim_at(points: Iterable[Points], baseline: Baseline | None, precision: str) -> Aim:
+    """Return what a sweep of ``precision`` is for: all of ``points`` and those of every gate of ``baseline``.
 
-    Quartiles are those the baseline's gates stand at. Before there is one, and where it ``moves`` because it is
-    recorded anew, nobody knows them, and so nothing is aimed at.
+    They are looked for first where the baseline had them.
+
+    Gates of tests that this run leaves out count, too: a sweep must not depend on which tests were selected. Where
+    quartiles are read nothing is aimed at: nobody knows them before a first sweep, and later ones are swept like it.
     """
     readers = tuple(points)
-    targets = {target for named in readers for target in named or ()}
     if None in readers:
-        if baseline is None or moves:
-            return UNAIMED
-        targets |= {gate.key.point for gate in baseline.gates if precision in gate.key.precisions}
-    launches = () if baseline is None else baseline.launches_of(precision)
+        return UNAIMED
+    targets = {target for named in readers if named is not None for target in named}
+    if baseline is None:
+        return Aim(targets)
+    targets |= {gate.key.point for gate in baseline.gates if precision in gate.key.precisions}
+    launches = baseline.launches_of(precision)
     return Aim(targets, launches[0].sweep.points if launches else ())

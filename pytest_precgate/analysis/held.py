@@ -21,7 +21,8 @@ from pytest_precgate.errors import OutsideSweepError
 class Today:
     """What a baseline is seen by: the fingerprint of each precision as measured, the price, and how old it is.
 
-    ``age_days`` is None where nobody limits it; with ``ignore_mismatch`` another fingerprint is no hindrance.
+    ``age_days`` is None where it cannot be told; with ``ignore_mismatch`` neither another fingerprint nor age is a
+    hindrance.
     """
 
     fingerprints: Mapping[str, Fingerprint]
@@ -30,6 +31,11 @@ class Today:
     max_age_days: float | None = None
     age_days: float | None = None
     ignore_mismatch: bool = False
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether the baseline is older than the suite allows; an age nobody can tell is."""
+        return self.max_age_days is not None and (self.age_days is None or self.age_days > self.max_age_days)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ def _held(baseline: Baseline, recorded: RecordedGate, gate: Gate, today: Today, 
     differing = baseline.mismatches(today.fingerprints, gate.key.precisions)
     if differing and not today.ignore_mismatch:
         return Held(gate, Absent(Verdict.MISMATCH, "; ".join(differing)))
-    if today.max_age_days is not None and (today.age_days is None or today.age_days > today.max_age_days):
+    if today.is_too_old and not today.ignore_mismatch:
         return Held(gate, Absent(Verdict.MISMATCH, _too_old(baseline, today)))
     try:
         scatter = baseline.scatter(gate.key, hardware, today.cost)
@@ -81,7 +87,7 @@ def _missing_gate(baseline: Baseline, gate: RecordedGate) -> str:
 
 
 def _too_old(baseline: Baseline, today: Today) -> str:
-    age = "of unknown age" if today.age_days is None else f"{today.age_days:.0f} days old"
+    age = "of unknown age" if today.age_days is None else f"{today.age_days:.1f} days old"
     return (
         f"the baseline of {baseline.recorded.utc} is {age}, max_baseline_age_days is {today.max_age_days:g}; record it "
         "again with --precgate-update, or judge against fresh launches with --precgate-paired-with"

@@ -45,7 +45,10 @@ class Ran(Protocol):
 
 @dataclass(frozen=True)
 class GateReport:
-    """One check of one test: the comparison, its points, every gate judged, and what became of it."""
+    """One check of one test: the comparison, its points, every gate judged, and what became of it.
+
+    ``baseline`` is what it was held against, ``rule`` which launches decided.
+    """
 
     suite: str
     test: str
@@ -55,6 +58,7 @@ class GateReport:
     outcome: Outcome
     notes: tuple[str, ...] = ()
     baseline: str = ""
+    rule: str = ""
 
     @property
     def passed(self) -> bool:

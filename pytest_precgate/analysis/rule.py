@@ -58,7 +58,10 @@ class GateRuling:
             return Evidence(None, None, self.launches)
         limits = self.bar.limits
         limit = limits[max(0, min(self.launches, len(limits)) - 1)]
-        return Evidence(self.bar.noise.sigma, self.bar.smallest_drop, self.launches, limit, self.bar.refusal)
+        noise = self.bar.noise
+        return Evidence(
+            noise.sigma, self.bar.smallest_drop, self.launches, limit, self.bar.refusal, set_aside=noise.set_aside
+        )
 
 
 @dataclass(frozen=True)
@@ -148,16 +151,19 @@ def _first_good(bar: Bar, values: Sequence[float | Absent]) -> GateRuling:
 
 
 def _median(bar: Bar, values: Sequence[float | Absent]) -> GateRuling:
-    """The median of the launches decides, as soon as those to come cannot carry it across the limit."""
+    """The median of the launches decides, as soon as those to come cannot make it another verdict."""
     seen: list[float] = []
-    low = 0
+    low = high = 0
+    half = len(bar.limits) // 2
     for value, limit in zip(values, bar.limits, strict=False):
         judged = held_to(bar, value, bar.centre, limit)
         if isinstance(value, Absent):
             return GateRuling(judged, bar, len(seen) + 1)
         seen.append(value)
         low += judged.verdict is Verdict.REGRESSED
-        if max(low, len(seen) - low) > len(bar.limits) // 2:
+        high += judged.verdict is Verdict.IMPLAUSIBLE
+        left = len(bar.limits) - len(seen)
+        if low > half or high > half or max(low, high) + left <= half:
             return GateRuling(held_to(bar, statistics.median(seen), bar.centre, limit), bar, len(seen))
     return GateRuling(None, bar, len(seen))
 

@@ -89,6 +89,10 @@ class Grid:
             )
         object.__setattr__(self, "levels", tuple(sorted(levels)))
 
+    def __str__(self) -> str:
+        """What a report calls it."""
+        return ", ".join(str(level) for level in self.levels)
+
     def schedule(self, aim: Aim) -> Schedule:
         """Return the grid itself, whatever it is for."""
         del aim
@@ -121,6 +125,10 @@ class Range:
         if not self.lowest <= self.highest:
             raise InvalidValueError(f"Range: got concurrencies from {self.lowest} to {self.highest}, which are none")
 
+    def __str__(self) -> str:
+        """What a report calls it."""
+        return f"{'searched' if self.walk == 'search' else 'doubled'} from {self.lowest} to {self.highest}"
+
     def schedule(self, aim: Aim) -> Schedule:
         """Return the search, or the grid of doublings where that is asked for or nothing is aimed at."""
         if self.walk == "search" and aim.targets:
@@ -144,6 +152,9 @@ class Search:
         speed = {point.concurrency: point.interactivity for point in points}
         for target in self.missed(points):
             return self._inside(speed, target, *_bracket(speed, target))
+        if len(speed) == 1 and self.lowest < self.highest:  # no target is in reach; one point is no curve to say so by
+            (only,) = speed
+            return only + 1 if only < self.highest else only - 1
         return self._beyond(points)
 
     def missed(self, points: Sequence[SweepPoint]) -> Sequence[float]:

@@ -57,7 +57,8 @@ class Evidence:
     ``sigma`` is the gate's noise from launch to launch, ``smallest_drop`` the smallest true drop stopped four times in
     five, both shares and None where too few launches tell; ``launches`` is how many it took to decide, ``limit`` how
     much worse the last of them might be, a share, None where that is the tolerance itself. ``refusal`` says why the
-    noise lets nothing pass at this tolerance.
+    noise lets nothing pass at this tolerance; ``set_aside`` how many baseline launches are too far off to count;
+    ``values`` are the launches' own, in order (of pairs, candidate over the other side).
     """
 
     sigma: float | None
@@ -65,6 +66,8 @@ class Evidence:
     launches: int
     limit: float | None = None
     refusal: str | None = None
+    set_aside: int = 0
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

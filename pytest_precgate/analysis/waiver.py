@@ -59,20 +59,33 @@ class Waiver:
 def waived(suite: str, judged: JudgedGate, waivers: Sequence[Waiver], today: date) -> tuple[JudgedGate, Waiver | None]:
     """Return the gate as a waiver leaves it, and the waiver that was needed.
 
-    Only a regression can be waived, and only one within the ceiling; whatever is missing stays missing.
+    Only a regression can be waived, and only one within the ceiling; whatever is missing stays missing. Where the noise
+    lets nothing pass at the gate's tolerance, nothing is waived: its regressions are not told from noise. A waiver is
+    needed as long as noise might carry the gate back across its limit.
     """
-    if judged.verdict is not Verdict.REGRESSED or judged.value is None or judged.baseline is None:
+    covering = [each for each in waivers if each.covers(suite, judged.gate.key) and not each.has_expired(today)]
+    if not covering or judged.value is None or judged.baseline is None:
         return judged, None
+    first = covering[0]
+    if judged.refusal is not None:
+        return judged, first
     loss = -judged.gate.gain(judged.value, judged.baseline)
-    for waiver in waivers:
-        if not waiver.covers(suite, judged.gate.key) or waiver.has_expired(today):
-            continue
+    if judged.verdict is not Verdict.REGRESSED:
+        return judged, first if judged.verdict.passes and _may_return(judged, loss) else None
+    for waiver in covering:
         if loss <= waiver.ceiling + LAST_BITS:
             reason = f"waived until {waiver.expires:%Y-%m-%d} up to {waiver.ceiling:.1%}: {waiver.reason}"
             return replace(judged, verdict=Verdict.WAIVED, reason=reason), waiver
-        reason = f"{judged.reason}, and by more than its waiver allows ({waiver.ceiling:.1%}: {waiver.reason})"
-        return replace(judged, reason=reason), waiver
-    return judged, None
+    reason = f"{judged.reason}, and by more than its waiver allows ({first.ceiling:.1%}: {first.reason})"
+    return replace(judged, reason=reason), first
+
+
+def _may_return(judged: JudgedGate, loss: float) -> bool:
+    """Whether two sigma more would have been a regression."""
+    found = judged.evidence
+    if found is None or found.sigma is None or found.limit is None:
+        return False
+    return loss > found.limit - 2 * found.sigma
 
 
 @dataclass

@@ -24,7 +24,7 @@ from pytest_precgate.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_PROBLEMS
 from pytest_precgate.documents import nearest
 from pytest_precgate.environment import git_commit, tool_version
 from pytest_precgate.errors import PrecgateError, SettingsError
-from pytest_precgate.journal.directory import RunDirectory
+from pytest_precgate.journal.directory import LATEST, RunDirectory
 from pytest_precgate.live.launches import Launches
 from pytest_precgate.live.record import Record
 from pytest_precgate.reports import noise, progress
@@ -141,7 +141,11 @@ def _refuse_recorded(suite: Suite, launches: Launches) -> None:
 
 
 def _record(options: argparse.Namespace, root: Path, told: _Narrator) -> Record:
-    """What is kept, and taken from the run that is gone on with. Raises RunNotFoundError."""
+    """What is kept, and taken from the run that is gone on with. Raises RunNotFoundError, SettingsError."""
+    if options.resume == LATEST:
+        raise SettingsError(
+            _WHERE, "--resume", "name the run: the latest may be a gate's, and its launches would count among these"
+        )
     return Record(
         directory=RunDirectory.new(root, _now(), os.getpid())
         if options.resume is None
@@ -197,7 +201,7 @@ def _measured(suite: Suite, launches: Launches, number: int, told: _Narrator) ->
 
 
 def _aim(suite: Suite, precision: str) -> Aim:
-    return aim_at([suite.points], None, precision, moves=False)
+    return aim_at([suite.points], None, precision)
 
 
 def _studied(suite: Suite, measured: dict[str, list[Launch]]) -> NoiseStudy:

@@ -35,6 +35,11 @@ class SweepSettings:
     window: WindowKind = "steady"
     extent: Extent = DEFAULT
 
+    @property
+    def facts(self) -> Mapping[str, float | str]:
+        """What a fingerprint tells of it: figures read between other concurrencies are not quite the same."""
+        return {"concurrency": str(self.concurrency), **self.extent.facts}
+
 
 @dataclass(frozen=True)
 class LoadSettings(SweepSettings):

@@ -27,7 +27,7 @@ from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, Pr
 from pytest_precgate.live.held import Loads, spent
 from pytest_precgate.live.order import Key, Order
 from pytest_precgate.live.running import RunningEngine
-from pytest_precgate.live.swept import Swept, configuration_of, merged, sweep_settings_of
+from pytest_precgate.live.swept import Swept, configuration_of, merged, missed
 from pytest_precgate.settings import Suite
 
 if TYPE_CHECKING:
@@ -101,6 +101,10 @@ class Launches:
             return max(1, held)  # asked for the first, a run that holds none says so
         return suite.baseline_launches if self.can_repeat(suite, precision) else 1
 
+    def unsearched(self, suite: Suite, precision: str, sweep: Sweep, points: Collection[float]) -> set[float]:
+        """Return the ``points`` around which ``sweep`` lacks the neighbours that a launch of today looks for."""
+        return {each for engine in self._engines_of(suite, precision) for each in missed(engine, Aim(points), sweep)}
+
     def held(self, suite: Suite, precision: str) -> int | None:
         """Return how many launches a replayed run holds; None where launches are measured."""
         record = self._the_record() if self.can_repeat(suite, precision) else None
@@ -143,6 +147,11 @@ class Launches:
                 f"shares GPU {gpu} with {first.precision}, and one test asks for both engines; they are never up "
                 "together. Write two tests, or give each its own GPUs with devices",
             )
+
+    def preflight(self, suite: Suite) -> None:
+        """Refuse what could never start, before anything else is loaded. Raises PreflightError."""
+        for order in self._family(suite) if self._the_record().mode != "replay" else ():
+            self._the_fleet().preflight(order)
 
     def origin(self, suite: str) -> RunOpened | None:
         """Return the recorded run that was judged in place of measuring ``suite``; None where it was measured."""
@@ -273,19 +282,19 @@ class Launches:
     def _load(self, suite: Suite, log: LaunchLog, endpoint: Endpoint, care: Care | None = None) -> None:
         from pytest_precgate.live.load import Loaded  # noqa: PLC0415  # sockets, only where a server is loaded
 
-        loaded = Loaded(endpoint, log.key.precision, suite.workload, self.environ, self.on_point, time.monotonic, care)
-        aim = self._aim(suite, log.key.precision)
+        key, clock = log.key, time.monotonic
+        loaded = Loaded(
+            endpoint, key.precision, suite.workload, self.environ, self.on_point, clock, care, attempt=key.attempt
+        )
+        aim = self._aim(suite, key.precision)
         loaded.sweep(suite.hardware.name, log.launch.points, log.add, aim)
 
     def _note_unsearched(self, launch: str, engine: Engine, aim: Aim, sweep: Sweep) -> None:
         """Note what a launch of an earlier run is read at and was not searched for: it will not be measured again."""
-        load = sweep_settings_of(engine)
-        missed = () if load is None else load.concurrency.schedule(aim).missed(sweep.points)
-        if missed:
-            listed = ", ".join(f"{target:g}" for target in missed)
+        if found := missed(engine, aim, sweep):
             self._unsearched.append(
-                f"{launch} was not searched for {listed} tok/s/user: its run has no neighbouring concurrencies "
-                "there, and what is read between others is less exact"
+                f"{launch} was not searched for {', '.join(f'{target:g}' for target in found)} tok/s/user: its run has "
+                "no neighbouring concurrencies there, and what is read between others is less exact"
             )
 
     def _facts_before(self, suite: Suite, precision: str, number: int, engine: Engine) -> Fingerprint:
@@ -314,7 +323,7 @@ class Launches:
         family = self._family(suite)
         try:
             # Half an hour of loading for nothing, where the other precision could never have started.
-            for member in family if suite.name in self._wanted else ():
+            for member in family if suite.base_name in self._wanted else ():
                 self._the_fleet().preflight(member)
             return self._the_fleet().up(order, family)
         except EngineError as exc:

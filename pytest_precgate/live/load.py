@@ -24,6 +24,9 @@ OnPoint = Callable[[str, int, Progress | Measurement], None]
 """Told how a point goes: the precision, its concurrency, and how far it is or, at the end, what was measured."""
 
 
+_SEEDS_PER_LAUNCH = 1_000_003  # more than any concurrency or seed anybody sets, so that launches share none
+
+
 @dataclass(frozen=True)
 class TokenizerText:
     """Turns token ids into text with a checkpoint's tokenizer.json. Picklable: each client process loads its own."""
@@ -60,7 +63,7 @@ class Loaded:
     """A server under load: what is asked of it, and who is told.
 
     ``environ`` holds the keys of servers, ``clock`` counts seconds; ``care`` is None for a server somebody else
-    started.
+    started; ``attempt`` numbers the launch, and each launch asks prompts of its own.
     """
 
     endpoint: Endpoint
@@ -70,6 +73,7 @@ class Loaded:
     on_point: OnPoint
     clock: Callable[[], float]
     care: Care | None = None
+    attempt: int = 1
 
     def sweep(
         self,
@@ -103,7 +107,7 @@ class Loaded:
         with watch:
             run = run_point(
                 target,
-                _plan(load, self.workload, concurrency),
+                _plan(load, self.workload, concurrency, self.attempt),
                 processes=min(load.processes, concurrency),
                 on_progress=lambda progress: self.on_point(self.precision, concurrency, progress),
                 stop=None if care is None else care.is_dead,
@@ -117,11 +121,12 @@ class Loaded:
         return FinishedPoint(measured, gpu_seconds, self.endpoint.configuration)
 
 
-def _plan(load: LoadSettings, workload: Workload, concurrency: int) -> LoadPlan:
+def _plan(load: LoadSettings, workload: Workload, concurrency: int, attempt: int) -> LoadPlan:
     prompts = Prompts(
         workload=workload,
         token_high=load.vocabulary,
-        seed=load.seed + concurrency,
+        # A server that was not started anew has seen the prompts of the launch before, and may have them in its cache.
+        seed=load.seed + concurrency + _SEEDS_PER_LAUNCH * (attempt - 1),
         lengths="random" if load.window == "whole" else "even",
         detokenize=None if load.tokenizer is None else TokenizerText(load.tokenizer),
         ignore_eos=load.ignore_eos,

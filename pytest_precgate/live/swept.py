@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_precgate.analysis.baseline import Launch
 from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.schedule import Aim
 from pytest_precgate.analysis.spent import LaunchCost
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.engines.base import Engine
@@ -69,7 +70,15 @@ def configuration_of(engine: Engine) -> str:
     return engine.spec.configuration if isinstance(engine, SimulatedEngine) else "default"
 
 
-def sweep_settings_of(engine: Engine) -> SweepSettings | None:
+def missed(engine: Engine, aim: Aim, sweep: Sweep) -> Sequence[float]:
+    """Return what of ``aim`` the engine's points in ``sweep`` were not searched for; nothing where they are a grid."""
+    load = _sweep_settings_of(engine)
+    name = configuration_of(engine)
+    own = [point for point in sweep.points if point.configuration == name]
+    return () if load is None else load.concurrency.schedule(aim).missed(own)
+
+
+def _sweep_settings_of(engine: Engine) -> SweepSettings | None:
     """Return how an engine is swept, None for one whose points are there already."""
     if isinstance(engine, EndpointEngine):
         return engine.endpoint.load

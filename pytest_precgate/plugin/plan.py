@@ -55,15 +55,13 @@ class Plan:
             terminalreporter.write_line(line)
 
     def _planned(self, items: Sequence[pytest.Item]) -> list[SuitePlan]:
-        suites: dict[str, Suite] = {}
-        asked: dict[str, list[Asked]] = {}
+        tests: dict[str, list[tuple[Suite, Asked]]] = {}
         for item in items:
             wanted = _asked(item)
             if wanted is not None:
                 suite = self._run.suite(item)
-                suites.setdefault(suite.name, suite)
-                asked.setdefault(suite.name, []).append(wanted)
-        return [plan for name, suite in suites.items() for plan in self._run.gatekeeper.plan(suite, asked[name])]
+                tests.setdefault(suite.name, []).append((suite, wanted))
+        return [plan for each in tests.values() for plan in self._run.gatekeeper.plan(each)]
 
 
 def _asked(item: pytest.Item) -> Asked | None:

@@ -149,6 +149,22 @@ def gate_cells(judged: JudgedGate) -> tuple[str, ...]:
     )
 
 
+def against(report: GateReport) -> str:
+    """Return what the gates were held against, and which launches decided."""
+    return f"against {report.baseline}{report.rule and f', {report.rule}'}"
+
+
+def set_aside(report: GateReport) -> Iterator[str]:
+    """Yield how many of the launches just recorded are strays, which no centre or sigma counts."""
+    strays = [each for each in report.judged if each.evidence is not None and each.evidence.set_aside]
+    if strays and report.outcome == "recorded" and strays[0].evidence is not None:
+        first = strays[0].evidence
+        yield (
+            f"{first.set_aside} of {first.launches} launches of {strays[0].gate.key} lie far off and are set aside; "
+            f"so do some of {len(strays)} of {len(report.judged)} gates"
+        )
+
+
 def too_noisy(report: GateReport) -> Iterator[str]:
     """Yield what a person who has just recorded these gates must know: those that no launch will pass."""
     noisy = [judged for judged in report.judged if judged.refusal is not None]
@@ -156,7 +172,7 @@ def too_noisy(report: GateReport) -> Iterator[str]:
         first = noisy[0]
         yield (
             f"{len(noisy)} of {len(report.judged)} gates will be INCONCLUSIVE whatever a launch gives: "
-            f"{first.gate.key}: {first.refusal}. Or make the machine quieter, or record more launches "
+            f"{first.gate.key}: {first.refusal}; or make the machine quieter, or record more launches "
             "(baseline_launches)"
         )
 

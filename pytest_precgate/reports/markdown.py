@@ -52,7 +52,7 @@ def _check(report: GateReport) -> list[str]:
     verdict = {"passed": "PASS", "failed": "FAIL", "skipped": "SKIPPED", "recorded": "RECORDED", "added": "ADDED"}[
         report.outcome
     ]
-    lines = [f"**{verdict}** `{report.test}`: {layout.counts(report)}, against `{report.baseline}`", ""]
+    lines = [f"**{verdict}** `{report.test}`: {layout.counts(report)}, {layout.against(report)}", ""]
     lines += _table([layout.GATE_HEAD, *(layout.gate_cells(judged) for judged in report.judged)])
     reasons = dict.fromkeys(f"{judged.verdict}: {judged.reason}" for judged in report.judged if judged.reason)
     notes = [*reasons, *(f"note: {note}" for note in report.notes)]

@@ -19,7 +19,7 @@ def failure(report: GateReport) -> str:
     """Return the text of a failed check: each failing gate in full, then the table of all gates."""
     lines = [
         f"precgate: {len(report.failing)} of {len(report.judged)} gates fail in suite {report.suite} "
-        f"(baseline {report.baseline}){layout.simulated(report.comparison)}",
+        f"({layout.against(report)}){layout.simulated(report.comparison)}",
         "",
         *(f"{judged.verdict}  {_sentence(judged)}" for judged in report.failing),
         "",
@@ -31,11 +31,12 @@ def failure(report: GateReport) -> str:
 
 
 def _sentence(judged: JudgedGate) -> str:
-    key = judged.gate.key
+    key, limit = judged.gate.key, layout.limit(judged)
+    limit = "" if limit == layout.ABSENT else f", limit {limit}"
     return (
         f"{key}: value {layout.figure(key.metric, judged.value)}, "
         f"baseline {layout.figure(key.metric, judged.baseline)}, change {layout.change(judged.change)}, "
-        f"tolerance {layout.tolerance(judged.gate)}; {judged.reason}"
+        f"tolerance {layout.tolerance(judged.gate)}{limit}; {judged.reason}"
     )
 
 
@@ -91,7 +92,7 @@ def _check(report: GateReport) -> Iterator[Line]:
         doubt = f"; {wild} implausibly better than before: check the measurement" if wild else ""
         yield from _evidence(report)
         yield f"{report.test}: {len(report.judged)} gates measured for {report.baseline}{doubt}", None
-        yield from ((f"note: {note}", None) for note in report.notes)
+        yield from ((f"note: {note}", None) for note in (*report.notes, *layout.set_aside(report)))
         yield from ((f"warning: {line}", False) for line in layout.too_noisy(report))
         return
     points = sorted({judged.gate.key.point for judged in report.judged})
@@ -110,7 +111,7 @@ def _check(report: GateReport) -> Iterator[Line]:
     yield from _evidence(report)
     improved = sum(judged.verdict is Verdict.IMPROVED for judged in report.judged)
     stale = f"; {improved} better than a stale baseline: consider --precgate-update" if improved else ""
-    yield f"{report.test}: {report.outcome}, {layout.counts(report)} against {report.baseline}{stale}", report.passed
+    yield f"{report.test}: {report.outcome}, {layout.counts(report)} {layout.against(report)}{stale}", report.passed
     yield from ((f"note: {note}", None) for note in report.notes)
     yield from ((f"warning: {line}", False) for line in layout.too_noisy(report))
 
@@ -120,14 +121,19 @@ def _evidence(report: GateReport) -> Iterator[Line]:
     judged = report.judged
     if all(each.evidence is None or each.evidence.sigma is None for each in judged):
         used = max((each.evidence.launches for each in judged if each.evidence is not None), default=1)
-        yield f"noise unknown: no sigma of fewer than {LEAST_LAUNCHES} baseline launches; launches used: {used}", None
+        yield (
+            f"noise unknown: no sigma of fewer than {LEAST_LAUNCHES} baseline launches, so a drop of the tolerance may "
+            f"well pass; launches used: {used}",
+            None,
+        )
         return
     points = sorted({each.gate.key.point for each in judged})
     cells = {(each.gate.key.quantity, each.gate.key.point): each for each in judged}
-    head = ("sigma, smallest drop seen, launches", *(f"at {point:g}" for point in points))
+    head = ("limit, sigma, smallest drop seen, launches", *(f"at {point:g}" for point in points))
     rows = [
-        (quantity, *(", ".join(layout.evidence(cells[quantity, point])) for point in points))
+        (quantity, *(", ".join((layout.limit(cell), *layout.evidence(cell))) for cell in row))
         for quantity in dict.fromkeys(each.gate.key.quantity for each in judged)
+        for row in [[cells[quantity, point] for point in points]]
     ]
     yield from ((line, None) for line in layout.columns([head, *rows]))
 

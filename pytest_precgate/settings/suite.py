@@ -19,8 +19,10 @@ from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node, nearest
 from pytest_precgate.engines import ENGINES, EngineSpec
+from pytest_precgate.engines.recorded import RecordedEngine
 from pytest_precgate.engines.rehearsal import rehearsal_of
 from pytest_precgate.engines.server import ServerEngine
+from pytest_precgate.engines.simulated import SimulatedSpec
 from pytest_precgate.errors import CalibrationError, SettingsError
 
 Rule = Literal["first-good", "median"]
@@ -106,7 +108,17 @@ class Suite:
         if side not in self.paired:
             known = nearest(side, self.paired) if self.paired else "it has none; add a table paired.NAME"
             raise SettingsError(f"suite {self.name}", "paired", f"no side {side!r} to be judged against; {known}")
-        return replace(self, name=f"{self.name}{BESIDE}{side}", engines=self.paired[side], paired={})
+        for precision, specs in (*self.engines.items(), *self.paired[side].items()):
+            if any(isinstance(spec.open(), RecordedEngine) for spec in specs):
+                raise SettingsError(
+                    f"suite {self.name}", precision, "recorded points are one launch; pairs need engines that run"
+                )
+        # A simulation draws its launches from its seed: both sides would draw the same.
+        engines = {
+            precision: tuple(replace(spec, side=side) if isinstance(spec, SimulatedSpec) else spec for spec in specs)
+            for precision, specs in self.paired[side].items()
+        }
+        return replace(self, name=f"{self.name}{BESIDE}{side}", engines=engines, paired={})
 
     def rehearsed(self, source: str, rootdir: Path) -> Suite:
         """Return the same suite with every engine played by the simulated one.
@@ -193,16 +205,25 @@ def _side(side: str, node: Node, members: Mapping[str, Node], engines: Engines, 
     own = node.table(optional=list(engines))
     if not own:
         node.fail("differs in nothing; name the keys that differ, by precision")
-    return {
+    found = {
         precision: _engines(replace(own[precision], value=_over(own[precision], members[precision])), base)
         if precision in own
         else specs
         for precision, specs in engines.items()
     }
+    if found == dict(engines):
+        node.fail("differs in nothing from the suite: it would be held against itself")
+    return found
 
 
 def _over(own: Node, table: Node) -> dict[str, object]:
-    return {key: node.value for key, node in {**table.mapping(), **own.mapping()}.items()}
+    """The table with the keys of ``own`` in place of its own; a table in it is treated alike."""
+    merged = {key: node.value for key, node in table.mapping().items()}
+    for key, node in own.mapping().items():
+        before = table.mapping().get(key)
+        both = before is not None and isinstance(before.value, Mapping) and isinstance(node.value, Mapping)
+        merged[key] = _over(node, before) if both and before is not None else node.value
+    return merged
 
 
 def _engines(node: Node, base: Path) -> tuple[EngineSpec, ...]:

@@ -75,8 +75,8 @@ def test_two_launches_give_their_mean_and_tell_no_noise() -> None:
 def test_launches_of_two_precisions_are_read_in_pairs() -> None:
     """The ratio of the first launches, of the second, and so on; one without partner tells the ratio nothing."""
     fp4, int4 = kimi("fp4"), kimi("int4")
-    launches = [*(launch(scaled(fp4, factor)) for factor in (1.0, 1.1, 1.2)), launch(int4), launch(scaled(int4, 1.1))]
-    baseline = replace(kimi_baseline(), launches=launches)
+    launches = [*(scaled(fp4, factor) for factor in (1.0, 1.1, 1.2)), int4, scaled(int4, 1.1)]
+    baseline = replace(kimi_baseline(), launches=[launch(sweep, "vllm") for sweep in launches])
     first, second = baseline.scatter(RATIO, B200, "derived").values
     assert first == pytest.approx(second)
     assert len(baseline.scatter(FP4, B200, "derived").values) == 3
@@ -149,15 +149,31 @@ def test_a_fact_that_cannot_be_stored_is_refused() -> None:
 
 def test_a_sweep_is_for_every_point_that_anybody_reads() -> None:
     """The suite's own and those of marks, once each; where the baseline had them is known."""
-    aim = aim_at([(55.0, 73.0), (91.0,), (55.0,)], kimi_baseline(), "fp4", moves=False)
+    aim = aim_at([(55.0, 73.0), (91.0,), (55.0,)], kimi_baseline(), "fp4")
     assert aim.targets == (91.0, 73.0, 55.0)
     assert set(aim.earlier) == set(kimi_baseline().launches_of("fp4")[0].sweep.points)
-    assert aim_at([(55.0,)], None, "fp4", moves=False) == Aim((55.0,))
+    assert aim_at([(55.0,)], None, "fp4") == Aim((55.0,))
 
 
-def test_quartiles_are_aimed_at_where_the_baseline_s_gates_stand() -> None:
-    """And not at all before there is one, or while it moves."""
-    assert aim_at([None, (91.0,)], kimi_baseline(), "fp4", moves=False).targets == (91.0, 55.0)
-    assert aim_at([None, (91.0,)], kimi_baseline(), "fp4", moves=True) == UNAIMED
-    assert aim_at([None], None, "fp4", moves=False) == UNAIMED
-    assert aim_at([None], kimi_baseline(), "fp8", moves=False) == UNAIMED
+def test_every_gate_of_the_baseline_is_aimed_at_whichever_tests_were_selected() -> None:
+    """A sweep that left out another test's points would read its gates off a wider step than the next run does."""
+    far = RecordedGate("tests/test_other.py::test_far", replace(FP4, point=80.0))
+    baseline = replace(kimi_baseline(), gates=[*kimi_baseline().gates, far])
+    assert set(aim_at([(55.0,)], baseline, "fp4").targets) == {55.0, 80.0}
+    assert set(aim_at([(55.0,)], baseline, "int4").targets) == {55.0}
+
+
+def test_where_quartiles_are_read_nothing_is_aimed_at() -> None:
+    """Nobody knows them before the first sweep; later ones are swept the same way, or they would not compare."""
+    assert aim_at([None, (91.0,)], kimi_baseline(), "fp4") == UNAIMED
+    assert aim_at([None], None, "fp4") == UNAIMED
+
+
+def test_recorded_points_stand_beside_every_launch_of_the_other_precision() -> None:
+    """INT4 from a file, FP4 launched three times: three ratios. Two live ones of which one was launched once: one."""
+    launches = [launch(scaled(kimi("fp4"), factor), "trtllm") for factor in (1.0, 1.01, 0.99)]
+    gates = [RecordedGate(TEST, RATIO)]
+    mixed = replace(kimi_baseline(), launches=[*launches, launch(kimi("int4"))], gates=gates)
+    assert len(mixed.scatter(RATIO, B200, "derived").values) == 3
+    live = replace(mixed, launches=[*launches, launch(kimi("int4"), "vllm")])
+    assert len(live.scatter(RATIO, B200, "derived").values) == 1

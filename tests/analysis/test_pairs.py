@@ -84,8 +84,8 @@ def test_what_both_sides_suffer_cancels() -> None:
 
 
 def test_pairs_that_scatter_too_much_are_inconclusive_and_say_how_many_it_takes() -> None:
-    """Sigma 3% on either side against a tolerance of 5%."""
-    judged = ruled(scattered(5, sigma=0.03)).judged
+    """Sigma 2% on either side against a tolerance of 5%."""
+    judged = ruled(scattered(5, sigma=0.02)).judged
     assert judged is not None
     assert judged.verdict is Verdict.INCONCLUSIVE
     assert " pairs" in judged.reason

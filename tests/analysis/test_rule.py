@@ -90,6 +90,10 @@ def test_the_first_launch_nobody_doubts_decides(
         ((0.9, 1.0, 1.0, 1.0), Verdict.PASS, 4),
         ((1.0, UNREADABLE, 1.0, 1.0), Verdict.INCONCLUSIVE, 2),
         ((1.07, 1.08, 1.06), Verdict.IMPROVED, 3),
+        ((1.4, 1.4, 1.0), None, 3),
+        ((1.4, 1.4, 1.0, 1.0, 1.0), Verdict.PASS, 5),
+        ((1.0, 1.0, 1.4), None, 3),
+        ((1.4, 1.0, 1.4, 1.4), Verdict.IMPLAUSIBLE, 4),
     ],
 )
 def test_the_median_decides_as_soon_as_it_must(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_precgate.analysis.gates import Gate, GateKey, Metric
-from pytest_precgate.analysis.verdict import Absent, Verdict, judge
+from pytest_precgate.analysis.verdict import Absent, Evidence, JudgedGate, Verdict, judge
 from pytest_precgate.analysis.waiver import Waiver, WaiverBook, waived
 from pytest_precgate.errors import InvalidValueError
 
@@ -38,6 +38,22 @@ def test_what_is_absent_is_never_waived(verdict: Verdict) -> None:
     """A waiver is for a number that is worse, not for one that is not there."""
     judged = judge(GATE, 0.9, Absent(verdict, "gone"))
     assert waived("kimi", judged, [WAIVER], TODAY) == (judged, None)
+
+
+def test_nothing_is_waived_where_the_noise_lets_nothing_pass() -> None:
+    """The waiver is not called unneeded either: nobody can tell whether the regression is still there."""
+    noisy = Evidence(0.06, 0.2, 3, 0.1, "scatters too much")
+    for verdict in (Verdict.REGRESSED, Verdict.INCONCLUSIVE):
+        judged = JudgedGate(GATE, verdict, 0.9, 1.0, "low", noisy)
+        assert waived("kimi", judged, [WAIVER], TODAY) == (judged, WAIVER)
+
+
+@pytest.mark.parametrize(("value", "needed"), [(0.981, WAIVER), (0.99, None), (1.0, None)])
+def test_a_waiver_is_needed_until_noise_cannot_bring_the_regression_back(value: float, needed: Waiver | None) -> None:
+    """A gate that passes by less than two sigma may fail tomorrow; one that passes by more holds without it."""
+    judged = replace(judge(GATE, value, 1.0, 0.03), evidence=Evidence(0.007, 0.04, 1, 0.03))
+    assert judged.verdict is Verdict.PASS
+    assert waived("kimi", judged, [WAIVER], TODAY) == (judged, needed)
 
 
 def test_a_waiver_holds_through_its_last_day() -> None:

@@ -37,7 +37,7 @@ def test_an_8_percent_slower_fp4_blocks_the_merge(accepted: Repository) -> None:
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "precgate: 12 of 18 gates fail in suite kimi (baseline baselines/kimi.json)",
+            "precgate: 12 of 18 gates fail in suite kimi (against baselines/kimi.json)",
             *(
                 f"REGRESSED  fp4/int4 throughput_ratio at {point} tok/s/user: value *x, baseline *x, "
                 "change -8.0%, tolerance 3%; *"

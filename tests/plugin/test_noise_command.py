@@ -108,7 +108,7 @@ def test_the_settings_it_advises_are_kept_by_the_same_launches(
     (line,) = (line.strip() for line in out.splitlines() if line.startswith("    tolerance = {"))
     simulated.change_settings("tolerance = { throughput_ratio = 0.03 }", line)
     before = journals(simulated.path)[0].read_bytes()
-    assert main(["noise", "--resume=latest"]) == 0
+    assert main(["noise", f"--resume={journals(simulated.path)[-1].parent.name}"]) == 0
     captured = capsys.readouterr()
     assert "refused: " not in captured.out
     assert captured.err.count("suite kimi goes on with ") == 1
@@ -172,7 +172,8 @@ def test_a_recorded_suite_is_refused_and_rehearsed(repository: Repository, capsy
         (["--launches=2"], "got 2, wanted 3 or more: fewer tell no sigma @ --launches"),
         (["llama"], "unknown suite 'llama'; known: kimi, other"),
         ([], "which suite? known: kimi, other"),
-        (["kimi", "--resume=latest"], "latest: no such run in "),
+        (["kimi", "--resume=gone"], "gone: no such run in "),
+        (["kimi", "--resume=latest"], "name the run: the latest may be a gate's"),
     ],
 )
 def test_what_cannot_be_launched_exits_2(
@@ -193,7 +194,7 @@ def test_a_run_under_other_settings_is_not_gone_on_with(
     """What differs is named, and the flag to leave out is this command's."""
     assert main(["noise", "--launches=3"]) == 0
     simulated.change_settings('fp4-tp4"\n', 'fp4-tp4"\nseed = 3\n')
-    assert main(["noise", "--launches=3", "--resume=latest"]) == 2
+    assert main(["noise", "--launches=3", f"--resume={journals(simulated.path)[-1].parent.name}"]) == 2
     err = capsys.readouterr().err
     assert "fp4.seed is 3, the run's was 0" in err
     assert "start a new run without --resume" in err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 
 import pytest
 
@@ -74,14 +73,42 @@ def test_a_point_nobody_named_is_read_where_it_lies_inside(kimi: Repository) -> 
     assert kimi.run("test_kimi.py").ret == 0
 
 
-def test_quartiles_are_looked_for_once_a_baseline_knows_them(repository: Repository) -> None:
-    """Before, concurrency is doubled through the whole range; an update does so again."""
+def test_quartiles_are_doubled_through_before_and_after_a_baseline_knows_them(repository: Repository) -> None:
+    """Figures read between neighbours and figures read across wide steps would not compare."""
     repository.write_settings(SETTINGS.replace("POINTS", '"quartiles"'))
     repository.write_test(f"def test_x(precgate):\n{SHOW}    precgate.check(precgate.compare('fp4', 'int4'))\n")
     doubled = [1, 2, 4, 8, 16, 32, 64, 128]
     assert measured(repository.run("-s", "--precgate-update")) == doubled
     result = repository.run("-s")
     assert result.ret == 0
-    assert measured(result) != doubled
-    assert any(below + 1 == above for below, above in pairwise(measured(result)))
-    assert measured(repository.run("-s", "--precgate-update")) == doubled
+    assert measured(result) == doubled
+
+
+def test_a_gate_the_baseline_was_not_searched_for_is_not_added_to_it(kimi: Repository) -> None:
+    """Its value would be read across a wide step, and every later launch close by: a drop could hide in between."""
+    kimi.change_settings("[55, 73, 91]", "[55, 91]")
+    kimi.write_test("def test_x(precgate):\n    precgate.check(precgate.compare('fp4', 'int4'))\n")
+    assert kimi.run("--precgate-update").ret == 0
+    before = kimi.baseline.read_text(encoding="utf-8")
+    kimi.change_settings("[55, 91]", "[55, 73, 91]")
+    result = kimi.run("--precgate-update-new-only")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *BaselineError: kimi: *no neighbouring concurrencies around 73 tok/s/user*"])
+    assert kimi.baseline.read_text(encoding="utf-8") == before
+    assert kimi.run("--precgate-update").ret == 0
+    kimi.change_settings('fp4-tp4"', 'fp4-tp4", slowdown = 0.035')
+    assert kimi.run("--precgate-attempts=1").ret == 1
+
+
+def test_an_update_of_some_tests_is_searched_for_the_others_too(kimi: Repository) -> None:
+    """Gates that are kept are read off the new points, as closely as if their tests had been selected."""
+    kimi.write_test(
+        "import pytest\n\ndef test_a(precgate):\n    precgate.check(precgate.compare('fp4', 'int4'))\n\n"
+        "@pytest.mark.precgate(points=[64])\ndef test_b(precgate):\n"
+        f"{SHOW}    precgate.check(precgate.compare('fp4', 'int4'))\n"
+    )
+    assert kimi.run("--precgate-update").ret == 0
+    value = {gate["point"]: gate["value"] for gate in json.loads(kimi.baseline.read_text(encoding="utf-8"))["gates"]}
+    assert kimi.run("--precgate-update", "--precgate-reason=again", "-k", "test_a").ret == 0
+    again = {gate["point"]: gate["value"] for gate in json.loads(kimi.baseline.read_text(encoding="utf-8"))["gates"]}
+    assert again[64] == pytest.approx(value[64], rel=0.002)

@@ -36,7 +36,7 @@ def test_every_report_of_simulated_figures_says_so(rehearsed: Repository) -> Non
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "precgate: * gates fail in suite kimi (baseline baselines/kimi.json) - SIMULATED (FP4 and INT4)*",
+            "precgate: * gates fail in suite kimi (against baselines/kimi.json, first good of 3 *) - SIMULATED (FP4 *",
             "kimi: FP4 against INT4 on b200* - SIMULATED (FP4 and INT4), measured on no machine",
         ]
     )
@@ -195,12 +195,12 @@ def test_a_baseline_too_noisy_for_any_launch_to_pass_says_so_when_it_is_recorded
     assert quiet.ret == 0
     quiet.stdout.no_fnmatch_line("*will be INCONCLUSIVE*")
 
-    repository.write_settings(quick.replace("concurrency", "noise = { launch_sigma = 0.03 }, concurrency"))
+    repository.write_settings(quick.replace("concurrency", "noise = { launch_sigma = 0.012 }, concurrency"))
     noisy = repository.run("--precgate-update", "--precgate-reason=another machine", "--precgate-markdown=g.md")
     assert noisy.ret == 0
-    said = "6 of 6 gates will be INCONCLUSIVE whatever a launch gives: fp4/int4 throughput_ratio at 80 tok/s/user: its "
+    said = "* of 6 gates will be INCONCLUSIVE whatever a launch gives: fp4/int4 throughput_ratio at 80 tok/s/user: its "
     noisy.stdout.fnmatch_lines([f"warning: {said}* ask for *%*record more launches (baseline_launches)"])
-    assert "6 of 6 gates will be INCONCLUSIVE" in (repository.path / "g.md").read_text(encoding="utf-8")
+    assert "of 6 gates will be INCONCLUSIVE" in (repository.path / "g.md").read_text(encoding="utf-8")
     judged = repository.run()
     assert judged.ret == 1
-    judged.stdout.fnmatch_lines(["*failed, 6 gates: 6 INCONCLUSIVE against *"])
+    judged.stdout.fnmatch_lines(["*failed, 6 gates: * INCONCLUSIVE* against *"])

@@ -33,7 +33,11 @@ _NOISE = ("launch_sigma", "step_sigma", "outlier_rate", "outlier_drop")
 
 @dataclass(frozen=True)
 class SimulatedSpec:
-    """The settings of one simulated configuration; ``start_s`` is None where nothing is claimed about a start."""
+    """The settings of one simulated configuration.
+
+    ``start_s`` is None where nothing is claimed about a start; ``side`` names the side of a pair this one is, whose
+    launches are its own.
+    """
 
     name: str
     calibration: Calibration
@@ -43,6 +47,7 @@ class SimulatedSpec:
     noise: Noise
     limits: Limits
     start_s: float | None = None
+    side: str | None = None
 
     @staticmethod
     def read(table: Node, base: Path) -> SimulatedSpec:
@@ -98,6 +103,7 @@ class SimulatedEngine:
             + (f" at -{noise.outlier_drop:g}" if noise.outlier_rate else ""),
             "seed": spec.seed,
             "slowdown": noise.slowdown,
+            **spec.load.facts,
         }
 
     @property
@@ -154,7 +160,8 @@ class SimulatedEngine:
     def _random(self, *about: object) -> random.Random:
         """A generator of its own for each purpose: a further concurrency does not change the others' figures."""
         launch = () if self.attempt == 1 else (f"attempt {self.attempt}",)
-        return random.Random("/".join(map(str, (self.spec.seed, self.spec.configuration, *about, *launch))))
+        side = () if self.spec.side is None else (f"side {self.spec.side}",)
+        return random.Random("/".join(map(str, (self.spec.seed, self.spec.configuration, *about, *launch, *side))))
 
     def _launch_pace(self, precision: str) -> float:
         """The factor on every step of this launch."""

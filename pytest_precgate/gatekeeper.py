@@ -12,7 +12,7 @@ from pytest_precgate.analysis.baseline import UTC_FORMAT, Launch, Points, Proven
 from pytest_precgate.analysis.comparison import Comparison, compare
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.gates import Gate, GateKey
-from pytest_precgate.analysis.held import Today, held_by
+from pytest_precgate.analysis.held import Today, held_by, how_old
 from pytest_precgate.analysis.plan import Asked, SuitePlan
 from pytest_precgate.analysis.report import BaselineUpdate, Compared, GateReport, Outcome, Ran, RunReport
 from pytest_precgate.analysis.schedule import Aim
@@ -121,7 +121,9 @@ class Gatekeeper:
         judged = self._judged(suite, gates, now, test)
         self._used.setdefault(suite.name, set()).update(RecordedGate(test, gate.key) for gate in gates)
         outcome = self._outcome(suite, pair, test, judged)
-        notes = self._notes(stored, now, outcome, judged)
+        notes = self._notes(suite, stored, now, judged)
+        if outcome == "failed":
+            notes += self.policy.unheeded({gate.verdict for gate in judged})
         against = self.store.shown(stored.path) if side is None else f"fresh launches of {side}"
         repeats = any(self.launches.can_repeat(suite, precision) for precision in pair.curves)
         rule = str(self.policy.launches(suite)) if repeats else ""
@@ -139,9 +141,7 @@ class Gatekeeper:
         trial = Trial(self.launches, suite, tuple(now), gates)
         policy = self.policy.launches(suite)
         baseline = self._read(suite.name).baseline
-        age_days = None if baseline is None else baseline.recorded.age_days(self.clock())
-        warned = self.policy.mismatch == "warn"
-        today = Today(now, suite.hardware, suite.cost, suite.max_baseline_age_days, age_days, warned)
+        today = self._today(suite, now)
         if self.policy.paired_with is not None:
             judged = trial.beside(suite.beside(self.policy.paired_with), policy)
         elif self.policy.update:
@@ -150,20 +150,25 @@ class Gatekeeper:
             judged = trial.against(held_by(baseline, test, gates, today), policy)
         return [self.waivers.apply(suite.name, each) for each in judged]
 
+    def _today(self, suite: Suite, now: Mapping[str, Fingerprint]) -> Today:
+        baseline = self._read(suite.name).baseline
+        age_days = None if baseline is None else baseline.recorded.age_days(self.clock())
+        warned = self.policy.mismatch == "warn"
+        return Today(now, suite.hardware, suite.cost, suite.max_baseline_age_days, age_days, warned)
+
     def _notes(
-        self, stored: Stored, now: Mapping[str, Fingerprint], outcome: Outcome, judged: Sequence[JudgedGate]
+        self, suite: Suite, stored: Stored, now: Mapping[str, Fingerprint], judged: Sequence[JudgedGate]
     ) -> tuple[str, ...]:
         notes: tuple[str, ...] = ()
         if stored.baseline is not None and self.policy.paired_with is None:
             if self.policy.mismatch == "warn":
-                notes = tuple(f"judged all the same: {line}" for line in stored.baseline.mismatches(now, list(now)))
+                today = self._today(suite, now)
+                doubts = [*stored.baseline.mismatches(now, list(now))]
+                doubts += [how_old(stored.baseline, today)] if today.is_too_old else []
+                notes = tuple(f"judged all the same: {line}" for line in doubts)
             notes += stored.baseline.drifts(now)
-        if self.policy.in_ci and outcome == "failed":
-            notes += self.policy.unheeded({gate.verdict for gate in judged})
         used = max((each.evidence.launches for each in judged if each.evidence is not None), default=1)
-        if used > 1:
-            notes += (f"the comparison shows the first of {used} launches",)
-        return notes
+        return (*notes, f"the comparison shows the first of {used} launches") if used > 1 else notes
 
     def _launch_behind(self, suite: Suite, sweep: object) -> Launch:
         for launch, *_ in self.launches.measured(suite.name).values():

@@ -16,6 +16,8 @@ from pytest_precgate.analysis.scatter import GateLaunches
 from pytest_precgate.analysis.verdict import Absent, Verdict
 from pytest_precgate.errors import OutsideSweepError
 
+_INSTEAD = "record it again with --precgate-update, or judge against fresh launches with --precgate-paired-with"
+
 
 @dataclass(frozen=True)
 class Today:
@@ -67,7 +69,7 @@ def _held(baseline: Baseline, recorded: RecordedGate, gate: Gate, today: Today, 
     if differing and not today.ignore_mismatch:
         return Held(gate, Absent(Verdict.MISMATCH, "; ".join(differing)))
     if today.is_too_old and not today.ignore_mismatch:
-        return Held(gate, Absent(Verdict.MISMATCH, _too_old(baseline, today)))
+        return Held(gate, Absent(Verdict.MISMATCH, f"{how_old(baseline, today)}; {_INSTEAD}"))
     try:
         scatter = baseline.scatter(gate.key, hardware, today.cost)
     except OutsideSweepError as exc:
@@ -86,9 +88,7 @@ def _missing_gate(baseline: Baseline, gate: RecordedGate) -> str:
     return f"the baseline does not know this gate of {gate.test}{known}; record it with --precgate-update-new-only"
 
 
-def _too_old(baseline: Baseline, today: Today) -> str:
+def how_old(baseline: Baseline, today: Today) -> str:
+    """Return how old a baseline is, and may be."""
     age = "of unknown age" if today.age_days is None else f"{today.age_days:.1f} days old"
-    return (
-        f"the baseline of {baseline.recorded.utc} is {age}, max_baseline_age_days is {today.max_age_days:g}; record it "
-        "again with --precgate-update, or judge against fresh launches with --precgate-paired-with"
-    )
+    return f"the baseline of {baseline.recorded.utc} is {age}, max_baseline_age_days is {today.max_age_days:g}"

@@ -60,11 +60,11 @@ class Policy:
         return {verdict for _, policy, verdict in self._lenient if policy == "skip"}
 
     def unheeded(self, verdicts: Collection[Verdict]) -> tuple[str, ...]:
-        """Say why a lenient policy had no effect: in CI nobody would see the gate that was not held."""
+        """Say why a lenient policy had no effect on a failed check: in CI nobody would see what was not held."""
         return tuple(
             f"--precgate-{name}={policy} is not heeded under CI: nobody would see that nothing was gated"
             for name, policy, verdict in self._lenient
-            if policy in ("skip", "create") and verdict in verdicts
+            if self.in_ci and policy in ("skip", "create") and verdict in verdicts
         )
 
 

@@ -397,6 +397,26 @@ def test_the_load_client_skips_known_points_and_reports_each_new_one(machine: Ma
     assert [point.point for point in rest] == [finished[2].point]
 
 
+def test_no_launch_asks_what_another_one_asked(machine: MachineOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that was not started anew would answer from its cache, and look faster at every launch."""
+    plans: list[LoadPlan] = []
+    first = machine()
+    simulated = vars(load)["run_point"]
+
+    def run_point(target: Target, plan: LoadPlan, **options: object) -> PointRun:
+        plans.append(plan)
+        run = simulated(target, plan, **options)
+        assert isinstance(run, PointRun)
+        return run
+
+    monkeypatch.setattr(load, "run_point", run_point)
+    for attempt in (1, 2, 3):
+        first.launches.of(suite(), "fp4", attempt)
+    asked = [tuple(plan.prompts.ask(number).prompt) for plan in plans for number in range(4)]
+    assert len(plans) == 3 * 3
+    assert len({*asked}) == len(asked)
+
+
 def test_a_journal_that_cannot_be_written_ends_the_launch(machine: MachineOf, tmp_path: Path) -> None:
     """Before a point is measured: what is not kept would be lost with the run."""
     (tmp_path / ".precgate").write_text("", encoding="utf-8")

@@ -9,6 +9,8 @@ import pytest
 from tests.plugin.paced import JSON, QUIET, SETTINGS, Paced, gates, launches, verdicts
 from tests.repository import Repository
 
+WORKLOAD = "isl = 1024, osl = 1024, range_ratio = 0.8"  # the recorded points
+
 
 @pytest.fixture
 def recorded(repository: Repository, paced: Paced) -> Repository:
@@ -250,3 +252,56 @@ def test_every_table_says_the_limit_that_the_noise_leaves_of_the_tolerance(recor
     gate = gates(recorded)["fp4 throughput_per_gpu", 85]
     assert 0.005 < gate["limit"] < gate["tolerance"]  # type: ignore[operator]
     assert f"| 5% | {gate['limit']:.1%} |" in (recorded.path / "found.md").read_text(encoding="utf-8")
+
+
+def test_a_replay_has_as_many_launches_of_each_precision_as_the_run(recorded: Repository, paced: Paced) -> None:
+    """INT4's own throughput was low once, so INT4 was launched twice and FP4 once: the same verdicts come out again."""
+    recorded.change_settings('metrics = ["throughput_ratio", "throughput_per_gpu"]', 'metrics = ["throughput_per_gpu"]')
+    paced(int4=[1.04, 1.0])
+    assert recorded.run(JSON, "--precgate-unused=ignore").ret == 0
+    assert launches(recorded) == {"fp4": 1, "int4": 2}
+    before = gates(recorded)
+    assert recorded.run(JSON, "--precgate-unused=ignore", "--precgate-replay=latest").ret == 0
+    assert gates(recorded) == before
+    assert before["int4 throughput_per_gpu", 85]["launches"] == 2
+    values = before["int4 throughput_per_gpu", 85]["values"]
+    assert isinstance(values, list)
+    assert values[0] < values[1] == before["int4 throughput_per_gpu", 85]["value"]
+
+
+def test_a_run_a_verdict_took_makes_no_baseline(recorded: Repository) -> None:
+    """One launch of each: as a baseline it would know no noise, and nobody would have asked for that."""
+    assert recorded.run().ret == 0
+    before = recorded.baseline.read_text(encoding="utf-8")
+    result = recorded.run("--precgate-replay=latest", "--precgate-update", "--precgate-reason=x")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *BaselineError: kimi: the replayed run holds 1 launches of fp4, *made of 5 *"])
+    assert recorded.baseline.read_text(encoding="utf-8") == before
+
+
+def test_an_old_baseline_is_judged_all_the_same_where_a_mismatch_only_warns(recorded: Repository) -> None:
+    """--precgate-mismatch=warn is heeded, and says how old it is."""
+    recorded.change_settings("interactivity", "max_baseline_age_days = 0.0000001\ninteractivity")
+    assert recorded.run().ret == 1
+    result = recorded.run("--precgate-mismatch=warn")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["note: judged all the same: the baseline of * is 0.0 days old, *"])
+
+
+def test_recorded_points_stand_beside_every_launch_of_a_live_precision(repository: Repository, paced: Paced) -> None:
+    """INT4 from a file, FP4 launched: five launches in the baseline, a noise for the ratio, and a second attempt."""
+    repository.write_points()
+    live = SETTINGS.split("[tool.precgate.suites.kimi.int4]", maxsplit=1)[0].replace("isl = 128, osl = 64", WORKLOAD)
+    repository.write_settings(f'{live}\n[tool.precgate.suites.kimi.int4]\nengine = "recorded"\npath = "points.csv"\n')
+    paced(fp4=QUIET)
+    assert repository.run("--precgate-update").ret == 0
+    baseline = json.loads(repository.baseline.read_text(encoding="utf-8"))
+    names = [launch["precision"] for launch in baseline["launches"]]
+    assert (names.count("fp4"), names.count("int4")) == (5, 1)
+    assert {gate["sigma"] is None for gate in baseline["gates"] if gate["precision"] == "fp4/int4"} == {False}
+    paced(fp4=[1.1, 1.0])
+    assert repository.run(JSON).ret == 0
+    assert gates(repository)["fp4/int4 throughput_ratio", 85]["launches"] == 2
+    paced(fp4=[1.1])
+    assert repository.run("--precgate-rule=median", JSON).ret == 1
+    assert gates(repository)["fp4 throughput_per_gpu", 85]["launches"] == 3

@@ -176,3 +176,30 @@ def test_every_launch_of_a_verdict_is_a_fresh_server(site: Site) -> None:
     lines = [line for line in result.outlines if line.startswith(("precgate: starting ", "precgate: stopping "))]
     assert [line.split()[1] for line in lines] == ["starting", *["stopping", "starting"] * 5]
     assert site.running() == []
+
+
+def test_a_side_that_could_never_start_is_refused_before_anything_is_loaded(site: Site) -> None:
+    """Half an hour of loading for nothing, where the other side's checkpoint is not there."""
+    side = '\n[tool.precgate.suites.kimi.paired.release.fp4]\nmodel = "nobody/nothing"\n'
+    site.repository.write_settings((site.path / "pyproject.toml").read_text(encoding="utf-8") + side)
+    result = site.repository.run(PAIRED)
+    assert result.ret == 1
+    assert site.starts(result) == {"fp4": 0, "int4": 0}
+    result.stdout.fnmatch_lines(["E *PreflightError: *nobody/nothing*"])
+
+
+def test_recorded_points_make_no_pair(repository: Repository) -> None:
+    """A file is one launch, on either side: a usage error, before anything live is launched."""
+    text = (repository.path / "pyproject.toml").read_text(encoding="utf-8")
+    repository.write_settings(f'{text}\n[tool.precgate.suites.kimi.paired.release.fp4]\npath = "other.csv"\n')
+    result = repository.run(PAIRED)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: precgate: *recorded points are one launch; pairs need engines that run*"])
+
+
+def test_sides_of_a_simulation_draw_launches_of_their_own(repository: Repository) -> None:
+    """Two sides that drew the same would differ by nothing, whatever the noise."""
+    noisy = SETTINGS.replace("requests_per_slot = 4", "requests_per_slot = 4\nnoise = { launch_sigma = 0.002 }")
+    repository.write_settings(f"{noisy}\n[tool.precgate.suites.kimi.paired.release.fp4]\nslowdown = 0.000001\n")
+    assert repository.run(PAIRED, JSON).ret == 0
+    assert all(abs(gate["change"]) > 1e-4 for gate in gates(repository).values())  # type: ignore[arg-type]

@@ -214,3 +214,17 @@ def test_a_baseline_that_cannot_be_read_is_said(simulated: Repository) -> None:
     result = simulated.run("--precgate-plan")
     assert result.ret == 4
     result.stderr.fnmatch_lines(["*precgate: baselines/kimi.json*is not whole JSON*"])
+
+
+def test_a_plan_counts_the_attempts_of_every_mark(simulated: Repository) -> None:
+    """Launches are shared by the tests of a suite: the one that may take most decides."""
+    simulated.write_test(
+        "import pytest\n\n"
+        + "\n".join(
+            f"@pytest.mark.precgate(attempts={attempts})\ndef test_{attempts}(precgate):\n"
+            "    precgate.check(precgate.compare('fp4', 'int4'))\n"
+            for attempts in (1, 7)
+        )
+    )
+    assert simulated.run("--precgate-update").ret == 0
+    assert plan(simulated.run("--precgate-plan"))[4].startswith("fp4 (simulated) 1 to 7 5 ")

@@ -112,3 +112,12 @@ def test_an_update_of_some_tests_is_searched_for_the_others_too(kimi: Repository
     assert kimi.run("--precgate-update", "--precgate-reason=again", "-k", "test_a").ret == 0
     again = {gate["point"]: gate["value"] for gate in json.loads(kimi.baseline.read_text(encoding="utf-8"))["gates"]}
     assert again[64] == pytest.approx(value[64], rel=0.002)
+
+
+def test_a_target_no_concurrency_reaches_is_inconclusive_and_not_a_broken_curve(kimi: Repository) -> None:
+    """One point would be no curve to say so by; its neighbour is measured too."""
+    kimi.change_settings("[55, 73, 91]", "[400]")
+    kimi.write_test("def test_x(precgate):\n    precgate.check(precgate.compare('fp4', 'int4'))\n")
+    result = kimi.run("--precgate-update")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["INCONCLUSIVE *: 400 tok/s/user lies outside the measured range *"])

@@ -33,15 +33,16 @@ interactivity = [75, 105]
 engine = "simulated"
 calibration = "kimi-k2.5-b200-fp4-tp4"
 {sweep}
+slowdown = {slowdown}
 seed = {seed}
-noise = {{ launch_sigma = 0.015, step_sigma = 0.02 }}
+noise = {{ launch_sigma = 0.004, step_sigma = 0.02 }}
 
 [tool.precgate.suites.kimi.int4]
 engine = "simulated"
 calibration = "kimi-k2.5-b200-int4-tp8"
 {sweep}
 seed = {seed}
-noise = {{ launch_sigma = 0.015, step_sigma = 0.02 }}
+noise = {{ launch_sigma = 0.004, step_sigma = 0.02 }}
 """
 TEST = "def test_fp4_pays_off(precgate):\n    precgate.check(precgate.compare('fp4', 'int4'))\n"
 WITNESS = """\
@@ -68,7 +69,8 @@ SWEEPS = {
 def repository(path: Path, sweep: str, seed: int, baseline: str | None = None) -> Path:
     """A user's repository in a fresh directory, with its baseline where there is one."""
     path.mkdir(parents=True)
-    (path / "pyproject.toml").write_text(SETTINGS.format(seed=seed, sweep=SWEEPS[sweep]), encoding="utf-8")
+    slowdown = 0.04 if seed and seed % 2 == 0 else 0.0  # every other run is a regression, and takes three launches
+    (path / "pyproject.toml").write_text(SETTINGS.format(seed=seed, slowdown=slowdown, sweep=SWEEPS[sweep]), encoding="utf-8")
     (path / "test_gate.py").write_text(TEST, encoding="utf-8")
     (path / "conftest.py").write_text(WITNESS, encoding="utf-8")
     if baseline is not None:

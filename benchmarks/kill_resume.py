@@ -70,7 +70,8 @@ def repository(path: Path, sweep: str, seed: int, baseline: str | None = None) -
     """A user's repository in a fresh directory, with its baseline where there is one."""
     path.mkdir(parents=True)
     slowdown = 0.04 if seed and seed % 2 == 0 else 0.0  # every other run is a regression, and takes three launches
-    (path / "pyproject.toml").write_text(SETTINGS.format(seed=seed, slowdown=slowdown, sweep=SWEEPS[sweep]), encoding="utf-8")
+    settings = SETTINGS.format(seed=seed, slowdown=slowdown, sweep=SWEEPS[sweep])
+    (path / "pyproject.toml").write_text(settings, encoding="utf-8")
     (path / "test_gate.py").write_text(TEST, encoding="utf-8")
     (path / "conftest.py").write_text(WITNESS, encoding="utf-8")
     if baseline is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
+from pytest_precgate.analysis import report as said
 from pytest_precgate.analysis.baseline import UTC_FORMAT, Launch, Points, Provenance, RecordedGate, aim_at
 from pytest_precgate.analysis.comparison import Comparison, compare
 from pytest_precgate.analysis.fingerprint import Fingerprint
@@ -167,6 +168,14 @@ class Gatekeeper:
                 doubts += [how_old(stored.baseline, today)] if today.is_too_old else []
                 notes = tuple(f"judged all the same: {line}" for line in doubts)
             notes += stored.baseline.drifts(now)
+        if self.policy.paired_with is not None:
+            beside = self.launches.measured(suite.beside(self.policy.paired_with).name)
+            whose = f"{self.policy.paired_with}'s"
+            notes = tuple(
+                f"{precision}: {line}"
+                for precision, (first, *_) in beside.items()
+                for line in now[precision].unlike(first.fingerprint, whose)
+            )
         used = max((each.evidence.launches for each in judged if each.evidence is not None), default=1)
         return (*notes, f"the comparison shows the first of {used} launches") if used > 1 else notes
 
@@ -359,16 +368,7 @@ class Gatekeeper:
             for test in sorted({gate.test for gate in idle} - {*ran.failed}):
                 gates = [gate.key for gate in idle if gate.test == test]
                 if ran.holds(test):
-                    lines.append(_unused_line(path, test, gates))
+                    lines.append(said.unused_gates(path, test, gates))
                 elif ran.includes(test):
                     left_out.append(f"{path}: {len(gates)} gates of {test} not held: this run was narrowed")
         return lines, left_out
-
-
-def _unused_line(path: str, test: str, gates: Sequence[GateKey]) -> str:
-    what = f"gate {gates[0]}" if len(gates) == 1 else f"{len(gates)} gates, the first {gates[0]},"
-    return (
-        f"{path}: {what} of {test} not used by this run: was the test renamed, removed, skipped, or does it check "
-        "less? Record it anew with --precgate-update; if the test is gone for good, `precgate baseline prune` removes "
-        "it; while it is skipped, --precgate-unused=warn lets the run pass"
-    )

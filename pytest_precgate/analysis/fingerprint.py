@@ -54,6 +54,11 @@ class Fingerprint:
         """Return one line per hard fact that differs; a fact only one side knows differs too."""
         return _differences(self.hard, baseline.hard)
 
+    def unlike(self, other: Fingerprint, whose: str) -> tuple[str, ...]:
+        """Return one line per fact, hard or soft, that differs from those of ``whose`` launch."""
+        hard = _differences(self.hard, other.hard, whose)
+        return (*hard, *_differences(_but_commit(self.soft), _but_commit(other.soft), whose))
+
     def drifts(self, baseline: Fingerprint) -> tuple[str, ...]:
         """Return one line per soft fact that differs, but for the commit, which always does and has its own place."""
         return _differences(_but_commit(self.soft), _but_commit(baseline.soft))
@@ -63,9 +68,9 @@ def _but_commit(facts: Mapping[str, Fact]) -> Mapping[str, Fact]:
     return {key: fact for key, fact in facts.items() if key.split(".", maxsplit=1)[0] != "commit"}
 
 
-def _differences(now: Mapping[str, Fact], then: Mapping[str, Fact]) -> tuple[str, ...]:
+def _differences(now: Mapping[str, Fact], then: Mapping[str, Fact], whose: str = "the baseline's") -> tuple[str, ...]:
     return tuple(
-        f"{key} is {now.get(key, 'not known')}, the baseline's is {then.get(key, 'not known')}"
+        f"{key} is {now.get(key, 'not known')}, {whose} is {then.get(key, 'not known')}"
         for key in sorted({*now, *then})
         if now.get(key) != then.get(key)
     )

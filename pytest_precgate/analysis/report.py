@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pytest_precgate.analysis.comparison import Comparison
+from pytest_precgate.analysis.gates import GateKey
 from pytest_precgate.analysis.spent import SuiteCost
 from pytest_precgate.analysis.update import GateChange
 from pytest_precgate.analysis.verdict import JudgedGate, all_pass
@@ -115,3 +116,13 @@ class RunReport:
     def is_empty(self) -> bool:
         """Whether the run had nothing to do with this plugin."""
         return self == RunReport()
+
+
+def unused_gates(path: str, test: str, gates: Sequence[GateKey]) -> str:
+    """Return what to do about stored ``gates`` of ``test`` that a run did not hold."""
+    what = f"gate {gates[0]}" if len(gates) == 1 else f"{len(gates)} gates, the first {gates[0]},"
+    return (
+        f"{path}: {what} of {test} not used by this run: was the test renamed, removed, skipped, or does it check "
+        "less? Record it anew with --precgate-update; if the test is gone for good, `precgate baseline prune` removes "
+        "it; while it is skipped, --precgate-unused=warn lets the run pass"
+    )

@@ -53,6 +53,9 @@ def test_a_slower_candidate_fails_against_the_other_side(sides: Repository) -> N
     result.stdout.fnmatch_lines(
         ["precgate: 4 of 6 gates fail in suite kimi (against fresh launches of release, median of 5 pairs)*"]
     )
+    result.stdout.fnmatch_lines(
+        ["note: fp4: seed is 0, release's is 1", "note: fp4: slowdown is 0.08, release's is 0.0"]
+    )
 
 
 def test_what_slows_both_sides_alike_fails_no_pair(sides: Repository, paced: Paced) -> None:

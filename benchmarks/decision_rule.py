@@ -65,7 +65,8 @@ def launches(random: np.random.Generator, shape: tuple[int, int, int], sigma: Nu
     each = (shape[0], shape[1], 1)
     scatter = math.sqrt(share) * random.standard_normal(each) + math.sqrt(1 - share) * random.standard_normal(shape)
     strays = random.random(each if together else shape) < OUTLIER_RATE
-    return UNIT * np.exp(sigma * scatter) * np.where(strays, 1 - OUTLIER_DROP, 1.0)
+    values: Numbers = UNIT * np.exp(sigma * scatter) * np.where(strays, 1 - OUTLIER_DROP, 1.0)
+    return values
 
 
 def draw(seed: int, runs: int, sigma: Numbers | float, kind: str, baseline: int = BASELINE, gates: int = GATES) -> Draw:

@@ -230,7 +230,8 @@ def model_of(sigma: float, short_launches: int) -> Model:
         suite = load(Path(temporary)).suites["kimi"]
     points = suite.points
     assert points is not None
-    paces = np.linspace(-4 * sigma, 4 * sigma + math.log1p(SLOWDOWN) - math.log1p(-OUTLIER_DROP), 8)
+    slowest = 4 * sigma + math.log1p(SLOWDOWN) - math.log1p(-OUTLIER_DROP)
+    paces = np.linspace(-4 * sigma, slowest, 8).astype(np.float64)
 
     def curve(precision: str, noise: Noise, seed: int = 0) -> Curve:
         (spec,) = suite.configurations(precision)
@@ -241,6 +242,9 @@ def model_of(sigma: float, short_launches: int) -> Model:
     def logs(curves: Iterable[Curve]) -> Numbers:
         return np.log([[curve.at(point).throughput_per_gpu for point in points] for curve in curves])
 
+    def scatter(launches: Numbers) -> Numbers:
+        return np.cov(launches.T).astype(np.float64)
+
     plain = {precision: curve(precision, Noise()) for precision in PRECISIONS}
     gates = suite.gates_for(*PRECISIONS, points)
     return Model(
@@ -250,7 +254,7 @@ def model_of(sigma: float, short_launches: int) -> Model:
         paces=paces,
         logs={name: logs(curve(name, Noise(slowdown=math.expm1(pace))) for pace in paces) for name in PRECISIONS},
         short={
-            name: np.cov(logs(curve(name, Noise(step_sigma=STEP_SIGMA), seed) for seed in range(short_launches)).T)
+            name: scatter(logs(curve(name, Noise(step_sigma=STEP_SIGMA), seed) for seed in range(short_launches)))
             for name in PRECISIONS
         },
         sigma=sigma,

@@ -176,6 +176,9 @@ class Gatekeeper:
                 for precision, (first, *_) in beside.items()
                 for line in now[precision].unlike(first.fingerprint, whose)
             )
+        elif suite.paired and any(each.verdict is Verdict.MISMATCH for each in judged):
+            sides = "|".join(suite.paired)
+            notes += (f"to judge all the same, launch the old state as well: --precgate-paired-with={sides}",)
         used = max((each.evidence.launches for each in judged if each.evidence is not None), default=1)
         return (*notes, f"the comparison shows the first of {used} launches") if used > 1 else notes
 

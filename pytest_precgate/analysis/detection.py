@@ -84,11 +84,6 @@ def _all_low(design: Design, lines: Sequence[float], drop: float) -> float:
     return sum(math.comb(launches, low) * share**low * (1 - share) ** (launches - low) for low in counts)
 
 
-def suite_false_alarm(design: Design, lines: Sequence[float]) -> float:
-    """Return how often some gate of an unchanged suite fails, gates scattering independently (the worst case)."""
-    return 1 - (1 - failing_share(design, lines)) ** design.gates
-
-
 @lru_cache(maxsize=256)
 def least_lines(design: Design) -> tuple[float, ...]:
     """Return the nearest lines, in sigma, at which noise fails an unchanged suite no more often than FALSE_ALARM.

@@ -66,6 +66,15 @@ def test_what_slows_both_sides_alike_fails_no_pair(sides: Repository, paced: Pac
     assert sides.run(PAIRED).ret == 0
 
 
+def test_a_baseline_of_another_making_names_the_sides_there_are(sides: Repository) -> None:
+    """Where the fingerprint differs, pairs are the way to judge."""
+    assert sides.run("--precgate-update").ret == 0
+    sides.change_settings('fp4-tp4"\n', 'fp4-tp4"\nwindow = "whole"\n')
+    result = sides.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["MISMATCH *window is whole*", "note: to judge *--precgate-paired-with=release"])
+
+
 def test_fewer_pairs_are_the_user_s_choice(sides: Repository) -> None:
     """Three pairs of each precision."""
     assert sides.run(PAIRED, "--precgate-attempts=3", JSON).ret == 0

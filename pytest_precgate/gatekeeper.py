@@ -149,7 +149,8 @@ class Gatekeeper:
             return list(trial.recorded(held_by(baseline, test, gates, today), policy))
         else:
             judged = trial.against(held_by(baseline, test, gates, today), policy)
-        return [self.waivers.apply(suite.name, each) for each in judged]
+        paired = self.policy.paired_with is not None
+        return [self.waivers.apply(suite.name, each, of_baseline=not paired) for each in judged]
 
     def _today(self, suite: Suite, now: Mapping[str, Fingerprint]) -> Today:
         baseline = self._read(suite.name).baseline
@@ -174,6 +175,7 @@ class Gatekeeper:
             notes = tuple(
                 f"{precision}: {line}"
                 for precision, (first, *_) in beside.items()
+                if precision in now  # another test's check may have launched a third
                 for line in now[precision].unlike(first.fingerprint, whose)
             )
         elif suite.paired and any(each.verdict is Verdict.MISMATCH for each in judged):

@@ -66,13 +66,14 @@ class Trial:
 
     def recorded(self, holding: Holding, policy: LaunchPolicy) -> tuple[JudgedGate, ...]:
         """Return every gate as it is about to be recorded, beside the value it had: every launch, and no rule."""
-        repeated = [name for name in self.precisions if self.launches.can_repeat(self.suite, name)]
-        number = min((self.launches.recordable(self.suite, precision) for precision in repeated), default=1)
+        most = [self._recordable(gate) for gate in self.gates]
         everything = range(len(self.gates))
         launches = [self._values(self.suite, 1, everything)]
         if not any(isinstance(value, Absent) for value in launches[0]):  # else nothing is recorded, however often
-            launches += [self._values(self.suite, each, everything) for each in range(2, number + 1)]
-        whole = {i: values for i in everything if (values := _numbers([launch[i] for launch in launches])) is not None}
+            for number in range(2, max(most) + 1):
+                launches.append(self._values(self.suite, number, [i for i in everything if most[i] >= number]))
+        each = [[launch[i] for launch in launches[: most[i]]] for i in everything]
+        whole = {i: values for i in everything if (values := _numbers(each[i])) is not None}
         scatters = [
             (self.gates[i], GateLaunches(self.gates[i].key, v, self._stretch(self.gates[i]))) for i, v in whole.items()
         ]
@@ -82,11 +83,11 @@ class Trial:
         for index, (gate, held, was) in enumerate(zip(self.gates, holding.held, before, strict=True)):
             old = held.baseline if isinstance(held.baseline, Absent) else _centre(was)
             if index in bars:
-                ruling = GateRuling(judge(bars[index].gate, bars[index].centre, old), bars[index], len(launches))
+                ruling = GateRuling(judge(bars[index].gate, bars[index].centre, old), bars[index], len(each[index]))
             else:
-                absent = next(launch[index] for launch in launches if isinstance(launch[index], Absent))
-                ruling = GateRuling(judge(gate, absent, old), None, len(launches))
-            judged.append(_told(ruling, [launch[index] for launch in launches]))
+                absent = next(value for value in each[index] if isinstance(value, Absent))
+                ruling = GateRuling(judge(gate, absent, old), None, len(each[index]))
+            judged.append(_told(ruling, each[index]))
         return tuple(judged)
 
     def _judged(
@@ -112,6 +113,11 @@ class Trial:
         )
 
     # --- launches and what they read ------------------------------------------------------------------------------
+
+    def _recordable(self, gate: Gate) -> int:
+        """How many launches a baseline holds of the gate; what a file holds stands beside each."""
+        repeated = [name for name in gate.key.precisions if self.launches.can_repeat(self.suite, name)]
+        return min((self.launches.recordable(self.suite, name) for name in repeated), default=1)
 
     def _has(self, suite: Suite, precision: str, number: int) -> bool:
         """Whether there can be this launch: of a replayed run there are as many as it holds, and the first is asked for

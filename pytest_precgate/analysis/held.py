@@ -16,6 +16,7 @@ from pytest_precgate.analysis.scatter import GateLaunches
 from pytest_precgate.analysis.verdict import Absent, Verdict
 from pytest_precgate.errors import OutsideSweepError
 
+_CLOCKS_DIFFER_DAYS = 1.0
 _INSTEAD = "record it again with --precgate-update, or judge against fresh launches with --precgate-paired-with"
 
 
@@ -36,8 +37,10 @@ class Today:
 
     @property
     def is_too_old(self) -> bool:
-        """Whether the baseline is older than the suite allows; an age nobody can tell is."""
-        return self.max_age_days is not None and (self.age_days is None or self.age_days > self.max_age_days)
+        """Whether it is older than the suite allows; an age nobody can tell is, and so is one of the day after."""
+        if self.max_age_days is None:
+            return False
+        return self.age_days is None or not -_CLOCKS_DIFFER_DAYS <= self.age_days <= self.max_age_days
 
 
 @dataclass(frozen=True)

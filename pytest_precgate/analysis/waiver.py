@@ -64,11 +64,12 @@ def waived(suite: str, judged: JudgedGate, waivers: Sequence[Waiver], today: dat
     needed as long as noise might carry the gate back across its limit.
     """
     covering = [each for each in waivers if each.covers(suite, judged.gate.key) and not each.has_expired(today)]
-    if not covering or judged.value is None or judged.baseline is None:
+    if not covering:
         return judged, None
     first = covering[0]
-    if judged.refusal is not None:
-        return judged, first
+    told = judged.verdict in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE) or judged.verdict.passes
+    if not told or judged.refusal is not None or judged.value is None or judged.baseline is None:
+        return judged, first  # nobody can say that it is not needed
     loss = -judged.gate.gain(judged.value, judged.baseline)
     if judged.verdict is not Verdict.REGRESSED:
         return judged, first if judged.verdict.passes and _may_return(judged, loss) else None
@@ -97,10 +98,15 @@ class WaiverBook:
     _judged: set[tuple[str, GateKey]] = field(default_factory=set)
     _needed: set[Waiver] = field(default_factory=set)
 
-    def apply(self, suite: str, judged: JudgedGate) -> JudgedGate:
-        """Return the gate as its waiver leaves it."""
+    def apply(self, suite: str, judged: JudgedGate, *, of_baseline: bool = True) -> JudgedGate:
+        """Return the gate as its waiver leaves it.
+
+        A gate not held against the baseline (``of_baseline``) does not tell whether the regression from it has gone.
+        """
         left, needed = waived(suite, judged, self.waivers, self.day)
         self._judged.add((suite, judged.gate.key))
+        if not of_baseline:
+            self._needed.update(each for each in self.waivers if each.covers(suite, judged.gate.key))
         if needed is not None:
             self._needed.add(needed)
         return left

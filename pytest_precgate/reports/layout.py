@@ -168,7 +168,7 @@ def set_aside(report: GateReport) -> Iterator[str]:
 def too_noisy(report: GateReport) -> Iterator[str]:
     """Yield what a person who has just recorded these gates must know: those that no launch will pass."""
     noisy = [judged for judged in report.judged if judged.refusal is not None]
-    if noisy and report.outcome in ("recorded", "added"):
+    if noisy and report.outcome == "recorded":
         first = noisy[0]
         yield (
             f"{len(noisy)} of {len(report.judged)} gates will be INCONCLUSIVE whatever a launch gives: "

@@ -96,7 +96,9 @@ def test_a_gate_beyond_the_baseline_s_points_is_missing() -> None:
     assert "does not reach this point: fp4: 55 tok/s/user lies outside the measured range 80 to 100" in absent.reason
 
 
-@pytest.mark.parametrize(("age", "said"), [(31.0, "is 31.0 days old"), (None, "is of unknown age")])
+@pytest.mark.parametrize(
+    ("age", "said"), [(31.0, "is 31.0 days old"), (-2.0, "is -2.0 days old"), (None, "is of unknown age")]
+)
 def test_a_baseline_older_than_its_limit_is_a_mismatch(age: float | None, said: str) -> None:
     """What the machine has become since is not the merge's doing; an age nobody can tell is no young one."""
     absent = number(kimi_baseline(), FP4, replace(TODAY, max_age_days=30, age_days=age))

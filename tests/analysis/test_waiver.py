@@ -37,7 +37,17 @@ def test_only_a_loss_beyond_the_tolerance_and_within_the_ceiling_is_waived(value
 def test_what_is_absent_is_never_waived(verdict: Verdict) -> None:
     """A waiver is for a number that is worse, not for one that is not there."""
     judged = judge(GATE, 0.9, Absent(verdict, "gone"))
-    assert waived("kimi", judged, [WAIVER], TODAY) == (judged, None)
+    assert waived("kimi", judged, [WAIVER], TODAY) == (judged, WAIVER)  # nor is it known to be unneeded
+
+
+def test_a_gate_held_against_another_side_does_not_make_a_waiver_unneeded() -> None:
+    """Both sides may share the regression from the baseline; an expired waiver is named all the same."""
+    book = WaiverBook([WAIVER], TODAY)
+    assert book.apply("kimi", judge(GATE, 1.0, 1.0), of_baseline=False).verdict is Verdict.PASS
+    assert list(book.problems(["kimi"])) == []
+    late = WaiverBook([WAIVER], TODAY + timedelta(days=1))
+    late.apply("kimi", judge(GATE, 1.0, 1.0), of_baseline=False)
+    assert any("expired" in line for line in late.problems(["kimi"]))
 
 
 def test_nothing_is_waived_where_the_noise_lets_nothing_pass() -> None:

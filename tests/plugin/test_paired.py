@@ -215,3 +215,16 @@ def test_sides_of_a_simulation_draw_launches_of_their_own(repository: Repository
     repository.write_settings(f"{noisy}\n[tool.precgate.suites.kimi.paired.release.fp4]\nslowdown = 0.000001\n")
     assert repository.run(PAIRED, JSON).ret == 0
     assert all(abs(gate["change"]) > 1e-4 for gate in gates(repository).values())  # type: ignore[arg-type]
+
+
+def test_two_checks_of_a_suite_with_three_precisions_each_name_their_own(sides: Repository) -> None:
+    """What one test launched of the other side says nothing in the other test's report."""
+    text = (sides.path / "pyproject.toml").read_text(encoding="utf-8")
+    third = SETTINGS.split("[tool.precgate.suites.kimi.fp4]")[1].split("[tool")[0]
+    sides.write_settings(f"{text}\n[tool.precgate.suites.kimi.fp8]{third}")
+    sides.write_test(
+        "def test_a(precgate):\n    precgate.check(precgate.compare('fp4', 'int4'))\n"
+        "def test_b(precgate):\n    precgate.check(precgate.compare('fp8', 'int4'))\n"
+    )
+    result = sides.run(PAIRED)
+    result.assert_outcomes(passed=2)

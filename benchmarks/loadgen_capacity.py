@@ -209,7 +209,7 @@ def yardstick(rate: int, server: Server, program: Path) -> Row:
     given = io.BytesIO()
     for _ in range(load.requests):
         request = requests.next()
-        given.write(b"%d %d\n" % (len(request.data), request.output_tokens) + request.data)
+        given.write(b"%d %d\n" % (len(request.data), request.asked.output_tokens) + request.data)
     arguments = [str(program), str(server.port), str(load.concurrency), str(load.requests)]
     row, output = measured("C++, epoll", rate, server, arguments, given.getvalue())
     seen = [[int(cell) for cell in line.split()] for line in output.splitlines()[:-1]]

@@ -112,13 +112,19 @@ class ReplayError(JournalError):
 class InvalidPointError(PrecgateError):
     """A concurrency was run and gave no point: requests failed, the client was saturated, no window was left.
 
-    Measure again; it is never a slow point.
+    It is never a slow point. ``is_outside`` says that the cause lies outside the engine under test, so that the same
+    launch may be asked for the point again.
     """
 
-    def __init__(self, concurrency: int, why: str) -> None:
+    def __init__(self, concurrency: int, why: str, *, is_outside: bool = False) -> None:
         super().__init__(f"concurrency {concurrency}: not a point: {why}")
         self.concurrency = concurrency
         self.why = why
+        self.is_outside = is_outside
+
+
+class InconclusivePointError(InvalidPointError):
+    """A point was measured as often as it may be, and something outside the engine disturbed it every time."""
 
 
 class GpuDriverError(PrecgateError):
@@ -191,7 +197,11 @@ class SendFailedError(LoadError):
 
 
 class ReadFailedError(LoadError):
-    """The connection broke, or fell silent, before the answer was complete."""
+    """The connection broke before the answer was complete, or a limit of time ran out."""
+
+
+class ConnectionResetByPeerError(ReadFailedError, SendFailedError):
+    """The connection was reset under a request: by the server, or by anything between it and the client."""
 
 
 class ResponseError(LoadError):

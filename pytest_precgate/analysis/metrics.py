@@ -11,8 +11,16 @@ from dataclasses import dataclass
 
 from pytest_precgate.analysis.enough import StandardError, standard_error
 from pytest_precgate.analysis.quantity import count
-from pytest_precgate.analysis.records import ClientCheck, PointRun
+from pytest_precgate.analysis.records import ClientCheck, PointRun, RequestRecord
 from pytest_precgate.analysis.sweep import SweepPoint
+from pytest_precgate.analysis.tokens import (
+    Expected,
+    ServerCounts,
+    TokenFacts,
+    refusals,
+    token_facts,
+    with_first_tokens,
+)
 from pytest_precgate.analysis.window import (
     Window,
     WindowKind,
@@ -59,7 +67,8 @@ class Measurement:
     """One concurrency measured: distributions, rates over the window, and what to believe it by. Times in s.
 
     ``throughput_per_gpu`` counts input and output tokens, tok/s/GPU; ``interactivity`` is 1 / median tpot, tok/s/user.
-    ``itl`` is None where no gap between chunks was observed, ``error`` where there were too few requests to tell.
+    ``itl`` is None where no gap between chunks was observed, ``error`` where there were too few requests to tell,
+    ``tokens`` for a point from before they were kept. ``resent`` counts requests that had to be sent again.
     """
 
     concurrency: int
@@ -75,6 +84,8 @@ class Measurement:
     throughput_per_gpu: float
     error: StandardError | None
     client: ClientCheck | None
+    tokens: TokenFacts | None = None
+    resent: int = 0
 
     @property
     def interactivity(self) -> float:
@@ -86,25 +97,44 @@ class Measurement:
         return SweepPoint(self.concurrency, self.gpus, self.interactivity, self.throughput_per_gpu, configuration)
 
 
-def measure(run: PointRun, gpus: int, window: WindowKind = "steady", max_failures: int = 0) -> Measurement:
+_ANY_TOKENS = Expected()
+_NO_COUNTERS = ServerCounts()
+
+
+def measure(
+    run: PointRun,
+    gpus: int,
+    window: WindowKind = "steady",
+    max_failures: int = 0,
+    expected: Expected = _ANY_TOKENS,
+    server: ServerCounts = _NO_COUNTERS,
+) -> Measurement:
     """Compute one point from the records of a run on ``gpus`` GPUs.
 
-    ``whole`` takes every request; ``steady`` those that were served inside the window. Raises InvalidPointError
-    when more than ``max_failures`` requests failed, the client distorted what it measured, or no window is left.
+    ``whole`` takes every request; ``steady`` those that were served inside the window. ``expected`` is what its tokens
+    are held to, ``server`` what the server's own counters say of them. Raises InvalidPointError when the run was given
+    up, more than ``max_failures`` requests failed or were sent again, the client distorted what it measured, the tokens
+    are not what they were to be, or no window is left.
     """
     count("measure", "gpus", gpus, "GPUs")
     _refuse_failures(run, max_failures)
     try:
         span = whole_window(run.records) if window == "whole" else steady_window(run.records, run.concurrency)
-        measured = _measurement(run, gpus, span)
+        served = with_first_tokens(served_within(run.records, span), expected.hidden_tokens)
+        measured = _measurement(run, gpus, span, served, token_facts(served, expected, server))
     except InvalidValueError as exc:
         raise InvalidPointError(run.concurrency, str(exc)) from exc
+    assert measured.tokens is not None
+    if wrong := refusals(served, measured.tokens, expected):
+        raise InvalidPointError(run.concurrency, "; ".join(wrong))
     _refuse_distorted(run, measured)
     return measured
 
 
-def _measurement(run: PointRun, gpus: int, span: Window) -> Measurement:
-    gaps, served = run.gaps, served_within(run.records, span)
+def _measurement(
+    run: PointRun, gpus: int, span: Window, served: Sequence[RequestRecord], tokens: TokenFacts
+) -> Measurement:
+    gaps = run.gaps
     tpot = Spread.of([record.tpot_s for record in served])
     if tpot.median_s == 0:
         raise InvalidValueError("half of the requests got all their tokens in one read, so there is no time per token")
@@ -122,18 +152,30 @@ def _measurement(run: PointRun, gpus: int, span: Window) -> Measurement:
         throughput_per_gpu=tokens_per_second(run.records, span) / gpus,
         error=standard_error(served),
         client=run.client,
+        tokens=tokens,
+        resent=run.resent,
     )
 
 
 def _refuse_failures(run: PointRun, max_failures: int) -> None:
-    if len(run.failures) <= max_failures:
+    """Refuse a run that was given up or in which too many requests failed, with their causes.
+
+    One reset connection more than may be is the network's doing as well as the server's: such a point may be measured
+    again. A server that fell silent is not asked again.
+    """
+    failed = len(run.failures) + run.resent
+    if run.ended is None and failed <= max_failures:
         return
-    causes = Counter(failure.cause for failure in run.failures).most_common(3)
-    listed = "; ".join(f"{number} x {cause}" for cause, number in causes)
-    total = len(run.failures) + len(run.records)
-    raise InvalidPointError(
-        run.concurrency, f"{len(run.failures)} of {total} requests failed, at most {max_failures} may: {listed}"
-    )
+    why = [] if run.ended is None else [run.ended]
+    if failed:
+        causes = Counter(failure.cause for failure in run.failures).most_common(3)
+        listed = [f"{number} x {cause}" for cause, number in causes]
+        if run.resent:
+            listed.append(f"{run.resent} x sent again after the server closed the connection without an answer")
+        total = len(run.failures) + len(run.records)
+        why.insert(0, f"{failed} of {total} requests failed, at most {max_failures} may: {'; '.join(listed)}")
+    is_one_reset = failed == max_failures + 1 and all(failure.is_reset for failure in run.failures)
+    raise InvalidPointError(run.concurrency, "; ".join(why), is_outside=is_one_reset and not run.froze)
 
 
 def _refuse_distorted(run: PointRun, measured: Measurement) -> None:
@@ -161,4 +203,5 @@ def _refuse_distorted(run: PointRun, measured: Measurement) -> None:
         raise InvalidPointError(
             run.concurrency,
             f"the load client could not keep up: {'; '.join(breaches)}. Use more client processes or a quieter machine",
+            is_outside=True,
         )

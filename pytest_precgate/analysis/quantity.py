@@ -28,6 +28,13 @@ def count(owner: str, name: str, value: object, unit: str) -> int:
     return int(value)
 
 
+def share(owner: str, name: str, value: object) -> float:
+    """Return ``value`` as a float; raise InvalidValueError unless it is a number from 0 to below 1."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
+        raise InvalidValueError(f"{owner}.{name}: got {value!r}, wanted a share from 0 to below 1")
+    return float(value)
+
+
 def one_line(owner: str, field: str, value: object) -> str:
     """Return ``value``; raise InvalidValueError unless it is a non-empty text on one line."""
     if not isinstance(value, str) or not value.strip() or "\n" in value:

@@ -13,9 +13,15 @@ from pytest_precgate.errors import InvalidValueError
 
 @dataclass(frozen=True)
 class RequestRecord:
-    """One completed request: sent, first generated token, last token; tokens as the server's ``usage`` counts them.
+    """One completed request: sent, first token event, last one (s on one clock); tokens as ``usage`` counts them.
 
-    Raises InvalidValueError when the times are not finite and in order, or a count is not a whole number above zero.
+    ``events`` is how many events brought tokens, ``first_tokens`` how many tokens the first of them held, None where
+    nothing tells. ``listed_tokens`` is how many tokens all events listed by themselves, ``cached_tokens`` how many of
+    the prompt the server had cached, ``text_tokens`` how many a prompt sent as text was made from, ``acceptance`` the
+    acceptance length the server states for the request; None where it does not say. Without ``events`` each token came
+    in an event of its own, as in virtual time.
+
+    Raises InvalidValueError when the times are not finite and in order, or a count cannot be.
     """
 
     sent_s: float
@@ -23,6 +29,12 @@ class RequestRecord:
     last_token_s: float
     input_tokens: int
     output_tokens: int
+    events: int | None = None
+    first_tokens: int | None = 1
+    listed_tokens: int | None = None
+    cached_tokens: int | None = None
+    text_tokens: int | None = None
+    acceptance: float | None = None
 
     def __post_init__(self) -> None:
         times = (self.sent_s, self.first_token_s, self.last_token_s)
@@ -33,10 +45,14 @@ class RequestRecord:
             )
         count("RequestRecord", "input_tokens", self.input_tokens, "tokens")
         count("RequestRecord", "output_tokens", self.output_tokens, "tokens")
+        for name in ("events", "first_tokens"):
+            value = getattr(self, name)
+            if value is not None and count("RequestRecord", name, value, "at most output_tokens") > self.output_tokens:
+                raise InvalidValueError(f"RequestRecord.{name}: got {value}, wanted at most {self.output_tokens}")
 
     @property
     def ttft_s(self) -> float:
-        """Request sent to first generated token, s."""
+        """Request sent to first token event, s."""
         return self.first_token_s - self.sent_s
 
     @property
@@ -45,11 +61,28 @@ class RequestRecord:
         return self.last_token_s - self.sent_s
 
     @property
+    def shared_tokens(self) -> int:
+        """How many tokens beyond one for each event there were: they came in the company of another, or in no event."""
+        return 0 if self.events is None else self.output_tokens - self.events
+
+    @property
     def tpot_s(self) -> float:
-        """(request latency - ttft) / (output tokens - 1), s; raises InvalidValueError for a single output token."""
-        if self.output_tokens < 2:
-            raise InvalidValueError("RequestRecord.tpot_s: one output token has no time per further token")
-        return (self.last_token_s - self.first_token_s) / (self.output_tokens - 1)
+        """(last token event - first) / (output tokens - those of the first event), s.
+
+        Raises InvalidValueError where the number of tokens in the first event is not known, or no token follows it.
+        """
+        return self.tpot_after(self.first_tokens)
+
+    def tpot_after(self, first_tokens: float | None) -> float:
+        """Return tpot, s, had the first event held ``first_tokens``. Raises InvalidValueError as ``tpot_s`` does."""
+        if first_tokens is None:
+            raise InvalidValueError("RequestRecord.tpot_s: nothing tells how many tokens the first event held")
+        if self.output_tokens <= first_tokens:
+            raise InvalidValueError(
+                f"RequestRecord.tpot_s: the first event held all {self.output_tokens} output tokens, so there is no "
+                "time per further token"
+            )
+        return (self.last_token_s - self.first_token_s) / (self.output_tokens - first_tokens)
 
 
 @dataclass(frozen=True)
@@ -59,6 +92,8 @@ class RequestFailure:
     sent_s: float
     failed_s: float
     cause: str
+    is_reset: bool = False
+    """The connection broke before or during the answer, which a network does as well as a server."""
 
     def __post_init__(self) -> None:
         one_line("RequestFailure", "cause", self.cause)
@@ -134,13 +169,21 @@ class ClientCheck:
 
 @dataclass(frozen=True)
 class PointRun:
-    """Everything one concurrency gave: the records a point is computed from. ``client`` is None in virtual time."""
+    """Everything one concurrency gave: the records a point is computed from. ``client`` is None in virtual time.
+
+    ``resent`` counts requests that were sent again because the server had ended a kept connection before it answered.
+    ``ended`` says why the point was given up before it was complete, None where it was not; ``froze`` that the server
+    had fallen silent on every stream.
+    """
 
     concurrency: int
     records: Sequence[RequestRecord]
     failures: Sequence[RequestFailure] = ()
     gaps: Gaps = field(default_factory=Gaps)
     client: ClientCheck | None = None
+    resent: int = 0
+    ended: str | None = None
+    froze: bool = False
 
     def __post_init__(self) -> None:
         count("PointRun", "concurrency", self.concurrency, "requests")

@@ -1,7 +1,7 @@
 """One thread, one epoll, and every request in flight of this process: the closed loop itself.
 
 Cost per event decides what a client can bear, so the usual read is: one recv, one clock reading, a count of event ends.
-Whatever goes wrong with a request is recorded with its cause, and its slot goes on with the next request."""
+What goes wrong with a request is recorded with its cause; its slot goes on with the next request, within the limits."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_precgate.analysis.records import Gaps, RequestFailure
-from pytest_precgate.errors import ConnectFailedError, LoadError, ReadFailedError
+from pytest_precgate.errors import ConnectFailedError, ConnectionResetByPeerError, LoadError, ReadFailedError
 from pytest_precgate.loadgen.connection import Connection, Route
 from pytest_precgate.loadgen.plan import Limits, Take
-from pytest_precgate.loadgen.tally import Tally
+from pytest_precgate.loadgen.tally import Ended, Tally
 from pytest_precgate.loadgen.target import Outgoing
 from pytest_precgate.loadgen.ticker import Ticker
 from pytest_precgate.loadgen.wire import Response, completed
@@ -39,17 +39,22 @@ class Clocks:
 class Loop:
     """``slots`` connections, opened and kept; ``run`` keeps a request in flight on each of them.
 
-    What ``on_tick`` raises, about every 50 ms, ends the run. ``close`` closes everything.
+    What ``on_tick`` raises, about every 50 ms, ends the run. A run ends early, with ``ended`` set, where a limit is
+    exceeded. ``close`` closes everything.
     """
 
-    def __init__(self, route: Route, slots: int, limits: Limits, clocks: Clocks, on_tick: OnTick) -> None:
+    def __init__(self, route: Route, path: str, slots: int, limits: Limits, clocks: Clocks, on_tick: OnTick) -> None:
         self.route = route
+        self.path = path
         self.limits = limits
         self.now = clocks.now
         self.cpu = clocks.cpu
         self.tally = Tally(slots)
-        self.ended = 0
+        self.completed = 0
         self.output_tokens = 0
+        self.ended: Ended | None = None
+        self.began_s = self.heard_s = clocks.now()
+        self.failed_before = self.resent_before = 0
         self.idle: deque[_Slot] = deque()
         self.poll = select.epoll()
         self.by_fd: dict[int, _Slot | Loop] = {}
@@ -77,7 +82,9 @@ class Loop:
 
     def run(self, take: Take) -> Tally:
         """Send what ``take`` gives, one request per slot at a time, until it gives None and every request has ended."""
+        self.failed_before, self.resent_before = self.failed_before + self.tally.failed, self.resent
         self.tally = Tally(len(self.slots))
+        self.heard_s = self.now()
         self._ticker = Ticker(self.now(), TICK_S)
         self.by_fd[self._ticker.fd] = self
         self.poll.register(self._ticker.fd, select.EPOLLIN)
@@ -90,6 +97,7 @@ class Loop:
 
     def _run(self, take: Take) -> None:
         idle, by_fd, poll = self.idle, self.by_fd, self.poll.poll
+        most_failed = self.limits.max_failures
         idle.extend(self.slots)
         more = True
         while True:
@@ -101,6 +109,10 @@ class Loop:
                     idle.popleft().begin(request)
             if not more and len(idle) == len(self.slots):
                 idle.clear()
+                return
+            if self.tally.failed + self.failed_before > most_failed:
+                self.ended = self.exceeded(self.now())
+            if self.ended is not None:
                 return
             for fd, _ in poll(-1, _MOST_AT_ONCE):
                 by_fd[fd].on_ready()
@@ -119,7 +131,17 @@ class Loop:
         self.tally.lags[lag] = self.tally.lags.get(lag, 0) + 1
         for slot in self.slots:
             slot.expire(now)
-        self._on_tick(now, self.ended, self.output_tokens)
+        self.ended = self.ended or self.exceeded(now)
+        self._on_tick(now, self.completed, self.output_tokens)
+
+    @property
+    def resent(self) -> int:
+        """How many requests were sent again since the loop was made."""
+        return self.resent_before + self.tally.resent
+
+    def exceeded(self, now: float) -> Ended | None:
+        """Return why the point is to be given up, as far as this process can tell; None while it may go on."""
+        return self.limits.exceeded(now, self.began_s, self.heard_s, self.tally.failed + self.failed_before)
 
     def close(self) -> None:
         """Close every connection at once."""
@@ -132,7 +154,7 @@ class _Slot:
     """One place of the closed loop: at most one request in flight, on a connection it keeps between requests."""
 
     __slots__ = (
-        "_began_s", "_heard_s", "_in_flight", "_loop", "_opened_s", "_receive", "_reopened", "_request", "_response",
+        "_began_s", "_in_flight", "_loop", "_opened_s", "_receive", "_reopened", "_request", "_response",
         "_sent_s", "_unsent", "_waits_for", "connection", "on_ready",
     )  # fmt: skip
 
@@ -146,7 +168,7 @@ class _Slot:
         self._waits_for = 0
         self._reopened = False
         self._in_flight = False
-        self._began_s = self._opened_s = self._sent_s = self._heard_s = 0.0
+        self._began_s = self._opened_s = self._sent_s = 0.0
 
     def connect(self) -> None:
         """Begin to open a connection. Raises ConnectFailedError when it is refused at once."""
@@ -174,6 +196,8 @@ class _Slot:
         self._reopened = False
         self._began_s = self._sent_s = self._loop.now()
         try:
+            if self.connection is not None and self.connection.used and self.connection.has_ended():
+                self.disconnect()  # closed for its age since the last answer: nothing was sent on it
             if self.connection is None:
                 self.connect()
             else:
@@ -187,12 +211,11 @@ class _Slot:
             return
         limits = self._loop.limits
         if now - self._began_s > limits.request_s:
-            self._failed(ReadFailedError(f"the request was not complete after {limits.request_s:g} s"))
-        elif self.on_ready == self._opening:
-            if now - self._opened_s > limits.connect_s:
-                self._failed(ConnectFailedError(f"{self._loop.route.origin}: no connection in {limits.connect_s:g} s"))
-        elif now - self._heard_s > limits.silence_s:
-            self._failed(ReadFailedError(f"the server was silent for {limits.silence_s:g} s"))
+            self._failed(
+                ReadFailedError(f"the request was not complete after {limits.request_s:g} s (request_timeout_s)")
+            )
+        elif self.on_ready == self._opening and now - self._opened_s > limits.connect_s:
+            self._failed(ConnectFailedError(f"{self._loop.route.origin}: no connection in {limits.connect_s:g} s"))
 
     def disconnect(self) -> None:
         """Close the connection, if there is one."""
@@ -220,9 +243,9 @@ class _Slot:
     def _transmit(self) -> None:
         """Start the clock of the request and send it. Raises SendFailedError unless it was the connection's age."""
         assert self._request is not None
-        self._response = Response()
+        self._response = Response(self._loop.path)
         self._unsent = memoryview(self._request.data)
-        self._sent_s = self._heard_s = self._loop.now()
+        self._sent_s = self._loop.now()
         if not self._in_flight:
             self._in_flight = True
             self._loop.tally.sent(self._sent_s, self._loop.cpu())
@@ -258,7 +281,7 @@ class _Slot:
             data = self._receive()
             if data is None:
                 return
-            now = self._heard_s = loop.now()
+            now = loop.heard_s = loop.now()
             if data:
                 complete = response.feed(data, now)
             else:
@@ -270,11 +293,9 @@ class _Slot:
         # Events that share a read arrived together: one gap, between arrivals.
         latest = stream.last_token_s
         if latest != last and latest is not None:
-            tally = loop.tally
-            tally.reads += 1
+            loop.tally.reads += 1
             if last is not None:
-                gap = Gaps.bucket(latest - last)
-                tally.gaps[gap] = tally.gaps.get(gap, 0) + 1
+                loop.tally.gap(latest - last)
         if complete:
             self._complete()
         elif self.connection is not None and self.connection.holds_more:
@@ -285,7 +306,9 @@ class _Slot:
         assert self.connection is not None
         request = self._request
         try:
-            record = completed(self._sent_s, self._response.stream, request.input_tokens, request.output_tokens)
+            for gap_s in self._response.stream.settle():
+                self._loop.tally.gap(gap_s, by=-1)
+            record = completed(self._sent_s, self._response.stream, request.asked)
         except LoadError as exc:
             self._failed(exc)
             return
@@ -297,12 +320,13 @@ class _Slot:
         self._end()
 
     def _broken(self, exc: LoadError) -> None:
-        """A connection that has served before and dies unheard was closed by the server for age: reopen it once."""
+        """A connection that has served before and dies unheard may have been closed for its age: send again, once."""
         is_stale = self.connection is not None and self.connection.used and not self._response.begun
         if not is_stale or self._reopened:
             self._failed(exc)
             return
         self._reopened = True
+        self._loop.tally.resent += 1
         self.disconnect()
         try:
             self.connect()
@@ -310,7 +334,8 @@ class _Slot:
             self._failed(refused)
 
     def _failed(self, exc: LoadError) -> None:
-        self._loop.tally.failures.append(RequestFailure(self._sent_s, self._loop.now(), str(exc)))
+        is_reset = isinstance(exc, ConnectionResetByPeerError)
+        self._loop.tally.failures.append(RequestFailure(self._sent_s, self._loop.now(), str(exc), is_reset))
         self.disconnect()
         self._end()
 
@@ -322,5 +347,5 @@ class _Slot:
         self._request = None
         self._unsent = _NO_BYTES
         self.on_ready = self._idle
-        self._loop.ended += 1
+        self._loop.completed += 1
         self._loop.idle.append(self)

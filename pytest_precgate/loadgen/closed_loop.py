@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pytest_precgate.analysis.records import Gaps
+from pytest_precgate.analysis.records import Gaps, PointRun
 from pytest_precgate.errors import LoadStoppedError
 from pytest_precgate.loadgen.client import Clocks, Loop, OnTick
 from pytest_precgate.loadgen.connection import find_route
 from pytest_precgate.loadgen.plan import LoadPlan, Progress, Requests, Take
-from pytest_precgate.loadgen.tally import Share
+from pytest_precgate.loadgen.tally import Share, merged
 from pytest_precgate.loadgen.target import Target
 
 # CLOCK_MONOTONIC: on Linux one clock for every process of the machine.
@@ -26,7 +26,8 @@ Stop = Callable[[], bool]
 @contextmanager
 def opened(target: Target, plan: LoadPlan, slots: int, on_tick: OnTick) -> Iterator[Loop]:
     """Open a loop of ``slots`` connections, and close them at once however it ends. Raises ConnectFailedError."""
-    loop = Loop(find_route(target.origin, plan.limits.connect_s), slots, plan.limits, CLOCKS, on_tick)
+    route = find_route(target.origin, plan.limits.connect_s)
+    loop = Loop(route, target.path, slots, plan.limits, CLOCKS, on_tick)
     try:
         loop.open()
         yield loop
@@ -39,18 +40,20 @@ def run_counted(loop: Loop, take: Take) -> Share:
     with _no_garbage_collection():
         tally = loop.run(take)
         check = tally.check(CLOCKS.now(), CLOCKS.cpu())
-    return Share(tuple(tally.records), tuple(tally.failures), Gaps(tally.gaps), check)
+    return Share(tuple(tally.records), tuple(tally.failures), Gaps(tally.gaps), check, tally.resent)
 
 
-def run_alone(target: Target, plan: LoadPlan, on_progress: OnProgress | None, stop: Stop | None) -> Share:
+def run_alone(target: Target, plan: LoadPlan, on_progress: OnProgress | None, stop: Stop | None) -> PointRun:
     """Run the whole point in this process. Raises ConnectFailedError before it starts, LoadStoppedError by ``stop``."""
     warmup = plan.warmup_requests(plan.concurrency)
     requests = Requests(target, plan, 0, 1, warmup + plan.prepared)
     take, is_enough = requests.at_most(plan.requests), plan.is_enough()
     with opened(target, plan, plan.concurrency, watcher(plan.most, on_progress, stop)) as loop:
-        before = run_counted(loop, requests.at_most(warmup)).failures
-        share = run_counted(loop, lambda: None if is_enough(loop.tally.records) else take())
-    return share.after(before)
+        share = run_counted(loop, requests.at_most(warmup))
+        if loop.ended is None:
+            counted = run_counted(loop, lambda: None if is_enough(loop.tally.records) else take())
+            share = counted.after(share)
+    return merged(plan.concurrency, [share], loop.ended)
 
 
 def watcher(total: int | None, on_progress: OnProgress | None, stop: Stop | None) -> OnTick:

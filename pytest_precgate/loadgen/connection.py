@@ -10,7 +10,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 
-from pytest_precgate.errors import ConnectFailedError, ReadFailedError, SendFailedError
+from pytest_precgate.errors import ConnectFailedError, ConnectionResetByPeerError, ReadFailedError, SendFailedError
 from pytest_precgate.loadgen.target import Origin
 
 # 64 KiB stays below the size from which glibc maps and unmaps pages for every single read.
@@ -76,7 +76,7 @@ class Connection:
         except ssl.SSLWantWriteError:
             return select.EPOLLOUT
         except OSError as exc:
-            raise ConnectFailedError(f"{self._route.origin}: no TLS connection: {_why(exc)}") from exc
+            raise ConnectFailedError(f"{self._route.origin}: no TLS connection: {_why_no_tls(exc)}") from exc
         self.established = True
         return 0
 
@@ -86,6 +86,8 @@ class Connection:
             return self._socket.send(data)
         except _NOT_YET:
             return 0
+        except ConnectionError as exc:
+            raise ConnectionResetByPeerError(f"sending: {_why(exc)}") from exc
         except OSError as exc:
             raise SendFailedError(f"sending: {_why(exc)}") from exc
 
@@ -95,8 +97,22 @@ class Connection:
             return self._socket.recv(_READ)
         except _NOT_YET:
             return None
+        except ConnectionError as exc:
+            raise ConnectionResetByPeerError(f"reading: {_why(exc)}") from exc
         except OSError as exc:
             raise ReadFailedError(f"reading: {_why(exc)}") from exc
+
+    def has_ended(self) -> bool:
+        """Whether the server has closed, or says something out of turn. Over TLS nobody can look without reading."""
+        if isinstance(self._socket, ssl.SSLSocket):
+            return False
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except _NOT_YET:
+            return False
+        except OSError:
+            return True
+        return True
 
     @property
     def holds_more(self) -> bool:
@@ -115,3 +131,9 @@ def _why(exc: OSError) -> str:
     if isinstance(exc, TimeoutError):
         return "timed out"
     return exc.strerror or type(exc).__name__
+
+
+def _why_no_tls(exc: OSError) -> str:
+    if isinstance(exc, ssl.SSLError) and exc.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
+        return "the server does not answer in TLS; does it speak plain HTTP? Then write http:// in url"
+    return _why(exc)

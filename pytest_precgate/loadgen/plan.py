@@ -16,7 +16,8 @@ from pytest_precgate.analysis.lengths import first_output_tokens
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.loadgen.prompts import Prompts
-from pytest_precgate.loadgen.target import Ask, Outgoing, Target, encode
+from pytest_precgate.loadgen.tally import Ended
+from pytest_precgate.loadgen.target import Ask, Outgoing, Target, Telling, encode
 
 Warmup = Literal["handover", "drained"]
 DRAINED_PER_SLOT = 2
@@ -27,22 +28,48 @@ Take = Callable[[], Outgoing | None]
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a connection may take to open, a server may stay silent, and a request may last, s."""
+    """How long anything may take, s, and how many requests may fail.
+
+    ``connect_s``: a connection to open; ``silence_s``: no byte on any stream of the point; ``request_s``: one request;
+    ``point_s``: the whole point, warm-up included. A request that had to be sent again counts like a failed one.
+    """
 
     connect_s: float = 10.0
-    silence_s: float = 300.0
-    request_s: float = 3600.0
+    silence_s: float = 60.0
+    request_s: float = 600.0
+    point_s: float = 1800.0
+    max_failures: int = 0
 
     def __post_init__(self) -> None:
         for limit in fields(self):
-            positive("Limits", limit.name, getattr(self, limit.name), "s")
+            if limit.name != "max_failures":
+                positive("Limits", limit.name, getattr(self, limit.name), "s")
+        if isinstance(self.max_failures, bool) or not isinstance(self.max_failures, int) or self.max_failures < 0:
+            raise InvalidValueError(f"Limits.max_failures: got {self.max_failures!r}, wanted a whole number from 0")
+
+    def exceeded(self, now_s: float, began_s: float, heard_s: float, failed: int) -> Ended | None:
+        """Return why a point is to be given up now, None while it may go on.
+
+        ``began_s`` is its start, ``heard_s`` the last time a byte came on any stream, ``failed`` the requests that
+        failed or were sent again.
+        """
+        if failed > self.max_failures:
+            return Ended(f"ended at the failure beyond max_failures = {self.max_failures}")
+        if now_s - heard_s > self.silence_s:
+            return Ended(
+                f"the server sent no byte on any stream for {self.silence_s:g} s (silence_limit_s)", froze=True
+            )
+        if now_s - began_s > self.point_s:
+            return Ended(f"the point was not complete after {self.point_s:g} s (point_limit_s)")
+        return None
 
 
 @dataclass(frozen=True)
 class LoadPlan:
     """One point to be run: ``requests`` in total, ``concurrency`` of them in flight at any time.
 
-    With ``point_error`` it ends before that, once its figures are known to this relative standard error. Raises
+    With ``point_error`` it ends before that, once its figures are known to this relative standard error. Every
+    ``told_one_in``-th request asks the server, in the ways of ``telling``, how many tokens each event holds. Raises
     InvalidValueError when there are fewer requests than slots, or the warm-up is unknown.
     """
 
@@ -52,10 +79,13 @@ class LoadPlan:
     warmup: Warmup = "handover"
     point_error: float | None = None
     limits: Limits = field(default_factory=Limits)
+    telling: tuple[Telling, ...] = ()
+    told_one_in: int = 1
 
     def __post_init__(self) -> None:
         count("LoadPlan", "concurrency", self.concurrency, "requests in flight")
         count("LoadPlan", "requests", self.requests, "requests")
+        count("LoadPlan", "told_one_in", self.told_one_in, "requests")
         if self.requests < self.concurrency:
             raise InvalidValueError(
                 f"LoadPlan.requests: got {self.requests}, wanted at least one for each of {self.concurrency} slots"
@@ -70,6 +100,8 @@ class LoadPlan:
     def ask(self, number: int) -> Ask:
         """Return request ``number`` of the plan, warm-up included."""
         ask = self.prompts.ask(number)
+        if number % self.told_one_in == 0:
+            ask = replace(ask, telling=self.telling)
         if self.warmup == "drained" or number >= self.concurrency:
             return ask
         return replace(ask, output_tokens=first_output_tokens(ask.output_tokens, number, self.concurrency))

@@ -10,23 +10,24 @@ import fcntl
 import multiprocessing
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
-from pytest_precgate.analysis.records import PointRun, RequestRecord
+from pytest_precgate.analysis.records import PointRun, RequestFailure, RequestRecord
 from pytest_precgate.errors import InvalidValueError, LoadProcessError, LoadStoppedError, PrecgateError
 from pytest_precgate.loadgen.client import Loop
 from pytest_precgate.loadgen.closed_loop import CLOCKS, OnProgress, Stop, opened, run_alone, run_counted, watcher
 from pytest_precgate.loadgen.plan import LoadPlan, Requests, Take
-from pytest_precgate.loadgen.tally import Share, merged
+from pytest_precgate.loadgen.tally import Ended, Share, merged
 from pytest_precgate.loadgen.target import Target
 
 _MOST_TICKETS = 1 << 20  # what Linux lets an ordinary user's pipe hold
 _WAIT_S = 0.05
 _TELL_S = 0.5
 _GRACE_S = 5.0
+_UNLIMITED_S = 1e9
 
 
 def run_point(
@@ -46,8 +47,8 @@ def run_point(
     if not 1 <= processes <= plan.concurrency:
         raise InvalidValueError(f"processes: got {processes}, wanted 1 to {plan.concurrency}, one slot each at least")
     if processes == 1:
-        return merged(plan.concurrency, [run_alone(target, plan, on_progress, stop)])
-    return merged(plan.concurrency, _Crew(target, plan, processes, on_progress, stop).run())
+        return run_alone(target, plan, on_progress, stop)
+    return _Crew(target, plan, processes, on_progress, stop).run()
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,17 @@ class _Ready:
 
 @dataclass(frozen=True)
 class _Done:
-    """Requests ended and tokens generated so far, and the records made since this was last told, where they decide."""
+    """How far a process is: requests ended, tokens generated, requests sent again, when it last heard a byte (s).
 
-    ended: int
+    ``records`` are those made since this was last told, where they decide; ``failures`` likewise.
+    """
+
+    completed: int
     output_tokens: int
+    resent: int
+    heard_s: float
     records: tuple[RequestRecord, ...] = ()
+    failures: tuple[RequestFailure, ...] = ()
 
 
 class _Crew:
@@ -90,6 +97,9 @@ class _Crew:
         self._on_tick = watcher(plan.most, on_progress, stop)
         self._is_enough = plan.is_enough()
         self._records: list[RequestRecord] = []
+        self._failures: list[RequestFailure] = []
+        self._limits, self._began_s = plan.limits, CLOCKS.now()
+        self._met_s = self._began_s
         self._tickets = _tickets(plan.requests)
         self._children: dict[Pipe, SpawnProcess] = {}
         self._busy: list[Pipe] = []
@@ -97,8 +107,8 @@ class _Crew:
         self._ready: set[Pipe] = set()
         self._shares: list[Share] = []
 
-    def run(self) -> list[Share]:
-        """Return every process's share. Raises what a child raised, LoadProcessError when one died."""
+    def run(self) -> PointRun:
+        """Return the point of all processes. Raises what a child raised, LoadProcessError when one died."""
         try:
             for part in self._parts:
                 self._start(part)
@@ -107,10 +117,12 @@ class _Crew:
                     assert isinstance(pipe, Pipe)
                     self._hear(pipe)
                 done = self._done.values()
-                self._on_tick(CLOCKS.now(), sum(d.ended for d in done), sum(d.output_tokens for d in done))
+                self._on_tick(CLOCKS.now(), sum(d.completed for d in done), sum(d.output_tokens for d in done))
+                if (ended := self._exceeded()) is not None:
+                    self._kill()
+                    return self._given_up(ended)
         except BaseException:
-            for child in self._children.values():
-                child.kill()
+            self._kill()
             raise
         finally:
             self._tickets.close()
@@ -120,7 +132,28 @@ class _Crew:
                 child.kill()
                 child.join()
                 child.close()
-        return self._shares
+        return merged(self._parts[0].plan.concurrency, self._shares)
+
+    def _kill(self) -> None:
+        for child in self._children.values():
+            child.kill()
+
+    def _exceeded(self) -> Ended | None:
+        """Why the point is to be given up: failures of all processes together, silence on the streams of all."""
+        heard_s = max([self._met_s, *(done.heard_s for done in self._done.values())])
+        now_s = CLOCKS.now()
+        is_going = len(self._done) == len(self._parts)  # before that they make their requests and connections
+        return self._limits.exceeded(now_s, self._began_s, heard_s if is_going else now_s, self._failed)
+
+    @property
+    def _failed(self) -> int:
+        return len(self._failures) + sum(done.resent for done in self._done.values())
+
+    def _given_up(self, ended: Ended) -> PointRun:
+        resent = sum(done.resent for done in self._done.values())
+        return PointRun(
+            self._parts[0].plan.concurrency, (), self._failures, resent=resent, ended=ended.why, froze=ended.froze
+        )
 
     def _start(self, part: _Part) -> None:
         spawn = multiprocessing.get_context("spawn")
@@ -146,6 +179,7 @@ class _Crew:
         if isinstance(said, _Done):
             self._done[pipe] = said
             self._records += said.records
+            self._failures += said.failures
             if self._is_enough(self._records):
                 os.read(self._tickets.fileno(), _MOST_TICKETS)  # whoever asks for a ticket now finds none
         elif isinstance(said, Share):
@@ -155,6 +189,7 @@ class _Crew:
             self._ready.add(pipe)
             if len(self._ready) == len(self._parts):
                 self._ready.clear()
+                self._met_s = CLOCKS.now()
                 for waiting in self._children:
                     waiting.send(_Ready())
 
@@ -184,21 +219,23 @@ def _work(parent: Pipe, tickets: Pipe, part: _Part) -> None:
 
 
 def _share(parent: Pipe, tickets: Pipe, part: _Part) -> Share:
-    plan = part.plan
+    # Silence and the point's time concern the streams of all processes: their parent looks after both.
+    plan = replace(part.plan, limits=replace(part.plan.limits, silence_s=_UNLIMITED_S, point_s=_UNLIMITED_S))
     warmup = plan.warmup_requests(part.slots)
     ready = warmup + -(-plan.prepared // part.of) + part.slots
     requests = Requests(part.target, plan, part.number, part.of, ready)
-    tell = _Teller(parent)
+    tell = _Teller(parent, with_records=plan.point_error is not None)
     with opened(part.target, plan, part.slots, tell) as loop:
         _meet(parent)
-        before = run_counted(loop, requests.at_most(warmup)).failures
+        tell.loop = loop
+        share = run_counted(loop, requests.at_most(warmup))
+        tell.now(CLOCKS.now())
         if warmup:
             _meet(parent)
-        if plan.point_error is not None:
-            tell.recorded_by = loop
-        share = run_counted(loop, _by_ticket(tickets, requests)).after(before)
-        parent.send(_Done(loop.ended, loop.output_tokens))
-    return share
+        tell.begin_point()
+        counted = run_counted(loop, _by_ticket(tickets, requests))
+        tell.now(CLOCKS.now())
+    return counted.after(share)
 
 
 def _by_ticket(tickets: Pipe, requests: Requests) -> Take:
@@ -213,19 +250,36 @@ def _meet(parent: Pipe) -> None:
 
 
 class _Teller:
-    """What a child does at every tick: end when the parent is gone, tell it twice a second how far this process is."""
+    """What a child does at every tick: end when the parent is gone, tell it how far this process is.
 
-    def __init__(self, parent: Pipe) -> None:
-        self.recorded_by: Loop | None = None
+    Twice a second, and at once when a request has failed: the parent decides by the failures of all.
+    """
+
+    def __init__(self, parent: Pipe, *, with_records: bool) -> None:
+        self.loop: Loop | None = None
         self._parent = parent
+        self._with_records = with_records
         self._told_s = CLOCKS.now()
-        self._told = 0
+        self._records = self._failures = 0
+
+    def begin_point(self) -> None:
+        """The tally starts anew: what was told belonged to the warm-up."""
+        self._records = self._failures = 0
 
     def __call__(self, now_s: float, ended: int, output_tokens: int) -> None:
+        del ended, output_tokens  # the loop itself knows more
         if self._parent.poll():
             raise LoadStoppedError("the parent process is gone")
-        if now_s - self._told_s >= _TELL_S:
-            self._told_s = now_s
-            new = () if self.recorded_by is None else tuple(self.recorded_by.tally.records[self._told :])
-            self._told += len(new)
-            self._parent.send(_Done(ended, output_tokens, new))
+        loop = self.loop
+        if loop is not None and (now_s - self._told_s >= _TELL_S or len(loop.tally.failures) > self._failures):
+            self.now(now_s)
+
+    def now(self, now_s: float) -> None:
+        """Tell it now."""
+        loop, self._told_s = self.loop, now_s
+        assert loop is not None
+        tally = loop.tally
+        records = tuple(tally.records[self._records :]) if self._with_records else ()
+        failures = tuple(tally.failures[self._failures :])
+        self._records, self._failures = len(tally.records), len(tally.failures)
+        self._parent.send(_Done(loop.completed, loop.output_tokens, loop.resent, loop.heard_s, records, failures))

@@ -33,7 +33,7 @@ class Prompts:
     workload: Workload
     token_high: int
     token_low: int = 0
-    seed: int = 0
+    seed: int | str = 0
     lengths: Literal["even", "random"] = "even"
     detokenize: Detokenize | None = None
     ignore_eos: bool = True
@@ -62,7 +62,7 @@ class Prompts:
             output_tokens = _length(random, work.osl, work.range_ratio)
         ids = random.choices(range(self.token_low, self.token_high), k=input_tokens)
         prompt = ids if self.detokenize is None else self.detokenize(ids)
-        return Ask(prompt, output_tokens, self.ignore_eos, self.min_tokens)
+        return Ask(prompt, input_tokens, output_tokens, self.ignore_eos, self.min_tokens)
 
 
 def _length(random: Random, full: int, ratio: float) -> int:

@@ -1,58 +1,59 @@
 """A stream of server-sent events to the facts of one generation: bytes and a time in, nothing is read or timed here.
 
-Chunks are never taken for tokens: how many tokens there were, only the server's ``usage`` says. JSON is parsed where a
-fact may lie (until the first content, an error, ``usage``, a finish reason); every other event is only counted, since
-parsing each would cost a third of what the client can bear. Cheaper still is an event that differs from one already
-counted in nothing but the text between two quotes: it holds no fact either."""
+Every event is judged by what it holds (events.py). Parsing the JSON of each would cost a third of what the client can
+bear, so an event that equals one already judged in every byte outside its generated text is counted without parsing:
+the shape is kept only after it was shown that nothing but that text lies between its two halves."""
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from pytest_precgate.errors import ResponseError
+from pytest_precgate.loadgen.events import (
+    Kind,
+    Usage,
+    acceptance_of,
+    content_text,
+    excerpt,
+    kind_of,
+    parsed,
+    tokens_in,
+    tokens_so_far,
+    usage_of,
+)
 
-_EXCERPT = 200
-_CONTENT_KEYS = ("text", "content", "reasoning_content", "reasoning")
+# The inside of a JSON text: no quote, no control character, and no backslash that would take the closing quote along.
+_TEXT = re.compile(rb'[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*')
 # What lies before and after the generated text of a lone event; no line may end inside either but the last.
 _SHAPE = re.compile(
     rb'(data:[^\r\n]*?"(?:text|content|reasoning_content|reasoning)": ?")'
-    rb'(?:[^"\\\r\n]|\\.)*'
+    rb'(?:[^"\\\r\n]|\\.)+'
     rb'("[^\r\n]*(?:\n\n|\r\n\r\n))'
 )
-_LEAVES_TEXT = re.compile(rb'["\r\n]')
-_NO_SHAPE = b"\0"
+_NO_SHAPE: tuple[bytes, ...] = ()  # no text begins or ends with any of these
 _MISSES = 64
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Tokens as the server counts them; None where it was silent."""
-
-    prompt_tokens: int | None
-    completion_tokens: int | None
+# The keys without which an event tells nothing of its tokens, and states no acceptance.
+_TELLS = (b'"token_ids"', b'"logprobs"', b'"usage"', b'"timings"')
+_STATES_ACCEPTANCE = (b'"avg_decoded_tokens_per_iter"', b'"speculative_decoding"')
+# One event, or a line without an end. A prompt of a million tokens that is sent back as ids needs some 7 MB.
+EVENT_LIMIT = 8 << 20
+_BOM = b"\xef\xbb\xbf"
 
 
 class TokenStream:
     """The events of one response, fed in any pieces; the same bytes give the same facts however they are cut.
 
-    ``events`` counts events with generated content; ``first_token_s`` and ``last_token_s`` are the times given with the
-    bytes that completed the first and the last of them, None before. ``done`` is set by ``[DONE]``.
+    ``events`` counts token events; ``first_token_s`` and ``last_token_s`` are the times given with the bytes that
+    completed the first and the last of them, None before. ``done`` is set by ``[DONE]``. ``first_tokens`` is how many
+    tokens the first token event held, ``listed_tokens`` how many all events listed by themselves, ``acceptance`` the
+    acceptance length the server states; None where it does not tell. What is open until the end, ``settle`` decides.
     """
 
     __slots__ = (
-        "_after",
-        "_before",
-        "_cr",
-        "_held",
-        "_misses",
-        "done",
-        "events",
-        "first_token_s",
-        "last_token_s",
-        "usage",
+        *("_after", "_before", "_content_first_s", "_cr", "_end", "_finish_s", "_held", "_misses", "_silent"),
+        *("_so_far", "_starts", "_tells"),
+        *("acceptance", "done", "events", "first_token_s", "first_tokens", "last_token_s", "listed_tokens", "usage"),
     )
 
     def __init__(self) -> None:
@@ -60,11 +61,23 @@ class TokenStream:
         self.first_token_s: float | None = None
         self.last_token_s: float | None = None
         self.usage: Usage | None = None
+        self.first_tokens: int | None = None
+        self.listed_tokens: int | None = None
+        self.acceptance: float | None = None
         self.done = False
         self._held = b""
         self._cr = b""
-        self._before = self._after = _NO_SHAPE
+        self._before: bytes | tuple[bytes, ...] = _NO_SHAPE
+        self._after: bytes | tuple[bytes, ...] = _NO_SHAPE
+        self._end = b""  # _after with its blank line cut off, after CRLF became LF
+        self._starts = 0
         self._misses = 0
+        self._tells = False
+        self._so_far = 0
+        self._content_first_s: float | None = None
+        self._finish_s: float | None = None
+        # Of every event without text: its number among the events, its time, the time of the event before it.
+        self._silent: list[tuple[int, float, float | None]] = []
 
     def feed(self, payload: bytes, now_s: float) -> None:
         """Take the next bytes of the body, received at ``now_s``; raises ResponseError for an error in the stream."""
@@ -72,7 +85,8 @@ class TokenStream:
             payload.endswith(self._after)
             and payload.startswith(self._before)
             and not (self._held or self._cr)
-            and not _LEAVES_TEXT.search(payload, len(self._before), len(payload) - len(self._after))
+            and self._starts < (stop := len(payload) - len(self._after))
+            and _TEXT.fullmatch(payload, self._starts, stop)
         ):
             self.events += 1
             self.last_token_s = now_s
@@ -82,27 +96,126 @@ class TokenStream:
             payload = self._line_feeds(payload)
         if self._held:
             payload, self._held = self._held + payload, b""
-        if self.first_token_s is not None and payload.endswith(b"\n\n") and payload.startswith(b"data:"):
-            # The usual read: whole events that each begin with their data, and none of them holds a fact.
-            blocks = payload.count(b"\n\n")
-            if (blocks == 1 or payload.count(b"\n\ndata:") == blocks - 1) and not _may_hold_a_fact(payload):
-                self.events += blocks
-                self.last_token_s = now_s
-                self._learn(received)
-                return
-        end = payload.rfind(b"\n\n") + 2
-        if end < 2:
-            self._held = payload
+        stop = payload.rfind(b"\n\n")
+        self._held = payload[stop + 2 :] if stop >= 0 else payload
+        if len(self._held) > EVENT_LIMIT:
+            raise ResponseError(f"an event exceeds {EVENT_LIMIT >> 20} MiB without an end: {excerpt(self._held)}")
+        if stop < 0:
             return
-        self._held = payload[end:]
-        for block in payload[: end - 2].split(b"\n\n"):
-            self._event(block, now_s)
+        blocks = payload[:stop].split(b"\n\n")
+        for block in blocks:
+            if self._is_known(block):
+                self.events += 1
+                self.last_token_s = now_s
+            else:
+                self._event(block, now_s, received if len(blocks) == 1 else block + b"\n\n")
 
-    def _learn(self, event: bytes) -> None:
-        """Keep the shape of an event that was counted; give up where every event has its own, a time say."""
-        if self._misses < _MISSES and (shape := _SHAPE.fullmatch(event)):
-            self._misses += 1
-            self._before, self._after = shape.groups()
+    def settle(self) -> list[float]:
+        """Decide, at the end of the stream, which events without text were tokens: as many as usage still counts.
+
+        The earliest are taken first, the one with the finish reason last. Returns the gaps, in s, that ended in one of
+        the others. Raises ResponseError for a stream that ended inside an event.
+        """
+        self._refuse_rest()
+        if self._tells or self.usage is None or not (self._silent or self._finish_s is not None):
+            return []
+        missing = self.usage.completion_tokens - (self.events - len(self._silent))
+        taken = min(max(missing, 0), len(self._silent))
+        left, retracted = self._silent[taken:], []
+        while left and left[-1][0] == self.events - 1:
+            _, at_s, before_s = left.pop()
+            self.events -= 1
+            self.last_token_s = before_s
+            if before_s is not None and at_s > before_s:
+                retracted.append(at_s - before_s)
+        self.events -= len(left)
+        if not taken:
+            self.first_token_s = self._content_first_s
+        if self._finish_s is not None and missing > taken:
+            self.events += 1
+            self.last_token_s = self._finish_s
+            self.first_token_s = self._finish_s if self.first_token_s is None else self.first_token_s
+        return retracted
+
+    # --- one event ------------------------------------------------------------------------------------------------
+
+    def _is_known(self, block: bytes) -> bool:
+        """Whether an event without its blank line differs from one that was judged in its generated text alone."""
+        return (
+            block.startswith(self._before)
+            and block.endswith(self._end)
+            and self._starts < (stop := len(block) - len(self._end))
+            and _TEXT.fullmatch(block, self._starts, stop) is not None
+        )
+
+    def _event(self, block: bytes, now_s: float, received: bytes) -> None:
+        block = block.lstrip(b"\n").removeprefix(_BOM)
+        if block.startswith(b"data: ") and b"\n" not in block:  # the usual event, without taking lines apart
+            text, lines = block[6:], 1
+        else:
+            fields = [line.partition(b":") for line in block.split(b"\n")]
+            data = [value.removeprefix(b" ") for field, _, value in fields if field in (b"data", b"error")]
+            text, lines = b"\n".join(data), len(data)
+            if block.startswith((b"error:", b"event: error", b"event:error")):
+                raise ResponseError(f"error in the stream: {excerpt(text)}")
+        if text.strip() == b"[DONE]":
+            self.done = True
+        elif lines:
+            self._take(_whole_event(text, lines), text, now_s, received)
+
+    def _take(self, event: dict[str, Any], text: bytes, now_s: float, received: bytes) -> None:
+        """Count an event; what cannot stand in it by its bytes is not looked for."""
+        if b'"usage"' in text:
+            self.usage = usage_of(event) or self.usage
+        if any(word in text for word in _STATES_ACCEPTANCE):
+            self.acceptance = self.acceptance if (stated := acceptance_of(event)) is None else stated
+        kind = kind_of(event)
+        tokens = self._told(event, kind) if self._tells or any(word in text for word in _TELLS) else None
+        if tokens is not None:
+            if tokens > 0 and event.get("choices"):
+                self._count(now_s, tokens)
+        elif kind is Kind.CONTENT:
+            self._count(now_s, None)
+            self._content_first_s = now_s if self._content_first_s is None else self._content_first_s
+            self._learn(received)
+        elif kind is Kind.SILENT:
+            self._silent.append((self.events, now_s, self.last_token_s))
+            self._count(now_s, None)
+        elif kind is Kind.FINISH:
+            self._finish_s = now_s
+
+    def _count(self, now_s: float, tokens: int | None) -> None:
+        if self.first_token_s is None:
+            self.first_token_s, self.first_tokens = now_s, tokens
+        self.events += 1
+        self.last_token_s = now_s
+
+    def _told(self, event: dict[str, Any], kind: Kind) -> int | None:
+        """How many tokens an event holds by the server's word, None where it does not tell event by event."""
+        listed, so_far = tokens_in(event), tokens_so_far(event)
+        if listed is not None:
+            self.listed_tokens = listed + (0 if self.listed_tokens is None else self.listed_tokens)
+        if so_far is not None:
+            before, self._so_far = self._so_far, max(so_far, self._so_far)
+            is_last_word = not self._tells and bool(self.events or kind is Kind.FINISH)
+            if listed is None and not is_last_word:
+                listed = self._so_far - before
+        self._tells = self._tells or listed is not None
+        return listed
+
+    def _learn(self, received: bytes) -> None:
+        """Keep the shape of a lone event that was judged by its content; give up where every event has its own.
+
+        That nothing but generated text lies between the two halves is shown by putting another text there.
+        """
+        shape = _SHAPE.fullmatch(received) if received and self._misses < _MISSES else None
+        if shape is None:
+            return
+        self._misses += 1
+        before, after = shape.groups()
+        other = parsed((before + b"~" + after).partition(b":")[2])
+        if content_text(other) == "~" and not other.get("usage"):
+            self._before, self._after, self._end, self._starts = before, after, after.rstrip(b"\r\n"), len(before)
 
     def _line_feeds(self, payload: bytes) -> bytes:
         """CRLF to LF; a CR at the very end waits for what follows it."""
@@ -110,76 +223,26 @@ class TokenStream:
         self._cr = b"\r" if payload.endswith(b"\r") else b""
         return (payload[:-1] if self._cr else payload).replace(b"\r\n", b"\n")
 
-    def _event(self, block: bytes, now_s: float) -> None:
-        # An error is told by the first line: what is decided here must not differ from what feed() decides in bulk.
-        block = block.lstrip(b"\n")
-        fields = [line.partition(b":") for line in block.split(b"\n")]
-        data = [value.removeprefix(b" ") for field, _, value in fields if field in (b"data", b"error")]
-        text = b"\n".join(data)
-        if block.startswith((b"error:", b"event: error", b"event:error")):
-            raise ResponseError(f"error in the stream: {excerpt(text)}")
-        if text == b"[DONE]":
-            self.done = True
-        elif data and self._has_content(text):
-            self.events += 1
-            self.last_token_s = now_s
-            if self.first_token_s is None:
-                self.first_token_s = now_s
-
-    def _has_content(self, text: bytes) -> bool:
-        if self.first_token_s is not None and not _may_hold_a_fact(text):
-            return True
-        event = _parsed(text)
-        _refuse_error(event, text)
-        usage = event.get("usage")
-        if isinstance(usage, dict):
-            self.usage = Usage(_whole(usage.get("prompt_tokens")), _whole(usage.get("completion_tokens")))
-        choices = event.get("choices")
-        return isinstance(choices, list) and any(_generated(choice) for choice in choices)
+    def _refuse_rest(self) -> None:
+        """What follows the last blank line is no event: an end without one is common, anything else is named."""
+        rest = self._held + self._cr
+        lines = rest.replace(b"\r", b"\n").split(b"\n")
+        data = [line for line in lines if line.startswith(b"data:") and line[5:].strip() != b"[DONE]"]
+        if data and b"\r" in rest:
+            raise ResponseError(f"events end in a lone CR: {excerpt(rest)}; wanted a blank line, ended by LF or CRLF")
+        if data:
+            raise ResponseError(f"the stream ended inside an event: {excerpt(rest)}; wanted a blank line after each")
 
 
-def excerpt(body: bytes) -> str:
-    """Return the beginning of a body as one line a person can read."""
-    text = " ".join(body[: 4 * _EXCERPT].decode("utf-8", "replace").split())
-    return text[:_EXCERPT] or "(empty)"
-
-
-def _may_hold_a_fact(events: bytes) -> bool:
-    """Whether an error, usage, the end or a finish reason may be among ``events``; a wrong yes only costs time."""
-    return (
-        b"completion_tokens" in events
-        or b'"error"' in events
-        or b"[DONE]" in events
-        or b'"finish_reason":"' in events
-        or b'"finish_reason": "' in events
-    )
-
-
-def _parsed(text: bytes) -> dict[str, Any]:
+def _whole_event(text: bytes, lines: int) -> dict[str, Any]:
+    """Return the event of ``lines`` data lines. Raises ResponseError, for several events in one with that cause."""
     try:
-        event = json.loads(text)
-    except ValueError as exc:
-        raise ResponseError(f"an event is not JSON: {excerpt(text)}") from exc
-    if not isinstance(event, dict):
-        raise ResponseError(f"an event is not a JSON object: {excerpt(text)}")
-    return event
-
-
-def _refuse_error(event: dict[str, Any], text: bytes) -> None:
-    error = event.get("error")
-    if error or event.get("object") == "error":
-        message = error.get("message") if isinstance(error, dict) else error or event.get("message")
-        raise ResponseError(f"error in the stream: {excerpt(message.encode() if isinstance(message, str) else text)}")
-
-
-def _generated(choice: object) -> bool:
-    """Whether a choice carries generated text, reasoning included; a role alone is not."""
-    if not isinstance(choice, dict):
-        return False
-    delta = choice.get("delta")
-    holder = delta if isinstance(delta, dict) else choice
-    return any(isinstance(holder.get(key), str) and holder[key] for key in _CONTENT_KEYS)
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+        return parsed(text)
+    except ResponseError:
+        if lines > 1:
+            first, _, _ = text.partition(b"\n")
+            parsed(first)
+            raise ResponseError(
+                f"events are separated by single newlines: {excerpt(text)}; wanted a blank line after each"
+            ) from None
+        raise

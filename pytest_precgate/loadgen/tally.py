@@ -28,6 +28,7 @@ class Tally:
     lags: dict[int, int] = field(default_factory=dict)
     events: int = 0
     reads: int = 0
+    resent: int = 0
     _sent: int = 0
     _in_flight: int = 0
     _most_in_flight: int = 0
@@ -49,6 +50,16 @@ class Tally:
     def ended(self, clock_s: float) -> None:
         """A request that went out has completed or failed."""
         self._change(clock_s, -1)
+
+    def gap(self, gap_s: float, by: int = 1) -> None:
+        """Count a gap between two reads that brought tokens; ``by`` -1 takes one back."""
+        bucket = Gaps.bucket(gap_s)
+        self.gaps[bucket] = self.gaps.get(bucket, 0) + by
+
+    @property
+    def failed(self) -> int:
+        """How many requests failed, or were sent again."""
+        return len(self.failures) + self.resent
 
     def _change(self, clock_s: float, by: int) -> None:
         self._area_s += self._in_flight * (clock_s - self._changed_s)
@@ -77,6 +88,14 @@ class Tally:
 
 
 @dataclass(frozen=True)
+class Ended:
+    """Why a point was given up before it was complete; ``froze`` when the server had fallen silent on every stream."""
+
+    why: str
+    froze: bool = False
+
+
+@dataclass(frozen=True)
 class Share:
     """What one process hands back of a point."""
 
@@ -84,14 +103,18 @@ class Share:
     failures: tuple[RequestFailure, ...]
     gaps: Gaps
     check: ClientCheck
+    resent: int = 0
 
-    def after(self, failures: tuple[RequestFailure, ...]) -> Share:
+    def after(self, warmup: Share) -> Share:
         """Return the share with the failures of its warm-up: a server that fails there is not measured either."""
-        return replace(self, failures=failures + self.failures)
+        return replace(self, failures=warmup.failures + self.failures, resent=warmup.resent + self.resent)
 
 
-def merged(concurrency: int, shares: Iterable[Share]) -> PointRun:
-    """Return the point of all processes: the worst CPU share and lag of any, the concurrency of all together."""
+def merged(concurrency: int, shares: Iterable[Share], ended: Ended | None = None) -> PointRun:
+    """Return the point of all processes: the worst CPU share and lag of any, the concurrency of all together.
+
+    ``ended`` is why it was given up, None where it was not.
+    """
     parts = list(shares)
     checks = [part.check for part in parts]
     check = ClientCheck(
@@ -107,4 +130,7 @@ def merged(concurrency: int, shares: Iterable[Share]) -> PointRun:
         [failure for part in parts for failure in part.failures],
         Gaps.merged(part.gaps for part in parts),
         check,
+        sum(part.resent for part in parts),
+        None if ended is None else ended.why,
+        ended is not None and ended.froze,
     )

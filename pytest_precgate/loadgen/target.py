@@ -1,12 +1,11 @@
 """Where requests go and how one looks on the wire: values to bytes, before any clock starts. No socket is opened here.
 
-Only fields of OpenAI's schema are sent, and ``ignore_eos`` and ``min_tokens`` when asked for: an engine that does not
-know a field answers 400."""
+Only fields of OpenAI's schema are sent, and others when asked for: an engine that does not know a field answers 400."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 from urllib.parse import urlsplit
@@ -79,23 +78,47 @@ class Target:
         return parts.scheme, host, port or _PORTS[parts.scheme], parts.path.rstrip("/")
 
 
+Telling = Literal["token_ids", "usage", "timings", "logprobs"]
+"""A way in which a server tells how many tokens each event of an answer holds."""
+_TELLING_FIELDS: Mapping[Telling, Mapping[str, object]] = {
+    "token_ids": {"return_token_ids": True},
+    "usage": {"stream_options": {"include_usage": True, "continuous_usage_stats": True}},
+    "timings": {"timings_per_token": True},
+    "logprobs": {"logprobs": 1},
+}
+
+
 @dataclass(frozen=True)
 class Ask:
-    """One request to be made: a prompt as token ids or as text, and exactly how many tokens to generate."""
+    """One request to be made: a prompt as token ids or as text, and exactly how many tokens to generate.
+
+    ``input_tokens`` is how many token ids a text was made from. ``telling`` are the ways in which the server is asked
+    to tell how many tokens each event holds.
+    """
 
     prompt: Sequence[int] | str
+    input_tokens: int
     output_tokens: int
     ignore_eos: bool = True
     min_tokens: bool = False
+    telling: tuple[Telling, ...] = ()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an answer is checked against: the tokens of prompt and answer; a text is tokenized by the server."""
+
+    input_tokens: int
+    output_tokens: int
+    is_text: bool = False
 
 
 @dataclass(frozen=True)
 class Outgoing:
-    """One request as bytes, and what its answer is checked against; ``input_tokens`` None where the server decides."""
+    """One request as bytes, and what its answer is checked against."""
 
     data: bytes = field(repr=False)
-    input_tokens: int | None
-    output_tokens: int
+    asked: Asked
 
 
 def encode(target: Target, ask: Ask) -> Outgoing:
@@ -116,12 +139,14 @@ def encode(target: Target, ask: Ask) -> Outgoing:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+    for way in ask.telling:
+        body |= {"logprobs": True} if (way, target.api) == ("logprobs", "chat") else _TELLING_FIELDS[way]
     if ask.ignore_eos:
         body["ignore_eos"] = True
     if ask.min_tokens:
         body["min_tokens"] = ask.output_tokens
     content = json.dumps(body, separators=(",", ":")).encode()
-    return Outgoing(_head(target, len(content)) + content, None if is_text else len(ask.prompt), ask.output_tokens)
+    return Outgoing(_head(target, len(content)) + content, Asked(ask.input_tokens, ask.output_tokens, is_text))
 
 
 def _head(target: Target, length: int) -> bytes:

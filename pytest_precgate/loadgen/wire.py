@@ -1,29 +1,43 @@
 """HTTP/1.1 as a streaming server answers it: bytes in, facts out; no socket and no clock.
 
 A response ends where its framing says (chunked, Content-Length, or the connection's end), so a cut stream is never
-taken for a short answer."""
+taken for a short answer. Whatever could go on without end has a limit."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pytest_precgate.analysis.records import RequestRecord
 from pytest_precgate.errors import ReadFailedError, ResponseError
-from pytest_precgate.loadgen.sse import TokenStream, excerpt
+from pytest_precgate.loadgen.events import excerpt
+from pytest_precgate.loadgen.sse import TokenStream
+from pytest_precgate.loadgen.target import Asked
 
 _HEAD_LIMIT = 65536
 _LINE_LIMIT = 4096
+_TRAILER_LIMIT = 65536
+_CHUNK_LIMIT = 1 << 30
+_INTERIM_LIMIT = 20
 _BODY_KEPT = 2048
+_REFUSED_BODY_LIMIT = 1 << 20
 
 
 class Response:
     """One response, fed in any pieces. ``complete`` once its body has ended; ``begun`` from its first byte on.
 
-    ``keep_alive`` says whether the connection can carry another request.
+    ``path`` is what was posted to, for messages; ``keep_alive`` says whether the connection can carry another request.
     """
 
-    __slots__ = ("_body", "_framing", "_head", "_refused", "begun", "complete", "keep_alive", "stream")
+    __slots__ = (
+        *("_body", "_body_bytes", "_framing", "_head", "_interim", "_path", "_refused"),
+        *("begun", "complete", "keep_alive", "stream"),
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = "") -> None:
         self.stream = TokenStream()
+        self._path = path
+        self._interim = 0
+        self._body_bytes = 0
         self.begun = False
         self.complete = False
         self.keep_alive = True
@@ -46,12 +60,19 @@ class Response:
         payload = framing.decode(data)
         if payload:
             if self._refused:
-                self._body = (self._body + payload)[:_BODY_KEPT]
+                self._keep(payload)
             else:
                 self.stream.feed(payload, now_s)
         if framing.ended or (self.stream.done and isinstance(framing, _UntilClose)):
             self._end()
         return self.complete
+
+    def _keep(self, payload: bytes) -> None:
+        """Keep the beginning of a body that is no stream; one without an end is not read to it."""
+        self._body = (self._body + payload)[:_BODY_KEPT]
+        self._body_bytes += len(payload)
+        if self._body_bytes > _REFUSED_BODY_LIMIT:
+            raise ResponseError(f"{self._refused}: {excerpt(self._body)}")
 
     def end_of_connection(self) -> None:
         """The server closed. Raises ReadFailedError unless that is how this response ends."""
@@ -68,7 +89,7 @@ class Response:
         if isinstance(self._framing, _UntilClose) or (self._framing and self._framing.surplus):
             self.keep_alive = False
         if self._refused:
-            raise ResponseError(f"{self._refused}: {excerpt(self._body)}")
+            raise ResponseError(f"{self._refused}: {excerpt(self._body)}" if self._body else self._refused)
 
     def _read_head(self, data: bytes) -> tuple[_Chunked | _Sized | _UntilClose | None, bytes]:
         self.begun = True
@@ -83,6 +104,9 @@ class Response:
             version, status, reason = _status(lines[0])
             if status >= 200:
                 break
+            self._interim += 1
+            if self._interim > _INTERIM_LIMIT:
+                raise ResponseError(f"more than {_INTERIM_LIMIT} interim answers (HTTP {status}), and no answer")
             self._head = rest  # 100 Continue and its like announce the answer, they are not it
         headers = {
             name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
@@ -90,19 +114,38 @@ class Response:
         self._head = b""
         connection = headers.get("connection", "").lower()
         self.keep_alive = "close" not in connection and (version != "HTTP/1.0" or "keep-alive" in connection)
-        kind = headers.get("content-type", "")
-        if status != 200:
-            self._refused = f"HTTP {status} {reason}".rstrip()
-        elif "text/event-stream" not in kind.lower():
-            self._refused = f"HTTP 200 with content type {kind or '(none)'}, wanted text/event-stream"
+        self._refused = _refusal(status, reason, headers, self._path)
         self._framing = _framing(headers)
         return self._framing, rest
+
+
+def _refusal(status: int, reason: str, headers: Mapping[str, str], path: str) -> str:
+    """Return what the answer is instead of a stream of events, "" where it is one; its body says more.
+
+    Raises ResponseError where no body can: a redirect, and a compressed answer.
+    """
+    said, where = excerpt(f"HTTP {status} {reason}".rstrip().encode("latin-1")), f" for POST {path}" if path else ""
+    if 300 <= status < 400:
+        to = excerpt(headers.get("location", "").encode("latin-1"))
+        raise ResponseError(f"{said}{where}: a redirect to {to}; set url to the server that answers")
+    if status != 200:
+        return f"{said}{where}" if status in (404, 405) else said
+    encoding = headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise ResponseError(
+            f"the answer is compressed (Content-Encoding: {excerpt(encoding.encode('latin-1'))}) and nobody asked for "
+            "that; turn it off in the server or the proxy before it"
+        )
+    kind = headers.get("content-type", "")
+    shown = excerpt(kind.encode("latin-1")) if kind else "(none)"
+    is_stream = "text/event-stream" in kind.lower()
+    return "" if is_stream else f"HTTP 200 with content type {shown}, wanted text/event-stream"
 
 
 class _Chunked:
     """Transfer-Encoding: chunked."""
 
-    __slots__ = ("_held", "_left", "_trailer", "ended", "surplus")
+    __slots__ = ("_held", "_left", "_trailer", "_trailer_bytes", "ended", "surplus")
 
     def __init__(self) -> None:
         self.ended = False
@@ -110,6 +153,7 @@ class _Chunked:
         self._held = b""
         self._left = 0  # bytes of the open chunk still to come, the CRLF behind it included
         self._trailer = False
+        self._trailer_bytes = 0
 
     def decode(self, data: bytes) -> bytes:
         if not self._left and not self._held and not self._trailer:
@@ -147,6 +191,9 @@ class _Chunked:
         """A size line, or a line of the trailer, whose empty line ends the body."""
         if self._trailer:
             self.ended = not line
+            self._trailer_bytes += len(line) + 2
+            if self._trailer_bytes > _TRAILER_LIMIT:
+                raise ResponseError(f"the trailer of the answer exceeds {_TRAILER_LIMIT} bytes")
             return
         size = _chunk_size(line)
         self._left = size + 2 if size else 0
@@ -212,30 +259,49 @@ def _chunk_size(line: bytes) -> int:
         size = int(line.partition(b";")[0], 16)
     except ValueError:
         size = -1
-    if size < 0:
+    if not 0 <= size <= _CHUNK_LIMIT:
         raise ResponseError(f"the chunks of the answer are broken: size line {excerpt(line)!r}")
     return size
 
 
-def completed(sent_s: float, stream: TokenStream, input_tokens: int | None, output_tokens: int) -> RequestRecord:
-    """Return the record of a request whose response is complete, its tokens as the server counted them.
+def completed(sent_s: float, stream: TokenStream, asked: Asked) -> RequestRecord:
+    """Return the record of a request whose stream was settled, its tokens as the server counted them.
 
-    ``input_tokens`` is None where the server tokenizes the prompt itself. Raises ResponseError when the counts are
-    missing or differ from what was asked, or nothing was generated.
+    Raises ResponseError when the counts are missing or differ from what was asked, or nothing was generated.
     """
     usage = stream.usage
-    if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+    if usage is None:
         raise ResponseError(
             "the stream ended without usage; tokens are not counted from chunks, so the server must honour "
             "stream_options.include_usage"
         )
-    if usage.completion_tokens != output_tokens:
+    if usage.completion_tokens != asked.output_tokens:
         raise ResponseError(
-            f"wrong output length: usage says {usage.completion_tokens} tokens, asked for {output_tokens}; "
+            f"wrong output length: usage says {usage.completion_tokens} tokens, asked for {asked.output_tokens}; "
             "does the server honour ignore_eos?"
         )
-    if input_tokens is not None and usage.prompt_tokens != input_tokens:
-        raise ResponseError(f"wrong input length: usage says {usage.prompt_tokens} tokens, sent {input_tokens}")
+    if not asked.is_text and usage.prompt_tokens != asked.input_tokens:
+        raise ResponseError(f"wrong input length: usage says {usage.prompt_tokens} tokens, sent {asked.input_tokens}")
+    if stream.events > asked.output_tokens:
+        raise ResponseError(
+            f"{stream.events} events hold generated content and usage counts {usage.completion_tokens} tokens: one of "
+            "them is wrong"
+        )
     if stream.first_token_s is None or stream.last_token_s is None:
-        raise ResponseError("the stream ended without generated content")
-    return RequestRecord(sent_s, stream.first_token_s, stream.last_token_s, usage.prompt_tokens, output_tokens)
+        raise ResponseError(
+            f"the stream ended without generated content: usage counts {usage.completion_tokens} tokens and no event "
+            "shows one"
+        )
+    return RequestRecord(
+        sent_s=sent_s,
+        first_token_s=stream.first_token_s,
+        last_token_s=stream.last_token_s,
+        input_tokens=usage.prompt_tokens,
+        output_tokens=asked.output_tokens,
+        events=stream.events,
+        first_tokens=1 if stream.events == asked.output_tokens else stream.first_tokens,
+        listed_tokens=stream.listed_tokens,
+        cached_tokens=usage.cached_tokens,
+        text_tokens=asked.input_tokens if asked.is_text else None,
+        acceptance=stream.acceptance,
+    )

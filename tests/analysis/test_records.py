@@ -47,7 +47,7 @@ def test_a_record_counts_tokens(counts: tuple[int, int]) -> None:
 
 def test_one_output_token_has_no_tpot() -> None:
     """There is no second token to wait for."""
-    with pytest.raises(InvalidValueError, match="one output token"):
+    with pytest.raises(InvalidValueError, match="the first event held all 1 output tokens"):
         _ = RequestRecord(0.0, 1.0, 1.0, 5, 1).tpot_s
 
 

@@ -18,11 +18,14 @@ from pytest_precgate.analysis.records import PointRun
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import ConnectFailedError, InvalidPointError, InvalidValueError, LoadStoppedError
 from pytest_precgate.loadgen import Limits, LoadPlan, Progress, Prompts, Target, run_point
+from pytest_precgate.loadgen.closed_loop import opened
+from pytest_precgate.loadgen.plan import Requests
 from tests.loadgen.servers import Behave, Exchange, StandIn, standing_in
 from tests.loadgen.streams import STREAM, chunk, delta, event, finish, head, sized, token, tokens, until_close, usage
 
 CERTIFICATE = Path(__file__).parent / "localhost.pem"
-PLAN = LoadPlan(Prompts(Workload(isl=12, osl=6, range_ratio=0.5), token_high=900), 3, 12, limits=Limits(silence_s=20))
+LIMITS = Limits(silence_s=20, max_failures=12)
+PLAN = LoadPlan(Prompts(Workload(isl=12, osl=6, range_ratio=0.5), token_high=900), 3, 12, limits=LIMITS)
 ONE = replace(PLAN, concurrency=1, requests=3)
 
 
@@ -79,7 +82,7 @@ def test_a_server_that_fails_in_the_warm_up_fails_the_point() -> None:
     point, _ = run(
         first_fails(lambda exchange: exchange.send(sized(b"", "503 Loading"))), replace(PLAN, warmup="drained")
     )
-    assert causes(point) == ["HTTP 503 Loading: (empty)"]
+    assert causes(point) == ["HTTP 503 Loading"]
     with pytest.raises(InvalidPointError, match="1 of 13 requests failed"):
         measure(point, 1)
 
@@ -127,8 +130,28 @@ def test_a_server_s_habits_fail_no_request(behave: Behave) -> None:
     assert len(point.records) == 3
 
 
-def test_a_stale_connection_is_reopened_once_and_only_once() -> None:
-    """The second request meets an end before a byte, twice: that is a failure. The third is served."""
+def test_a_connection_seen_to_be_closed_is_not_used() -> None:
+    """The server closes between two answers, as it may: nothing is sent again and nothing is counted."""
+    closed = threading.Event()
+
+    def closes_the_first(exchange: Exchange) -> None:
+        exchange.answer()
+        if exchange.number == 0:
+            exchange.close()
+            closed.set()
+
+    plan = replace(ONE, requests=2)
+    with standing_in(closes_the_first) as server, opened(Target(server.url, "m"), plan, 1, lambda *_: None) as loop:
+        requests = Requests(Target(server.url, "m"), plan, 0, 1, 2)
+        assert len(loop.run(requests.at_most(1)).records) == 1
+        assert closed.wait(30)
+        assert server.wait_for(lambda: server.open == 0)
+        tally = loop.run(requests.at_most(1))
+    assert (len(tally.records), tally.failures, tally.resent) == (1, [], 0)
+
+
+def test_a_request_is_sent_again_once_and_only_once_and_that_is_counted() -> None:
+    """The second request meets an end before a byte, twice: sent again once, then failed. The third is served."""
 
     def dies_twice(exchange: Exchange) -> None:
         if exchange.number in (1, 2):
@@ -140,6 +163,7 @@ def test_a_stale_connection_is_reopened_once_and_only_once() -> None:
     assert len(server.heard) == 4
     assert server.heard[1].body == server.heard[2].body
     assert len(point.records) == 2
+    assert point.resent == 1
     assert causes(point) in (
         ["reading: Connection reset by peer"],
         ["the server closed the connection before it answered"],
@@ -167,7 +191,7 @@ def reset_mid_stream(exchange: Exchange) -> None:
 FAULTS: Sequence[tuple[Behave, str]] = [
     (lambda e: e.send(sized(b'{"error":"slow down"}', "429 Too Many Requests")), "HTTP 429 Too Many Requests: "),
     (lambda e: e.send(sized(b"no such field", "400 Bad Request")), "HTTP 400 Bad Request: no such field"),
-    (lambda e: e.send(sized(b"", "502 Bad Gateway")), "HTTP 502 Bad Gateway: (empty)"),
+    (lambda e: e.send(sized(b"", "502 Bad Gateway")), "HTTP 502 Bad Gateway"),
     (lambda e: e.send(head() + chunk(event({"error": {"message": "died"}}))), "error in the stream: died"),
     (lambda e: e.send(head() + b"zz\r\n"), "the chunks of the answer are broken: "),
     (wrong_output, "wrong output length: usage says 1 tokens, asked for "),
@@ -212,19 +236,66 @@ def drips(exchange: Exchange) -> None:
         exchange.send(b"0")
 
 
-@pytest.mark.parametrize(
-    ("fault", "limits", "cause"),
-    [
-        (hangs, Limits(silence_s=0.2), "the server was silent for 0.2 s"),
-        (hangs_mid_stream, Limits(silence_s=0.2), "the server was silent for 0.2 s"),
-        (drips, Limits(silence_s=5, request_s=0.3), "the request was not complete after 0.3 s"),
-    ],
-)
-def test_a_server_that_goes_silent_or_drips_is_timed_out(fault: Behave, limits: Limits, cause: str) -> None:
-    """Silence has a limit, and so has a request that is never silent."""
-    point, _ = run(first_fails(fault), replace(ONE, limits=limits))
-    assert causes(point) == [cause]
+def test_a_request_that_is_never_silent_is_timed_out() -> None:
+    """One stream has a limit of its own, and the others go on."""
+    limits = replace(LIMITS, request_s=0.3)
+    point, _ = run(first_fails(drips), replace(ONE, limits=limits))
+    assert causes(point) == ["the request was not complete after 0.3 s (request_timeout_s)"]
     assert len(point.records) == 2
+
+
+ENDLESS: Sequence[tuple[Behave, Limits, str]] = [
+    (hangs, Limits(silence_s=0.3), "no byte on any stream for 0.3 s"),
+    (hangs_mid_stream, Limits(silence_s=0.3), "no byte on any stream for 0.3 s"),
+    (drips, Limits(silence_s=5, point_s=0.5), "the point was not complete after 0.5 s"),
+    (drips, Limits(silence_s=5, request_s=0.3), "the failure beyond max_failures = 0"),
+]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(("fault", "limits", "why"), ENDLESS)
+def test_a_point_that_would_not_end_is_given_up(fault: Behave, limits: Limits, why: str, processes: int) -> None:
+    """A server that is silent on every stream, or feeds the streams for ever, holds the GPUs for a limited time."""
+    plan = replace(PLAN, limits=limits, requests=1000)
+    with standing_in(fault) as server:
+        point = run_point(Target(server.url, "m"), plan, processes=processes)
+        assert point.ended is not None
+        assert why in point.ended
+        assert point.froze is ("no byte" in why)
+        assert len(server.heard) <= 6
+    with pytest.raises(InvalidPointError, match=why) as caught:
+        measure(point, 1)
+    assert not caught.value.is_outside
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_first_failure_beyond_what_may_fail_ends_the_point(processes: int) -> None:
+    """Of a thousand requests that would each fail, the server hears no more than were in flight."""
+    refuses: Behave = lambda exchange: exchange.send(sized(b"", "429 Too Many Requests"))  # noqa: E731
+    plan = replace(PLAN, limits=replace(LIMITS, max_failures=2), requests=1000)
+    with standing_in(refuses) as server:
+        point = run_point(Target(server.url, "m"), plan, processes=processes)
+        assert 3 <= len(point.failures) <= len(server.heard) < 500
+    assert point.ended == "ended at the failure beyond max_failures = 2"
+    with pytest.raises(InvalidPointError, match="at most 2 may: 3 x HTTP 429" if processes == 1 else "HTTP 429"):
+        measure(point, 1, max_failures=2)
+
+
+def test_requests_that_are_sent_again_are_limited_like_failures() -> None:
+    """A server that resets kept connections gives no point: its throughput would be booked as the engine's."""
+
+    def resets_every_other(exchange: Exchange) -> None:
+        if exchange.number % 2:
+            exchange.reset()
+        else:
+            exchange.answer()
+
+    plan = replace(ONE, requests=40, limits=replace(LIMITS, max_failures=3))
+    point, _ = run(resets_every_other, plan)
+    assert point.resent == 4
+    with pytest.raises(InvalidPointError, match="4 x sent again after the server closed the connection") as caught:
+        measure(point, 1, max_failures=3)
+    assert caught.value.is_outside
 
 
 def test_an_early_refusal_of_a_large_request_is_read() -> None:

@@ -22,7 +22,12 @@ from pytest_precgate.loadgen import Limits, LoadPlan, Progress, Prompts, Target,
 from tests.loadgen.servers import Exchange, standing_in
 from tests.loadgen.streams import chunk, event, head, sized, token
 
-PLAN = LoadPlan(Prompts(Workload(isl=12, osl=6, range_ratio=0.5), token_high=900), 3, 30, limits=Limits(silence_s=20))
+PLAN = LoadPlan(
+    Prompts(Workload(isl=12, osl=6, range_ratio=0.5), token_high=900),
+    3,
+    30,
+    limits=Limits(silence_s=20, max_failures=1),
+)
 
 
 def dies(_: Sequence[int]) -> str:

@@ -14,7 +14,7 @@ from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.loadgen import Limits, LoadPlan, Prompts, Target
 from pytest_precgate.loadgen.plan import Requests
-from pytest_precgate.loadgen.target import Ask, Outgoing, encode
+from pytest_precgate.loadgen.target import Ask, Asked, Outgoing, encode
 
 PROMPTS = Prompts(Workload(isl=40, osl=20, range_ratio=0.5), token_high=1000, token_low=100, seed=3)
 PLAN = LoadPlan(PROMPTS, concurrency=4, requests=12)
@@ -60,18 +60,18 @@ def test_text_goes_through_the_tokenizer_passed_in() -> None:
     prompts = replace(PROMPTS, detokenize=lambda ids: " ".join(map(str, ids)))
     ask = prompts.ask(5)
     assert ask.prompt == " ".join(map(str, PROMPTS.ask(5).prompt))
-    assert encode(TARGET, ask).input_tokens is None
+    assert encode(TARGET, ask).asked == Asked(len(PROMPTS.ask(5).prompt), ask.output_tokens, is_text=True)
 
 
 def test_a_completion_request_is_openai_s_schema_and_no_more() -> None:
     """An engine that does not know a field answers 400."""
-    request = encode(TARGET, Ask([5, 6, 7], 4, ignore_eos=False))
+    request = encode(TARGET, Ask([5, 6, 7], 3, 4, ignore_eos=False))
     head, _, content = request.data.partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     assert lines[:2] == ["POST /v1/completions HTTP/1.1", "Host: localhost:8000"]
     assert f"Content-Length: {len(content)}" in lines
     assert not any(line.startswith("Authorization") for line in lines)
-    assert (request.input_tokens, request.output_tokens) == (3, 4)
+    assert request.asked == Asked(3, 4)
     assert body_of(request) == {
         "model": "m",
         "prompt": [5, 6, 7],
@@ -84,26 +84,26 @@ def test_a_completion_request_is_openai_s_schema_and_no_more() -> None:
 
 def test_fields_beyond_the_schema_are_sent_when_asked_for() -> None:
     """ignore_eos by default, min_tokens never by itself."""
-    assert body_of(encode(TARGET, Ask("hi", 4)))["ignore_eos"] is True
-    assert "min_tokens" not in body_of(encode(TARGET, Ask("hi", 4)))
-    assert body_of(encode(TARGET, Ask("hi", 4, min_tokens=True)))["min_tokens"] == 4
+    assert body_of(encode(TARGET, Ask("hi", 2, 4)))["ignore_eos"] is True
+    assert "min_tokens" not in body_of(encode(TARGET, Ask("hi", 2, 4)))
+    assert body_of(encode(TARGET, Ask("hi", 2, 4, min_tokens=True)))["min_tokens"] == 4
 
 
 def test_a_chat_request_carries_one_message() -> None:
     """And token ids, which chat does not take, are refused."""
     chat = replace(TARGET, api="chat", base_url="https://[::1]/proxy", api_key="k1")
-    request = encode(chat, Ask("hi", 4))
+    request = encode(chat, Ask("hi", 2, 4))
     assert request.data.startswith(b"POST /proxy/v1/chat/completions HTTP/1.1\r\nHost: [::1]\r\n")
     assert b"\r\nAuthorization: Bearer k1\r\n" in request.data
     assert body_of(request)["messages"] == [{"role": "user", "content": "hi"}]
     with pytest.raises(InvalidValueError, match="chat takes text"):
-        encode(chat, Ask([1, 2], 4))
+        encode(chat, Ask([1, 2], 2, 4))
 
 
 def test_the_key_is_never_shown() -> None:
     """Neither by a target nor by a request made from it."""
     target = replace(TARGET, api_key="s3cret")
-    shown = repr(target) + str(target) + repr(encode(target, Ask("hi", 1))) + repr(target.origin)
+    shown = repr(target) + str(target) + repr(encode(target, Ask("hi", 2, 1))) + repr(target.origin)
     assert "s3cret" not in shown
 
 

@@ -37,8 +37,9 @@ def test_a_point_of_several_processes_shows_the_worst_client() -> None:
     """CPU share and lag of the worst, concurrency summed, gaps and records together, warm-up failures kept."""
     record = RequestRecord(0.0, 1.0, 2.0, 3, 4)
     failure = RequestFailure(0.0, 1.0, "HTTP 503")
+    warmup = Share((), (failure,), Gaps(), ClientCheck(0.9, 9.0, 9.0, 0.0), resent=1)
     first = Share((record,), (), Gaps({5: 2}), ClientCheck(0.1, 1.0, 0.004, 3.0))
-    second = Share((record,), (), Gaps({5: 1, 9: 1}), ClientCheck(0.3, 1.5, 0.001, 2.0)).after((failure,))
+    second = Share((record,), (), Gaps({5: 1, 9: 1}), ClientCheck(0.3, 1.5, 0.001, 2.0)).after(warmup)
     run = merged(5, [first, second])
     assert run.client == ClientCheck(0.3, 1.5, 0.004, 5.0, processes=2)
     assert (len(run.records), run.failures, run.gaps.counts) == (2, (failure,), {5: 3, 9: 1})

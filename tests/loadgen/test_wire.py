@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_precgate.errors import ReadFailedError, ResponseError
-from pytest_precgate.loadgen.sse import TokenStream, Usage
+from pytest_precgate.loadgen.events import Usage
+from pytest_precgate.loadgen.sse import TokenStream
+from pytest_precgate.loadgen.target import Asked
 from pytest_precgate.loadgen.wire import Response, completed
 from tests.loadgen.streams import (
     STREAM,
@@ -87,8 +89,9 @@ def outcome(pieces: list[bytes], closes: bool) -> tuple[object, ...]:
             response.feed(piece, 1.0)
         if closes and not response.complete:
             response.end_of_connection()
+        response.stream.settle()
     except (ResponseError, ReadFailedError) as exc:
-        return (str(exc),)
+        return (str(exc).partition(": ")[0],)  # how much of a broken stream is quoted depends on the cut
     return response.complete, *facts(response.stream)
 
 
@@ -138,8 +141,9 @@ def test_times_are_those_of_the_reads_that_completed_the_events(number: int, dat
 )
 @pytest.mark.parametrize("content", [token(), delta(content="a"), delta(reasoning_content="a"), delta(reasoning="a")])
 def test_the_first_token_is_the_first_generated_content(silent: dict[str, object], content: dict[str, object]) -> None:
-    """A role alone or an empty text is no token; reasoning is."""
-    response = read([head(), chunk(event(silent)), chunk(event(content))])
+    """A role alone is no token, nor is an empty text that usage does not count; reasoning is."""
+    response = read([head(), *(chunk(event(each)) for each in (silent, content, usage(2, 1)))])
+    response.stream.settle()
     assert response.stream.first_token_s == 2.0
     assert response.stream.events == 1
 
@@ -237,31 +241,73 @@ def stream_of(*events: bytes) -> TokenStream:
     stream = TokenStream()
     for now, one in enumerate(events, 1):
         stream.feed(one, float(now))
+    stream.settle()
     return stream
 
 
 def test_a_record_holds_the_server_s_own_counts() -> None:
-    """Three chunks of four tokens are four tokens."""
-    record = completed(0.5, stream_of(*tokens(3, 9)[:3], event(usage(9, 4))), 9, 4)
+    """Three events of four tokens are four tokens, and nothing tells which event held two."""
+    record = completed(0.5, stream_of(*tokens(3, 9)[:3], event(usage(9, 4))), Asked(9, 4))
     assert (record.first_token_s, record.last_token_s, record.input_tokens, record.output_tokens) == (1.0, 3.0, 9, 4)
+    assert (record.events, record.first_tokens, record.shared_tokens) == (3, None, 1)
 
 
 def test_a_template_may_add_input_tokens_where_the_server_tokenizes() -> None:
-    """For text and chat, usage is what is recorded."""
-    assert completed(0.5, stream_of(*tokens(2, 31)), None, 2).input_tokens == 31
+    """For text and chat, usage is what is recorded, beside the tokens the text was made from."""
+    record = completed(0.5, stream_of(*tokens(2, 31)), Asked(20, 2, is_text=True))
+    assert (record.input_tokens, record.text_tokens) == (31, 20)
 
 
 @pytest.mark.parametrize(
     ("events", "message"),
     [
         ([event(token())], "ended without usage"),
-        ([event(token()), event({"choices": [], "usage": {"completion_tokens": 4}})], "ended without usage"),
         ([event(token()), event(usage(9, 3))], "usage says 3 tokens, asked for 4"),
         ([event(token()), event(usage(10, 4))], "usage says 10 tokens, sent 9"),
-        ([event(usage(9, 4))], "ended without generated content"),
+        ([event(usage(9, 4))], "ended without generated content: usage counts 4 tokens and no event shows one"),
+        ([*tokens(5, 9)[:5], event(usage(9, 4))], "5 events hold generated content and usage counts 4 tokens"),
     ],
 )
 def test_missing_or_wrong_counts_are_no_record(events: list[bytes], message: str) -> None:
     """Nothing missing is ever a pass, and chunks are never counted instead."""
     with pytest.raises(ResponseError, match=message):
-        completed(0.5, stream_of(*events), 9, 4)
+        completed(0.5, stream_of(*events), Asked(9, 4))
+
+
+# --- answers that would not end, and answers that are something else -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pieces", "message"),
+    [
+        ([head("100 Continue", b"")] * 30, "more than 20 interim answers"),
+        ([head(), b"0\r\n", *[b"X-More: 1\r\n" * 500] * 20], "the trailer of the answer exceeds 65536 bytes"),
+        ([head(), b"ffffffffffff\r\n"], "size line 'ffffffffffff'"),
+        ([head(headers=STREAM), *[b"data: " + b"x" * (1 << 20)] * 10], "an event exceeds 8 MiB without an end"),
+        ([head(headers=STREAM), *[b": x\n" * (1 << 18)] * 10], "an event exceeds 8 MiB without an end"),
+        ([sized(b"", "503 Busy").replace(b"Content-Length: 0\r\n", b"")] + [b"x" * (1 << 18)] * 8, "^HTTP 503 Busy: x"),
+    ],
+)
+def test_what_would_not_end_is_refused_at_its_limit(pieces: list[bytes], message: str) -> None:
+    """Interim answers, trailers, chunks, lines and bodies without an end cost a bounded amount of memory."""
+    with pytest.raises(ResponseError, match=message):
+        read(pieces)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (head(headers=STREAM + b"Content-Encoding: gzip\r\n"), r"compressed \(Content-Encoding: gzip\)"),
+        (
+            head("307 Temporary Redirect", b"Location: https://elsewhere/v1\r\nContent-Length: 0\r\n"),
+            "^HTTP 307 Temporary Redirect for POST /v1/completions: a redirect to https://elsewhere/v1",
+        ),
+        (head("308 Permanent Redirect", b"Content-Length: 0\r\n"), r"a redirect to \(empty\)"),
+        (sized(b'{"detail":"Not Found"}', "404 Not Found"), "^HTTP 404 Not Found for POST /v1/completions: {"),
+    ],
+)
+def test_an_answer_of_another_kind_is_refused_with_its_own_cause(data: bytes, message: str) -> None:
+    """Compression, a redirect and a wrong path are named, not their consequences."""
+    response = Response("/v1/completions")
+    with pytest.raises(ResponseError, match=message):
+        response.feed(data, 0.0)

@@ -124,7 +124,10 @@ class InvalidPointError(PrecgateError):
 
 
 class InconclusivePointError(InvalidPointError):
-    """A point was measured as often as it may be, and something outside the engine disturbed it every time."""
+    """A point was run as often as it may be, and something outside the engine disturbed it every time."""
+
+    def __init__(self, concurrency: int, why: str) -> None:
+        super().__init__(concurrency, f"INCONCLUSIVE: {why}", is_outside=True)
 
 
 class GpuDriverError(PrecgateError):

@@ -18,7 +18,7 @@ from pytest_precgate.analysis.pairs import PairedRule
 from pytest_precgate.analysis.rule import GateRuling, SuiteRule, SuiteRuling
 from pytest_precgate.analysis.scatter import GateLaunches
 from pytest_precgate.analysis.verdict import Absent, JudgedGate, Verdict, judge
-from pytest_precgate.errors import OutsideSweepError
+from pytest_precgate.errors import InconclusivePointError, OutsideSweepError
 from pytest_precgate.live.launches import Launches
 from pytest_precgate.settings import Suite
 
@@ -132,9 +132,18 @@ class Trial:
     def _values(self, suite: Suite, number: int, wanted: Collection[int]) -> Sequence[Value]:
         """The ``wanted`` gates' values in one launch."""
         names = [name for name in self._read_by(wanted) if self._has(suite, name, number)]
-        curves = {name: self._curve(suite, name, number) for name in names}
+        curves: dict[str, Curve] = {}
+        disturbed: dict[str, str] = {}
+        for name in names:
+            try:
+                curves[name] = self._curve(suite, name, number)
+            except InconclusivePointError as exc:  # other launches may still decide
+                disturbed[name] = f"launch {number} of {name}: {exc}"
 
         def value(gate: Gate) -> Value:
+            for name in gate.key.precisions:
+                if name in disturbed:
+                    return Absent(Verdict.INCONCLUSIVE, disturbed[name])
             if not {*gate.key.precisions} <= {*curves}:
                 return Absent(Verdict.INCONCLUSIVE, f"wants launch {number}, which the replayed run does not hold")
             try:

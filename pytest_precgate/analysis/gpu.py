@@ -99,6 +99,10 @@ SLOWDOWNS = (
 )
 
 
+# A brake asserted from outside the board; drivers set the general bit for hardware beside it.
+_BY_THE_NODE = ClocksEvent.HW_POWER_BRAKE_SLOWDOWN | ClocksEvent.HW_SLOWDOWN
+
+
 @dataclass(frozen=True)
 class GpuSample:
     """What the driver said of one GPU at ``at_s``; counters count from some time before.
@@ -217,6 +221,19 @@ def _range(values: Sequence[int]) -> tuple[int, int] | None:
 
 def _rise(counts: Sequence[int]) -> int | None:
     return counts[-1] - counts[0] if len(counts) > 1 else None
+
+
+def is_outside(watched: Sequence[GpuTelemetry]) -> bool:
+    """Whether what makes a point on these GPUs invalid was done to them from outside the engine, and may pass.
+
+    Other processes, the heat they make, and a power brake of the node. Heat without other processes may be the engine's
+    own; errors of memory and a reset are the GPU's.
+    """
+    own = any(each.new_ecc_uncorrected or each.new_remapped_rows or each.energy_fall_j for each in watched)
+    slowed = reduce(or_, (each.clocks_events for each in watched if each.clocks_events), ClocksEvent(0)) & SLOWDOWNS
+    shared = any(each.foreign_pids for each in watched)
+    braked = bool(slowed & ClocksEvent.HW_POWER_BRAKE_SLOWDOWN) and not slowed & ~_BY_THE_NODE
+    return not own and (shared or braked)
 
 
 def refusals(watched: Sequence[GpuTelemetry]) -> tuple[str, ...]:

@@ -18,8 +18,8 @@ class RequestRecord:
     ``events`` is how many events brought tokens, ``first_tokens`` how many tokens the first of them held, None where
     nothing tells. ``listed_tokens`` is how many tokens all events listed by themselves, ``cached_tokens`` how many of
     the prompt the server had cached, ``text_tokens`` how many a prompt sent as text was made from, ``acceptance`` the
-    acceptance length the server states for the request; None where it does not say. Without ``events`` each token came
-    in an event of its own, as in virtual time.
+    acceptance length the server states for the request; None where it does not say. ``told`` says that it counted the
+    tokens of each event. Without ``events`` each token came in an event of its own, as in virtual time.
 
     Raises InvalidValueError when the times are not finite and in order, or a count cannot be.
     """
@@ -35,6 +35,7 @@ class RequestRecord:
     cached_tokens: int | None = None
     text_tokens: int | None = None
     acceptance: float | None = None
+    told: bool = False
 
     def __post_init__(self) -> None:
         times = (self.sent_s, self.first_token_s, self.last_token_s)

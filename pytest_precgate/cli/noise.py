@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -156,6 +157,7 @@ def _record(options: argparse.Namespace, root: Path, told: _Narrator) -> Record:
         clock=_now,
         tool_version=tool_version(),
         say=told.line,
+        salt=secrets.token_hex(8),
         resume_flag="--resume",
     )
 

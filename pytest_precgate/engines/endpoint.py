@@ -62,7 +62,7 @@ class EndpointEngine:
 
     def facts(self) -> Mapping[str, Fact]:
         """Return how it was loaded; not the address, which changes, nor anything of the key."""
-        return {**self.endpoint.load.facts, "seed": self.endpoint.load.seed}
+        return self.endpoint.load.facts
 
     def fresh(self, attempt: int) -> EndpointEngine:  # noqa: ARG002  # the protocol's
         """Return itself: it is measured again, but nobody here can start it anew."""

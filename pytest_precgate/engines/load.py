@@ -10,6 +10,7 @@ from typing import Any, cast, get_args
 
 from pytest_precgate.analysis.enough import DEFAULT, PUBLISHED, Extent
 from pytest_precgate.analysis.schedule import Grid, Range, Walk
+from pytest_precgate.analysis.tokens import HIDDEN_TOKENS, HiddenTokens
 from pytest_precgate.analysis.window import WINDOW_KINDS, WindowKind
 from pytest_precgate.documents import Node
 
@@ -22,9 +23,10 @@ SWEEP_OPTIONAL = (
 )
 LOAD_OPTIONAL = (
     *SWEEP_OPTIONAL,
-    *("ignore_eos", "min_tokens", "vocabulary", "tokenizer", "max_failures"),
-    *("processes", "seed", "request_timeout_s"),
+    *("ignore_eos", "min_tokens", "vocabulary", "tokenizer", "max_failures", "processes", "seed"),
+    *("silence_limit_s", "request_timeout_s", "point_limit_s", "cached_share", "hidden_tokens"),
 )
+_SECONDS = ("silence_limit_s", "request_timeout_s", "point_limit_s")
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,10 @@ class LoadSettings(SweepSettings):
     """How a server is loaded: its sweep, and what a prompt is made of.
 
     ``vocabulary`` bounds the random token ids; ``tokenizer`` is a tokenizer.json that turns them into text, for servers
-    and for the chat API that take no ids.
+    and for the chat API that take no ids. A point ends when no byte came on any stream for ``silence_limit_s``, when it
+    is not complete after ``point_limit_s``, and at the first failure beyond ``max_failures``; a request fails after
+    ``request_timeout_s``. ``cached_share`` of the prompt tokens are meant to be cached; ``hidden_tokens`` says what
+    tokens are that usage counts and no event shows.
     """
 
     max_failures: int = 0
@@ -56,7 +61,18 @@ class LoadSettings(SweepSettings):
     tokenizer: Path | None = None
     ignore_eos: bool = True
     min_tokens: bool = False
-    request_timeout_s: float = 3600.0
+    silence_limit_s: float = 60.0
+    request_timeout_s: float = 600.0
+    point_limit_s: float = 1800.0
+    cached_share: float = 0.0
+    hidden_tokens: HiddenTokens = "invalid"
+
+    @property
+    def facts(self) -> Mapping[str, float | str]:
+        """What a fingerprint tells of it; of the tokens what is not as usual."""
+        told: dict[str, float | str] = {**super().facts, "seed": self.seed}
+        told |= {"cached_share": self.cached_share} if self.cached_share else {}
+        return told | ({} if self.hidden_tokens == "invalid" else {"hidden_tokens": self.hidden_tokens})
 
 
 def read_start_s(node: Node) -> float | None:
@@ -71,11 +87,19 @@ def read_load(members: Mapping[str, Node], base: Path) -> LoadSettings:
     """Read the keys of LOAD_OPTIONAL; relative paths start at ``base``."""
     given: dict[str, Any] = {key: members[key].count() for key in ("processes", "vocabulary") if key in members}
     given |= {key: members[key].integer() for key in ("max_failures", "seed") if key in members}
+    if given.get("max_failures", 0) < 0:
+        members["max_failures"].fail(f"got {given['max_failures']}, wanted a whole number from 0")
     given |= {key: members[key].flag() for key in ("ignore_eos", "min_tokens") if key in members}
     if "tokenizer" in members:
         given["tokenizer"] = base / members["tokenizer"].text()
-    if "request_timeout_s" in members:
-        given["request_timeout_s"] = members["request_timeout_s"].number()
+    given |= {key: members[key].number() for key in (*_SECONDS, "cached_share") if key in members}
+    for key in _SECONDS:
+        if key in given and given[key] <= 0:
+            members[key].fail(f"got {given[key]:g}, wanted seconds above 0")
+    if not 0 <= given.get("cached_share", 0.0) < 1:
+        members["cached_share"].fail(f"got {given['cached_share']:g}, wanted a share from 0 to below 1")
+    if "hidden_tokens" in members:
+        given["hidden_tokens"] = members["hidden_tokens"].choice(HIDDEN_TOKENS)
     sweep = read_sweep(members)
     return LoadSettings(sweep.concurrency, sweep.window, sweep.extent, **given)
 

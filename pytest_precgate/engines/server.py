@@ -194,7 +194,7 @@ class StartedServer(ABC):
 
     def facts(self) -> Mapping[str, Fact]:
         """Return how it is loaded."""
-        return {**self.settings.load.facts, "seed": self.settings.load.seed}
+        return self.settings.load.facts
 
     def fresh(self: _Server, attempt: int) -> _Server:  # noqa: ARG002  # the protocol's
         """Return itself: every start of its server is a launch of its own."""

@@ -1,9 +1,11 @@
-"""What a journal tells, a value a line: a run of a suite opened, a launch opened, a point finished, a launch finished.
+"""What a journal tells, a value a line: a run of a suite opened, a launch opened, a point finished or tried in vain, a
+launch finished.
 
 Pure values; the settings and facts in them decide whether what was measured may be used again."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -41,7 +43,8 @@ class RunOpened:
     """The run of one suite: when, by what, of which commit, and under which settings it measures.
 
     ``settings`` is flat (``fp4.load.seed``) and holds what decides the figures of an engine, not how they are judged;
-    ``configurations`` counts those of each precision.
+    ``configurations`` counts those of each precision. ``salt`` goes into the seed of every prompt, so that no run asks
+    what another has asked; empty in a run from before there was one.
     """
 
     suite: str
@@ -52,6 +55,7 @@ class RunOpened:
     workload: Workload
     configurations: Mapping[str, int]
     settings: Mapping[str, Setting]
+    salt: str = ""
 
     def __post_init__(self) -> None:
         for field in ("suite", "utc", "commit", "tool_version", "hardware"):
@@ -116,13 +120,38 @@ class PointFinished:
 
 
 @dataclass(frozen=True)
+class PointTried:
+    """A point of an open launch was run and gave nothing, for a reason outside the engine; it may be run again.
+
+    ``gpu_seconds`` is what it cost.
+    """
+
+    key: LaunchKey
+    configuration: str
+    concurrency: int
+    cause: str
+    gpu_seconds: float
+
+    def __post_init__(self) -> None:
+        one_line("PointTried", "configuration", self.configuration)
+        count("PointTried", "concurrency", self.concurrency, "requests")
+        one_line("PointTried", "cause", self.cause)
+        if not (
+            isinstance(self.gpu_seconds, (int, float)) and math.isfinite(self.gpu_seconds) and self.gpu_seconds >= 0
+        ):
+            raise InvalidValueError(
+                f"PointTried.gpu_seconds: got {self.gpu_seconds!r}, wanted finite GPU seconds from 0"
+            )
+
+
+@dataclass(frozen=True)
 class LaunchFinished:
     """Every point the launch was to have is there."""
 
     key: LaunchKey
 
 
-Event = RunOpened | LaunchOpened | PointFinished | LaunchFinished
+Event = RunOpened | LaunchOpened | PointFinished | PointTried | LaunchFinished
 
 
 def differences(now: Mapping[str, object], then: Mapping[str, object]) -> Iterator[str]:

@@ -5,6 +5,8 @@ Each line carries a digest of itself: a figure that was damaged or edited is ref
 Schema history, newest last; a reader reads every older one and refuses a newer one by name.
   1  run, launch, point and finished, each with what `pytest_precgate.journal.events` says of it.
   2  a launch says what its engine took to start, in GPU-seconds; null where that is not known.
+  3  a run has a salt; a point says what its tokens were and how many requests were sent again; runs of points that gave
+     nothing are kept.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.metrics import Measurement, Spread
 from pytest_precgate.analysis.records import ClientCheck
+from pytest_precgate.analysis.tokens import TokenFacts
 from pytest_precgate.analysis.window import WINDOW_KINDS, Window, WindowKind
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node, strict_json
@@ -30,11 +33,12 @@ from pytest_precgate.journal.events import (
     LaunchKey,
     LaunchOpened,
     PointFinished,
+    PointTried,
     RunOpened,
     Setting,
 )
 
-SCHEMA = 2
+SCHEMA = 3
 _DIGEST = "sha256"
 _RUN = ("suite", "utc", "commit", "tool_version", "hardware", "workload", "configurations", "settings")
 _KEY = ("precision", "number", "attempt")
@@ -42,6 +46,8 @@ _SPREAD = ("mean_s", "median_s", "p90_s", "p99_s")
 _WINDOW = ("kind", "start_s", "end_s")
 _ERROR = ("throughput", "interactivity")
 _CLIENT = ("cpu_share", "events_per_read", "loop_lag_p99_s", "achieved_concurrency", "processes")
+_TOKENS = ("tokens_per_event", "first_event_tokens", "cached_share", "acceptance_length")
+_TRIED = ("configuration", "concurrency", "cause", "gpu_seconds")
 _MEASUREMENT = (
     *("concurrency", "gpus", "completed", "failed", "window", "ttft", "tpot", "request_latency"),
     *("itl_median_s", "itl_p99_s", "throughput_per_gpu", "error", "client"),
@@ -63,6 +69,7 @@ def _fields(event: Event) -> dict[str, object]:
             **{name: getattr(event, name) for name in ("suite", "utc", "commit", "tool_version", "hardware")},
             "event": "run",
             "schema": SCHEMA,
+            **({"salt": event.salt} if event.salt else {}),
             "workload": asdict(event.workload),
             "configurations": dict(event.configurations),
             "settings": dict(event.settings),
@@ -74,6 +81,8 @@ def _fields(event: Event) -> dict[str, object]:
         return {"event": "launch", "launch": key, "engine": event.engine, **facts, **start}
     if isinstance(event, PointFinished):
         return {"event": "point", "launch": key, **asdict(event.point)}
+    if isinstance(event, PointTried):
+        return {"event": "tried", "launch": key, **{name: getattr(event, name) for name in _TRIED}}
     return {"event": "finished", "launch": key}
 
 
@@ -127,7 +136,7 @@ def _refuse_newer(node: Node) -> None:
 
 
 def _run(node: Node) -> RunOpened:
-    members = node.table(required=["event", "schema", *_RUN])
+    members = node.table(required=["event", "schema", *_RUN], optional=["salt"])
     settings = {key: _setting(member) for key, member in members["settings"].mapping().items()}
     workload = members["workload"].table(required=["isl", "osl", "range_ratio"])
     return RunOpened(
@@ -135,6 +144,7 @@ def _run(node: Node) -> RunOpened:
         workload=Workload(workload["isl"].count(), workload["osl"].count(), workload["range_ratio"].number()),
         configurations={name: member.count() for name, member in members["configurations"].mapping().items()},
         settings=settings,
+        salt=members["salt"].text() if "salt" in members else "",
     )
 
 
@@ -161,6 +171,17 @@ def _point(node: Node) -> PointFinished:
     return PointFinished(_key(members["launch"]), point)
 
 
+def _tried(node: Node) -> PointTried:
+    members = node.table(required=["event", "launch", *_TRIED])
+    return PointTried(
+        _key(members["launch"]),
+        configuration=members["configuration"].text(),
+        concurrency=members["concurrency"].count(),
+        cause=members["cause"].text(),
+        gpu_seconds=members["gpu_seconds"].number(),
+    )
+
+
 def _finished(node: Node) -> LaunchFinished:
     return LaunchFinished(_key(node.table(required=["event", "launch"])["launch"]))
 
@@ -169,6 +190,7 @@ _READERS: Mapping[str, Callable[[Node], Event]] = {
     "run": _run,
     "launch": _launch,
     "point": _point,
+    "tried": _tried,
     "finished": _finished,
 }
 
@@ -179,7 +201,8 @@ def _key(node: Node) -> LaunchKey:
 
 
 def _measurement(node: Node) -> Measurement:
-    members = node.table(required=_MEASUREMENT)
+    members = node.table(required=_MEASUREMENT, optional=["tokens", "resent"])
+    tokens = members.get("tokens")
     window = members["window"].table(required=_WINDOW)
     return Measurement(
         concurrency=members["concurrency"].count(),
@@ -198,6 +221,18 @@ def _measurement(node: Node) -> Measurement:
         throughput_per_gpu=members["throughput_per_gpu"].number(),
         error=None if members["error"].value is None else _error(members["error"]),
         client=None if members["client"].value is None else _client(members["client"]),
+        tokens=None if tokens is None or tokens.value is None else _tokens(tokens),
+        resent=members["resent"].integer() if "resent" in members else 0,
+    )
+
+
+def _tokens(node: Node) -> TokenFacts:
+    members = node.table(required=_TOKENS)
+    return TokenFacts(
+        tokens_per_event=members["tokens_per_event"].number(),
+        first_event_tokens=members["first_event_tokens"].number(),
+        cached_share=_number_or_none(members["cached_share"]),
+        acceptance_length=_number_or_none(members["acceptance_length"]),
     )
 
 

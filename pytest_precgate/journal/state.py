@@ -16,6 +16,7 @@ from pytest_precgate.journal.events import (
     LaunchKey,
     LaunchOpened,
     PointFinished,
+    PointTried,
     RunOpened,
 )
 from pytest_precgate.journal.schema import read_line
@@ -25,7 +26,8 @@ from pytest_precgate.journal.schema import read_line
 class RecordedLaunch:
     """A launch as far as it came: its points in the order they were measured, and how many each opening gave.
 
-    ``starts_gpu_s`` is what the engine took to start at each opening, None where that is not known.
+    ``starts_gpu_s`` is what the engine took to start at each opening, None where that is not known; ``tries`` are the
+    runs of points that gave nothing.
     """
 
     opened: LaunchOpened
@@ -33,6 +35,7 @@ class RecordedLaunch:
     points_per_opening: tuple[int, ...] = (0,)
     is_finished: bool = False
     starts_gpu_s: tuple[float | None, ...] = (None,)
+    tries: tuple[PointTried, ...] = ()
 
     @property
     def times_resumed(self) -> int:
@@ -64,7 +67,7 @@ def advanced(state: Recorded | None, event: Event) -> Recorded:
 
 
 def _advanced_launch(
-    launch: RecordedLaunch | None, event: LaunchOpened | PointFinished | LaunchFinished
+    launch: RecordedLaunch | None, event: LaunchOpened | PointFinished | PointTried | LaunchFinished
 ) -> RecordedLaunch:
     if launch is None:
         if isinstance(event, LaunchOpened):
@@ -84,6 +87,8 @@ def _advanced_launch(
         if not launch.points:
             raise InvalidValueError(f"{event.key} finished without a point")
         return replace(launch, is_finished=True)
+    if isinstance(event, PointTried):
+        return replace(launch, tries=(*launch.tries, event))
     if event.point.point.key in {known.point.key for known in launch.points}:
         raise InvalidValueError(f"{event.key} measured concurrency {event.point.point.concurrency} twice")
     *before, last = launch.points_per_opening

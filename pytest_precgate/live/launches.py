@@ -284,10 +284,9 @@ class Launches:
 
         key, clock = log.key, time.monotonic
         loaded = Loaded(
-            endpoint, key.precision, suite.workload, self.environ, self.on_point, clock, care, attempt=key.attempt
+            endpoint, key.precision, suite.workload, self.environ, self.on_point, self.say, clock, log, care
         )
-        aim = self._aim(suite, key.precision)
-        loaded.sweep(suite.hardware.name, log.launch.points, log.add, aim)
+        loaded.sweep(suite.hardware.name, log.launch.points, self._aim(suite, key.precision))
 
     def _note_unsearched(self, launch: str, engine: Engine, aim: Aim, sweep: Sweep) -> None:
         """Note what a launch of an earlier run is read at and was not searched for: it will not be measured again."""

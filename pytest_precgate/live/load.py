@@ -6,25 +6,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, Protocol
 
 from pytest_precgate.analysis.finished import FinishedPoint
-from pytest_precgate.analysis.gpu import GpuTelemetry, refusals
+from pytest_precgate.analysis.gpu import GpuTelemetry, is_outside, refusals
 from pytest_precgate.analysis.metrics import Measurement, measure
 from pytest_precgate.analysis.schedule import UNAIMED, Aim, follow
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.tokens import Expected
 from pytest_precgate.analysis.workload import Workload
-from pytest_precgate.engines.base import Endpoint, OnFinished, untold
+from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.environment import GpuWatch
-from pytest_precgate.errors import InvalidPointError, SettingsError
+from pytest_precgate.errors import InconclusivePointError, InvalidPointError, SettingsError
+from pytest_precgate.live.probe import Wire, probe
 from pytest_precgate.loadgen import Limits, LoadPlan, Progress, Prompts, Target, run_point
 
+_ROUNDS = 8
 OnPoint = Callable[[str, int, Progress | Measurement], None]
 """Told how a point goes: the precision, its concurrency, and how far it is or, at the end, what was measured."""
 
 
-_SEEDS_PER_LAUNCH = 1_000_003  # more than any concurrency or seed anybody sets, so that launches share none
+TRIES = 3
+"""How often a point is run at most, where something outside the engine disturbs it."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +40,31 @@ class TokenizerText:
     path: Path
 
     def __call__(self, ids: Sequence[int]) -> str:
-        """Return the text of ``ids``. Raises SettingsError when the tokenizers package or the file is missing."""
-        try:
-            from tokenizers import Tokenizer  # noqa: PLC0415  # an extra, for servers that take no token ids
-        except ImportError as exc:
-            raise SettingsError(
-                "tokenizer", "", "needs the package tokenizers: pip install pytest-precgate[text]"
-            ) from exc
-        if not self.path.is_file():
-            raise SettingsError(str(self.path), "", "is no file; wanted the checkpoint's tokenizer.json")
-        return str(Tokenizer.from_file(str(self.path)).decode(list(ids)))
+        """Return a text of as many tokens as there are ``ids``, as near as ``_ROUNDS`` rounds come.
+
+        Raises SettingsError when the tokenizers package or the file is missing.
+        """
+        tokenizer = _tokenizer(self.path)
+        wanted, ids = len(ids), list(ids)
+        for _ in range(_ROUNDS):
+            # Random tokens side by side merge, or fall apart, when their text is read again.
+            text = str(tokenizer.decode(ids))
+            again = tokenizer.encode(text, add_special_tokens=False).ids
+            if len(again) == wanted:
+                break
+            ids = (again + ids[len(again) - wanted :])[:wanted] if len(again) < wanted else again[:wanted]
+        return text
+
+
+@lru_cache(maxsize=2)
+def _tokenizer(path: Path) -> Any:
+    try:
+        from tokenizers import Tokenizer  # noqa: PLC0415  # an extra, for servers that take no token ids
+    except ImportError as exc:
+        raise SettingsError("tokenizer", "", "needs the package tokenizers: pip install pytest-precgate[text]") from exc
+    if not path.is_file():
+        raise SettingsError(str(path), "", "is no file; wanted the checkpoint's tokenizer.json")
+    return Tokenizer.from_file(str(path))
 
 
 @dataclass(frozen=True)
@@ -58,12 +79,28 @@ class Care:
     keep: Callable[[int, Sequence[GpuTelemetry]], None]
 
 
+class PointLog(Protocol):
+    """Where the points of a launch are kept."""
+
+    def seed(self, concurrency: int) -> str:
+        """Return the seed of the next run of a point, which no other run has."""
+        ...
+
+    def add(self, point: FinishedPoint) -> None:
+        """Keep a point."""
+        ...
+
+    def tried(self, configuration: str, concurrency: int, cause: str, gpu_seconds: float) -> None:
+        """Keep that a point was run and gave nothing."""
+        ...
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A server under load: what is asked of it, and who is told.
 
-    ``environ`` holds the keys of servers, ``clock`` counts seconds; ``care`` is None for a server somebody else
-    started; ``attempt`` numbers the launch, and each launch asks prompts of its own.
+    ``environ`` holds the keys of servers, ``clock`` counts seconds; ``log`` keeps what is measured, ``say`` is told
+    when a point is run again. ``care`` is None for a server somebody else started.
     """
 
     endpoint: Endpoint
@@ -71,28 +108,25 @@ class Loaded:
     workload: Workload
     environ: Mapping[str, str]
     on_point: OnPoint
+    say: Callable[[str], None]
     clock: Callable[[], float]
+    log: PointLog
     care: Care | None = None
-    attempt: int = 1
 
-    def sweep(
-        self,
-        hardware: str,
-        known: Sequence[FinishedPoint] = (),
-        on_finished: OnFinished = untold,
-        aim: Aim = UNAIMED,
-    ) -> Sweep:
-        """Run what settings and ``aim`` ask for beyond ``known`` and return the sweep; ``on_finished`` is told of each.
+    def sweep(self, hardware: str, known: Sequence[FinishedPoint] = (), aim: Aim = UNAIMED) -> Sweep:
+        """Run what settings and ``aim`` ask for beyond ``known`` and return the sweep.
 
         Raises SettingsError for a key that is not in ``environ``, ConnectFailedError when nothing listens,
         InvalidPointError for a point that cannot be believed, LoadStoppedError when the server is dead.
         """
         endpoint = self.endpoint
         target = Target(endpoint.url, endpoint.model, endpoint.api, _key(endpoint, self.environ))
+        wires: list[Wire] = []
 
         def measured(concurrency: int) -> SweepPoint:
-            finished = self._point(target, concurrency)
-            on_finished(finished)  # first: what a person was shown is kept
+            wires.extend([] if wires else [self._probed(target)])
+            finished = self._point(target, wires[0], concurrency)
+            self.log.add(finished)  # first: what a person was shown is kept
             self.on_point(self.precision, concurrency, finished.measurement)
             return finished.point
 
@@ -100,14 +134,37 @@ class Loaded:
         points = follow(schedule, measured, [finished.point for finished in known])
         return Sweep(self.precision, self.workload, hardware, points)
 
-    def _point(self, target: Target, concurrency: int) -> FinishedPoint:
+    def _probed(self, target: Target) -> Wire:
+        """Ask the server how it tells its tokens. The probe's prompts are those of no point: none has concurrency 0."""
+        load = self.endpoint.load
+        stop = None if self.care is None else self.care.is_dead
+        prompts = _prompts(load, self.workload, f"{self.log.seed(0)}/probe")
+        return probe(target, prompts, _limits(load), lambda to, plan: run_point(to, plan, stop=stop))
+
+    def _point(self, target: Target, wire: Wire, concurrency: int) -> FinishedPoint:
+        """Run a point until it is undisturbed. Raises InconclusivePointError where it never is."""
+        for number in range(1, TRIES + 1):
+            since_s = self.clock()
+            try:
+                return self._run(target, wire, concurrency)
+            except InvalidPointError as exc:
+                if not exc.is_outside:
+                    raise
+                gpu_seconds = self.endpoint.gpus * (self.clock() - since_s)
+                self.log.tried(self.endpoint.configuration, concurrency, exc.why, gpu_seconds)
+                if number == TRIES:
+                    raise InconclusivePointError(concurrency, f"{exc.why} (run {TRIES} times)") from exc
+                self.say(f"{self.precision} {exc}; running it again, {number + 1} of {TRIES}")
+        raise AssertionError
+
+    def _run(self, target: Target, wire: Wire, concurrency: int) -> FinishedPoint:
         load, since_s = self.endpoint.load, self.clock()
         care = self.care
         watch = nullcontext() if care is None else care.watch()
         with watch:
             run = run_point(
                 target,
-                _plan(load, self.workload, concurrency, self.attempt),
+                self._plan(wire, concurrency),
                 processes=min(load.processes, concurrency),
                 on_progress=lambda progress: self.on_point(self.precision, concurrency, progress),
                 stop=None if care is None else care.is_dead,
@@ -115,30 +172,44 @@ class Loaded:
         if care is not None and not isinstance(watch, nullcontext):
             care.keep(concurrency, watch.telemetry)
             if befell := refusals(watch.telemetry):
-                raise InvalidPointError(concurrency, "; ".join(befell))
-        measured = measure(run, self.endpoint.gpus, load.window, load.max_failures)
+                raise InvalidPointError(concurrency, "; ".join(befell), is_outside=is_outside(watch.telemetry))
+        expected = Expected(load.hidden_tokens, wire.template_tokens, load.cached_share)
+        measured = measure(run, self.endpoint.gpus, load.window, load.max_failures, expected)
         gpu_seconds = self.endpoint.gpus * (self.clock() - since_s)
         return FinishedPoint(measured, gpu_seconds, self.endpoint.configuration)
 
+    def _plan(self, wire: Wire, concurrency: int) -> LoadPlan:
+        load = self.endpoint.load
+        return LoadPlan(
+            prompts=_prompts(load, self.workload, self.log.seed(concurrency)),
+            concurrency=concurrency,
+            requests=load.extent.requests(concurrency),
+            warmup="drained" if load.window == "whole" else "handover",
+            point_error=load.extent.point_error,
+            limits=_limits(load),
+            telling=wire.telling,
+            told_one_in=wire.told_one_in,
+        )
 
-def _plan(load: LoadSettings, workload: Workload, concurrency: int, attempt: int) -> LoadPlan:
-    prompts = Prompts(
+
+def _prompts(load: LoadSettings, workload: Workload, seed: str) -> Prompts:
+    return Prompts(
         workload=workload,
         token_high=load.vocabulary,
-        # A server that was not started anew has seen the prompts of the launch before, and may have them in its cache.
-        seed=load.seed + concurrency + _SEEDS_PER_LAUNCH * (attempt - 1),
+        seed=f"{load.seed}/{seed}",
         lengths="random" if load.window == "whole" else "even",
         detokenize=None if load.tokenizer is None else TokenizerText(load.tokenizer),
         ignore_eos=load.ignore_eos,
         min_tokens=load.min_tokens,
     )
-    return LoadPlan(
-        prompts=prompts,
-        concurrency=concurrency,
-        requests=load.extent.requests(concurrency),
-        warmup="drained" if load.window == "whole" else "handover",
-        point_error=load.extent.point_error,
-        limits=Limits(request_s=load.request_timeout_s),
+
+
+def _limits(load: LoadSettings) -> Limits:
+    return Limits(
+        silence_s=load.silence_limit_s,
+        request_s=load.request_timeout_s,
+        point_s=load.point_limit_s,
+        max_failures=load.max_failures,
     )
 
 

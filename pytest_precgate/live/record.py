@@ -5,6 +5,7 @@ A replay only reads: what its run does not hold is an error, never a measurement
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -22,6 +23,7 @@ from pytest_precgate.journal.events import (
     LaunchKey,
     LaunchOpened,
     PointFinished,
+    PointTried,
     RunOpened,
     differences,
 )
@@ -47,6 +49,18 @@ class LaunchLog:
         """The launch as far as it came."""
         return self.journal.state.launches[self.key]
 
+    def seed(self, concurrency: int) -> str:
+        """Return the seed of the next run of a point: no other run, launch, opening or try of anything has it."""
+        launch, key = self.launch, self.key
+        tries = sum(tried.concurrency == concurrency for tried in launch.tries)
+        run = self.journal.state.run
+        parts = (run.salt, run.suite, key.precision, key.number, key.attempt, len(launch.points_per_opening))
+        return "/".join(map(str, (*parts, concurrency, tries + 1)))
+
+    def tried(self, configuration: str, concurrency: int, cause: str, gpu_seconds: float) -> None:
+        """Keep that a point was run and gave nothing, and what that cost. Raises JournalWriteError."""
+        self.journal.append(PointTried(self.key, configuration, concurrency, cause, gpu_seconds))
+
     def add(self, point: FinishedPoint) -> None:
         """Keep a point: it is on the disk when this returns. Raises JournalWriteError."""
         self.journal.append(PointFinished(self.key, point))
@@ -62,8 +76,9 @@ class Record:
     """The journals of one run, one per suite, each made with its first launch.
 
     ``directory`` is the run's own, or the earlier run's that is resumed or replayed; ``commit``, ``clock`` (UTC) and
-    ``tool_version`` say what measures; ``say`` is told what is taken from an earlier run. ``resume_flag`` is what a
-    person goes on with it by.
+    ``tool_version`` say what measures; ``say`` is told what is taken from an earlier run. ``salt`` was drawn for this
+    run and goes into its prompts; a run that is gone on with keeps its own. ``resume_flag`` is what it is gone on with
+    by.
     """
 
     directory: RunDirectory
@@ -73,6 +88,7 @@ class Record:
     clock: Callable[[], datetime]
     tool_version: str
     say: Callable[[str], None]
+    salt: str
     resume_flag: str = "--precgate-resume"
     _journals: dict[str, Journal] = field(default_factory=dict)
     _replayed: dict[str, Recorded] = field(default_factory=dict)
@@ -163,6 +179,7 @@ class Record:
         yield from (f"suite {suite} {taken}" for suite, taken in self._taken.items())
         for suite, journal in self._journals.items():
             launches = journal.state.launches
+            yield from (f"suite {suite}: {line}" for launch in launches.values() for line in _measured_again(launch))
             missing = [
                 str(key)
                 for name, key in dict.fromkeys(self._asked)
@@ -195,6 +212,7 @@ class Record:
             workload=suite.workload,
             configurations={precision: len(specs) for precision, specs in suite.engines.items()},
             settings=settings_of(suite, self.root),
+            salt=self.salt,
         )
 
     def _reopened(self, suite: Suite) -> Journal | None:
@@ -245,6 +263,19 @@ class Record:
                 f"{journal.path}: the points of {what} are not reused: {_listed(unlike)}. Restore what differs, or "
                 f"start a new run without {self.resume_flag}"
             )
+
+
+def _measured_again(launch: RecordedLaunch) -> Iterator[str]:
+    """Name the points of a launch that were run more than once, how often, and why."""
+    finished = {point.point.concurrency for point in launch.points}
+    for concurrency, number in Counter(tried.concurrency for tried in launch.tries).items():
+        causes = dict.fromkeys(tried.cause for tried in launch.tries if tried.concurrency == concurrency)
+        minutes = sum(tried.gpu_seconds for tried in launch.tries if tried.concurrency == concurrency) / 60
+        times = number + (concurrency in finished)
+        yield (
+            f"{launch.opened.key} concurrency {concurrency} was run {times} times ({minutes:.1f} GPU-minutes gave no "
+            f"point): {'; '.join(causes)}"
+        )
 
 
 def _known(before: Mapping[str, object], today: Mapping[str, object]) -> Mapping[str, object]:

@@ -6,6 +6,6 @@ from pytest_precgate.loadgen.closed_loop import OnProgress, Stop
 from pytest_precgate.loadgen.plan import Limits, LoadPlan, Progress
 from pytest_precgate.loadgen.processes import run_point
 from pytest_precgate.loadgen.prompts import Prompts
-from pytest_precgate.loadgen.target import Api, Target
+from pytest_precgate.loadgen.target import Api, Target, Telling
 
-__all__ = ["Api", "Limits", "LoadPlan", "OnProgress", "Progress", "Prompts", "Stop", "Target", "run_point"]
+__all__ = ["Api", "Limits", "LoadPlan", "OnProgress", "Progress", "Prompts", "Stop", "Target", "Telling", "run_point"]

@@ -47,13 +47,15 @@ class TokenStream:
     ``events`` counts token events; ``first_token_s`` and ``last_token_s`` are the times given with the bytes that
     completed the first and the last of them, None before. ``done`` is set by ``[DONE]``. ``first_tokens`` is how many
     tokens the first token event held, ``listed_tokens`` how many all events listed by themselves, ``acceptance`` the
-    acceptance length the server states; None where it does not tell. What is open until the end, ``settle`` decides.
+    acceptance length the server states; None where it does not tell. ``tells`` says that it counts the tokens of each
+    event. What is open until the end, ``settle`` decides.
     """
 
     __slots__ = (
         *("_after", "_before", "_content_first_s", "_cr", "_end", "_finish_s", "_held", "_misses", "_silent"),
-        *("_so_far", "_starts", "_tells"),
-        *("acceptance", "done", "events", "first_token_s", "first_tokens", "last_token_s", "listed_tokens", "usage"),
+        *("_so_far", "_starts"),
+        *("acceptance", "done", "events", "first_token_s", "first_tokens", "last_token_s", "listed_tokens", "tells"),
+        "usage",
     )
 
     def __init__(self) -> None:
@@ -72,7 +74,7 @@ class TokenStream:
         self._end = b""  # _after with its blank line cut off, after CRLF became LF
         self._starts = 0
         self._misses = 0
-        self._tells = False
+        self.tells = False
         self._so_far = 0
         self._content_first_s: float | None = None
         self._finish_s: float | None = None
@@ -117,7 +119,7 @@ class TokenStream:
         the others. Raises ResponseError for a stream that ended inside an event.
         """
         self._refuse_rest()
-        if self._tells or self.usage is None or not (self._silent or self._finish_s is not None):
+        if self.tells or self.usage is None or not (self._silent or self._finish_s is not None):
             return []
         missing = self.usage.completion_tokens - (self.events - len(self._silent))
         taken = min(max(missing, 0), len(self._silent))
@@ -170,7 +172,7 @@ class TokenStream:
         if any(word in text for word in _STATES_ACCEPTANCE):
             self.acceptance = self.acceptance if (stated := acceptance_of(event)) is None else stated
         kind = kind_of(event)
-        tokens = self._told(event, kind) if self._tells or any(word in text for word in _TELLS) else None
+        tokens = self._told(event, kind) if self.tells or any(word in text for word in _TELLS) else None
         if tokens is not None:
             if tokens > 0 and event.get("choices"):
                 self._count(now_s, tokens)
@@ -197,10 +199,10 @@ class TokenStream:
             self.listed_tokens = listed + (0 if self.listed_tokens is None else self.listed_tokens)
         if so_far is not None:
             before, self._so_far = self._so_far, max(so_far, self._so_far)
-            is_last_word = not self._tells and bool(self.events or kind is Kind.FINISH)
+            is_last_word = not self.tells and bool(self.events or kind is Kind.FINISH)
             if listed is None and not is_last_word:
                 listed = self._so_far - before
-        self._tells = self._tells or listed is not None
+        self.tells = self.tells or listed is not None
         return listed
 
     def _learn(self, received: bytes) -> None:

@@ -304,4 +304,5 @@ def completed(sent_s: float, stream: TokenStream, asked: Asked) -> RequestRecord
         cached_tokens=usage.cached_tokens,
         text_tokens=asked.input_tokens if asked.is_text else None,
         acceptance=stream.acceptance,
+        told=stream.tells,
     )

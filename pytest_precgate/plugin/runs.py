@@ -41,10 +41,12 @@ def record_of(
     say: Callable[[str], None],
 ) -> Record:
     """Return what this session keeps, and takes from the ``earlier`` run."""
+    import secrets  # noqa: PLC0415
+
     from pytest_precgate.journal.directory import RunDirectory  # noqa: PLC0415
     from pytest_precgate.live.record import Mode, Record  # noqa: PLC0415
 
     root = config.rootpath
     mode: Mode = "measure" if earlier is None else "resume" if config.getoption("precgate_replay") is None else "replay"
     directory = RunDirectory.new(root, clock(), os.getpid()) if earlier is None else earlier
-    return Record(directory, root, mode, commit, clock, tool_version, say)
+    return Record(directory, root, mode, commit, clock, tool_version, say, salt=secrets.token_hex(8))

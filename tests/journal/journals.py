@@ -9,9 +9,18 @@ from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.metrics import Measurement, Spread
 from pytest_precgate.analysis.records import ClientCheck
+from pytest_precgate.analysis.tokens import TokenFacts
 from pytest_precgate.analysis.window import Window
 from pytest_precgate.analysis.workload import Workload
-from pytest_precgate.journal.events import Event, LaunchFinished, LaunchKey, LaunchOpened, PointFinished, RunOpened
+from pytest_precgate.journal.events import (
+    Event,
+    LaunchFinished,
+    LaunchKey,
+    LaunchOpened,
+    PointFinished,
+    PointTried,
+    RunOpened,
+)
 
 figures = st.floats(1e-9, 1e9)
 texts = st.text(min_size=1, max_size=8).filter(lambda text: bool(text.strip()) and "\n" not in text)
@@ -37,6 +46,8 @@ def measurements(concurrency: int) -> st.SearchStrategy[Measurement]:
         throughput_per_gpu=figures,
         error=st.none() | st.builds(StandardError, figures, figures),
         client=st.none() | clients,
+        tokens=st.none() | st.builds(TokenFacts, figures, figures, st.none() | figures, st.none() | figures),
+        resent=st.integers(0, 3),
     )
 
 
@@ -54,6 +65,7 @@ runs = st.builds(
     workload=st.builds(Workload, st.integers(1, 8192), st.integers(1, 8192), st.floats(0.1, 1.0)),
     configurations=st.dictionaries(texts, st.integers(1, 4), max_size=3),
     settings=settings,
+    salt=texts,
 )
 keys = st.builds(LaunchKey, texts, st.integers(0, 3), st.integers(1, 5))
 
@@ -68,6 +80,8 @@ def events(draw: st.DrawFn) -> list[Event]:
         found.append(opened)
         count = draw(st.integers(0, 4))
         for concurrency in range(1, count + 1):
+            for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+                found.append(PointTried(key, draw(texts), concurrency, draw(texts), draw(figures)))
             found.append(PointFinished(key, draw(points(concurrency))))
             found += [opened] * draw(st.sampled_from([0, 0, 0, 1, 2]))
         if count and draw(st.booleans()):

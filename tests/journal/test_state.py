@@ -170,8 +170,8 @@ def test_a_journal_of_an_older_schema_is_read() -> None:
 
 def test_a_newer_schema_is_refused_by_name() -> None:
     """Whatever else the line holds."""
-    with pytest.raises(JournalSchemaError, match="j: schema 3 was written by a newer pytest-precgate"):
-        parse(line(RUN).replace('"schema": 2', '"schema": 3, "more": true').encode(), "j")
+    with pytest.raises(JournalSchemaError, match="j: schema 4 was written by a newer pytest-precgate"):
+        parse(line(RUN).replace('"schema": 3', '"schema": 4, "more": true').encode(), "j")
 
 
 @pytest.mark.parametrize(

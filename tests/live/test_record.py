@@ -14,7 +14,6 @@ import pytest
 from pytest_precgate.analysis.economics import HARDWARE
 from pytest_precgate.analysis.enough import Extent
 from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
-from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.records import PointRun
 from pytest_precgate.analysis.schedule import Aim, Grid, Range
 from pytest_precgate.analysis.workload import Workload
@@ -29,8 +28,8 @@ from pytest_precgate.journal.file import read
 from pytest_precgate.live import load
 from pytest_precgate.live.held import Start
 from pytest_precgate.live.launches import Launches
-from pytest_precgate.live.load import Loaded
 from pytest_precgate.live.order import Order
+from pytest_precgate.live.probe import Wire
 from pytest_precgate.live.record import Mode, Record
 from pytest_precgate.loadgen import LoadPlan, Target
 from pytest_precgate.settings import Suite
@@ -128,6 +127,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
             )
 
         monkeypatch.setattr(load, "run_point", run_point)
+        monkeypatch.setattr(load, "probe", lambda *_: Wire())
         place = cast(Place, None)
         record = Record(
             directory=RunDirectory.new(tmp_path, STARTED, 7),
@@ -137,6 +137,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
             clock=lambda: STARTED,
             tool_version="0.1.0",
             say=said.append,
+            salt="a1",
         )
         fleet = SimpleNamespace(
             up=up,
@@ -380,41 +381,39 @@ def test_two_runs_never_append_to_one_journal(machine: MachineOf) -> None:
     assert machine("resume").points(suite()) == [1, 2, 4]
 
 
-def test_the_load_client_skips_known_points_and_reports_each_new_one(machine: MachineOf) -> None:
-    """In order, with the GPU seconds of the whole point by the clock it was given."""
-    first = machine()
-    finished: list[FinishedPoint] = []
-    ticks = iter(range(100))
-    endpoint = Endpoint("http://127.0.0.1:1", "model", 4, LOAD)
-    loaded = Loaded(endpoint, "fp4", Workload(16, 16), {}, lambda *_: None, lambda: 10.0 * next(ticks))
-    whole = loaded.sweep("b200", (), finished.append)
-    assert [point.point.concurrency for point in finished] == [1, 2, 4]
-    assert {point.gpu_seconds for point in finished} == {40.0}
-    first.measured.clear()
-    rest: list[FinishedPoint] = []
-    assert loaded.sweep("b200", finished[:2], rest.append) == whole
-    assert first.measured == [4]
-    assert [point.point for point in rest] == [finished[2].point]
-
-
-def test_no_launch_asks_what_another_one_asked(machine: MachineOf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_run_launch_or_opening_asks_what_another_one_asked(
+    machine: MachineOf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A server that was not started anew would answer from its cache, and look faster at every launch."""
     plans: list[LoadPlan] = []
-    first = machine()
-    simulated = vars(load)["run_point"]
 
-    def run_point(target: Target, plan: LoadPlan, **options: object) -> PointRun:
-        plans.append(plan)
-        run = simulated(target, plan, **options)
-        assert isinstance(run, PointRun)
+    def watched(run: Machine) -> Machine:
+        simulated = vars(load)["run_point"]
+
+        def run_point(target: Target, plan: LoadPlan, **options: object) -> PointRun:
+            plans.append(plan)
+            found = simulated(target, plan, **options)
+            assert isinstance(found, PointRun)
+            return found
+
+        monkeypatch.setattr(load, "run_point", run_point)
         return run
 
-    monkeypatch.setattr(load, "run_point", run_point)
+    first = watched(machine())
     for attempt in (1, 2, 3):
         first.launches.of(suite(), "fp4", attempt)
+    first.launches.close()
+    dying = watched(machine("resume", dies_at=4))
+    with pytest.raises(LoadStoppedError):
+        dying.launches.of(suite(), "int4")
+    dying.launches.close()
+    watched(machine("resume")).points(suite(), "int4")
     asked = [tuple(plan.prompts.ask(number).prompt) for plan in plans for number in range(4)]
-    assert len(plans) == 3 * 3
+    assert len(plans) == 3 * 3 + 3 + 1
     assert len({*asked}) == len(asked)
+    recorded = read(tmp_path / ".precgate" / "runs" / RUN / "journal.jsonl")
+    assert recorded is not None
+    assert recorded.run.salt == "a1"
 
 
 def test_a_journal_that_cannot_be_written_ends_the_launch(machine: MachineOf, tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def test_the_first_failure_beyond_what_may_fail_ends_the_point(processes: int) -
         point = run_point(Target(server.url, "m"), plan, processes=processes)
         assert 3 <= len(point.failures) <= len(server.heard) < 500
     assert point.ended == "ended at the failure beyond max_failures = 2"
-    with pytest.raises(InvalidPointError, match="at most 2 may: 3 x HTTP 429" if processes == 1 else "HTTP 429"):
+    with pytest.raises(InvalidPointError, match=r"at most 2 may: \d+ x HTTP 429"):
         measure(point, 1, max_failures=2)
 
 

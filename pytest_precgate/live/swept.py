@@ -11,6 +11,7 @@ from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.schedule import Aim
 from pytest_precgate.analysis.spent import LaunchCost
 from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.tokens import TokenFacts
 from pytest_precgate.engines.base import Engine
 from pytest_precgate.engines.endpoint import EndpointEngine
 from pytest_precgate.engines.load import SweepSettings
@@ -40,8 +41,30 @@ class Swept:
         is_simulated = opened.engine == "simulated"  # whose launch draws the same pace again from its seed
         points = [finished.point for finished in launch.points]
         sweep = Sweep(opened.key.precision, suite.workload, suite.hardware.name, points, is_simulated)
-        resumed = {"resumed": launch.times_resumed} if launch.times_resumed and not is_simulated else {}
-        return Swept(sweep, opened.engine, facts.hard, {**facts.soft, **resumed}, launch_cost(launch))
+        seen: dict[str, Fact] = {}
+        if not is_simulated:
+            seen = {"resumed": launch.times_resumed} if launch.times_resumed else {}
+            seen |= _token_facts([tokens for each in launch.points if (tokens := each.measurement.tokens) is not None])
+        return Swept(sweep, opened.engine, facts.hard, {**facts.soft, **seen}, launch_cost(launch))
+
+
+def _token_facts(points: Sequence[TokenFacts]) -> dict[str, Fact]:
+    """What the points of a launch say of its tokens, from the least to the most; nothing where they say nothing."""
+    each: dict[str, list[float | None]] = {
+        "tokens_per_event": [tokens.tokens_per_event for tokens in points],
+        "first_event_tokens": [tokens.first_event_tokens for tokens in points],
+        "acceptance_length_seen": [tokens.acceptance_length for tokens in points],
+    }
+    facts: dict[str, Fact] = {}
+    for name, values in each.items():
+        known = [value for value in values if value is not None]
+        if known:
+            low, high = (f"{value:.2g}" for value in (min(known), max(known)))
+            facts[name] = low if low == high else f"{low} to {high}"
+    if points:
+        told = all(tokens.cached_share is not None for tokens in points)
+        facts["cached_tokens"] = "reported" if told else "not reported by the server"
+    return facts
 
 
 def merged(swept: Sequence[Swept]) -> Launch:

@@ -23,7 +23,7 @@ SWEEP_OPTIONAL = (
 LOAD_OPTIONAL = (
     *SWEEP_OPTIONAL,
     *("ignore_eos", "min_tokens", "vocabulary", "tokenizer", "max_failures"),
-    *("processes", "seed", "request_timeout_s"),
+    *("processes", "seed", "request_timeout_s", "acceptance_length"),
 )
 
 
@@ -46,7 +46,8 @@ class LoadSettings(SweepSettings):
     """How a server is loaded: its sweep, and what a prompt is made of.
 
     ``vocabulary`` bounds the random token ids; ``tokenizer`` is a tokenizer.json that turns them into text, for servers
-    and for the chat API that take no ids.
+    and for the chat API that take no ids. ``acceptance_length`` is the mean number of tokens a request gains per
+    verification step of speculative decoding, the bonus token included; None where the server does not speculate.
     """
 
     max_failures: int = 0
@@ -57,6 +58,7 @@ class LoadSettings(SweepSettings):
     ignore_eos: bool = True
     min_tokens: bool = False
     request_timeout_s: float = 3600.0
+    acceptance_length: float | None = None
 
 
 def read_start_s(node: Node) -> float | None:
@@ -76,8 +78,17 @@ def read_load(members: Mapping[str, Node], base: Path) -> LoadSettings:
         given["tokenizer"] = base / members["tokenizer"].text()
     if "request_timeout_s" in members:
         given["request_timeout_s"] = members["request_timeout_s"].number()
+    if "acceptance_length" in members:
+        given["acceptance_length"] = _acceptance_length(members["acceptance_length"])
     sweep = read_sweep(members)
     return LoadSettings(sweep.concurrency, sweep.window, sweep.extent, **given)
+
+
+def _acceptance_length(node: Node) -> float:
+    length = node.number()
+    if length < 1:
+        node.fail(f"got {length:g}, wanted at least 1: each verification step of a request gives it one token")
+    return length
 
 
 def read_sweep(members: Mapping[str, Node], lowest: int = 1, highest: int = HIGHEST_CONCURRENCY) -> SweepSettings:

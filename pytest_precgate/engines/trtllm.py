@@ -54,6 +54,7 @@ _ELSEWHERE: Mapping[str, str] = {
     "revision": "revision",
 }
 _ONE_TOKEN_S = 300.0
+_METRICS_PATH = "/prometheus/metrics"  # its /metrics is JSON and is emptied when read
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class TrtllmSpec:
         if nodes > 1 and not prefix:
             members["nodes"].fail(f"got {nodes}, and no launch_prefix to start the others (srun or mpirun)")
         return TrtllmSpec(
-            settings=replace(settings, spans_nodes=nodes > 1),
+            settings=replace(settings, spans_nodes=nodes > 1, metrics_path=_METRICS_PATH),
             options=_options(members["options"]) if "options" in members else {},
             tp=tp,
             pp=pp,

@@ -15,6 +15,7 @@ from pytest_precgate.analysis.schedule import UNAIMED, Aim, follow
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines.base import Endpoint, OnFinished, untold
+from pytest_precgate.engines.endpoint import require_key
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.environment import GpuWatch
 from pytest_precgate.errors import InvalidPointError, SettingsError
@@ -88,7 +89,7 @@ class Loaded:
         InvalidPointError for a point that cannot be believed, LoadStoppedError when the server is dead.
         """
         endpoint = self.endpoint
-        target = Target(endpoint.url, endpoint.model, endpoint.api, _key(endpoint, self.environ))
+        target = Target(endpoint.url, endpoint.model, endpoint.api, require_key(endpoint, self.environ))
 
         def measured(concurrency: int) -> SweepPoint:
             finished = self._point(target, concurrency)
@@ -140,15 +141,3 @@ def _plan(load: LoadSettings, workload: Workload, concurrency: int, attempt: int
         point_error=load.extent.point_error,
         limits=Limits(request_s=load.request_timeout_s),
     )
-
-
-def _key(endpoint: Endpoint, environ: Mapping[str, str]) -> str | None:
-    if endpoint.api_key_env is None:
-        return None
-    if not environ.get(endpoint.api_key_env):
-        raise SettingsError(
-            endpoint.url,
-            "",
-            f"its key is to come from the environment variable {endpoint.api_key_env}, which is not set",
-        )
-    return environ[endpoint.api_key_env]

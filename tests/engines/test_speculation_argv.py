@@ -62,6 +62,7 @@ def refusal(words: Sequence[str], variables: Mapping[str, str] | None = None, le
         ([*LLAMA, "-md", "draft.gguf"], "-md", "llama-server"),
         ([*LLAMA, "--model-draft=draft.gguf"], "--model-draft", "llama-server"),
         ([*LLAMA, "--draft-max", "8"], "--draft-max", "llama-server"),
+        ([*LLAMA, "--draft-max", "8", "--spec-type", "none", "-md", "draft.gguf"], "-md", "llama-server"),
         ([*SCRIPT, "--model-draft", "draft.gguf"], "--model-draft", "llama-server"),
         ([*SCRIPT, "--draft-model", "draft"], "--draft-model", "the server"),
         (["sh", "-c", "serve --draft 'a"], "--draft", "the server"),
@@ -85,6 +86,10 @@ def test_llama_server_is_told_by_its_variables_too() -> None:
     assert said is not None
     assert said.startswith("kimi: variables: LLAMA_ARG_SPEC_DRAFT_MODEL: llama-server would decode speculatively")
     assert refusal(VLLM, draft, length=None) is None
+    off = {"LLAMA_ARG_SPEC_TYPE": "none", "LLAMA_ARG_SPEC_DRAFT_N_MAX": "8"}
+    assert refusal(LLAMA, off, length=None) is None
+    assert refusal([*LLAMA, "--spec-type", "draft-mtp"], off, length=None) is not None
+    assert refusal(LLAMA, {**off, **draft}, length=None) is not None
 
 
 @pytest.mark.parametrize(

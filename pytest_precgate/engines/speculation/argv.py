@@ -38,6 +38,7 @@ _SPECULATIVE = re.compile(
     r"|--model-draft|--hf-repo-draft|-md|-hfd|-hfrd"
 )
 _LLAMA_VARIABLES = ("LLAMA_ARG_SPEC_", "LLAMA_ARG_DRAFT", "LLAMA_ARG_MODEL_DRAFT")
+_DRAFT_MODEL = re.compile(r"-md|-hfd|-hfrd|--model-draft|--hf-repo-draft|--spec-draft-(model|hf).*|.*(MODEL|HF).*")
 _SIMULATED = "SGLANG_SIMULATE_ACC_LEN"
 
 
@@ -83,15 +84,14 @@ def _engine(words: Sequence[str]) -> str | None:
 
 def _speculates(words: Sequence[str], variables: Mapping[str, str], engine: str | None) -> str | None:
     """The first flag or variable about speculative decoding; None where there is none, or it is switched off."""
-    if engine == _LLAMA and "none" in (_value(words, "--spec-type"), variables.get("LLAMA_ARG_SPEC_TYPE")):
-        return None
-    for word in words:
-        flag = _flag(word)
-        if _SPECULATIVE.fullmatch(flag) or (engine == _VLLM and flag == "-sc"):
-            return flag
+    flags = [_flag(word) for word in words]
+    found = [flag for flag in flags if _SPECULATIVE.fullmatch(flag) or (engine == _VLLM and flag == "-sc")]
     if engine == _LLAMA:
-        return next((name for name in sorted(variables) if name.startswith(_LLAMA_VARIABLES)), None)
-    return None
+        found += [name for name in sorted(variables) if name.startswith(_LLAMA_VARIABLES)]
+        kind = _value(words, "--spec-type") or variables.get("LLAMA_ARG_SPEC_TYPE")
+        if kind == "none":  # a draft model may be used all the same
+            found = [name for name in found if _DRAFT_MODEL.fullmatch(name)]
+    return found[0] if found else None
 
 
 def _flag(word: str) -> str:

@@ -71,6 +71,7 @@ PURE = (
     *(f"loadgen.{name}" for name in ("target", "prompts", "plan", "sse", "wire", "tally")),
     *(f"engines.simulated.{name}" for name in ("model", "scheduler")),
     *(f"engines.process.{name}" for name in ("failures", "variables")),
+    *("engines.counters", "engines.speculation"),
 )
 IO_MODULES = {
     *("os", "pathlib", "io", "sys", "glob", "shutil", "tempfile", "time", "fcntl", "socket", "select"),

@@ -69,7 +69,10 @@ class EngineSpec(Protocol):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server that answers: where, as what model, on how many GPUs, and how it is to be loaded."""
+    """A server that answers: where, as what model, on how many GPUs, and how it is to be loaded.
+
+    ``metrics_path`` is where it shows its counters as Prometheus text, if it does.
+    """
 
     url: str
     model: str
@@ -78,3 +81,4 @@ class Endpoint:
     api: Api = "completions"
     api_key_env: str | None = None
     configuration: str = "default"
+    metrics_path: str = "/metrics"

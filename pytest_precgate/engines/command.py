@@ -31,6 +31,8 @@ from pytest_precgate.engines.server import (
     device_variables,
     read_server_settings,
 )
+from pytest_precgate.engines.speculation import acceptance_facts
+from pytest_precgate.engines.speculation.argv import require_forced
 from pytest_precgate.errors import PreflightError
 
 PLACEHOLDERS = ("host", "model", "port")
@@ -115,10 +117,15 @@ class CommandEngine(StartedServer):
     def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:  # noqa: ARG002
         """Return the program, a hash of the words, and size and hash of a model that is a file.
 
-        Raises PreflightError for a program that is not there, and for a model path (it begins with ``/`` or ``.``) with
-        nothing behind it. GPUs are not counted: for a server on CPUs ``gpus = 1`` means the machine.
+        Raises PreflightError for a program that is not there, for a model path (it begins with ``/`` or ``.``) with
+        nothing behind it, and for speculative decoding whose acceptance is not forced. GPUs are not
+        counted: for a server on CPUs ``gpus = 1`` means the machine.
         """
         self._program(precision, place)
+        variables = {**place.environ, **self.settings.variables}
+        require_forced(
+            self._words("HOST", "PORT"), variables, self.settings.load.acceptance_length, self.settings.model
+        )
         words = json.dumps(self.spec.argv).encode()
         facts: dict[str, Fact] = {"argv_sha256": hashlib.sha256(words).hexdigest(), "program": self.spec.argv[0]}
         model, path = self.settings.model, place.directory / self.settings.model
@@ -126,15 +133,18 @@ class CommandEngine(StartedServer):
             raise PreflightError(f"{precision}: no model {model!r}: there is no {path}")
         if path.is_file():
             facts["model_file"] = _described(path)
-        return facts
+        return facts | acceptance_facts(self.settings.load.acceptance_length)
 
     def command(self, seat: Seat, place: Place) -> ServerCommand:
         """Return the words with their placeholders filled in, the program by its whole path."""
-        values = {"host": seat.host, "model": self.settings.model, "port": str(seat.port)}
-        words = [word.format_map(values) for word in self.spec.argv[1:]]
+        words = self._words(seat.host, str(seat.port))[1:]
         variables = {**self.settings.variables, **device_variables(seat)}
         program = self._program(self.settings.configuration, place)
         return ServerCommand((program, *words), variables, cwd=place.directory)
+
+    def _words(self, host: str, port: str) -> list[str]:
+        values = {"host": host, "model": self.settings.model, "port": port}
+        return [word.format_map(values) for word in self.spec.argv]
 
     def _program(self, whose: str, place: Place) -> str:
         """A word with a slash is a path that starts at the settings' directory; any other is looked up in PATH."""

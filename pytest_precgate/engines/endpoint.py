@@ -17,10 +17,28 @@ from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, Endpoint, OnFinished, untold
 from pytest_precgate.engines.load import LOAD_OPTIONAL, read_load
-from pytest_precgate.errors import InvalidValueError
+from pytest_precgate.errors import InvalidValueError, SettingsError
 
 _REQUIRED = ("engine", "url", "model", "gpus")
 _OPTIONAL = ("api", "api_key_env", "configuration", "calibration", *LOAD_OPTIONAL)
+
+
+def require_key(endpoint: Endpoint, environ: Mapping[str, str]) -> str | None:
+    """Return the key that requests to ``endpoint`` carry; None where the settings name no variable for one.
+
+    Raises SettingsError naming the variable when it is not set or empty.
+    """
+    variable = endpoint.api_key_env
+    if variable is None:
+        return None
+    if not environ.get(variable):
+        state = "empty" if variable in environ else "not set"
+        raise SettingsError(
+            endpoint.model,
+            "api_key_env",
+            f"its key is to come from the environment variable {variable}, which is {state}; export it before the run",
+        )
+    return environ[variable]
 
 
 @dataclass(frozen=True)
@@ -57,8 +75,10 @@ class EndpointEngine:
     kind: str = "endpoint"
 
     def identity(self) -> Mapping[str, Fact]:
-        """Return the model, the API and the window: figures of another model or window are no baseline."""
-        return {"api": self.endpoint.api, "model": self.endpoint.model, "window": self.endpoint.load.window}
+        """Return the model, the API, the window and the acceptance: figures under another of them are no baseline."""
+        endpoint, length = self.endpoint, self.endpoint.load.acceptance_length
+        accepted: dict[str, Fact] = {} if length is None else {"acceptance_length": length}
+        return {"api": endpoint.api, "model": endpoint.model, "window": endpoint.load.window, **accepted}
 
     def facts(self) -> Mapping[str, Fact]:
         """Return how it was loaded; not the address, which changes, nor anything of the key."""

@@ -24,7 +24,7 @@ SWEEP_OPTIONAL = (
 LOAD_OPTIONAL = (
     *SWEEP_OPTIONAL,
     *("ignore_eos", "min_tokens", "vocabulary", "tokenizer", "max_failures", "processes", "seed"),
-    *("silence_limit_s", "request_timeout_s", "point_limit_s", "cached_share", "hidden_tokens"),
+    *("silence_limit_s", "request_timeout_s", "point_limit_s", "cached_share", "hidden_tokens", "acceptance_length"),
 )
 _SECONDS = ("silence_limit_s", "request_timeout_s", "point_limit_s")
 
@@ -51,7 +51,8 @@ class LoadSettings(SweepSettings):
     and for the chat API that take no ids. A point ends when no byte came on any stream for ``silence_limit_s``, when it
     is not complete after ``point_limit_s``, and at the first failure beyond ``max_failures``; a request fails after
     ``request_timeout_s``. ``cached_share`` of the prompt tokens are meant to be cached; ``hidden_tokens`` says what
-    tokens are that usage counts and no event shows.
+    tokens are that usage counts and no event shows. ``acceptance_length`` is the mean number of tokens a request gains
+    per verification step of speculative decoding, the bonus token included; None where the server does not speculate.
     """
 
     max_failures: int = 0
@@ -66,6 +67,7 @@ class LoadSettings(SweepSettings):
     point_limit_s: float = 1800.0
     cached_share: float = 0.0
     hidden_tokens: HiddenTokens = "invalid"
+    acceptance_length: float | None = None
 
     @property
     def facts(self) -> Mapping[str, float | str]:
@@ -100,8 +102,17 @@ def read_load(members: Mapping[str, Node], base: Path) -> LoadSettings:
         members["cached_share"].fail(f"got {given['cached_share']:g}, wanted a share from 0 to below 1")
     if "hidden_tokens" in members:
         given["hidden_tokens"] = members["hidden_tokens"].choice(HIDDEN_TOKENS)
+    if "acceptance_length" in members:
+        given["acceptance_length"] = _acceptance_length(members["acceptance_length"])
     sweep = read_sweep(members)
     return LoadSettings(sweep.concurrency, sweep.window, sweep.extent, **given)
+
+
+def _acceptance_length(node: Node) -> float:
+    length = node.number()
+    if length < 1:
+        node.fail(f"got {length:g}, wanted at least 1: each verification step of a request gives it one token")
+    return length
 
 
 def read_sweep(members: Mapping[str, Node], lowest: int = 1, highest: int = HIGHEST_CONCURRENCY) -> SweepSettings:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
-from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.gpu import Gpu
 from pytest_precgate.analysis.schedule import UNAIMED, Aim
@@ -26,6 +26,8 @@ SERVER_OPTIONAL = (
     *("configuration", "api", "devices", "variables", "start_timeout_s", "stall_timeout_s", "stop_timeout_s"),
     *("calibration", "start_s", *LOAD_OPTIONAL),
 )
+
+_HARD = "hard."
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class ServerSettings:
     ``devices`` are GPU indices or UUIDs, the first ``gpus`` visible ones when empty. ``spans_nodes`` says that GPUs of
     other machines take part, so that nothing can be counted here. ``calibration`` is what a rehearsal simulates, and
     ``start_s`` what it takes a start to be. ``occupies_gpus`` is false for a server that needs none, which shares the
-    machine with any other.
+    machine with any other. ``metrics_path`` is where it shows its counters as Prometheus text.
     """
 
     model: str
@@ -143,6 +145,7 @@ class ServerSettings:
     start_s: float | None = None
     spans_nodes: bool = False
     occupies_gpus: bool = True
+    metrics_path: str = "/metrics"
 
 
 def read_server_settings(table: Node, members: Mapping[str, Node], base: Path) -> ServerSettings:
@@ -257,3 +260,10 @@ class ServerEngine(Protocol):
     def cause(self, log: str) -> str | None:
         """Return the recognised reason of a failure in one line, or None."""
         ...
+
+
+def fingerprint_of(engine: ServerEngine, facts: Mapping[str, Fact]) -> Fingerprint:
+    """Return a server's fingerprint: ``facts`` whose names begin with ``hard.`` must agree, the others are told."""
+    hard = {name.removeprefix(_HARD): fact for name, fact in facts.items() if name.startswith(_HARD)}
+    soft = {name: fact for name, fact in facts.items() if not name.startswith(_HARD)}
+    return Fingerprint({**engine.identity(), **hard}, {**engine.facts(), **soft})

@@ -36,6 +36,8 @@ from pytest_precgate.engines.server import (
     StartedServer,
     read_server_settings,
 )
+from pytest_precgate.engines.speculation import acceptance_facts
+from pytest_precgate.engines.speculation.trtllm import contradiction, forced_variables
 from pytest_precgate.engines.trtllm_log import FAILURES, fallback_refusal, log_facts
 
 _OWN = ("options", "tp", "pp", "ep", "nodes", "revision", "launch_prefix", "allow_unsupported", "program")
@@ -54,6 +56,7 @@ _ELSEWHERE: Mapping[str, str] = {
     "revision": "revision",
 }
 _ONE_TOKEN_S = 300.0
+_METRICS_PATH = "/prometheus/metrics"  # its /metrics is JSON and is emptied when read
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class TrtllmSpec:
         if nodes > 1 and not prefix:
             members["nodes"].fail(f"got {nodes}, and no launch_prefix to start the others (srun or mpirun)")
         return TrtllmSpec(
-            settings=replace(settings, spans_nodes=nodes > 1),
+            settings=replace(settings, spans_nodes=nodes > 1, metrics_path=_METRICS_PATH),
             options=_options(members["options"]) if "options" in members else {},
             tp=tp,
             pp=pp,
@@ -136,16 +139,19 @@ class TrtllmEngine(StartedServer):
     def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:
         """Return facts of checkpoint, command line and options.
 
-        Raises PreflightError for a program, GPUs or a checkpoint that cannot work, and for words the launcher splits.
+        Raises PreflightError for a program, GPUs or a checkpoint that cannot work, for words the launcher splits, and
+        for speculative decoding whose acceptance is not forced.
         """
         spec = self.spec
         self._program(place)
         argv = self._argv(Path(spec.program).name, spec.settings.model, "HOST", "PORT", "OPTIONS")
         refuse_split_words(argv)
+        self._forced()
         refuse_gpus(spec.settings, precision, hardware, place)
         claim = Claim(self.kind, precision, hardware, spec.allow_unsupported)
         facts = checkpoint_facts(claim, spec.settings, spec.revision, place)
         facts |= {"command_sha256": digest("\n".join(argv)), "options_sha256": digest(self.options_yaml())}
+        facts |= acceptance_facts(spec.settings.load.acceptance_length)
         return facts | stream_facts(spec.options.get("stream_interval"))
 
     def command(self, seat: Seat, place: Place) -> ServerCommand:
@@ -157,13 +163,18 @@ class TrtllmEngine(StartedServer):
         model = model_argument(spec.settings.model, place)
         argv = self._argv(self._program(place), model, seat.host, str(seat.port), str(options))
         refuse_split_words(argv)
-        variables = server_variables({"TRTLLM_NO_USAGE_STATS": "1"}, seat, spec.settings)
+        variables = server_variables({"TRTLLM_NO_USAGE_STATS": "1", **self._forced()}, seat, spec.settings)
         return ServerCommand(
             argv=tuple(argv),
             variables=variables,
             files={options: self.options_yaml(), **recorded_command(seat, argv, variables)},
             keeps_scheduler=bool(spec.launch_prefix),
         )
+
+    def _forced(self) -> dict[str, str]:
+        """The variables that force the acceptance length, where the server speculates."""
+        settings = self.settings
+        return forced_variables(self.spec.options, settings.variables, settings.load.acceptance_length, settings.model)
 
     def _program(self, place: Place) -> str:
         """What is started, looked up here unless a launcher does that, maybe in a container or on another machine."""
@@ -201,7 +212,8 @@ class TrtllmEngine(StartedServer):
         name, unnamed = served_name(seat, network, (model, Path(model).name))
         mute = None if generated is not None and generated.status == 200 else "/health_generate gave no token"
         facts = {"engine_version": engine_version(seat, network), **log_facts(log, str(moe))}
-        return Confirmed(name or model, facts, mute or unnamed or fallback_refusal(log, str(moe)))
+        refusal = mute or unnamed or contradiction(log) or fallback_refusal(log, str(moe))
+        return Confirmed(name or model, facts, refusal)
 
     def cause(self, log: str) -> str | None:
         """Return the recognised reason of a failure in one line, or None."""

@@ -38,6 +38,8 @@ from pytest_precgate.engines.server import (
     StartedServer,
     read_server_settings,
 )
+from pytest_precgate.engines.speculation import acceptance_facts
+from pytest_precgate.engines.speculation.vllm import contradiction, forced_options
 from pytest_precgate.engines.vllm_log import FAILURES, fallback_refusal, log_facts
 
 _OWN = ("options", "tp", "pp", "revision", "allow_unsupported", "program")
@@ -59,6 +61,8 @@ _REFUSED = (
     *("data-parallel-size", "data-parallel-rank", "decode-context-parallel-size", "prefill-context-parallel-size"),
     *("nnodes", "node-rank", "headless", "grpc", "uds", "api-key", "ssl-keyfile", "ssl-certfile", "root-path"),
 )
+# What is set where the options do not set it.
+_DEFAULTS: Mapping[str, Any] = {"enable-prefix-caching": False, "enable-prompt-tokens-details": True}
 
 
 @dataclass(frozen=True)
@@ -150,15 +154,17 @@ class VllmEngine(StartedServer):
     def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:
         """Return facts of checkpoint and command line.
 
-        Raises PreflightError for a program, GPUs or a checkpoint that cannot work.
+        Raises PreflightError for a program, GPUs or a checkpoint that cannot work, and for speculative decoding whose
+        acceptance is not forced.
         """
         spec = self.spec
         program = locate_program(spec.program, place)
+        argv = self._argv(Path(program).name, spec.settings.model, "HOST", "PORT")
         refuse_gpus(spec.settings, precision, hardware, place)
         claim = Claim(self.kind, precision, hardware, spec.allow_unsupported)
         facts = checkpoint_facts(claim, spec.settings, spec.revision, place)
-        argv = self._argv(Path(program).name, spec.settings.model, "HOST", "PORT")
-        return facts | {"command_sha256": digest("\n".join(argv))} | stream_facts(spec.options.get("stream-interval"))
+        facts |= {"command_sha256": digest("\n".join(argv))} | acceptance_facts(spec.settings.load.acceptance_length)
+        return facts | stream_facts(spec.options.get("stream-interval"))
 
     def command(self, seat: Seat, place: Place) -> ServerCommand:
         """Return what to start; the command line stays in the seat's directory."""
@@ -169,13 +175,18 @@ class VllmEngine(StartedServer):
         return ServerCommand(tuple(argv), variables, recorded_command(seat, argv, variables))
 
     def _argv(self, program: str, model: str, host: str, port: str) -> list[str]:
-        """The command line. Prefix caching is off unless the options say otherwise: a repeated prompt is no load."""
+        """The command line. Prefix caching is off unless the options say otherwise: a repeated prompt is no load.
+
+        What is cached all the same is reported with each response. Raises PreflightError for speculative decoding whose
+        acceptance is not forced.
+        """
         spec = self.spec
+        options = forced_options(spec.options, spec.settings.load.acceptance_length, spec.settings.model)
         words = ["--host", host, "--port", port, "--served-model-name", spec.settings.model]
         words += ["--tensor-parallel-size", str(spec.tp)]
         words += ["--pipeline-parallel-size", str(spec.pp)] if spec.pp > 1 else []
         words += ["--revision", spec.revision] if spec.revision is not None else []
-        return [program, "serve", model, *words, *flags_of({"enable-prefix-caching": False, **spec.options})]
+        return [program, "serve", model, *words, *flags_of({**_DEFAULTS, **options})]
 
     def is_ready(self, seat: Seat, network: Network) -> bool:
         """Ask once, without waiting, whether the server is ready."""
@@ -185,7 +196,9 @@ class VllmEngine(StartedServer):
         """Ask the server what it is, and read from its output what it runs."""
         name, unnamed = served_name(seat, network, (self.settings.model,))
         facts = {"engine_version": engine_version(seat, network), **log_facts(log)}
-        refusal = unnamed or fallback_refusal(log, self.spec.options, self.settings.variables)
+        forced = self.settings.load.acceptance_length is not None
+        refusal = unnamed or contradiction(log, is_forced=forced)
+        refusal = refusal or fallback_refusal(log, self.spec.options, self.settings.variables)
         return Confirmed(name or self.settings.model, facts, refusal)
 
     def cause(self, log: str) -> str | None:

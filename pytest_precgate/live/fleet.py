@@ -66,6 +66,7 @@ class Up:
             load=settings.load,
             api=settings.api,
             configuration=settings.configuration,
+            metrics_path=settings.metrics_path,
         )
 
     def care(self, machine: Machine) -> Care:

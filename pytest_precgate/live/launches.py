@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_precgate.analysis.baseline import Launch
-from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.schedule import UNAIMED, Aim
 from pytest_precgate.analysis.spent import SuiteCost, by_kind
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.engines import open_engine
 from pytest_precgate.engines.base import Endpoint, Engine
-from pytest_precgate.engines.endpoint import EndpointEngine
+from pytest_precgate.engines.endpoint import EndpointEngine, require_key
 from pytest_precgate.engines.recorded import RecordedEngine
-from pytest_precgate.engines.server import Place, ServerEngine
+from pytest_precgate.engines.server import Place, ServerEngine, fingerprint_of
 from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, PrecgateError, ReplayError, SettingsError
 from pytest_precgate.live.held import Loads, spent
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from pytest_precgate.live.fleet import Fleet, Up
     from pytest_precgate.live.load import Care, OnPoint
     from pytest_precgate.live.record import LaunchLog, Record
-
-_HARD = "hard."
 
 
 @dataclass
@@ -149,9 +147,11 @@ class Launches:
             )
 
     def preflight(self, suite: Suite) -> None:
-        """Refuse what could never start, before anything else is loaded. Raises PreflightError."""
-        for order in self._family(suite) if self._the_record().mode != "replay" else ():
-            self._the_fleet().preflight(order)
+        """Refuse what could never start, before anything else is loaded. Raises PreflightError, SettingsError."""
+        if self._the_record().mode != "replay":
+            self._require_keys(suite)
+            for order in self._family(suite):
+                self._the_fleet().preflight(order)
 
     def origin(self, suite: str) -> RunOpened | None:
         """Return the recorded run that was judged in place of measuring ``suite``; None where it was measured."""
@@ -257,6 +257,7 @@ class Launches:
             return swept
         if isinstance(engine, ServerEngine):
             return self._sweep_server(suite, self._order(suite, precision, number, engine, attempt))
+        self._require_keys(suite)
         starting_gpu_s = engine.starting_gpu_s if isinstance(engine, SimulatedEngine) else None
         facts = Fingerprint(engine.identity(), engine.facts())
         log = record.begin(suite, key, engine.kind, facts, starting_gpu_s)
@@ -271,7 +272,7 @@ class Launches:
     def _sweep_server(self, suite: Suite, order: Order) -> Swept:
         up, engine = self._started(suite, order), order.engine
         start = up.start.starting_gpu_s(time.monotonic())
-        log = self._the_record().begin(suite, order.key, engine.kind, _fingerprint(engine, up.facts), start)
+        log = self._the_record().begin(suite, order.key, engine.kind, fingerprint_of(engine, up.facts), start)
         try:
             self._load(suite, log, up.endpoint, up.care(self._the_fleet().machine))
         except (LoadError, InvalidPointError):
@@ -300,8 +301,14 @@ class Launches:
         """What can be told of an engine without starting it."""
         if isinstance(engine, ServerEngine):
             order = self._order(suite, precision, number, engine)
-            return _fingerprint(engine, self._the_fleet().preflight(order))
+            return fingerprint_of(engine, self._the_fleet().preflight(order))
         return Fingerprint(engine.identity(), engine.facts())
+
+    def _require_keys(self, suite: Suite) -> None:
+        """Raise SettingsError for a key that is missing, before any engine of ``suite`` is started or swept."""
+        for engine in (each for precision in suite.engines for each in self._engines_of(suite, precision)):
+            if isinstance(engine, EndpointEngine):
+                require_key(engine.endpoint, self.environ)
 
     # --- servers --------------------------------------------------------------------------------------------------
 
@@ -322,8 +329,8 @@ class Launches:
         family = self._family(suite)
         try:
             # Half an hour of loading for nothing, where the other precision could never have started.
-            for member in family if suite.base_name in self._wanted else ():
-                self._the_fleet().preflight(member)
+            if suite.base_name in self._wanted:
+                self.preflight(suite)
             return self._the_fleet().up(order, family)
         except EngineError as exc:
             self._failed[order.key] = exc
@@ -367,9 +374,3 @@ class Launches:
                 on_evict=self._evicted,
             )
         return self._fleet
-
-
-def _fingerprint(engine: ServerEngine, facts: Mapping[str, Fact]) -> Fingerprint:
-    hard = {name.removeprefix(_HARD): fact for name, fact in facts.items() if name.startswith(_HARD)}
-    soft = {name: fact for name, fact in facts.items() if not name.startswith(_HARD)}
-    return Fingerprint({**engine.identity(), **hard}, {**engine.facts(), **soft})

@@ -18,6 +18,7 @@ from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.tokens import Expected
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines.base import Endpoint
+from pytest_precgate.engines.endpoint import require_key
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.environment import GpuWatch
 from pytest_precgate.errors import InconclusivePointError, InvalidPointError, SettingsError
@@ -120,7 +121,7 @@ class Loaded:
         InvalidPointError for a point that cannot be believed, LoadStoppedError when the server is dead.
         """
         endpoint = self.endpoint
-        target = Target(endpoint.url, endpoint.model, endpoint.api, _key(endpoint, self.environ))
+        target = Target(endpoint.url, endpoint.model, endpoint.api, require_key(endpoint, self.environ))
         wires: list[Wire] = []
 
         def measured(concurrency: int) -> SweepPoint:
@@ -211,15 +212,3 @@ def _limits(load: LoadSettings) -> Limits:
         point_s=load.point_limit_s,
         max_failures=load.max_failures,
     )
-
-
-def _key(endpoint: Endpoint, environ: Mapping[str, str]) -> str | None:
-    if endpoint.api_key_env is None:
-        return None
-    if not environ.get(endpoint.api_key_env):
-        raise SettingsError(
-            endpoint.url,
-            "",
-            f"its key is to come from the environment variable {endpoint.api_key_env}, which is not set",
-        )
-    return environ[endpoint.api_key_env]

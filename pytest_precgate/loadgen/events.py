@@ -7,6 +7,7 @@ content is one, and an event of a choice without text may be one: only the final
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -88,16 +89,19 @@ def tokens_in(event: Mapping[str, Any]) -> int | None:
 
 
 def acceptance_of(event: Mapping[str, Any]) -> float | None:
-    """Return the acceptance length an event states: mean tokens a verification step gave the request, bonus included.
+    """Return the acceptance length one event of a response tells of its request; None where it tells none.
 
-    TensorRT-LLM: ``choices[].avg_decoded_tokens_per_iter``; vLLM 0.33 with --per-request-spec-decode-metrics:
-    ``metrics.speculative_decoding.mean_acceptance_length``. None where it states none.
+    TensorRT-LLM has it in each event, up to there, vLLM (from 0.33, with --per-request-spec-decode-metrics) in the one
+    with the usage. llama-server's ``timings`` count tokens: each step after the first token gives one token of its own
+    and those it accepted, so steps are generated - 1 - accepted.
     """
-    found = [choice.get("avg_decoded_tokens_per_iter") for choice in _choices(event)]
-    metrics = event.get("metrics")
-    if isinstance(metrics, dict) and isinstance(metrics.get("speculative_decoding"), dict):
-        found.append(metrics["speculative_decoding"].get("mean_acceptance_length"))
-    return next((float(each) for each in found if each is not None and _is_mean(each)), None)
+    choices = event.get("choices")
+    if isinstance(choices, list) and choices:
+        length = _length(_at(choices[0], "avg_decoded_tokens_per_iter"))
+        if length is not None:
+            return length
+    length = _length(_at(_at(event.get("metrics"), "speculative_decoding"), "mean_acceptance_length"))
+    return _timed(event.get("timings")) if length is None else length
 
 
 def tokens_so_far(event: Mapping[str, Any]) -> int | None:
@@ -133,10 +137,6 @@ def usage_of(event: Mapping[str, Any]) -> Usage | None:
 def is_count(value: object) -> bool:
     """Whether a value is a whole number from 0."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_mean(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 1 <= value < 1000
 
 
 def _refuse_error(event: Mapping[str, Any], text: bytes) -> None:
@@ -191,3 +191,33 @@ def _listed(choice: Mapping[str, Any]) -> list[Any] | None:
         return ids
     found = (logprobs.get("tokens"), logprobs.get("content")) if isinstance(logprobs, dict) else ()
     return next((each for each in found if isinstance(each, list) and each), None)
+
+
+def _timed(timings: object) -> float | None:
+    drafted, accepted, generated = (
+        _count(_at(timings, name)) for name in ("draft_n", "draft_n_accepted", "predicted_n")
+    )
+    if not drafted or accepted is None or generated is None:
+        return None
+    steps = generated - 1 - accepted
+    return (generated - 1) / steps if steps > 0 else None
+
+
+def _at(value: object, key: str) -> object:
+    return value.get(key) if isinstance(value, Mapping) else None
+
+
+def _length(value: object) -> float | None:
+    """A number that can be an acceptance length: each step gives one token at least."""
+    number = _count(value)
+    return number if number is not None and number >= 1 else None
+
+
+def _count(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number with hundreds of digits
+        return None
+    return number if math.isfinite(number) and number >= 0 else None

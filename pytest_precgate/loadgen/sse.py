@@ -35,7 +35,7 @@ _NO_SHAPE: tuple[bytes, ...] = ()  # no text begins or ends with any of these
 _MISSES = 64
 # The keys without which an event tells nothing of its tokens, and states no acceptance.
 _TELLS = (b'"token_ids"', b'"logprobs"', b'"usage"', b'"timings"')
-_STATES_ACCEPTANCE = (b'"avg_decoded_tokens_per_iter"', b'"speculative_decoding"')
+_STATES_ACCEPTANCE = (b'"avg_decoded_tokens_per_iter"', b'"speculative_decoding"', b'"draft_n"')
 # One event, or a line without an end. A prompt of a million tokens that is sent back as ids needs some 7 MB.
 EVENT_LIMIT = 8 << 20
 _BOM = b"\xef\xbb\xbf"

@@ -41,3 +41,27 @@ def test_an_engine_bounds_what_no_key_bounds() -> None:
     """A simulation stays inside what it was fitted to; a key may go beyond."""
     assert read_sweep(table(), 4, 64).concurrency == Range(4, 64)
     assert read_sweep(table(max_concurrency=128), 4, 64).concurrency == Range(4, 128)
+
+
+@pytest.mark.parametrize("length", [1, 3.24, 9.0])
+def test_an_acceptance_length_is_a_number_of_tokens_per_step(length: float) -> None:
+    """At least the one token each verification step gives; without the key the server does not speculate."""
+    assert read_load(table(acceptance_length=length), Path()).acceptance_length == length
+    assert read_load(table(), Path()).acceptance_length is None
+
+
+@pytest.mark.parametrize(
+    ("length", "why"),
+    [
+        (0.99, r"got 0\.99, wanted at least 1: each verification step of a request gives it one token"),
+        (-1, "got -1, wanted at least 1"),
+        (float("nan"), "got nan, wanted a finite number"),
+        (10**400, "wanted a finite number"),
+        ("3.24", "got '3.24', wanted a number"),
+        (True, "got True, wanted a number"),
+    ],
+)
+def test_an_acceptance_length_nobody_can_have_is_refused(length: object, why: str) -> None:
+    """By key and range."""
+    with pytest.raises(SettingsError, match=rf"{why}.* @ suites\.kimi\.fp4\.acceptance_length"):
+        read_load(table(acceptance_length=length), Path())

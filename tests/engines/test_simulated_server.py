@@ -234,6 +234,13 @@ def test_another_model_is_another_identity() -> None:
     assert not {"http://x", "PRECGATE_TEST_KEY"} & {str(fact) for fact in engine.facts().values()}
 
 
+def test_another_acceptance_is_another_identity() -> None:
+    """A baseline of one acceptance length is none for another, nor for a server that does not speculate."""
+    load = LoadSettings(Grid((1, 2)), acceptance_length=3.24)
+    assert EndpointEngine(Endpoint("http://x", "kimi", 4, load)).identity()["acceptance_length"] == 3.24
+    assert "acceptance_length" not in EndpointEngine(Endpoint("http://x", "kimi", 4, LoadSettings())).identity()
+
+
 def test_a_key_that_is_not_set_is_said_by_its_variable(
     repository: Repository, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,7 +250,58 @@ def test_a_key_that_is_not_set_is_said_by_its_variable(
     repository.write_test(LOOK)
     result = repository.run()
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["E *environment variable PRECGATE_TEST_KEY, which is not set"])
+    result.stdout.fnmatch_lines(["E *environment variable PRECGATE_TEST_KEY, which is not set; export it *api_key_env"])
+
+
+STARTS_ONE = """\
+[tool.precgate.suites.kimi]
+hardware = "laptop"
+workload = { isl = 16, osl = 10 }
+interactivity = [110]
+
+[tool.precgate.hardware.laptop]
+price_per_gpu_hour = 1
+power_kw_per_gpu = 1
+source = "an example"
+
+[tool.precgate.suites.kimi.fp4]
+engine = "command"
+model = "kimi"
+gpus = 1
+argv = ["sh", "-c", "touch started", "{port}"]
+
+[tool.precgate.suites.kimi.int4]
+engine = "endpoint"
+url = "http://127.0.0.1:9"
+model = "kimi"
+gpus = 1
+api_key_env = "PRECGATE_TEST_KEY"
+"""
+
+
+@pytest.mark.parametrize("value", [None, ""], ids=["not set", "empty"])
+@pytest.mark.parametrize("asked", ["precgate.sweep('fp4')", "precgate_engine('fp4')"])
+def test_a_missing_key_is_found_before_the_other_engine_is_started(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, value: str | None, asked: str
+) -> None:
+    """Also where a test only wants to talk to that engine, and another one to sweep both."""
+    if value is None:
+        monkeypatch.delenv("PRECGATE_TEST_KEY", raising=False)
+    else:
+        monkeypatch.setenv("PRECGATE_TEST_KEY", value)
+    repository.write_settings(STARTS_ONE)
+    repository.write_test(
+        f"def test_fp4(precgate, precgate_engine):\n    {asked}\n\n\n"
+        "def test_both(precgate):\n    precgate.compare('fp4', 'int4')\n"
+    )
+    result = repository.run()
+    state = "not set" if value is None else "empty"
+    result.stdout.fnmatch_lines(
+        [f"E *environment variable PRECGATE_TEST_KEY, which is {state}; export it *api_key_env"]
+    )
+    assert result.parseoutcomes().get("passed") is None
+    assert not (repository.path / "started").exists()
+    result.stdout.no_fnmatch_line("*starting fp4*")
 
 
 def test_nothing_listening_is_said_by_address(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,11 +67,12 @@ def test_a_setting_that_cannot_be_used_is_refused_at_its_spot(keys: dict[str, ob
 
 
 def test_the_command_line_serves_the_model_under_the_suites_name(tmp_path: Path) -> None:
-    """Prefix caching is off, nobody is told about the run, and nothing is fetched."""
+    """Prefix caching is off, what is cached all the same is told, nobody hears of the run, and nothing is fetched."""
     command = engine(options={"max_num_seqs": 64}, revision="v2").command(seat(tmp_path), kimi_place(tmp_path))
     assert command.argv == (
         *("vllm", "serve", INT4, "--host", "127.0.0.1", "--port", "8000", "--served-model-name", INT4),
-        *("--tensor-parallel-size", "8", "--revision", "v2", "--no-enable-prefix-caching", "--max-num-seqs", "64"),
+        *("--tensor-parallel-size", "8", "--revision", "v2", "--no-enable-prefix-caching"),
+        *("--enable-prompt-tokens-details", "--max-num-seqs", "64"),
     )
     assert command.variables == {"DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     assert command.files[tmp_path / "command.txt"].startswith("DO_NOT_TRACK=1 HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 v")
@@ -149,6 +150,14 @@ def test_options_may_switch_prefix_caching_on(tmp_path: Path) -> None:
     """Then it stands once on the command line."""
     argv = engine(options={"enable_prefix_caching": True}).command(seat(tmp_path), place(tmp_path)).argv
     assert [word for word in argv if "prefix" in word] == ["--enable-prefix-caching"]
+
+
+def test_options_may_switch_the_report_of_cached_tokens_off(tmp_path: Path) -> None:
+    """It then stands once on the command line, and nothing is refused."""
+    opened = engine(options={"enable_prompt_tokens_details": False})
+    assert opened.preflight("int4", "b200", kimi_place(tmp_path))
+    argv = opened.command(seat(tmp_path), place(tmp_path)).argv
+    assert [word for word in argv if "details" in word] == ["--no-enable-prompt-tokens-details"]
 
 
 # --- before the start -------------------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from pytest_precgate.engines.server import ServerCommand
+from pytest_precgate.engines.load import LoadSettings
+from pytest_precgate.engines.server import Confirmed, Seat, ServerCommand, ServerSettings
 from pytest_precgate.errors import EngineStartError
-from pytest_precgate.live.fleet import _Readiness
+from pytest_precgate.live.fleet import Up, _Readiness
 
 
 def readiness(*, answers: bool, is_ours: bool, clock: Any, keeps_scheduler: bool = False) -> _Readiness:
@@ -43,3 +44,14 @@ def test_a_stranger_on_the_port_is_refused_after_a_while() -> None:
 def test_behind_a_scheduler_s_launcher_the_answer_is_all_there_is() -> None:
     """Its tasks are no processes below ours."""
     assert readiness(answers=True, is_ours=False, clock=lambda: 0.0, keeps_scheduler=True)()
+
+
+def test_a_running_server_is_an_endpoint_with_the_settings_of_its_precision() -> None:
+    """Its address is the seat's, its name the server's own, its counters where its kind of server shows them."""
+    settings = ServerSettings("org/model", 4, LoadSettings(acceptance_length=2.6), metrics_path="/prometheus/metrics")
+    order: Any = SimpleNamespace(engine=SimpleNamespace(settings=settings))
+    unused: Any = None
+    up = Up(order, Seat("127.0.0.1", 8000, (), Path()), unused, Confirmed("model"), {}, None, unused)
+    assert (up.endpoint.url, up.endpoint.model, up.endpoint.gpus) == ("http://127.0.0.1:8000", "model", 4)
+    assert up.endpoint.load.acceptance_length == 2.6
+    assert up.endpoint.metrics_path == "/prometheus/metrics"

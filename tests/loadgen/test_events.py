@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -322,9 +324,55 @@ def test_a_text_that_swallows_its_quote_is_not_taken_for_a_shape(tail: bytes) ->
         stream.feed(b'data: {"choices":[{"text":"' + tail, 1.0)
 
 
-def test_a_server_states_its_acceptance() -> None:
-    """TensorRT-LLM in its choices, vLLM in its metrics; a null or a text states none."""
-    assert acceptance_of({"choices": [{"avg_decoded_tokens_per_iter": 2.5}]}) == 2.5
-    assert acceptance_of({"metrics": {"speculative_decoding": {"mean_acceptance_length": 3.1}}}) == 3.1
-    for nothing in (None, "2.5", True, 0.5):
-        assert acceptance_of({"choices": [{"avg_decoded_tokens_per_iter": nothing}]}) is None
+# --- the acceptance length a server states ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "length"),
+    [
+        ({"choices": [{"index": 0, "avg_decoded_tokens_per_iter": 2.6}]}, 2.6),
+        ({"choices": [], "metrics": {"speculative_decoding": {"mean_acceptance_length": 3.24}}}, 3.24),
+        ({"choices": [{}], "timings": {"draft_n": 400, "draft_n_accepted": 224, "predicted_n": 325}}, 3.24),
+        ({"timings": {"draft_n": 30, "draft_n_accepted": 0, "predicted_n": 11}}, 1.0),
+        ({"timings": {"draft_n": 0, "draft_n_accepted": 0, "predicted_n": 11}}, None),
+        ({"timings": {"draft_n": 3, "draft_n_accepted": 3, "predicted_n": 4}}, None),
+        ({"timings": {"predicted_n": 11}}, None),
+        ({"choices": [{"avg_decoded_tokens_per_iter": None}], "metrics": None, "timings": []}, None),
+        ({"choices": [{"avg_decoded_tokens_per_iter": True}]}, None),
+        ({"choices": [{"avg_decoded_tokens_per_iter": 0.0}]}, None),
+        ({"choices": [{"avg_decoded_tokens_per_iter": math.nan}]}, None),
+        ({"choices": [{"avg_decoded_tokens_per_iter": 10**400}]}, None),
+        ({"choices": [3]}, None),
+        ({"choices": "x", "metrics": {"speculative_decoding": []}}, None),
+        ({}, None),
+    ],
+)
+def test_the_acceptance_length_an_event_tells(event: Mapping[str, Any], length: float | None) -> None:
+    """TensorRT-LLM's in each choice, vLLM's with the usage, llama-server's out of its counts of tokens."""
+    assert acceptance_of(event) == (None if length is None else pytest.approx(length))
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    *("choices", "metrics", "timings", "speculative_decoding", "mean_acceptance_length", "draft_n"),
+                    *("avg_decoded_tokens_per_iter", "draft_n_accepted", "predicted_n"),
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(event=st.dictionaries(st.sampled_from(["choices", "metrics", "timings"]), _json))
+def test_any_event_tells_an_acceptance_length_or_none(event: Mapping[str, Any]) -> None:
+    """A finite number of at least 1, whatever else stands in it."""
+    length = acceptance_of(event)
+    assert length is None or (math.isfinite(length) and length >= 1)

@@ -1,0 +1,185 @@
+"""What a server counts of its own work: tokens, cache hits, drafts. The Prometheus text of vLLM, SGLang, TensorRT-LLM
+and llama-server goes in, figures of the whole server come out, and the difference of two readings is what an interval
+did.
+
+A counter that is not on the page, or whose value is no count, is None and never zero. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from pytest_precgate.errors import InvalidValueError
+
+# The counters each figure may be read from; the first that is on the page is, all its label sets added up.
+_METRICS: Mapping[str, tuple[str, ...]] = {
+    # llama-server's counts the tokens it computed alone, and is read below.
+    "prompt_tokens": ("vllm:prompt_tokens_total", "sglang:prompt_tokens_total", "trtllm_prompt_tokens_total"),
+    # vLLM's prefix_cache_hits are another figure: counted when a request is scheduled, of the GPU's own cache alone.
+    # This one is counted with prompt_tokens, once for each request, and holds what came from external caches too.
+    "cached_tokens": (
+        *("vllm:prompt_tokens_cached_total", "sglang:cached_tokens_total", "trtllm_prompt_cached_tokens_total"),
+        "llamacpp:prompt_tokens_cached_total",
+    ),
+    "cache_hits": ("vllm:prefix_cache_hits_total",),
+    "cache_queries": ("vllm:prefix_cache_queries_total",),
+    "generation_tokens": (
+        *("vllm:generation_tokens_total", "sglang:generation_tokens_total", "trtllm_generation_tokens_total"),
+        "llamacpp:tokens_predicted_total",
+    ),
+    "drafts": ("vllm:spec_decode_num_drafts_total", "llamacpp:spec_decode_num_drafts_total"),
+    "draft_tokens": (
+        *("vllm:spec_decode_num_draft_tokens_total", "llamacpp:spec_decode_num_draft_tokens_total"),
+        *("trtllm_spec_decode_drafted_tokens_total", "trtllm_spec_decode_num_draft_tokens_total"),
+    ),
+    "accepted_tokens": (
+        *("vllm:spec_decode_num_accepted_tokens_total", "llamacpp:spec_decode_num_accepted_tokens_total"),
+        *("trtllm_spec_decode_accepted_tokens_total", "trtllm_spec_decode_num_accepted_tokens_total"),
+    ),
+    "verify_calls": ("sglang:spec_verify_calls_total",),
+    "preemptions": ("vllm:num_preemptions_total", "sglang:num_retracted_requests_total"),
+}
+_LLAMA_COMPUTED = "llamacpp:prompt_tokens_total"
+_LLAMA_CACHED = "llamacpp:prompt_tokens_cached_total"
+# TensorRT-LLM counts by position when a request ends, and by iteration where enable_iter_perf_stats is on. The first is
+# preferred: each draft has one token at the first position, so that series counts the drafts.
+_TRTLLM_DRAFTED = "trtllm_spec_decode_drafted_tokens_total"
+_TRTLLM_BY_ITERATION = ("trtllm_spec_decode_num_draft_tokens_total", "trtllm_spec_decode_num_accepted_tokens_total")
+_FIRST_POSITION = re.compile(r'\btoken_position="0"')
+_FIRST_DRAFTED = f'{_TRTLLM_DRAFTED}{{token_position="0"}}'
+_WANTED = frozenset({*(name for names in _METRICS.values() for name in names), _LLAMA_COMPUTED})
+
+# NAME{LABELS} VALUE, and whatever follows: a time, an exemplar. A label's text may hold braces and escaped quotes.
+_NAME = re.compile(r"\s*([A-Za-z_:][A-Za-z0-9_:]*)")
+_REST = re.compile(r'\s*(?P<labels>\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?\s+(?P<value>\S+)')
+_NUMBER = re.compile(r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+@dataclass(frozen=True)
+class ServerCounters:
+    """What a server has counted since it started, or between two readings. Unknown is None.
+
+    ``prompt_tokens`` holds cached ones too. ``cache_hits`` and ``cache_queries`` are tokens looked up and found in
+    the GPU's prefix cache. ``drafts`` are verification steps of one request each, ``draft_tokens`` what they proposed
+    and ``accepted_tokens`` what of that was right, the bonus token not counted. ``verify_calls`` are SGLang's
+    verification steps of one request each. ``metrics`` names the counter each figure was read from, those without a
+    usable value included; ``decreased`` the figures that went down between the readings: the server was started anew.
+
+    Raises InvalidValueError for a figure that is no finite number of at least 0.
+    """
+
+    prompt_tokens: float | None = None
+    cached_tokens: float | None = None
+    cache_hits: float | None = None
+    cache_queries: float | None = None
+    generation_tokens: float | None = None
+    drafts: float | None = None
+    draft_tokens: float | None = None
+    accepted_tokens: float | None = None
+    verify_calls: float | None = None
+    preemptions: float | None = None
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    decreased: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in FIGURES:
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise InvalidValueError(f"ServerCounters.{name}: got {value!r}, wanted a finite number of at least 0")
+
+
+FIGURES = tuple(each.name for each in fields(ServerCounters) if each.name not in ("metrics", "decreased"))
+
+
+def parse_metrics(text: str) -> ServerCounters:
+    """Return what a page of Prometheus metrics says, added up over models, ranks and sources.
+
+    Lines that are not understood are passed over. A counter with one value that is no count (NaN, infinite, negative)
+    is None as a whole: the sum of the others would be too low.
+    """
+    sums: dict[str, float | None] = {}
+    for name, value in _samples(text):
+        before = sums.get(name, 0.0)
+        total = None if before is None or value is None else before + value
+        sums[name] = total if total is not None and math.isfinite(total) else None
+    if _TRTLLM_DRAFTED in sums:  # accepted tokens must be counted at the same moments as drafts
+        sums = {name: total for name, total in sums.items() if name not in _TRTLLM_BY_ITERATION}
+    values: dict[str, Any] = {}
+    metrics: dict[str, str] = {}
+    for figure, names in _METRICS.items():
+        found = next((name for name in names if name in sums), None)
+        if found is not None:
+            metrics[figure], values[figure] = found, sums[found]
+    if metrics.get("draft_tokens") == _TRTLLM_DRAFTED and _FIRST_DRAFTED in sums:
+        metrics["drafts"], values["drafts"] = _FIRST_DRAFTED, sums[_FIRST_DRAFTED]
+    if "prompt_tokens" not in metrics and {_LLAMA_COMPUTED, _LLAMA_CACHED} <= sums.keys():
+        computed, cached = sums[_LLAMA_COMPUTED], sums[_LLAMA_CACHED]
+        metrics["prompt_tokens"] = f"{_LLAMA_COMPUTED} + {_LLAMA_CACHED}"
+        values["prompt_tokens"] = None if computed is None or cached is None else computed + cached
+    return ServerCounters(**values, metrics=metrics)
+
+
+def _samples(text: str) -> Iterator[tuple[str, float | None]]:
+    """The wanted samples of a page, by name; the value is None where it is no count."""
+    for line in text.split("\n"):
+        name = _NAME.match(line)
+        if name is None or name[1] not in _WANTED:
+            continue
+        rest = _REST.match(line, name.end())
+        value = float(rest["value"]) if rest is not None and _NUMBER.fullmatch(rest["value"]) else None
+        yield name[1], value
+        if name[1] == _TRTLLM_DRAFTED and rest is not None and _FIRST_POSITION.search(rest["labels"] or ""):
+            yield _FIRST_DRAFTED, value
+
+
+def between(before: ServerCounters, after: ServerCounters) -> ServerCounters:
+    """Return what was counted between two readings of one server.
+
+    A figure that went down is None and named in ``decreased``. One that only ``after`` has counts from zero where
+    ``before`` was read at all: many servers show a counter once it has been counted up. One read from another counter
+    than before is None.
+    """
+    values: dict[str, float | None] = {}
+    decreased = []
+    for name in FIGURES:
+        first, last = _starting(name, before), getattr(after, name)
+        same = name not in before.metrics or before.metrics[name] == after.metrics.get(name)
+        if first is None or last is None or not same:
+            values[name] = None
+        elif last < first:
+            values[name] = None
+            decreased.append(name)
+        else:
+            values[name] = last - first
+    return ServerCounters(**values, metrics=after.metrics, decreased=tuple(decreased))
+
+
+def _starting(name: str, before: ServerCounters) -> float | None:
+    value: float | None = getattr(before, name)
+    is_new = value is None and name not in before.metrics and bool(before.metrics)
+    return 0.0 if is_new else value
+
+
+def cached_tokens(delta: ServerCounters) -> float | None:
+    """Return the prompt tokens of an interval that came out of a cache; vLLM's hits where only they are known."""
+    return delta.cache_hits if delta.cached_tokens is None else delta.cached_tokens
+
+
+def acceptance_length(delta: ServerCounters, max_draft_len: int | None = None) -> float | None:
+    """Return the tokens a request gained per verification step in an interval, the bonus token included.
+
+    1 + accepted / drafts. SGLang counts no drafts: generated tokens / verification steps, which holds the first token
+    of each request too. TensorRT-LLM may count tokens alone: the drafts are then draft tokens / ``max_draft_len``,
+    taking each to be of full length. None where nothing was drafted or one of the counts is unknown.
+    """
+    drafts = delta.drafts
+    if drafts is None and delta.draft_tokens is not None and max_draft_len:
+        drafts = delta.draft_tokens / max_draft_len
+    if drafts is not None:
+        return None if delta.accepted_tokens is None or drafts == 0 else 1 + delta.accepted_tokens / drafts
+    if delta.verify_calls and delta.generation_tokens is not None:
+        return delta.generation_tokens / delta.verify_calls
+    return None

@@ -1,12 +1,14 @@
 """What the load client can bear, beside others, against a null server whose own clock is the truth.
 
-    python benchmarks/loadgen_capacity.py [--rates 5 10 20 40 80] [--peers DIRECTORY]
+    python benchmarks/loadgen_capacity.py [--rates 5 10 20 40 80] [--rounds 1] [--peers DIRECTORY] [--beside CHECKOUT]
 
 Server on core 0, client on core 1, loopback, plain HTTP, one token every 10 ms per stream, lengths uniform in 0.8 to
 1.0 x 256, concurrency = rate / 100. CPU is that of all the client's processes, read from /proc while the middle of the
 tokens flows, the same way for every client. Run by root, server and clients have the highest priority (nice -20):
 neighbours on the same cores would be measured instead. DIRECTORY holds virtual environments aio, aiperf, guidellm; what
-is not there is said to be not measured. Needs Linux, two cores and g++."""
+is not there is said to be not measured. CHECKOUT is another state of this project, whose client runs in turn with this
+one's, by its own copy of this benchmark; every round runs both once, and the medians of all rounds are compared at the
+end. Needs Linux, two cores and g++."""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 from pytest_precgate.analysis.records import PointRun
 from pytest_precgate.analysis.workload import Workload
@@ -191,9 +193,14 @@ def filled(row: Row, seen: Figures) -> Row:
     return Row(row.client, row.rate, row.tokens_per_cpu_s, row.cpu_share, seen, row.truth)
 
 
-def ours(rate: int, server: Server, processes: int) -> Row:
-    own = [sys.executable, __file__, "--as-client", str(server.port), str(rate // 100), str(processes)]
-    row, output = measured(f"pytest-precgate, {processes} process{'es' * (processes > 1)}", rate, server, own)
+def ours(rate: int, server: Server, processes: int, checkout: Path | None = None) -> Row:
+    """The client of this checkout, or of another one, run by that one's own copy of this file."""
+    home = HERE.parent if checkout is None else checkout.absolute()
+    script = str(home / "benchmarks" / Path(__file__).name)
+    own = ["env", f"PYTHONPATH={home}", sys.executable, script, "--as-client"]
+    name = f"pytest-precgate{'' if checkout is None else f' of {checkout.name}'}"
+    name += f", {processes} process{'es' * (processes > 1)}"
+    row, output = measured(name, rate, server, [*own, str(server.port), str(rate // 100), str(processes)])
     return filled(row, Figures(**json.loads(output)))
 
 
@@ -329,7 +336,7 @@ PEERS: list[tuple[str, int, Callable[[int, Server, Path], Row]]] = [
 ]
 
 
-def sweep(rates: list[int], peers: Path) -> None:
+def sweep(rates: list[int], peers: Path, rounds: int, beside: Path | None) -> None:
     os.sched_setaffinity(0, {SERVER_CORE})
     if shutil.which("g++") is None:
         sys.exit("no g++: the null server and the yardstick cannot be built, so nothing is measured")
@@ -338,21 +345,44 @@ def sweep(rates: list[int], peers: Path) -> None:
         print(HEADER)
         for rate in rates:
             with serving(server_program) as server:
-                print(ours(rate, server, 1), flush=True)
+                rows = []
+                for _ in range(rounds):
+                    rows.append(ours(rate, server, 1))
+                    rows += [] if beside is None else [ours(rate, server, 1, beside)]
+                    rows.append(yardstick(rate, server, client_program))
+                    print("\n".join(map(str, rows[-3 if beside else -2 :])), flush=True)
                 print(ours(rate, server, 2), flush=True)
-                print(yardstick(rate, server, client_program), flush=True)
-                for name, most, row in PEERS:
-                    if not (binaries := (peers / name / "bin").absolute()).exists():
-                        print(f"| {rate // 1000}k | {name} | not measured: no {binaries} |", flush=True)
-                    elif rate <= most:
-                        print(row(rate, server, binaries), flush=True)
+                print(compared(rate, rows), flush=True)
+                peer_rows(rate, server, peers)
         print("\nmemory:", memory(server_program))
+
+
+def compared(rate: int, rows: list[Row]) -> str:
+    """The medians of each client's rounds, as shares of the first client's."""
+    medians = {name: median(row.tokens_per_cpu_s for row in rows if row.client == name) for name in names_of(rows)}
+    own = medians[rows[0].client]
+    others = [f"{own / value:.0%} of {name}" for name, value in medians.items() if name != rows[0].client]
+    return f"at {rate // 1000}k tok/s, median tokens per CPU second: {own / 1000:.1f}k, {', '.join(others)}"
+
+
+def names_of(rows: list[Row]) -> list[str]:
+    return list(dict.fromkeys(row.client for row in rows))
+
+
+def peer_rows(rate: int, server: Server, peers: Path) -> None:
+    for name, most, row in PEERS:
+        if not (binaries := (peers / name / "bin").absolute()).exists():
+            print(f"| {rate // 1000}k | {name} | not measured: no {name}/bin in --peers |", flush=True)
+        elif rate <= most:
+            print(row(rate, server, binaries), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rates", type=int, nargs="+", default=[5, 10, 20, 40, 80], help="thousand tokens per second")
     parser.add_argument("--peers", type=Path, default=Path("peers"), help="virtual environments aio, aiperf, guidellm")
+    parser.add_argument("--rounds", type=int, default=1, help="how often each rate is run; medians are compared")
+    parser.add_argument("--beside", type=Path, help="another checkout of this project, to run in turn with this one")
     parser.add_argument("--as-client", type=int, nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--memory", type=int, nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -361,7 +391,7 @@ def main() -> None:
     elif options.memory:
         as_memory_client(*options.memory)
     else:
-        sweep([rate * 1000 for rate in options.rates], options.peers)
+        sweep([rate * 1000 for rate in options.rates], options.peers, options.rounds, options.beside)
 
 
 if __name__ == "__main__":

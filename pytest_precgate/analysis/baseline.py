@@ -45,13 +45,18 @@ class Launch:
         points = [
             replace(
                 point,
-                interactivity=float(f"{point.interactivity:.{SIGNIFICANT_DIGITS}g}"),
-                throughput_per_gpu=float(f"{point.throughput_per_gpu:.{SIGNIFICANT_DIGITS}g}"),
+                interactivity=_rounded(point.interactivity),
+                throughput_per_gpu=_rounded(point.throughput_per_gpu),
+                acceptance_length=None if point.acceptance_length is None else _rounded(point.acceptance_length),
             )
             for point in self.sweep.points
         ]
         costs = tuple(cost.settled() for cost in self.costs)
         return Launch(replace(self.sweep, points=points), self.fingerprint, costs)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,14 @@ class Measurement:
 
     def point(self, configuration: str = "default") -> SweepPoint:
         """Return the point of a sweep."""
-        return SweepPoint(self.concurrency, self.gpus, self.interactivity, self.throughput_per_gpu, configuration)
+        return SweepPoint(
+            concurrency=self.concurrency,
+            gpus=self.gpus,
+            interactivity=self.interactivity,
+            throughput_per_gpu=self.throughput_per_gpu,
+            configuration=configuration,
+            acceptance_length=None if self.tokens is None else self.tokens.acceptance_length,
+        )
 
 
 _ANY_TOKENS = Expected()

@@ -18,6 +18,7 @@ class SweepPoint:
 
     ``interactivity`` is 1 / median tpot in tok/s/user; ``throughput_per_gpu`` counts input and output
     tokens, in tok/s/GPU; ``configuration`` tells apart points of one cloud (``tp4``, ``tp8``).
+    ``acceptance_length`` is the mean number of tokens a verification step of speculation gave a request, None without.
     Raises InvalidValueError for anything that is not a finite positive number.
     """
 
@@ -26,6 +27,7 @@ class SweepPoint:
     interactivity: float
     throughput_per_gpu: float
     configuration: str = "default"
+    acceptance_length: float | None = None
 
     def __post_init__(self) -> None:
         for field, unit in (("concurrency", "requests"), ("gpus", "GPUs")):
@@ -33,6 +35,8 @@ class SweepPoint:
         for field, unit in (("interactivity", "tok/s/user"), ("throughput_per_gpu", "tok/s/GPU")):
             object.__setattr__(self, field, positive("SweepPoint", field, getattr(self, field), unit))
         one_line("SweepPoint", "configuration", self.configuration)
+        if self.acceptance_length is not None:
+            positive("SweepPoint", "acceptance_length", self.acceptance_length, "tokens")
 
     @property
     def key(self) -> tuple[str, int, int]:

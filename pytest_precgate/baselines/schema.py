@@ -4,6 +4,7 @@ Schema history, newest last; a reader reads every older one and refuses a newer 
   1  suite, raw points and fingerprint of every launch, the gates with the value they had, who recorded it and why.
   2  the gates' noise as well ("sigma", null where too few launches tell), and what each configuration of a launch cost
      in GPU-seconds; a null start is not known, and a launch that cost nothing says nothing.
+  3  a point says the acceptance length of its speculation, where there was any.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node, strict_json
 from pytest_precgate.errors import BaselineCorruptError, BaselineSchemaError
 
-SCHEMA = 2
+SCHEMA = 3
 SIGMA_DECIMALS = 5
 _POINT_FIELDS = ("concurrency", "configuration", "gpus", "interactivity", "throughput_per_gpu")
 _COST_FIELDS = ("configuration", "measuring_gpu_s", "points", "starting_gpu_s")
@@ -70,9 +71,13 @@ def _gates_fields(baseline: Baseline) -> Iterator[dict[str, object]]:
         }
 
 
+def _point_fields(point: SweepPoint) -> dict[str, object]:
+    return {name: value for name, value in asdict(point).items() if value is not None}
+
+
 def _launch_text(launch: Launch) -> str:
     fingerprint = {"hard": dict(launch.fingerprint.hard), "soft": dict(launch.fingerprint.soft)}
-    points = [_line(asdict(point)) for point in launch.sweep.points]
+    points = [_line(_point_fields(point)) for point in launch.sweep.points]
     fields = {
         "fingerprint": _line(fingerprint),
         "points": _block(points, "     "),
@@ -194,7 +199,8 @@ def _facts(members: Mapping[str, Node]) -> dict[str, Fact]:
 
 
 def _point(node: Node) -> SweepPoint:
-    members = node.table(required=_POINT_FIELDS)
+    members = node.table(required=_POINT_FIELDS, optional=["acceptance_length"])
+    accepted = members.get("acceptance_length")
     with node.building():
         return SweepPoint(
             concurrency=members["concurrency"].integer(),
@@ -202,4 +208,5 @@ def _point(node: Node) -> SweepPoint:
             interactivity=members["interactivity"].number(),
             throughput_per_gpu=members["throughput_per_gpu"].number(),
             configuration=members["configuration"].text(),
+            acceptance_length=None if accepted is None else accepted.number(),
         )

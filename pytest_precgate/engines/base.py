@@ -71,7 +71,8 @@ class EngineSpec(Protocol):
 class Endpoint:
     """A server that answers: where, as what model, on how many GPUs, and how it is to be loaded.
 
-    ``metrics_path`` is where it shows its counters as Prometheus text, if it does.
+    ``metrics_path`` is where it shows its counters as Prometheus text, if it does. ``draft_tokens`` is how many tokens
+    a draft of its speculation has, None where that is not known.
     """
 
     url: str
@@ -82,3 +83,4 @@ class Endpoint:
     api_key_env: str | None = None
     configuration: str = "default"
     metrics_path: str = "/metrics"
+    draft_tokens: int | None = None

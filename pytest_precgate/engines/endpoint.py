@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.finished import FinishedPoint
@@ -52,7 +52,7 @@ class EndpointSpec:
     def read(table: Node, base: Path) -> EndpointSpec:
         """Read a precision's table."""
         members = table.table(required=_REQUIRED, optional=_OPTIONAL)
-        texts = {key: members[key].text() for key in ("api_key_env", "configuration") if key in members}
+        texts: dict[str, Any] = {key: members[key].text() for key in ("api_key_env", "configuration") if key in members}
         api = cast(Api, members["api"].choice(("completions", "chat"))) if "api" in members else "completions"
         load = read_load(members, base)
         if api == "chat" and load.tokenizer is None:

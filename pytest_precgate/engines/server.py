@@ -128,7 +128,8 @@ class ServerSettings:
     ``devices`` are GPU indices or UUIDs, the first ``gpus`` visible ones when empty. ``spans_nodes`` says that GPUs of
     other machines take part, so that nothing can be counted here. ``calibration`` is what a rehearsal simulates, and
     ``start_s`` what it takes a start to be. ``occupies_gpus`` is false for a server that needs none, which shares the
-    machine with any other. ``metrics_path`` is where it shows its counters as Prometheus text.
+    machine with any other. ``metrics_path`` is where it shows its counters as Prometheus text, ``draft_tokens`` how
+    many tokens a draft of its speculation has, None where that is not known.
     """
 
     model: str
@@ -146,6 +147,7 @@ class ServerSettings:
     spans_nodes: bool = False
     occupies_gpus: bool = True
     metrics_path: str = "/metrics"
+    draft_tokens: int | None = None
 
 
 def read_server_settings(table: Node, members: Mapping[str, Node], base: Path) -> ServerSettings:

@@ -37,7 +37,7 @@ from pytest_precgate.engines.server import (
     read_server_settings,
 )
 from pytest_precgate.engines.speculation import acceptance_facts
-from pytest_precgate.engines.speculation.trtllm import contradiction, forced_variables
+from pytest_precgate.engines.speculation.trtllm import contradiction, draft_length, forced_variables
 from pytest_precgate.engines.trtllm_log import FAILURES, fallback_refusal, log_facts
 
 _OWN = ("options", "tp", "pp", "ep", "nodes", "revision", "launch_prefix", "allow_unsupported", "program")
@@ -87,9 +87,12 @@ class TrtllmSpec:
         nodes = members["nodes"].count() if "nodes" in members else 1
         if nodes > 1 and not prefix:
             members["nodes"].fail(f"got {nodes}, and no launch_prefix to start the others (srun or mpirun)")
+        options = _options(members["options"]) if "options" in members else {}
         return TrtllmSpec(
-            settings=replace(settings, spans_nodes=nodes > 1, metrics_path=_METRICS_PATH),
-            options=_options(members["options"]) if "options" in members else {},
+            settings=replace(
+                settings, spans_nodes=nodes > 1, metrics_path=_METRICS_PATH, draft_tokens=draft_length(options)
+            ),
+            options=options,
             tp=tp,
             pp=pp,
             ep=_expert_parallel(members["ep"], tp) if "ep" in members else None,

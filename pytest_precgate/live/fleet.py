@@ -67,6 +67,7 @@ class Up:
             api=settings.api,
             configuration=settings.configuration,
             metrics_path=settings.metrics_path,
+            draft_tokens=settings.draft_tokens,
         )
 
     def care(self, machine: Machine) -> Care:

@@ -285,7 +285,7 @@ class Launches:
 
         key, clock = log.key, time.monotonic
         loaded = Loaded(
-            endpoint, key.precision, suite.workload, self.environ, self.on_point, self.say, clock, log, care
+            endpoint, key.precision, suite.workload, self.environ, self.on_point, self.say, clock, log, lambda: None, care
         )
         loaded.sweep(suite.hardware.name, log.launch.points, self._aim(suite, key.precision))
 

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Protocol
+from statistics import fmean
+from typing import Protocol
 
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.gpu import GpuTelemetry, is_outside, refusals
@@ -21,51 +20,18 @@ from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.engines.endpoint import require_key
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.environment import GpuWatch
-from pytest_precgate.errors import InconclusivePointError, InvalidPointError, SettingsError
+from pytest_precgate.errors import InconclusivePointError, InvalidPointError
+from pytest_precgate.live.counted import counted
 from pytest_precgate.live.probe import Wire, probe
+from pytest_precgate.live.tokenizer import TokenizerText
 from pytest_precgate.loadgen import Limits, LoadPlan, Progress, Prompts, Target, run_point
 
-_ROUNDS = 8
 OnPoint = Callable[[str, int, Progress | Measurement], None]
 """Told how a point goes: the precision, its concurrency, and how far it is or, at the end, what was measured."""
 
 
 TRIES = 3
 """How often a point is run at most, where something outside the engine disturbs it."""
-
-
-@dataclass(frozen=True)
-class TokenizerText:
-    """Turns token ids into text with a checkpoint's tokenizer.json. Picklable: each client process loads its own."""
-
-    path: Path
-
-    def __call__(self, ids: Sequence[int]) -> str:
-        """Return a text of as many tokens as there are ``ids``, as near as ``_ROUNDS`` rounds come.
-
-        Raises SettingsError when the tokenizers package or the file is missing.
-        """
-        tokenizer = _tokenizer(self.path)
-        wanted, ids = len(ids), list(ids)
-        for _ in range(_ROUNDS):
-            # Random tokens side by side merge, or fall apart, when their text is read again.
-            text = str(tokenizer.decode(ids))
-            again = tokenizer.encode(text, add_special_tokens=False).ids
-            if len(again) == wanted:
-                break
-            ids = (again + ids[len(again) - wanted :])[:wanted] if len(again) < wanted else again[:wanted]
-        return text
-
-
-@lru_cache(maxsize=2)
-def _tokenizer(path: Path) -> Any:
-    try:
-        from tokenizers import Tokenizer  # noqa: PLC0415  # an extra, for servers that take no token ids
-    except ImportError as exc:
-        raise SettingsError("tokenizer", "", "needs the package tokenizers: pip install pytest-precgate[text]") from exc
-    if not path.is_file():
-        raise SettingsError(str(path), "", "is no file; wanted the checkpoint's tokenizer.json")
-    return Tokenizer.from_file(str(path))
 
 
 @dataclass(frozen=True)
@@ -101,7 +67,8 @@ class Loaded:
     """A server under load: what is asked of it, and who is told.
 
     ``environ`` holds the keys of servers, ``clock`` counts seconds; ``log`` keeps what is measured, ``say`` is told
-    when a point is run again. ``care`` is None for a server somebody else started.
+    when a point is run again. ``metrics`` returns the server's page of counters, None where it shows none. ``care`` is
+    None for a server somebody else started.
     """
 
     endpoint: Endpoint
@@ -112,6 +79,7 @@ class Loaded:
     say: Callable[[str], None]
     clock: Callable[[], float]
     log: PointLog
+    metrics: Callable[[], str | None]
     care: Care | None = None
 
     def sweep(self, hardware: str, known: Sequence[FinishedPoint] = (), aim: Aim = UNAIMED) -> Sweep:
@@ -126,7 +94,7 @@ class Loaded:
 
         def measured(concurrency: int) -> SweepPoint:
             wires.extend([] if wires else [self._probed(target)])
-            finished = self._point(target, wires[0], concurrency)
+            finished = self._point(target, wires[0], concurrency, aim)
             self.log.add(finished)  # first: what a person was shown is kept
             self.on_point(self.precision, concurrency, finished.measurement)
             return finished.point
@@ -142,12 +110,12 @@ class Loaded:
         prompts = _prompts(load, self.workload, f"{self.log.seed(0)}/probe")
         return probe(target, prompts, _limits(load), lambda to, plan: run_point(to, plan, stop=stop))
 
-    def _point(self, target: Target, wire: Wire, concurrency: int) -> FinishedPoint:
+    def _point(self, target: Target, wire: Wire, concurrency: int, aim: Aim) -> FinishedPoint:
         """Run a point until it is undisturbed. Raises InconclusivePointError where it never is."""
         for number in range(1, TRIES + 1):
             since_s = self.clock()
             try:
-                return self._run(target, wire, concurrency)
+                return self._run(target, wire, concurrency, aim)
             except InvalidPointError as exc:
                 if not exc.is_outside:
                     raise
@@ -158,9 +126,9 @@ class Loaded:
                 self.say(f"{self.precision} {exc}; running it again, {number + 1} of {TRIES}")
         raise AssertionError
 
-    def _run(self, target: Target, wire: Wire, concurrency: int) -> FinishedPoint:
+    def _run(self, target: Target, wire: Wire, concurrency: int, aim: Aim) -> FinishedPoint:
         load, since_s = self.endpoint.load, self.clock()
-        care = self.care
+        care, before = self.care, self.metrics()
         watch = nullcontext() if care is None else care.watch()
         with watch:
             run = run_point(
@@ -174,8 +142,15 @@ class Loaded:
             care.keep(concurrency, watch.telemetry)
             if befell := refusals(watch.telemetry):
                 raise InvalidPointError(concurrency, "; ".join(befell), is_outside=is_outside(watch.telemetry))
-        expected = Expected(load.hidden_tokens, wire.template_tokens, load.cached_share)
-        measured = measure(run, self.endpoint.gpus, load.window, load.max_failures, expected)
+        counts = counted(run, before, self.metrics(), wire.template_tokens, self.endpoint.draft_tokens)
+        expected = Expected(
+            hidden_tokens=load.hidden_tokens,
+            template_tokens=wire.template_tokens,
+            cached_share=load.cached_share,
+            acceptance_length=load.acceptance_length,
+            accepted_before=_accepted_before(aim.of(self.endpoint.configuration, self.endpoint.gpus)),
+        )
+        measured = measure(run, self.endpoint.gpus, load.window, load.max_failures, expected, counts)
         gpu_seconds = self.endpoint.gpus * (self.clock() - since_s)
         return FinishedPoint(measured, gpu_seconds, self.endpoint.configuration)
 
@@ -191,6 +166,12 @@ class Loaded:
             telling=wire.telling,
             told_one_in=wire.told_one_in,
         )
+
+
+def _accepted_before(aim: Aim) -> float | None:
+    """The mean acceptance length of the points an earlier sweep had of a configuration; None without any."""
+    known = [accepted for point in aim.earlier if (accepted := point.acceptance_length) is not None]
+    return fmean(known) if known else None
 
 
 def _prompts(load: LoadSettings, workload: Workload, seed: str) -> Prompts:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer
-from tokenizers.decoders import ByteLevel as ByteLevelDecoder
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
-from tokenizers.trainers import BpeTrainer
 
 from pytest_precgate.analysis.enough import Extent
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.records import ClientCheck, PointRun, RequestFailure
-from pytest_precgate.analysis.schedule import Grid
+from pytest_precgate.analysis.schedule import Aim, Grid
+from pytest_precgate.analysis.sweep import SweepPoint
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.engines.load import LoadSettings
@@ -24,7 +19,7 @@ from pytest_precgate.engines.simulated.model import Limits, StepTime
 from pytest_precgate.engines.simulated.scheduler import simulate
 from pytest_precgate.errors import InconclusivePointError, InvalidPointError
 from pytest_precgate.live import load
-from pytest_precgate.live.load import Loaded, TokenizerText
+from pytest_precgate.live.load import Loaded
 from pytest_precgate.live.probe import Wire
 from pytest_precgate.loadgen import LoadPlan, Target
 
@@ -71,7 +66,7 @@ BenchOf = Callable[..., Bench]
 def bench(monkeypatch: pytest.MonkeyPatch) -> BenchOf:
     """Every reading of the clock is ten seconds after the one before."""
 
-    def made(*spoils: Spoil, settings: LoadSettings = LOAD) -> Bench:
+    def made(*spoils: Spoil, settings: LoadSettings = LOAD, shown: Sequence[str] = ()) -> Bench:
         left, log, said, run = iter(spoils), Log(), list[str](), list[LoadPlan]()
 
         def run_point(target: Target, plan: LoadPlan, **_: object) -> PointRun:  # noqa: ARG001
@@ -83,13 +78,12 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> BenchOf:
         monkeypatch.setattr(load, "run_point", run_point)
         monkeypatch.setattr(load, "probe", lambda *_: Wire())
         ticks: Iterator[float] = iter(10.0 * number for number in range(1000))
-        endpoint = Endpoint("http://127.0.0.1:1", "model", 4, settings)
-        return Bench(
-            log,
-            said,
-            run,
-            Loaded(endpoint, "fp4", Workload(16, 16), {}, lambda *_: None, said.append, lambda: next(ticks), log),
+        endpoint, pages = Endpoint("http://127.0.0.1:1", "model", 4, settings), iter(shown)
+        loaded = Loaded(
+            *(endpoint, "fp4", Workload(16, 16), {}, lambda *_: None, said.append, lambda: next(ticks), log),
+            lambda: next(pages, None),
         )
+        return Bench(log, said, run, loaded)
 
     return made
 
@@ -180,25 +174,51 @@ def test_the_settings_limits_reach_the_load(bench: BenchOf) -> None:
     assert (limits.silence_s, limits.request_s, limits.point_s, limits.max_failures) == (5, 6, 7, 2)
 
 
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A byte-level BPE tokenizer of 600 tokens, trained on a few words: side by side, random tokens merge."""
-    made = Tokenizer(BPE())
-    made.pre_tokenizer, made.decoder = ByteLevel(add_prefix_space=False), ByteLevelDecoder()
-    words = [f"{one}{two}{three}" for one in "abcdefgh" for two in "aeiou" for three in "lmnrst"]
-    made.train_from_iterator([" ".join(words)] * 3, BpeTrainer(vocab_size=600, initial_alphabet=ByteLevel.alphabet()))
-    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
-    made.save(str(path))
-    return path
+def page(**counted: float) -> str:
+    return "".join(f"vllm:{name}_total {value}\n" for name, value in counted.items())
 
 
-def test_a_text_has_as_many_tokens_as_the_ids_it_was_made_of(tokenizer: Path) -> None:
-    """Random ids, decoded and read again, are fewer or more tokens; the text is mended until they are as many."""
-    model, detokenize = Tokenizer.from_file(str(tokenizer)), TokenizerText(tokenizer)
-    raw, mended = [], []
-    for number in range(20):
-        ids = [(7919 * number + 104729 * place) % 600 for place in range(200)]
-        raw.append(len(model.encode(model.decode(ids), add_special_tokens=False).ids))
-        mended.append(len(model.encode(detokenize(ids), add_special_tokens=False).ids))
-    assert abs(sum(mended) / len(mended) / 200 - 1) <= 0.01
-    assert abs(sum(raw) / len(raw) / 200 - 1) > 0.02
+def test_prompts_that_the_server_s_counters_call_cached_are_refused(bench: BenchOf) -> None:
+    """Read at both ends of each point: the second one's prompts were found in the cache."""
+    shown = [
+        page(prefix_cache_queries=queries, prefix_cache_hits=hits, prompt_tokens=queries)
+        for queries, hits in ((0, 0), (64, 0), (64, 0), (192, 64))
+    ]
+    used = bench(shown=shown)
+    with pytest.raises(InvalidPointError, match=r"concurrency 2: not a point: 50\.0% of the prompt tokens came from"):
+        used.loaded.sweep("b200")
+    assert [
+        finished.measurement.tokens.cached_share for finished in used.log.points if finished.measurement.tokens
+    ] == [0]
+
+
+@pytest.mark.parametrize("accepted", [160, 240])
+def test_the_acceptance_over_a_point_is_held_to_the_forced_one(bench: BenchOf, accepted: float) -> None:
+    """1 + accepted / drafts over the point; it is kept with the point where it is right."""
+    before, after = (
+        page(spec_decode_num_drafts=drafts, spec_decode_num_accepted_tokens=tokens)
+        for drafts, tokens in ((1000, 700), (1100, 700 + accepted))
+    )
+    used = bench(settings=replace(LOAD, concurrency=Grid((1,)), acceptance_length=2.6), shown=[before, after])
+    if accepted == 160:
+        (point,) = used.loaded.sweep("b200").points
+        assert point.acceptance_length == pytest.approx(2.6)
+    else:
+        with pytest.raises(InvalidPointError, match=r"acceptance length was 3\.400, acceptance_length forces 2\.6"):
+            used.loaded.sweep("b200")
+
+
+def test_the_acceptance_is_held_to_the_baseline_s(bench: BenchOf) -> None:
+    """Both are within 2% of the forced one, and 3% apart."""
+    settings = replace(LOAD, concurrency=Grid((1,)), acceptance_length=2.6)
+    before, after = (page(spec_decode_num_drafts=n, spec_decode_num_accepted_tokens=n * 1.64) for n in (0, 100))
+    aim = Aim((), [SweepPoint(1, 4, 50.0, 100.0, acceptance_length=2.56)])
+    with pytest.raises(InvalidPointError, match=r"acceptance length was 2\.640, the baseline's points had 2\.560"):
+        bench(settings=settings, shown=[before, after]).loaded.sweep("b200", (), aim)
+
+
+def test_a_server_that_was_started_anew_under_the_load_gives_no_point(bench: BenchOf) -> None:
+    """Its counters fell: whoever restarted it, half of the point is another server's."""
+    used = bench(shown=[page(prompt_tokens=5000), page(prompt_tokens=40)])
+    with pytest.raises(InvalidPointError, match=r"counters fell while it ran \(prompt_tokens\)"):
+        used.loaded.sweep("b200")

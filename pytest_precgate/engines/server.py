@@ -20,6 +20,7 @@ from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, OnFinished, untold
 from pytest_precgate.engines.load import LOAD_OPTIONAL, LoadSettings, read_load, read_start_s
 from pytest_precgate.errors import InvalidValueError
+from pytest_precgate.http import JSON_BYTES, Answer
 
 SERVER_REQUIRED = ("engine", "model", "gpus")
 SERVER_OPTIONAL = (
@@ -28,16 +29,8 @@ SERVER_OPTIONAL = (
 )
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a server said to a GET."""
-
-    status: int
-    body: bytes
-
-
 class Network(Protocol):
-    """What starting a server needs of the network."""
+    """What starting a server needs of the network; the module pytest_precgate.http is one."""
 
     def free_port(self, host: str) -> int:
         """Return a port nobody listens on."""
@@ -47,8 +40,8 @@ class Network(Protocol):
         """Whether somebody accepts connections there."""
         ...
 
-    def get(self, url: str, timeout_s: float) -> Answer | None:
-        """Return the answer, or None where there was none: refused, reset, too slow, not HTTP."""
+    def get(self, url: str, total_s: float, most_bytes: int = JSON_BYTES) -> Answer:
+        """Return the answer, whatever its status; raise LoadError where there is none in time or it is too large."""
         ...
 
 

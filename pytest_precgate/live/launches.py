@@ -346,11 +346,11 @@ class Launches:
 
     def _the_fleet(self) -> Fleet:
         if self._fleet is None:
+            from pytest_precgate import http  # noqa: PLC0415
             from pytest_precgate.environment import unread_gpus, visible_gpus  # noqa: PLC0415
             from pytest_precgate.live.fleet import Fleet  # noqa: PLC0415  # processes, only where a server is started
             from pytest_precgate.live.locks import DIRECTORY, GpuLocks  # noqa: PLC0415
             from pytest_precgate.live.machine import Machine  # noqa: PLC0415
-            from pytest_precgate.live.network import LiveNetwork  # noqa: PLC0415
 
             gpus = visible_gpus()
             if (unread := unread_gpus()) is not None:
@@ -360,7 +360,7 @@ class Launches:
             machine = Machine(self.root, self.environ, gpus)
             locks = Path(self.environ.get("PRECGATE_LOCK_DIR", DIRECTORY))
             self._fleet = Fleet(
-                place=Place(self.environ, LiveNetwork(), self.root, gpus),
+                place=Place(self.environ, http, self.root, gpus),
                 directory=self._the_record().directory,
                 locks=GpuLocks(locks, f"the run in {self.root}", machine.clock, machine.pause),
                 machine=machine,

@@ -22,6 +22,7 @@ from pytest_precgate.analysis.window import (
     whole_window,
 )
 from pytest_precgate.errors import InvalidPointError, InvalidValueError
+from pytest_precgate.text import printable
 
 # Where a client starts to distort what it measures; see docs/loadgen.md for the measurements behind each.
 MAX_CPU_SHARE = 0.5
@@ -29,6 +30,7 @@ MAX_LAG_OF_ITL = 0.1
 MAX_LAG_OF_REQUEST = 0.01
 MIN_ACHIEVED_SHARE = 0.95
 MAX_EVENTS_PER_READ = 2.0
+_CAUSE_SHOWN = 400  # characters of a failed request's cause
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def _refuse_failures(run: PointRun, max_failures: int) -> None:
     if len(run.failures) <= max_failures:
         return
     causes = Counter(failure.cause for failure in run.failures).most_common(3)
-    listed = "; ".join(f"{number} x {cause}" for cause, number in causes)
+    listed = "; ".join(f"{number} x {printable(cause, _CAUSE_SHOWN)}" for cause, number in causes)
     total = len(run.failures) + len(run.records)
     raise InvalidPointError(
         run.concurrency, f"{len(run.failures)} of {total} requests failed, at most {max_failures} may: {listed}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_precgate.errors import ResponseError
+from pytest_precgate.text import printable
 
 _EXCERPT = 200
 _CONTENT_KEYS = ("text", "content", "reasoning_content", "reasoning")
@@ -141,7 +142,7 @@ class TokenStream:
 def excerpt(body: bytes) -> str:
     """Return the beginning of a body as one line a person can read."""
     text = " ".join(body[: 4 * _EXCERPT].decode("utf-8", "replace").split())
-    return text[:_EXCERPT] or "(empty)"
+    return printable(text, _EXCERPT) or "(empty)"
 
 
 def _may_hold_a_fact(events: bytes) -> bool:

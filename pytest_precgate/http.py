@@ -166,9 +166,7 @@ def connect(origin: Origin, address: Address, until_s: float) -> socket.socket:
     except OSError as exc:
         if opened is not None:
             opened.close()
-        raise ConnectFailedError(
-            f"{origin}: cannot connect: {cause(exc)}; is the server up and the URL right?"
-        ) from exc
+        raise ConnectFailedError(f"{origin}: cannot connect: {cause(exc)}") from exc
     return opened
 
 
@@ -178,14 +176,21 @@ def connect_first(origin: Origin, until_s: float) -> tuple[Address, socket.socke
     Each gets its share of the time that is left. Raises ConnectFailedError, of the last address where none accepts.
     """
     addresses = resolve(origin, until_s)
-    refused: list[LoadError] = []
+    refused: LoadError | None = None
     for number, address in enumerate(addresses):
-        now_s = time.monotonic()
         try:
-            return address, connect(origin, address, now_s + (until_s - now_s) / (len(addresses) - number))
+            return address, connect(origin, address, share_of(until_s, len(addresses) - number))
         except LoadError as exc:
-            refused.append(exc)
-    raise refused[-1] if refused else ConnectFailedError(f"{origin}: the name has no address")
+            refused = exc
+    raise ConnectFailedError(
+        f"{refused or f'{origin}: the name has no address'}; is the server up and the URL right?"
+    ) from refused
+
+
+def share_of(until_s: float, parts: int) -> float:
+    """Return when the first of ``parts`` equal parts of the time until ``until_s`` ends."""
+    now_s = time.monotonic()
+    return now_s + (until_s - now_s) / parts
 
 
 def _opened(origin: Origin, until_s: float, total_s: float) -> socket.socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from pytest_precgate.analysis.fingerprint import Fact
@@ -69,7 +70,11 @@ class EngineSpec(Protocol):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server that answers: where, as what model, on how many GPUs, and how it is to be loaded."""
+    """A server that answers: where, as what model, on how many GPUs, and how it is to be loaded.
+
+    ``path`` is what requests are posted to, the API's own below ``url`` where it is None. ``ca_file`` holds the
+    certificates that are trusted, those of the system where it is None.
+    """
 
     url: str
     model: str
@@ -78,3 +83,5 @@ class Endpoint:
     api: Api = "completions"
     api_key_env: str | None = None
     configuration: str = "default"
+    path: str | None = None
+    ca_file: Path | None = None

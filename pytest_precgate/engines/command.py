@@ -10,12 +10,13 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Formatter
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.documents import Node, nearest
+from pytest_precgate.engines.endpoint import read_path
 from pytest_precgate.engines.openai_server import answers_200, listed_names, said_version, served_models
 from pytest_precgate.engines.process.failures import COMMON, FailureText, recognise
 from pytest_precgate.engines.server import (
@@ -33,6 +34,7 @@ from pytest_precgate.engines.server import (
 )
 from pytest_precgate.errors import LoadError, PreflightError
 
+_OWN = ("ready", "served_model", "path")
 PLACEHOLDERS = ("host", "model", "port")
 HASHED_BELOW_BYTES = 2**30
 
@@ -60,11 +62,13 @@ class CommandSpec:
     @staticmethod
     def read(table: Node, base: Path) -> CommandSpec:
         """Read a precision's table; an unknown placeholder and a command line without {port} are refused."""
-        members = table.table(required=(*SERVER_REQUIRED, "argv"), optional=(*SERVER_OPTIONAL, "ready", "served_model"))
+        members = table.table(required=(*SERVER_REQUIRED, "argv"), optional=(*SERVER_OPTIONAL, *_OWN))
         given = {key: members[key].text() for key in ("ready", "served_model") if key in members}
         if not given.get("ready", "/").startswith("/"):
             members["ready"].fail(f"got {given['ready']!r}, wanted a path of the server, like /health")
-        return CommandSpec(read_server_settings(table, members, base), _argv(members["argv"]), **given)
+        settings = read_server_settings(table, members, base)
+        path = read_path(members["path"], settings.api) if "path" in members else None
+        return CommandSpec(replace(settings, path=path), _argv(members["argv"]), **given)
 
     def open(self) -> CommandEngine:
         """Return the engine these settings describe; nothing is started yet."""

@@ -119,7 +119,7 @@ class ServerSettings:
     ``devices`` are GPU indices or UUIDs, the first ``gpus`` visible ones when empty. ``spans_nodes`` says that GPUs of
     other machines take part, so that nothing can be counted here. ``calibration`` is what a rehearsal simulates, and
     ``start_s`` what it takes a start to be. ``occupies_gpus`` is false for a server that needs none, which shares the
-    machine with any other.
+    machine with any other. ``path`` is what requests are posted to, the API's own where it is None.
     """
 
     model: str
@@ -136,6 +136,7 @@ class ServerSettings:
     start_s: float | None = None
     spans_nodes: bool = False
     occupies_gpus: bool = True
+    path: str | None = None
 
 
 def read_server_settings(table: Node, members: Mapping[str, Node], base: Path) -> ServerSettings:

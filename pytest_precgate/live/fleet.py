@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from pytest_precgate import http
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.gpu import GpuTelemetry
 from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.engines.process.readiness import require_alive, wait_until_ready
 from pytest_precgate.engines.process.supervised import Process, start
 from pytest_precgate.engines.server import Confirmed, Network, Place, Seat
+from pytest_precgate.environment import unread_gpus, visible_gpus
 from pytest_precgate.errors import (
     EngineError,
     EngineStartError,
@@ -25,7 +28,7 @@ from pytest_precgate.errors import (
 from pytest_precgate.journal.directory import RunDirectory
 from pytest_precgate.live.held import Start
 from pytest_precgate.live.load import Care
-from pytest_precgate.live.locks import GpuLocks
+from pytest_precgate.live.locks import DIRECTORY, GpuLocks
 from pytest_precgate.live.machine import Machine
 from pytest_precgate.live.order import Key, Order
 from pytest_precgate.live.readiness import Readiness, Until
@@ -66,6 +69,7 @@ class Up:
             load=settings.load,
             api=settings.api,
             configuration=settings.configuration,
+            path=settings.path,
         )
 
     def care(self, machine: Machine) -> Care:
@@ -307,6 +311,34 @@ class Fleet:
                 return False
             self.machine.pause(_PAUSE_S)
         return True
+
+
+def fleet_here(
+    root: Path,
+    environ: Mapping[str, str],
+    directory: RunDirectory,
+    say: Callable[[str], None],
+    on_evict: Callable[[Up], None],
+) -> Fleet:
+    """Return the servers of a run in ``root`` on this machine, none yet; ``directory`` takes what they write.
+
+    Raises GpuDriverError.
+    """
+    gpus = visible_gpus()
+    if (unread := unread_gpus()) is not None:
+        say(unread)
+    elif gpus is None:
+        gpus = ()  # neither a driver nor a device of one
+    machine = Machine(root, environ, gpus)
+    locks = Path(environ.get("PRECGATE_LOCK_DIR", DIRECTORY))
+    return Fleet(
+        place=Place(environ, http, root, gpus),
+        directory=directory,
+        locks=GpuLocks(locks, f"the run in {root}", machine.clock, machine.pause),
+        machine=machine,
+        say=say,
+        on_evict=on_evict,
+    )
 
 
 def _is_another_launch(up: Up, order: Order) -> bool:

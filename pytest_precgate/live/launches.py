@@ -6,14 +6,13 @@ precision and configuration starts once per run."""
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_precgate.analysis.baseline import Launch
-from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.schedule import UNAIMED, Aim
 from pytest_precgate.analysis.spent import SuiteCost, by_kind
 from pytest_precgate.analysis.sweep import Sweep
@@ -21,22 +20,22 @@ from pytest_precgate.engines import open_engine
 from pytest_precgate.engines.base import Endpoint, Engine
 from pytest_precgate.engines.endpoint import EndpointEngine
 from pytest_precgate.engines.recorded import RecordedEngine
-from pytest_precgate.engines.server import Place, ServerEngine
+from pytest_precgate.engines.server import ServerEngine
 from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, PrecgateError, ReplayError, SettingsError
-from pytest_precgate.live.held import Loads, spent
+from pytest_precgate.live.held import Loads, spent, started_again
 from pytest_precgate.live.order import Key, Order
 from pytest_precgate.live.running import RunningEngine
-from pytest_precgate.live.swept import Swept, configuration_of, merged, missed
+from pytest_precgate.live.swept import Swept, configuration_of, fingerprint_of, merged, missed, not_searched
 from pytest_precgate.settings import Suite
 
 if TYPE_CHECKING:
+    from pytest_precgate.address import Address
     from pytest_precgate.journal.events import RunOpened
+    from pytest_precgate.live.endpoints import Endpoints
     from pytest_precgate.live.fleet import Fleet, Up
     from pytest_precgate.live.load import Care, OnPoint
     from pytest_precgate.live.record import LaunchLog, Record
-
-_HARD = "hard."
 
 
 @dataclass
@@ -62,6 +61,7 @@ class Launches:
     _aim: Callable[[Suite, str], Aim] = lambda _suite, _precision: UNAIMED
     _unsearched: list[str] = field(default_factory=list)
     _fleet: Fleet | None = None
+    _endpoints: Endpoints | None = None
     _record: Record | None = None
 
     def expect(self, suites: Collection[str], aim: Callable[[Suite, str], Aim]) -> None:
@@ -149,9 +149,16 @@ class Launches:
             )
 
     def preflight(self, suite: Suite) -> None:
-        """Refuse what could never start, before anything else is loaded. Raises PreflightError."""
-        for order in self._family(suite) if self._the_record().mode != "replay" else ():
+        """Refuse what could never start or does not answer, before anything else is loaded.
+
+        Raises PreflightError, ConnectFailedError, SettingsError. A run that goes on with another may have all it needs
+        of an endpoint: that one is asked when it is loaded.
+        """
+        mode = self._the_record().mode
+        for order in self._family(suite) if mode != "replay" else ():
             self._the_fleet().preflight(order)
+        for endpoint in self._endpoints_of(suite) if mode == "measure" else ():
+            self._the_endpoints().require(endpoint)
 
     def origin(self, suite: str) -> RunOpened | None:
         """Return the recorded run that was judged in place of measuring ``suite``; None where it was measured."""
@@ -159,21 +166,11 @@ class Launches:
 
     def remarks(self) -> Iterator[str]:
         """Yield what a reader of the verdicts must know of how they were measured, and what went to waste."""
-        yield from self.started_again()
+        yield from started_again([] if self._fleet is None else self._fleet.started)
         yield from self._unsearched
+        yield from () if self._endpoints is None else self._endpoints.remarks()
         if self._record is not None:
             yield from self._record.remarks()
-
-    def started_again(self) -> Iterator[str]:
-        """Name the servers this run had to start more than once."""
-        started = [] if self._fleet is None else self._fleet.started
-        for key, starts in Counter(start.order.key for start in started).items():
-            if starts > 1:
-                order = next(start.order for start in started if start.order.key == key)
-                yield (
-                    f"suite {order.suite}: {order.what} was started {starts} times: tests asked for it after it had "
-                    "made room for another; let those that use one engine stand together"
-                )
 
     def costs(self) -> tuple[SuiteCost, ...]:
         """Return what each suite of this run cost so far, those that measured nothing left out."""
@@ -257,21 +254,30 @@ class Launches:
             return swept
         if isinstance(engine, ServerEngine):
             return self._sweep_server(suite, self._order(suite, precision, number, engine, attempt))
+        if isinstance(engine, EndpointEngine):
+            return self._sweep_endpoint(suite, key, engine)
         starting_gpu_s = engine.starting_gpu_s if isinstance(engine, SimulatedEngine) else None
         facts = Fingerprint(engine.identity(), engine.facts())
         log = record.begin(suite, key, engine.kind, facts, starting_gpu_s)
-        if isinstance(engine, EndpointEngine):
-            with self._loads.of(suite.name, engine.endpoint.gpus):
-                self._load(suite, log, engine.endpoint)
-        else:
-            known = log.launch.points
-            engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name, known, log.add, aim)
+        known = log.launch.points
+        engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name, known, log.add, aim)
         return Swept.recorded(suite, log.finish())  # what is judged is what is kept
+
+    def _sweep_endpoint(self, suite: Suite, key: Key, engine: EndpointEngine) -> Swept:
+        if suite.base_name in self._wanted:
+            self.preflight(suite)
+        addresses = self._the_endpoints().addresses(engine.endpoint)
+        shared = {"addresses": len(addresses)} if addresses else {}
+        facts = Fingerprint(engine.identity(), {**engine.facts(), **shared})
+        log = self._the_record().begin(suite, key, engine.kind, facts, None)
+        with self._loads.of(suite.name, engine.endpoint.gpus):
+            self._load(suite, log, engine.endpoint, addresses=addresses)
+        return Swept.recorded(suite, log.finish())
 
     def _sweep_server(self, suite: Suite, order: Order) -> Swept:
         up, engine = self._started(suite, order), order.engine
         start = up.start.starting_gpu_s(time.monotonic())
-        log = self._the_record().begin(suite, order.key, engine.kind, _fingerprint(engine, up.facts), start)
+        log = self._the_record().begin(suite, order.key, engine.kind, fingerprint_of(engine, up.facts), start)
         try:
             self._load(suite, log, up.endpoint, up.care(self._the_fleet().machine))
         except (LoadError, InvalidPointError):
@@ -279,12 +285,19 @@ class Launches:
             raise
         return Swept.recorded(suite, log.finish())
 
-    def _load(self, suite: Suite, log: LaunchLog, endpoint: Endpoint, care: Care | None = None) -> None:
+    def _load(
+        self,
+        suite: Suite,
+        log: LaunchLog,
+        endpoint: Endpoint,
+        care: Care | None = None,
+        addresses: tuple[Address, ...] = (),
+    ) -> None:
         from pytest_precgate.live.load import Loaded  # noqa: PLC0415  # sockets, only where a server is loaded
 
         key, clock = log.key, time.monotonic
         loaded = Loaded(
-            endpoint, key.precision, suite.workload, self.environ, self.on_point, clock, care, attempt=key.attempt
+            endpoint, key.precision, suite.workload, self.environ, self.on_point, clock, care, key.attempt, addresses
         )
         aim = self._aim(suite, key.precision)
         loaded.sweep(suite.hardware.name, log.launch.points, log.add, aim)
@@ -292,16 +305,13 @@ class Launches:
     def _note_unsearched(self, launch: str, engine: Engine, aim: Aim, sweep: Sweep) -> None:
         """Note what a launch of an earlier run is read at and was not searched for: it will not be measured again."""
         if found := missed(engine, aim, sweep):
-            self._unsearched.append(
-                f"{launch} was not searched for {', '.join(f'{target:g}' for target in found)} tok/s/user: its run has "
-                "no neighbouring concurrencies there, and what is read between others is less exact"
-            )
+            self._unsearched.append(not_searched(launch, found))
 
     def _facts_before(self, suite: Suite, precision: str, number: int, engine: Engine) -> Fingerprint:
         """What can be told of an engine without starting it."""
         if isinstance(engine, ServerEngine):
             order = self._order(suite, precision, number, engine)
-            return _fingerprint(engine, self._the_fleet().preflight(order))
+            return fingerprint_of(engine, self._the_fleet().preflight(order))
         return Fingerprint(engine.identity(), engine.facts())
 
     # --- servers --------------------------------------------------------------------------------------------------
@@ -317,15 +327,18 @@ class Launches:
             if isinstance(engine, ServerEngine)
         ]
 
+    def _endpoints_of(self, suite: Suite) -> list[Endpoint]:
+        engines = [engine for precision in suite.engines for engine in self._engines_of(suite, precision)]
+        return [engine.endpoint for engine in engines if isinstance(engine, EndpointEngine)]
+
     def _started(self, suite: Suite, order: Order) -> Up:
         if order.key in self._failed:
             raise self._failed[order.key].with_traceback(None)
-        family = self._family(suite)
         try:
             # Half an hour of loading for nothing, where the other precision could never have started.
-            for member in family if suite.base_name in self._wanted else ():
-                self._the_fleet().preflight(member)
-            return self._the_fleet().up(order, family)
+            if suite.base_name in self._wanted:
+                self.preflight(suite)
+            return self._the_fleet().up(order, self._family(suite))
         except EngineError as exc:
             self._failed[order.key] = exc
             raise
@@ -344,33 +357,17 @@ class Launches:
             self._record = self.open_record()
         return self._record
 
+    def _the_endpoints(self) -> Endpoints:
+        if self._endpoints is None:
+            from pytest_precgate.live.endpoints import Endpoints  # noqa: PLC0415  # sockets, only where one is loaded
+
+            self._endpoints = Endpoints(self.say)
+        return self._endpoints
+
     def _the_fleet(self) -> Fleet:
         if self._fleet is None:
-            from pytest_precgate import http  # noqa: PLC0415
-            from pytest_precgate.environment import unread_gpus, visible_gpus  # noqa: PLC0415
-            from pytest_precgate.live.fleet import Fleet  # noqa: PLC0415  # processes, only where a server is started
-            from pytest_precgate.live.locks import DIRECTORY, GpuLocks  # noqa: PLC0415
-            from pytest_precgate.live.machine import Machine  # noqa: PLC0415
+            from pytest_precgate.live.fleet import fleet_here  # noqa: PLC0415  # processes, only where a server starts
 
-            gpus = visible_gpus()
-            if (unread := unread_gpus()) is not None:
-                self.say(unread)
-            elif gpus is None:
-                gpus = ()  # neither a driver nor a device of one
-            machine = Machine(self.root, self.environ, gpus)
-            locks = Path(self.environ.get("PRECGATE_LOCK_DIR", DIRECTORY))
-            self._fleet = Fleet(
-                place=Place(self.environ, http, self.root, gpus),
-                directory=self._the_record().directory,
-                locks=GpuLocks(locks, f"the run in {self.root}", machine.clock, machine.pause),
-                machine=machine,
-                say=self.say,
-                on_evict=self._evicted,
-            )
+            directory = self._the_record().directory
+            self._fleet = fleet_here(self.root, self.environ, directory, self.say, self._evicted)
         return self._fleet
-
-
-def _fingerprint(engine: ServerEngine, facts: Mapping[str, Fact]) -> Fingerprint:
-    hard = {name.removeprefix(_HARD): fact for name, fact in facts.items() if name.startswith(_HARD)}
-    soft = {name: fact for name, fact in facts.items() if not name.startswith(_HARD)}
-    return Fingerprint({**engine.identity(), **hard}, {**engine.facts(), **soft})

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_precgate.address import Address
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.gpu import GpuTelemetry, refusals
 from pytest_precgate.analysis.metrics import Measurement, measure
@@ -63,7 +64,8 @@ class Loaded:
     """A server under load: what is asked of it, and who is told.
 
     ``environ`` holds the keys of servers, ``clock`` counts seconds; ``care`` is None for a server somebody else
-    started; ``attempt`` numbers the launch, and each launch asks prompts of its own.
+    started; ``attempt`` numbers the launch, and each launch asks prompts of its own. ``addresses`` are those that
+    connections are shared over, where the server's name stands for several.
     """
 
     endpoint: Endpoint
@@ -74,6 +76,7 @@ class Loaded:
     clock: Callable[[], float]
     care: Care | None = None
     attempt: int = 1
+    addresses: tuple[Address, ...] = ()
 
     def sweep(
         self,
@@ -88,7 +91,15 @@ class Loaded:
         InvalidPointError for a point that cannot be believed, LoadStoppedError when the server is dead.
         """
         endpoint = self.endpoint
-        target = Target(endpoint.url, endpoint.model, endpoint.api, _key(endpoint, self.environ))
+        target = Target(
+            endpoint.url,
+            endpoint.model,
+            endpoint.api,
+            _key(endpoint, self.environ),
+            ca_file=None if endpoint.ca_file is None else str(endpoint.ca_file),
+            api_path=endpoint.path,
+            addresses=self.addresses,
+        )
 
         def measured(concurrency: int) -> SweepPoint:
             finished = self._point(target, concurrency)

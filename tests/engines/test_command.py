@@ -57,6 +57,14 @@ def test_it_is_a_server_engine() -> None:
     assert engine.identity() == {"api": "completions", "model": "org/model", "window": "steady"}
 
 
+def test_requests_may_go_to_another_path() -> None:
+    """OpenVINO's model server answers below /v3."""
+    assert read(path="/v3/completions").settings.path == "/v3/completions"
+    assert read().settings.path is None
+    with pytest.raises(SettingsError, match=r'begins with "/".* @ suites.x.int4.path'):
+        read(path="v3/completions")
+
+
 def test_placeholders_are_filled_and_nothing_else_is_touched(tmp_path: Path) -> None:
     """No shell reads the words: blanks, dollars, quotes and escaped braces arrive as they are written."""
     odd = ["$HOME", "a b; rm x", "'\"*", "{{literal}}", '{{"a": {{"b": {port}}}}}']

@@ -5,17 +5,22 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pytest_precgate import http
 from pytest_precgate.analysis.schedule import Grid, Range
+from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.engines.load import LoadSettings
-from pytest_precgate.errors import ConnectFailedError, SettingsError
+from pytest_precgate.errors import ConnectFailedError, LoadStoppedError, SettingsError
 from pytest_precgate.http import Answer
-from pytest_precgate.live import endpoints
+from pytest_precgate.live import endpoints, load
 from pytest_precgate.live.endpoints import Endpoints, replicas, require_answer
+from pytest_precgate.live.load import Loaded
+from pytest_precgate.loadgen import LoadPlan, Target
 
 LookUp = Callable[..., list[tuple[object, ...]]]
 
@@ -135,3 +140,23 @@ def test_a_proxy_that_says_nobody_is_there_is_refused(monkeypatch: pytest.Monkey
         ConnectFailedError, match=r"http://serving\.test:8000/health answers HTTP 503; nothing was started"
     ):
         require_answer(endpoint(8000))
+
+
+def test_a_point_goes_where_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Path, certificates and addresses reach the load client."""
+    targets: list[Target] = []
+
+    def run_point(target: Target, plan: LoadPlan, **_: object) -> None:
+        targets.append(target)
+        raise LoadStoppedError(f"before {plan.concurrency} requests")
+
+    monkeypatch.setattr(load, "run_point", run_point)
+    asked = replace(endpoint(8443), url="https://serving.test:8443", path="/v3/completions", ca_file=Path("ca.pem"))
+    addresses = ((int(socket.AF_INET), ("127.0.0.1", 8443)), (int(socket.AF_INET), ("127.0.0.2", 8443)))
+    loaded = Loaded(asked, "fp4", Workload(8, 8), {}, lambda *_: None, lambda: 0.0, addresses=addresses)
+    with pytest.raises(LoadStoppedError):
+        loaded.sweep("b200")
+    (target,) = targets
+    assert target.path == "/v3/completions"
+    assert target.origin.ca_file == "ca.pem"
+    assert target.addresses == addresses

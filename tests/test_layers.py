@@ -11,19 +11,20 @@ import pytest_precgate
 
 PACKAGE = Path(pytest_precgate.__file__).parent
 
-# Who may import whom inside the package. errors and documents (the reader of what people write) are everyone's.
-EVERYONE = {"errors", "documents"}
+# Who may import whom inside the package. Everyone's are errors, documents (the reader of what people write), text
+# (foreign text made printable) and address (a URL of the settings taken apart).
+EVERYONE = {"errors", "documents", "text", "address"}
 ALLOWED = {
     "analysis": set(),
-    "engines": {"analysis"},
-    "loadgen": {"analysis"},
+    "engines": {"analysis", "http"},
+    "loadgen": {"analysis", "http"},
     "baselines": {"analysis"},
     "journal": {"analysis"},
     "environment": {"analysis"},
     "interop": {"analysis"},
     "reports": {"analysis"},
     "settings": {"analysis", "engines"},
-    "live": {"analysis", "engines", "loadgen", "environment", "journal", "settings"},
+    "live": {"analysis", "engines", "loadgen", "http", "environment", "journal", "settings"},
     "trial": {"analysis", "live", "settings"},
     "planning": {"analysis", "live", "settings"},
     "recording": {"analysis", "live", "settings"},
@@ -40,6 +41,9 @@ ALLOWED = {
     },
     "errors": set(),
     "documents": set(),
+    "text": set(),
+    "address": set(),
+    "http": set(),
     "__init__": {"analysis", "engines", "plugin"},
 }
 
@@ -49,11 +53,11 @@ DOORS = {
     "_pytest": set(),
     "subprocess": {"engines.process", "environment"},
     "signal": {"engines.process"},
-    "socket": {"loadgen", "engines.simulated"},
-    "http": {"loadgen", "engines.simulated"},
-    "urllib": {"loadgen", "engines.simulated"},
+    "socket": {"loadgen", "http", "engines.simulated"},
+    "http": {"http", "engines.simulated"},
+    "urllib": {"address", "engines.simulated"},
     "asyncio": {"loadgen", "engines.simulated", "cli"},
-    "ssl": {"loadgen"},
+    "ssl": {"loadgen", "http"},
     "select": {"loadgen", "engines.process"},
     "ctypes": {"loadgen.ticker", "engines.process.guardian"},
     "multiprocessing": {"loadgen.processes"},
@@ -62,11 +66,11 @@ DOORS = {
     "pynvml": {"environment.nvml"},
     "numpy": {"analysis", "engines.simulated.calibration"},
     "scipy": {"analysis.interpolation", "analysis.noise", "engines.simulated.calibration"},
-    "time": {"loadgen", "engines", "environment", "live"},
+    "time": {"loadgen", "http", "engines", "environment", "live"},
     "random": {"engines.simulated", "loadgen.prompts"},  # seeded generators only
 }
 PURE = (
-    *("analysis", "reports", "documents", "errors", "baselines.schema"),
+    *("analysis", "reports", "documents", "errors", "text", "address", "baselines.schema"),
     *(f"journal.{name}" for name in ("events", "paid", "schema", "state")),
     *(f"loadgen.{name}" for name in ("target", "prompts", "plan", "sse", "wire", "tally")),
     *(f"engines.simulated.{name}" for name in ("model", "scheduler")),

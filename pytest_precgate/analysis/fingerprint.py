@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.errors import InvalidValueError
+from pytest_precgate.text import printable
 
 Fact = str | int | float
 
@@ -70,7 +71,12 @@ def _but_commit(facts: Mapping[str, Fact]) -> Mapping[str, Fact]:
 
 def _differences(now: Mapping[str, Fact], then: Mapping[str, Fact], whose: str = "the baseline's") -> tuple[str, ...]:
     return tuple(
-        f"{key} is {now.get(key, 'not known')}, {whose} is {then.get(key, 'not known')}"
+        f"{printable(key)} is {_shown(now, key)}, {whose} is {_shown(then, key)}"
         for key in sorted({*now, *then})
         if now.get(key) != then.get(key)
     )
+
+
+def _shown(facts: Mapping[str, Fact], key: str) -> str:
+    """A fact as it is told: one of a file may be anything."""
+    return printable(str(facts.get(key, "not known")))

@@ -30,6 +30,7 @@ from pytest_precgate.analysis.window import (
     whole_window,
 )
 from pytest_precgate.errors import InvalidPointError, InvalidValueError
+from pytest_precgate.text import printable
 
 # Where a client starts to distort what it measures; see docs/loadgen.md for the measurements behind each.
 MAX_CPU_SHARE = 0.5
@@ -37,6 +38,7 @@ MAX_LAG_OF_ITL = 0.1
 MAX_LAG_OF_REQUEST = 0.01
 MIN_ACHIEVED_SHARE = 0.95
 MAX_EVENTS_PER_READ = 2.0
+_CAUSE_SHOWN = 400  # characters of a failed request's cause
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _refuse_failures(run: PointRun, max_failures: int) -> None:
     why = [] if run.ended is None else [run.ended]
     if failed:
         causes = Counter(failure.cause for failure in run.failures).most_common(3)
-        listed = [f"{number} x {cause}" for cause, number in causes]
+        listed = [f"{number} x {printable(cause, _CAUSE_SHOWN)}" for cause, number in causes]
         if run.resent:
             listed.append(f"{run.resent} x sent again after the server closed the connection without an answer")
         total = len(run.failures) + len(run.records)

@@ -89,6 +89,11 @@ class Grid:
             )
         object.__setattr__(self, "levels", tuple(sorted(levels)))
 
+    @property
+    def lowest(self) -> int:
+        """The lowest level."""
+        return self.levels[0]
+
     def __str__(self) -> str:
         """What a report calls it."""
         return ", ".join(str(level) for level in self.levels)

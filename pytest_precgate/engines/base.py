@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from pytest_precgate.analysis.fingerprint import Fact
@@ -73,6 +74,8 @@ class Endpoint:
 
     ``metrics_path`` is where it shows its counters as Prometheus text, if it does. ``draft_tokens`` is how many tokens
     a draft of its speculation has, None where that is not known.
+    ``path`` is what requests are posted to, the API's own below ``url`` where it is None. ``ca_file`` holds the
+    certificates that are trusted, those of the system where it is None.
     """
 
     url: str
@@ -84,3 +87,5 @@ class Endpoint:
     configuration: str = "default"
     metrics_path: str = "/metrics"
     draft_tokens: int | None = None
+    path: str | None = None
+    ca_file: Path | None = None

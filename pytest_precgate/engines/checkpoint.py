@@ -19,6 +19,7 @@ from pytest_precgate.engines.quantization import (
     plain_weights,
 )
 from pytest_precgate.errors import CheckpointError, PreflightError
+from pytest_precgate.text import printable
 
 # What config.json calls the number of experts: DeepSeek and Kimi, Mixtral, Qwen, GPT-OSS, MiniMax.
 _EXPERTS = ("n_routed_experts", "num_local_experts", "num_experts", "moe_num_experts")
@@ -150,7 +151,7 @@ def _architecture(config: Node, members: Mapping[str, Node]) -> str:
     names = [node.text() for node in members["architectures"].items()]
     if not names:
         members["architectures"].fail("names no architecture")
-    return names[0]
+    return printable(names[0])
 
 
 def _refuse_missing_weights(path: Path) -> None:

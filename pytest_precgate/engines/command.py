@@ -9,14 +9,15 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Formatter
-from typing import cast
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.documents import Node, nearest
+from pytest_precgate.engines.endpoint import read_path
+from pytest_precgate.engines.openai_server import answers_200, listed_names, said_version, served_models
 from pytest_precgate.engines.process.failures import COMMON, FailureText, recognise
 from pytest_precgate.engines.server import (
     SERVER_OPTIONAL,
@@ -33,10 +34,10 @@ from pytest_precgate.engines.server import (
 )
 from pytest_precgate.engines.speculation import acceptance_facts
 from pytest_precgate.engines.speculation.argv import require_forced
-from pytest_precgate.errors import PreflightError
+from pytest_precgate.errors import LoadError, PreflightError
 
+_OWN = ("ready", "served_model", "path")
 PLACEHOLDERS = ("host", "model", "port")
-ANSWER_TIMEOUT_S = 5.0
 HASHED_BELOW_BYTES = 2**30
 
 # Where servers tell their version: path and key. /version: vLLM, TensorRT-LLM; /props: llama-server.
@@ -63,11 +64,13 @@ class CommandSpec:
     @staticmethod
     def read(table: Node, base: Path) -> CommandSpec:
         """Read a precision's table; an unknown placeholder and a command line without {port} are refused."""
-        members = table.table(required=(*SERVER_REQUIRED, "argv"), optional=(*SERVER_OPTIONAL, "ready", "served_model"))
+        members = table.table(required=(*SERVER_REQUIRED, "argv"), optional=(*SERVER_OPTIONAL, *_OWN))
         given = {key: members[key].text() for key in ("ready", "served_model") if key in members}
         if not given.get("ready", "/").startswith("/"):
             members["ready"].fail(f"got {given['ready']!r}, wanted a path of the server, like /health")
-        return CommandSpec(read_server_settings(table, members, base), _argv(members["argv"]), **given)
+        settings = read_server_settings(table, members, base)
+        path = read_path(members["path"], settings.api) if "path" in members else None
+        return CommandSpec(replace(settings, path=path), _argv(members["argv"]), **given)
 
     def open(self) -> CommandEngine:
         """Return the engine these settings describe; nothing is started yet."""
@@ -163,19 +166,22 @@ class CommandEngine(StartedServer):
 
     def is_ready(self, seat: Seat, network: Network) -> bool:
         """Ask once whether the path of ``ready`` answers 200."""
-        answer = network.get(f"{seat.url}{self.spec.ready}", ANSWER_TIMEOUT_S)
-        return answer is not None and answer.status == 200
+        return answers_200(seat, network, self.spec.ready)
 
     def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # it may say anything
         """Ask for the served model, where the settings do not name it, and for the version."""
         facts = {"version": _version(seat, network)}
         if self.spec.served_model is not None:
             return Confirmed(self.spec.served_model, facts)
-        served = _served(_json(seat, network, "/v1/models"))
+        try:
+            served = served_models(seat, network)
+        except LoadError as exc:
+            refusal = f"/v1/models cannot be read: {exc}; name the model with served_model"
+            return Confirmed(self.settings.model, facts, refusal)
         if len(served) == 1:
             return Confirmed(served[0], facts)
-        listed = f"lists {', '.join(served)}" if served else "lists no model"
-        return Confirmed(self.settings.model, facts, f"{seat.url}/v1/models {listed}; name one with served_model")
+        refusal = f"/v1/models must name one model and names {listed_names(served)}; name one with served_model"
+        return Confirmed(self.settings.model, facts, refusal)
 
     def cause(self, log: str) -> str | None:
         """Return the recognised reason of a failure in one line, or None: other servers say it their way."""
@@ -190,27 +196,6 @@ def _described(path: Path) -> str:
     return f"{size} bytes, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def _json(seat: Seat, network: Network, path: str) -> object:
-    answer = network.get(f"{seat.url}{path}", ANSWER_TIMEOUT_S)
-    if answer is None or answer.status != 200:
-        return None
-    try:
-        return json.loads(answer.body)
-    except ValueError:
-        return None
-
-
 def _version(seat: Seat, network: Network) -> str:
-    for path, key in _VERSIONS:
-        answer = _json(seat, network, path)
-        if isinstance(answer, dict) and isinstance(answer.get(key), str):
-            return cast(str, answer[key])
-    return "unknown"
-
-
-def _served(answer: object) -> Sequence[str]:
-    """The ids of OpenAI's list of models; empty where it is none."""
-    data = answer.get("data") if isinstance(answer, dict) else None
-    entries = data if isinstance(data, list) else []
-    ids = [entry.get("id") for entry in entries if isinstance(entry, dict)]
-    return [name for name in ids if isinstance(name, str) and name]
+    said = (said_version(seat, network, path, key) for path, key in _VERSIONS)
+    return next((version for version in said if version is not None), "unknown")

@@ -5,10 +5,11 @@ Its key comes from an environment variable that the settings name; neither the k
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from pytest_precgate.address import check_path, split_url
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.schedule import UNAIMED, Aim
@@ -17,10 +18,11 @@ from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, Endpoint, OnFinished, untold
 from pytest_precgate.engines.load import LOAD_OPTIONAL, read_load
-from pytest_precgate.errors import InvalidValueError, SettingsError
+from pytest_precgate.errors import ConnectFailedError, InvalidValueError, SettingsError
+from pytest_precgate.http import tls_context
 
 _REQUIRED = ("engine", "url", "model", "gpus")
-_OPTIONAL = ("api", "api_key_env", "configuration", "calibration", *LOAD_OPTIONAL)
+_OPTIONAL = ("api", "path", "ca_file", "api_key_env", "configuration", "calibration", *LOAD_OPTIONAL)
 
 
 def require_key(endpoint: Endpoint, environ: Mapping[str, str]) -> str | None:
@@ -57,13 +59,52 @@ class EndpointSpec:
         load = read_load(members, base)
         if api == "chat" and load.tokenizer is None:
             table.fail("chat takes text, not token ids: name a tokenizer.json with tokenizer")
-        url, model, gpus = members["url"].text(), members["model"].text(), members["gpus"].count()
+        url, ca_file = _address(members, base)
+        model, gpus = members["model"].text(), members["gpus"].count()
+        path = read_path(members["path"], api) if "path" in members else None
         calibration = members["calibration"].text() if "calibration" in members else None
-        return EndpointSpec(Endpoint(url, model, gpus, load, api, **texts), calibration)
+        endpoint = Endpoint(url, model, gpus, load, api, path=path, ca_file=ca_file, **texts)
+        return EndpointSpec(endpoint, calibration)
 
     def open(self) -> EndpointEngine:
         """Return the engine these settings describe; nothing is connected yet."""
         return EndpointEngine(self.endpoint, self.calibration)
+
+
+def _address(members: Mapping[str, Node], base: Path) -> tuple[str, Path | None]:
+    """Return ``url`` and ``ca_file``. No refusal repeats the URL: it may hold a password or a token."""
+    node = members["url"]
+    if not isinstance(node.value, str):
+        node.fail("wanted a text, like http://host:port")
+    with node.building():
+        origin, below = split_url(node.value)
+    if below.endswith("/completions"):
+        node.fail(
+            "ends in the path of an API, which is added to it: leave /v1/completions or /v1/chat/completions out and "
+            'choose with api = "completions" or "chat"; give any other path with path'
+        )
+    if below and "path" in members:
+        members["path"].fail("url has a path, too: give the whole path here, and url without one")
+    if "ca_file" not in members:
+        return node.value, None
+    found = base / members["ca_file"].text()
+    if not origin.tls:
+        members["ca_file"].fail("is for https:// and url is http://")
+    try:
+        tls_context(replace(origin, ca_file=str(found)))
+    except ConnectFailedError as exc:
+        members["ca_file"].fail(str(exc))
+    return node.value, found
+
+
+def read_path(node: Node, api: Api) -> str:
+    """Read ``path``, what requests are posted to."""
+    path = node.text()
+    with node.building():
+        check_path(path)
+    if path.endswith("/completions") and path.endswith("/chat/completions") != (api == "chat"):
+        node.fail(f'got {path!r} and api = "{api}"; the two must be of one kind')
+    return path
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ under which name they serve, and the facts of how they are loaded."""
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,21 +13,61 @@ from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.checkpoint import is_local
 from pytest_precgate.engines.server import Network, Place, Seat, ServerSettings, device_variables
+from pytest_precgate.errors import LoadError, ResponseError
+from pytest_precgate.text import printable
 
-_ASK_S = 5.0
+ASK_S = 5.0
+_NAMES_SHOWN = 5
 
 
-def is_healthy(seat: Seat, network: Network) -> bool:
-    """Ask /health once. No answer and 503 both mean that the model is still loading."""
-    answer = network.get(f"{seat.url}/health", _ASK_S)
-    return answer is not None and answer.status == 200
+def answers_200(seat: Seat, network: Network, path: str = "/health", total_s: float = ASK_S) -> bool:
+    """Ask ``path`` once. No answer and 503 both mean that the model is still loading."""
+    try:
+        return network.get(f"{seat.url}{path}", total_s).status == 200
+    except LoadError:
+        return False
+
+
+def ask_json(seat: Seat, network: Network, path: str) -> object:
+    """Return the JSON that ``path`` answers. Raises LoadError where there is none that can be worked with."""
+    answer = network.get(f"{seat.url}{path}", ASK_S)
+    if answer.status != 200:
+        raise ResponseError(f"HTTP {answer.status}: {printable(answer.body) or '(empty)'}")
+    return answer.json()
+
+
+def said_version(seat: Seat, network: Network, path: str = "/version", key: str = "version") -> str | None:
+    """Return the version that ``path`` says under ``key``, printable; None where it says none."""
+    try:
+        said = ask_json(seat, network, path)
+    except LoadError:
+        return None
+    version = said.get(key) if isinstance(said, dict) else None
+    return (printable(version) or None) if isinstance(version, str) else None
 
 
 def engine_version(seat: Seat, network: Network) -> str:
     """Return what /version says, or ``not said``."""
-    said = _asked(seat, network, "/version")
-    version = said.get("version") if isinstance(said, dict) else None
-    return version if isinstance(version, str) and version else "not said"
+    return said_version(seat, network) or "not said"
+
+
+def served_models(seat: Seat, network: Network) -> list[str]:
+    """Return the names that /v1/models lists. Raises LoadError for a list that cannot be read, or used in a request."""
+    said = ask_json(seat, network, "/v1/models")
+    listed = said.get("data") if isinstance(said, dict) else None
+    found = [entry.get("id") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    names = [name for name in found if isinstance(name, str) and name]
+    for name in names:
+        if printable(name, len(name)) != name:
+            raise ResponseError(f"it names a model with characters that cannot be printed: {printable(name)}")
+    return names
+
+
+def listed_names(names: Sequence[str]) -> str:
+    """Return names of models for a message: the first few, ``none`` where there are none."""
+    shown = ", ".join(printable(name) for name in names[:_NAMES_SHOWN])
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"{shown}{more}" if names else "none"
 
 
 def served_name(seat: Seat, network: Network, wanted: Sequence[str]) -> tuple[str | None, str | None]:
@@ -36,28 +75,17 @@ def served_name(seat: Seat, network: Network, wanted: Sequence[str]) -> tuple[st
 
     ``wanted`` are the names it may have; a server with one model needs none of them.
     """
-    said = _asked(seat, network, "/v1/models")
-    listed = said.get("data") if isinstance(said, dict) else None
-    models = [entry.get("id") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-    names = [name for name in models if isinstance(name, str) and name]
+    try:
+        names = served_models(seat, network)
+    except LoadError as exc:
+        return None, f"/v1/models must name the model, and cannot be read: {exc}"
     if len(names) == 1:
         return names[0], None
     matching = [name for name in names if name in wanted]
     if len(matching) == 1:
         return matching[0], None
-    served = f"{', '.join(names)}" if names else "none"
+    served = listed_names(names)
     return None, f"/v1/models must name one model, or {' or '.join(wanted)} among several; it names {served}"
-
-
-def _asked(seat: Seat, network: Network, path: str) -> object:
-    answer = network.get(f"{seat.url}{path}", _ASK_S)
-    if answer is None or answer.status != 200:
-        return None
-    try:
-        said: object = json.loads(answer.body)
-    except ValueError:
-        return None
-    return said
 
 
 def model_argument(model: str, place: Place) -> str:

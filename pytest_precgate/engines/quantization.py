@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_precgate.documents import Node
+from pytest_precgate.text import printable
 
 BITS: Mapping[str, int] = {"fp4": 4, "int4": 4, "fp8": 8, "int8": 8, "bf16": 16, "fp16": 16}
 """Bits of a weight by the settings' word for its precision."""
@@ -58,7 +59,7 @@ class Weights:
         """The method as a person reads it: ``compressed-tensors int4, group 32``."""
         mixed = f" of {' and '.join(self.precisions)}" if len(self.precisions) > 1 else ""
         group = f", group {self.group_size}" if self.group_size is not None else ""
-        return f"{self.method}{mixed}{group}"
+        return printable(f"{self.method}{mixed}{group}")
 
     @property
     def called(self) -> tuple[str, ...]:

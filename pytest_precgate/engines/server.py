@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
-from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.gpu import Gpu
 from pytest_precgate.analysis.schedule import UNAIMED, Aim
@@ -20,6 +20,7 @@ from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, OnFinished, untold
 from pytest_precgate.engines.load import LOAD_OPTIONAL, LoadSettings, read_load, read_start_s
 from pytest_precgate.errors import InvalidValueError
+from pytest_precgate.http import JSON_BYTES, Answer
 
 SERVER_REQUIRED = ("engine", "model", "gpus")
 SERVER_OPTIONAL = (
@@ -27,19 +28,9 @@ SERVER_OPTIONAL = (
     *("calibration", "start_s", *LOAD_OPTIONAL),
 )
 
-_HARD = "hard."
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a server said to a GET."""
-
-    status: int
-    body: bytes
-
 
 class Network(Protocol):
-    """What starting a server needs of the network."""
+    """What starting a server needs of the network; the module pytest_precgate.http is one."""
 
     def free_port(self, host: str) -> int:
         """Return a port nobody listens on."""
@@ -49,8 +40,8 @@ class Network(Protocol):
         """Whether somebody accepts connections there."""
         ...
 
-    def get(self, url: str, timeout_s: float) -> Answer | None:
-        """Return the answer, or None where there was none: refused, reset, too slow, not HTTP."""
+    def get(self, url: str, total_s: float, most_bytes: int = JSON_BYTES) -> Answer:
+        """Return the answer, whatever its status; raise LoadError where there is none in time or it is too large."""
         ...
 
 
@@ -128,8 +119,9 @@ class ServerSettings:
     ``devices`` are GPU indices or UUIDs, the first ``gpus`` visible ones when empty. ``spans_nodes`` says that GPUs of
     other machines take part, so that nothing can be counted here. ``calibration`` is what a rehearsal simulates, and
     ``start_s`` what it takes a start to be. ``occupies_gpus`` is false for a server that needs none, which shares the
-    machine with any other. ``metrics_path`` is where it shows its counters as Prometheus text, ``draft_tokens`` how
-    many tokens a draft of its speculation has, None where that is not known.
+    machine with any other. ``path`` is what requests are posted to, the API's own where it is None. ``metrics_path`` is
+    where it shows its counters as Prometheus text, ``draft_tokens`` how many tokens a draft of its speculation has,
+    None where that is not known.
     """
 
     model: str
@@ -148,6 +140,7 @@ class ServerSettings:
     occupies_gpus: bool = True
     metrics_path: str = "/metrics"
     draft_tokens: int | None = None
+    path: str | None = None
 
 
 def read_server_settings(table: Node, members: Mapping[str, Node], base: Path) -> ServerSettings:
@@ -262,10 +255,3 @@ class ServerEngine(Protocol):
     def cause(self, log: str) -> str | None:
         """Return the recognised reason of a failure in one line, or None."""
         ...
-
-
-def fingerprint_of(engine: ServerEngine, facts: Mapping[str, Fact]) -> Fingerprint:
-    """Return a server's fingerprint: ``facts`` whose names begin with ``hard.`` must agree, the others are told."""
-    hard = {name.removeprefix(_HARD): fact for name, fact in facts.items() if name.startswith(_HARD)}
-    soft = {name: fact for name, fact in facts.items() if not name.startswith(_HARD)}
-    return Fingerprint({**engine.identity(), **hard}, {**engine.facts(), **soft})

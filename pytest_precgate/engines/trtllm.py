@@ -11,9 +11,9 @@ from typing import Any
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.openai_server import (
+    answers_200,
     digest,
     engine_version,
-    is_healthy,
     model_argument,
     plain_options,
     read_parallel,
@@ -206,14 +206,14 @@ class TrtllmEngine(StartedServer):
 
     def is_ready(self, seat: Seat, network: Network) -> bool:
         """Ask once, without waiting, whether the server is ready."""
-        return is_healthy(seat, network)
+        return answers_200(seat, network)
 
     def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:
         """Let the server generate one token, ask it what it is, and read from its output what it runs."""
         model, moe = self.settings.model, self.spec.options.get("moe_config", {}).get("backend", "AUTO")
-        generated = network.get(f"{seat.url}/health_generate", _ONE_TOKEN_S)
+        generates = answers_200(seat, network, "/health_generate", _ONE_TOKEN_S)
         name, unnamed = served_name(seat, network, (model, Path(model).name))
-        mute = None if generated is not None and generated.status == 200 else "/health_generate gave no token"
+        mute = None if generates else "/health_generate gave no token"
         facts = {"engine_version": engine_version(seat, network), **log_facts(log, str(moe))}
         refusal = mute or unnamed or contradiction(log) or fallback_refusal(log, str(moe))
         return Confirmed(name or model, facts, refusal)

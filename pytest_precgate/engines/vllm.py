@@ -13,9 +13,9 @@ from typing import Any
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.openai_server import (
+    answers_200,
     digest,
     engine_version,
-    is_healthy,
     model_argument,
     plain_options,
     read_parallel,
@@ -190,7 +190,7 @@ class VllmEngine(StartedServer):
 
     def is_ready(self, seat: Seat, network: Network) -> bool:
         """Ask once, without waiting, whether the server is ready."""
-        return is_healthy(seat, network)
+        return answers_200(seat, network)
 
     def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:
         """Ask the server what it is, and read from its output what it runs."""

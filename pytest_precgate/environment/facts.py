@@ -18,6 +18,7 @@ from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.gpu import Gpu
 from pytest_precgate.environment.nvml import opened
 from pytest_precgate.environment.origin import git_commit, tool_version
+from pytest_precgate.text import printable
 
 _ON = {True: "on", False: "off", None: None}
 _UUID_BEGINNING = len("GPU-8932f937")  # as CUDA_VISIBLE_DEVICES takes it; eight whole UUIDs are no line to read
@@ -132,4 +133,6 @@ def _listed(values: Iterable[str | None]) -> str | None:
 
 
 def _known(facts: Mapping[str, Fact | None]) -> dict[str, Fact]:
-    return {key: fact for key, fact in facts.items() if fact not in (None, "")}
+    """What was found. A driver, a kernel or a container names itself: that is foreign text."""
+    found = {key: printable(fact) if isinstance(fact, str) else fact for key, fact in facts.items()}
+    return {key: fact for key, fact in found.items() if fact not in (None, "")}

@@ -18,6 +18,7 @@ from typing import Any
 
 from pytest_precgate.analysis.gpu import Gpu, GpuSample, gpus_named
 from pytest_precgate.errors import GpuDriverError
+from pytest_precgate.text import printable
 
 
 def visible_gpus() -> tuple[Gpu, ...] | None:
@@ -91,8 +92,8 @@ def _initialised() -> Any | None:
 
 def _failed(function: str, of: str, why: Exception) -> GpuDriverError:
     return GpuDriverError(
-        f"{of} does not answer {function}: {why}. Nothing can be measured there until nvidia-smi works again; a driver "
-        "that was upgraded wants a reboot, a lost GPU a reset"
+        f"{of} does not answer {function}: {printable(str(why))}. Nothing can be measured there until "
+        "nvidia-smi works again; a driver that was upgraded wants a reboot, a lost GPU a reset"
     )
 
 
@@ -181,7 +182,7 @@ class Driver:
         return Gpu(
             index=index,
             uuid=self._must(name, "nvmlDeviceGetUUID", handle),
-            name=self._must(name, "nvmlDeviceGetName", handle),
+            name=printable(self._must(name, "nvmlDeviceGetName", handle)),
             memory_total=None if memory is None or memory.total == 0 else memory.total,
             mig_uuids=tuple(self._mig_uuids(name, handle)),
         )

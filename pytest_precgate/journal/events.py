@@ -15,6 +15,7 @@ from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.quantity import count, one_line, positive
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import InvalidValueError
+from pytest_precgate.text import printable
 
 Setting = str | int | float | bool | None
 
@@ -158,4 +159,5 @@ def differences(now: Mapping[str, object], then: Mapping[str, object]) -> Iterat
     """Yield one line per key whose value differs; a key only one side knows differs too."""
     for key in sorted({*now, *then}):
         if key not in now or key not in then or now[key] != then[key]:
-            yield f"{key} is {now.get(key, 'not known')}, the run's was {then.get(key, 'not known')}"
+            today, before = (printable(str(each.get(key, "not known"))) for each in (now, then))
+            yield f"{printable(key)} is {today}, the run's was {before}"

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from pytest_precgate import http
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.gpu import GpuTelemetry
 from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.engines.process.readiness import require_alive, wait_until_ready
 from pytest_precgate.engines.process.supervised import Process, start
-from pytest_precgate.engines.server import Confirmed, Network, Place, Seat, ServerCommand
+from pytest_precgate.engines.server import Confirmed, Network, Place, Seat
+from pytest_precgate.environment import unread_gpus, visible_gpus
 from pytest_precgate.errors import (
     EngineError,
     EngineStartError,
@@ -25,9 +28,10 @@ from pytest_precgate.errors import (
 from pytest_precgate.journal.directory import RunDirectory
 from pytest_precgate.live.held import Start
 from pytest_precgate.live.load import Care
-from pytest_precgate.live.locks import GpuLocks
+from pytest_precgate.live.locks import DIRECTORY, GpuLocks
 from pytest_precgate.live.machine import Machine
 from pytest_precgate.live.order import Key, Order
+from pytest_precgate.live.readiness import Readiness, Until
 from pytest_precgate.live.seats import devices_of, identities
 from pytest_precgate.live.started import environment_fact, with_variables, write_record
 
@@ -36,7 +40,6 @@ _PORT_ATTEMPTS = 3
 _LOCK_WAIT_S = 3600.0  # another job's gate, engines loading included
 _PAUSE_S = 0.5
 _PORT_CLOSES_S = 30.0
-_STRANGER_S = 30.0
 _LOOK_S = 5.0
 _DYING_S = 2.0
 _MEMORY_RETURNS_S = 60.0
@@ -68,6 +71,7 @@ class Up:
             configuration=settings.configuration,
             metrics_path=settings.metrics_path,
             draft_tokens=settings.draft_tokens,
+            path=settings.path,
         )
 
     def care(self, machine: Machine) -> Care:
@@ -247,7 +251,7 @@ class Fleet:
         wait_until_ready(
             process,
             order.what,
-            _Readiness(order, seat, command, process, self.place.network, self.machine.clock),
+            Readiness(order, seat, command, process, self._until(settings.start_timeout_s), self.machine.clock),
             engine.cause,
             start_timeout_s=settings.start_timeout_s,
             stall_timeout_s=settings.stall_timeout_s,
@@ -268,6 +272,10 @@ class Fleet:
         begun.ready_s = self.machine.clock()
         self.say(f"{order.what} is ready after {begun.ready_s - begun.began_s:.0f} s")
         return up
+
+    def _until(self, limit_s: float) -> Network:
+        """Return the network for the next ``limit_s``: no question to a server that starts goes on after it."""
+        return Until(self.place.network, self.machine.clock, self.machine.clock() + limit_s)
 
     def _stop(self, up: Up) -> None:
         """Stop a server. Where something of it stays, nothing more is started on its GPUs."""
@@ -307,37 +315,32 @@ class Fleet:
         return True
 
 
-@dataclass
-class _Readiness:
-    """Whether the server answers, and it is this one: another program's answer on the port is not taken for its own.
+def fleet_here(
+    root: Path,
+    environ: Mapping[str, str],
+    directory: RunDirectory,
+    say: Callable[[str], None],
+    on_evict: Callable[[Up], None],
+) -> Fleet:
+    """Return the servers of a run in ``root`` on this machine, none yet; ``directory`` takes what they write.
 
-    Behind a scheduler's launcher the server is no process below ours, so there nobody can tell.
+    Raises GpuDriverError.
     """
-
-    order: Order
-    seat: Seat
-    command: ServerCommand
-    process: Process
-    network: Network
-    clock: Callable[[], float]
-    stranger_since_s: float | None = None
-
-    def __call__(self) -> bool:
-        """Ask once. Raises EngineStartError when somebody else has been answering for a while."""
-        if not self.order.engine.is_ready(self.seat, self.network):
-            return False
-        if self.command.keeps_scheduler or self.process.listens_on(self.seat.port):
-            return True
-        if self.stranger_since_s is None:
-            self.stranger_since_s = self.clock()
-        if self.clock() - self.stranger_since_s > _STRANGER_S:
-            raise EngineStartError(
-                self.order.what,
-                f"port {self.seat.port} answers, and no process of this server listens there: another program took it, "
-                "or the command hands the server to somebody else (a container's daemon): start it there, use endpoint",
-                str(self.process.log),
-            )
-        return False
+    gpus = visible_gpus()
+    if (unread := unread_gpus()) is not None:
+        say(unread)
+    elif gpus is None:
+        gpus = ()  # neither a driver nor a device of one
+    machine = Machine(root, environ, gpus)
+    locks = Path(environ.get("PRECGATE_LOCK_DIR", DIRECTORY))
+    return Fleet(
+        place=Place(environ, http, root, gpus),
+        directory=directory,
+        locks=GpuLocks(locks, f"the run in {root}", machine.clock, machine.pause),
+        machine=machine,
+        say=say,
+        on_evict=on_evict,
+    )
 
 
 def _is_another_launch(up: Up, order: Order) -> bool:

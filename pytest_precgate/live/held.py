@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,17 @@ class Start:
 
     def _until(self, now_s: float) -> float:
         return now_s if self.ended_s is None else self.ended_s
+
+
+def started_again(started: Sequence[Start]) -> Iterator[str]:
+    """Name the servers a run had to start more than once."""
+    for key, starts in Counter(start.order.key for start in started).items():
+        if starts > 1:
+            order = next(start.order for start in started if start.order.key == key)
+            yield (
+                f"suite {order.suite}: {order.what} was started {starts} times: tests asked for it after it had "
+                "made room for another; let those that use one engine stand together"
+            )
 
 
 @dataclass

@@ -6,7 +6,6 @@ precision and configuration starts once per run."""
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,17 +20,19 @@ from pytest_precgate.engines import open_engine
 from pytest_precgate.engines.base import Endpoint, Engine
 from pytest_precgate.engines.endpoint import EndpointEngine, require_key
 from pytest_precgate.engines.recorded import RecordedEngine
-from pytest_precgate.engines.server import Place, ServerEngine, fingerprint_of
+from pytest_precgate.engines.server import ServerEngine
 from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, PrecgateError, ReplayError, SettingsError
-from pytest_precgate.live.held import Loads, spent
+from pytest_precgate.live.held import Loads, spent, started_again
 from pytest_precgate.live.order import Key, Order
 from pytest_precgate.live.running import RunningEngine
-from pytest_precgate.live.swept import Swept, configuration_of, merged, missed
+from pytest_precgate.live.swept import Swept, configuration_of, fingerprint_of, merged, missed, not_searched
 from pytest_precgate.settings import Suite
 
 if TYPE_CHECKING:
+    from pytest_precgate.address import Address
     from pytest_precgate.journal.events import RunOpened
+    from pytest_precgate.live.endpoints import Endpoints
     from pytest_precgate.live.fleet import Fleet, Up
     from pytest_precgate.live.load import Care, OnPoint
     from pytest_precgate.live.record import LaunchLog, Record
@@ -60,6 +61,7 @@ class Launches:
     _aim: Callable[[Suite, str], Aim] = lambda _suite, _precision: UNAIMED
     _unsearched: list[str] = field(default_factory=list)
     _fleet: Fleet | None = None
+    _endpoints: Endpoints | None = None
     _record: Record | None = None
 
     def expect(self, suites: Collection[str], aim: Callable[[Suite, str], Aim]) -> None:
@@ -147,11 +149,18 @@ class Launches:
             )
 
     def preflight(self, suite: Suite) -> None:
-        """Refuse what could never start, before anything else is loaded. Raises PreflightError, SettingsError."""
-        if self._the_record().mode != "replay":
-            self._require_keys(suite)
-            for order in self._family(suite):
-                self._the_fleet().preflight(order)
+        """Refuse what could never start or does not answer, before anything else is loaded.
+
+        Raises PreflightError, ConnectFailedError, SettingsError. A run that goes on with another may have all it needs
+        of an endpoint: that one is asked when it is loaded.
+        """
+        mode = self._the_record().mode
+        for endpoint in self._endpoints_of(suite) if mode != "replay" else ():
+            require_key(endpoint, self.environ)
+        for order in self._family(suite) if mode != "replay" else ():
+            self._the_fleet().preflight(order)
+        for endpoint in self._endpoints_of(suite) if mode == "measure" else ():
+            self._the_endpoints().require(endpoint)
 
     def origin(self, suite: str) -> RunOpened | None:
         """Return the recorded run that was judged in place of measuring ``suite``; None where it was measured."""
@@ -159,21 +168,11 @@ class Launches:
 
     def remarks(self) -> Iterator[str]:
         """Yield what a reader of the verdicts must know of how they were measured, and what went to waste."""
-        yield from self.started_again()
+        yield from started_again([] if self._fleet is None else self._fleet.started)
         yield from self._unsearched
+        yield from () if self._endpoints is None else self._endpoints.remarks()
         if self._record is not None:
             yield from self._record.remarks()
-
-    def started_again(self) -> Iterator[str]:
-        """Name the servers this run had to start more than once."""
-        started = [] if self._fleet is None else self._fleet.started
-        for key, starts in Counter(start.order.key for start in started).items():
-            if starts > 1:
-                order = next(start.order for start in started if start.order.key == key)
-                yield (
-                    f"suite {order.suite}: {order.what} was started {starts} times: tests asked for it after it had "
-                    "made room for another; let those that use one engine stand together"
-                )
 
     def costs(self) -> tuple[SuiteCost, ...]:
         """Return what each suite of this run cost so far, those that measured nothing left out."""
@@ -257,17 +256,25 @@ class Launches:
             return swept
         if isinstance(engine, ServerEngine):
             return self._sweep_server(suite, self._order(suite, precision, number, engine, attempt))
-        self._require_keys(suite)
+        if isinstance(engine, EndpointEngine):
+            return self._sweep_endpoint(suite, key, engine)
         starting_gpu_s = engine.starting_gpu_s if isinstance(engine, SimulatedEngine) else None
         facts = Fingerprint(engine.identity(), engine.facts())
         log = record.begin(suite, key, engine.kind, facts, starting_gpu_s)
-        if isinstance(engine, EndpointEngine):
-            with self._loads.of(suite.name, engine.endpoint.gpus):
-                self._load(suite, log, engine.endpoint)
-        else:
-            known = log.launch.points
-            engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name, known, log.add, aim)
+        known = log.launch.points
+        engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name, known, log.add, aim)
         return Swept.recorded(suite, log.finish())  # what is judged is what is kept
+
+    def _sweep_endpoint(self, suite: Suite, key: Key, engine: EndpointEngine) -> Swept:
+        if suite.base_name in self._wanted:
+            self.preflight(suite)
+        addresses = self._the_endpoints().addresses(engine.endpoint)
+        shared = {"addresses": len(addresses)} if addresses else {}
+        facts = Fingerprint(engine.identity(), {**engine.facts(), **shared})
+        log = self._the_record().begin(suite, key, engine.kind, facts, None)
+        with self._loads.of(suite.name, engine.endpoint.gpus):
+            self._load(suite, log, engine.endpoint, addresses=addresses)
+        return Swept.recorded(suite, log.finish())
 
     def _sweep_server(self, suite: Suite, order: Order) -> Swept:
         up, engine = self._started(suite, order), order.engine
@@ -280,22 +287,30 @@ class Launches:
             raise
         return Swept.recorded(suite, log.finish())
 
-    def _load(self, suite: Suite, log: LaunchLog, endpoint: Endpoint, care: Care | None = None) -> None:
-        from pytest_precgate.live.load import Loaded  # noqa: PLC0415  # sockets, only where a server is loaded
+    def _load(
+        self,
+        suite: Suite,
+        log: LaunchLog,
+        endpoint: Endpoint,
+        care: Care | None = None,
+        addresses: tuple[Address, ...] = (),
+    ) -> None:
+        from pytest_precgate.live.endpoints import metrics_page  # noqa: PLC0415  # sockets, only where one is loaded
+        from pytest_precgate.live.load import Loaded  # noqa: PLC0415
 
         key, clock = log.key, time.monotonic
         loaded = Loaded(
-            endpoint, key.precision, suite.workload, self.environ, self.on_point, self.say, clock, log, lambda: None, care
+            *(endpoint, key.precision, suite.workload, self.environ, self.on_point, self.say, clock, log),
+            lambda: metrics_page(endpoint, addresses),
+            care,
+            addresses,
         )
         loaded.sweep(suite.hardware.name, log.launch.points, self._aim(suite, key.precision))
 
     def _note_unsearched(self, launch: str, engine: Engine, aim: Aim, sweep: Sweep) -> None:
         """Note what a launch of an earlier run is read at and was not searched for: it will not be measured again."""
         if found := missed(engine, aim, sweep):
-            self._unsearched.append(
-                f"{launch} was not searched for {', '.join(f'{target:g}' for target in found)} tok/s/user: its run has "
-                "no neighbouring concurrencies there, and what is read between others is less exact"
-            )
+            self._unsearched.append(not_searched(launch, found))
 
     def _facts_before(self, suite: Suite, precision: str, number: int, engine: Engine) -> Fingerprint:
         """What can be told of an engine without starting it."""
@@ -303,12 +318,6 @@ class Launches:
             order = self._order(suite, precision, number, engine)
             return fingerprint_of(engine, self._the_fleet().preflight(order))
         return Fingerprint(engine.identity(), engine.facts())
-
-    def _require_keys(self, suite: Suite) -> None:
-        """Raise SettingsError for a key that is missing, before any engine of ``suite`` is started or swept."""
-        for engine in (each for precision in suite.engines for each in self._engines_of(suite, precision)):
-            if isinstance(engine, EndpointEngine):
-                require_key(engine.endpoint, self.environ)
 
     # --- servers --------------------------------------------------------------------------------------------------
 
@@ -323,15 +332,18 @@ class Launches:
             if isinstance(engine, ServerEngine)
         ]
 
+    def _endpoints_of(self, suite: Suite) -> list[Endpoint]:
+        engines = [engine for precision in suite.engines for engine in self._engines_of(suite, precision)]
+        return [engine.endpoint for engine in engines if isinstance(engine, EndpointEngine)]
+
     def _started(self, suite: Suite, order: Order) -> Up:
         if order.key in self._failed:
             raise self._failed[order.key].with_traceback(None)
-        family = self._family(suite)
         try:
             # Half an hour of loading for nothing, where the other precision could never have started.
             if suite.base_name in self._wanted:
                 self.preflight(suite)
-            return self._the_fleet().up(order, family)
+            return self._the_fleet().up(order, self._family(suite))
         except EngineError as exc:
             self._failed[order.key] = exc
             raise
@@ -350,27 +362,17 @@ class Launches:
             self._record = self.open_record()
         return self._record
 
+    def _the_endpoints(self) -> Endpoints:
+        if self._endpoints is None:
+            from pytest_precgate.live.endpoints import Endpoints  # noqa: PLC0415  # sockets, only where one is loaded
+
+            self._endpoints = Endpoints(self.say)
+        return self._endpoints
+
     def _the_fleet(self) -> Fleet:
         if self._fleet is None:
-            from pytest_precgate.environment import unread_gpus, visible_gpus  # noqa: PLC0415
-            from pytest_precgate.live.fleet import Fleet  # noqa: PLC0415  # processes, only where a server is started
-            from pytest_precgate.live.locks import DIRECTORY, GpuLocks  # noqa: PLC0415
-            from pytest_precgate.live.machine import Machine  # noqa: PLC0415
-            from pytest_precgate.live.network import LiveNetwork  # noqa: PLC0415
+            from pytest_precgate.live.fleet import fleet_here  # noqa: PLC0415  # processes, only where a server starts
 
-            gpus = visible_gpus()
-            if (unread := unread_gpus()) is not None:
-                self.say(unread)
-            elif gpus is None:
-                gpus = ()  # neither a driver nor a device of one
-            machine = Machine(self.root, self.environ, gpus)
-            locks = Path(self.environ.get("PRECGATE_LOCK_DIR", DIRECTORY))
-            self._fleet = Fleet(
-                place=Place(self.environ, LiveNetwork(), self.root, gpus),
-                directory=self._the_record().directory,
-                locks=GpuLocks(locks, f"the run in {self.root}", machine.clock, machine.pause),
-                machine=machine,
-                say=self.say,
-                on_evict=self._evicted,
-            )
+            directory = self._the_record().directory
+            self._fleet = fleet_here(self.root, self.environ, directory, self.say, self._evicted)
         return self._fleet

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Protocol
 
+from pytest_precgate.address import Address
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.gpu import GpuTelemetry, is_outside, refusals
 from pytest_precgate.analysis.metrics import Measurement, measure
@@ -68,7 +69,8 @@ class Loaded:
 
     ``environ`` holds the keys of servers, ``clock`` counts seconds; ``log`` keeps what is measured, ``say`` is told
     when a point is run again. ``metrics`` returns the server's page of counters, None where it shows none. ``care`` is
-    None for a server somebody else started.
+    None for a server somebody else started. ``addresses`` are those that connections are shared over, where the
+    server's name stands for several.
     """
 
     endpoint: Endpoint
@@ -81,6 +83,7 @@ class Loaded:
     log: PointLog
     metrics: Callable[[], str | None]
     care: Care | None = None
+    addresses: tuple[Address, ...] = ()
 
     def sweep(self, hardware: str, known: Sequence[FinishedPoint] = (), aim: Aim = UNAIMED) -> Sweep:
         """Run what settings and ``aim`` ask for beyond ``known`` and return the sweep.
@@ -89,7 +92,15 @@ class Loaded:
         InvalidPointError for a point that cannot be believed, LoadStoppedError when the server is dead.
         """
         endpoint = self.endpoint
-        target = Target(endpoint.url, endpoint.model, endpoint.api, require_key(endpoint, self.environ))
+        target = Target(
+            endpoint.url,
+            endpoint.model,
+            endpoint.api,
+            require_key(endpoint, self.environ),
+            ca_file=None if endpoint.ca_file is None else str(endpoint.ca_file),
+            api_path=endpoint.path,
+            addresses=self.addresses,
+        )
         wires: list[Wire] = []
 
         def measured(concurrency: int) -> SweepPoint:

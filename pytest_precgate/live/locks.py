@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pytest_precgate.errors import GpuBusyError
+from pytest_precgate.text import printable
 
 DIRECTORY = Path("/tmp")  # the one place every user and every job of a machine shares
 _PAUSE_S = 1.0
@@ -64,7 +65,7 @@ class GpuLocks:
         try:
             self._wait_for(device, descriptor, path, wait_s, say)
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{self._who}\n".encode(), 0)
+            os.pwrite(descriptor, f"{printable(self._who)}\n".encode(), 0)
         except BaseException:
             os.close(descriptor)
             raise
@@ -73,7 +74,7 @@ class GpuLocks:
     def _wait_for(self, device: str, descriptor: int, path: Path, wait_s: float, say: Callable[[str], None]) -> None:
         since_s, told = self._clock(), False
         while not _locked(descriptor):
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another run"
+            holder = printable(os.pread(descriptor, 200, 0)) or "another run"
             waited_s = self._clock() - since_s
             if waited_s >= wait_s:
                 raise GpuBusyError(

@@ -23,6 +23,8 @@ from pytest_precgate.settings import Suite
 if TYPE_CHECKING:
     from pytest_precgate.journal.state import RecordedLaunch
 
+_HARD = "hard."
+
 
 @dataclass(frozen=True)
 class Swept:
@@ -78,6 +80,13 @@ def merged(swept: Sequence[Swept]) -> Launch:
     return Launch(cloud, fingerprint, costs if len(costs) == len(swept) else ())
 
 
+def fingerprint_of(engine: ServerEngine, facts: Mapping[str, Fact]) -> Fingerprint:
+    """Return the fingerprint of a server: what its engine says, and ``facts``, hard where the key begins with hard."""
+    hard = {name.removeprefix(_HARD): fact for name, fact in facts.items() if name.startswith(_HARD)}
+    soft = {name: fact for name, fact in facts.items() if not name.startswith(_HARD)}
+    return Fingerprint({**engine.identity(), **hard}, {**engine.facts(), **soft})
+
+
 def _numbered(each: Sequence[Mapping[str, Fact]]) -> Mapping[str, Fact]:
     if len(each) == 1:
         return each[0]
@@ -99,6 +108,14 @@ def missed(engine: Engine, aim: Aim, sweep: Sweep) -> Sequence[float]:
     name = configuration_of(engine)
     own = [point for point in sweep.points if point.configuration == name]
     return () if load is None else load.concurrency.schedule(aim).missed(own)
+
+
+def not_searched(launch: str, targets: Sequence[float]) -> str:
+    """Return what to say of ``targets`` that a ``launch`` was not searched for."""
+    return (
+        f"{launch} was not searched for {', '.join(f'{target:g}' for target in targets)} tok/s/user: its run has no "
+        "neighbouring concurrencies there, and what is read between others is less exact"
+    )
 
 
 def _sweep_settings_of(engine: Engine) -> SweepSettings | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import select
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_precgate.analysis.records import Gaps, RequestFailure
@@ -43,8 +43,10 @@ class Loop:
     exceeded. ``close`` closes everything.
     """
 
-    def __init__(self, route: Route, path: str, slots: int, limits: Limits, clocks: Clocks, on_tick: OnTick) -> None:
-        self.route = route
+    def __init__(
+        self, routes: Sequence[Route], path: str, slots: int, limits: Limits, clocks: Clocks, on_tick: OnTick
+    ) -> None:
+        self.route = routes[0]
         self.path = path
         self.limits = limits
         self.now = clocks.now
@@ -58,7 +60,7 @@ class Loop:
         self.idle: deque[_Slot] = deque()
         self.poll = select.epoll()
         self.by_fd: dict[int, _Slot | Loop] = {}
-        self.slots = [_Slot(self) for _ in range(slots)]
+        self.slots = [_Slot(self, routes[number % len(routes)]) for number in range(slots)]
         self._on_tick = on_tick
         self._is_due = False
 
@@ -155,11 +157,12 @@ class _Slot:
 
     __slots__ = (
         "_began_s", "_in_flight", "_loop", "_opened_s", "_receive", "_reopened", "_request", "_response",
-        "_sent_s", "_unsent", "_waits_for", "connection", "on_ready",
+        "_route", "_sent_s", "_unsent", "_waits_for", "connection", "on_ready",
     )  # fmt: skip
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, route: Route) -> None:
         self._loop = loop
+        self._route = route
         self.connection: Connection | None = None
         self.on_ready: Callable[[], None] = self._idle
         self._request: Outgoing | None = None
@@ -173,7 +176,7 @@ class _Slot:
     def connect(self) -> None:
         """Begin to open a connection. Raises ConnectFailedError when it is refused at once."""
         self._opened_s = self._loop.now()
-        self.connection = Connection(self._loop.route)
+        self.connection = Connection(self._route)
         self._receive = self.connection.receive
         self._loop.by_fd[self.connection.fd] = self
         self._waits_for = select.EPOLLOUT

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pytest_precgate.analysis.records import Gaps, PointRun
 from pytest_precgate.errors import LoadStoppedError
 from pytest_precgate.loadgen.client import Clocks, Loop, OnTick
-from pytest_precgate.loadgen.connection import find_route
+from pytest_precgate.loadgen.connection import find_routes
 from pytest_precgate.loadgen.plan import LoadPlan, Progress, Requests, Take
 from pytest_precgate.loadgen.tally import Share, merged
 from pytest_precgate.loadgen.target import Target
@@ -24,10 +24,13 @@ Stop = Callable[[], bool]
 
 
 @contextmanager
-def opened(target: Target, plan: LoadPlan, slots: int, on_tick: OnTick) -> Iterator[Loop]:
-    """Open a loop of ``slots`` connections, and close them at once however it ends. Raises ConnectFailedError."""
-    route = find_route(target.origin, plan.limits.connect_s)
-    loop = Loop(route, target.path, slots, plan.limits, CLOCKS, on_tick)
+def opened(target: Target, plan: LoadPlan, slots: int, on_tick: OnTick, first: int = 0) -> Iterator[Loop]:
+    """Open a loop of ``slots`` connections, and close them at once however it ends. Raises ConnectFailedError.
+
+    ``first`` is how many connections of the point other processes open before it.
+    """
+    routes = find_routes(target, plan.limits.connect_s, first)
+    loop = Loop(routes, target.path, slots, plan.limits, CLOCKS, on_tick)
     try:
         loop.open()
         yield loop

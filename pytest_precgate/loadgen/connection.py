@@ -8,10 +8,13 @@ import os
 import select
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 
+from pytest_precgate.address import Address, Origin
 from pytest_precgate.errors import ConnectFailedError, ConnectionResetByPeerError, ReadFailedError, SendFailedError
-from pytest_precgate.loadgen.target import Origin
+from pytest_precgate.http import cause, connect_first, tls_context
+from pytest_precgate.loadgen.target import Target
 
 # 64 KiB stays below the size from which glibc maps and unmaps pages for every single read.
 _READ = 65536
@@ -20,22 +23,27 @@ _NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 @dataclass(frozen=True)
 class Route:
-    """An address of an origin that accepted a connection, and the TLS to speak there."""
+    """An address of an origin, and the TLS to speak there."""
 
     origin: Origin
-    family: int
-    address: tuple[str, int] | tuple[str, int, int, int]
+    address: Address
     tls: ssl.SSLContext | None
 
 
-def find_route(origin: Origin, timeout_s: float) -> Route:
-    """Resolve ``origin`` and return the first address that accepts a connection; raises ConnectFailedError if none."""
-    try:
-        tls = ssl.create_default_context(cafile=origin.ca_file) if origin.tls else None
-        with socket.create_connection((origin.host, origin.port), timeout_s) as probe:
-            return Route(origin, probe.family, probe.getpeername(), tls)
-    except OSError as exc:
-        raise ConnectFailedError(f"{origin}: cannot connect: {_why(exc)}; is the server up and the URL right?") from exc
+def find_routes(target: Target, timeout_s: float, first: int = 0) -> list[Route]:
+    """Return the routes that connections number ``first``, ``first + 1``, ... take in turn.
+
+    They lead to the addresses of ``target``; where it names none, there is one route, to the first address that
+    accepts a connection within ``timeout_s``. Raises ConnectFailedError.
+    """
+    origin, addresses = target.origin, target.addresses
+    tls = tls_context(origin)
+    if not addresses:
+        address, probe = connect_first(origin, time.monotonic() + timeout_s)
+        probe.close()
+        addresses = (address,)
+    start = first % len(addresses)
+    return [Route(origin, address, tls) for address in (*addresses[start:], *addresses[:start])]
 
 
 class Connection:
@@ -46,15 +54,15 @@ class Connection:
     def __init__(self, route: Route) -> None:
         self._route = route
         try:
-            self._socket = socket.socket(route.family, socket.SOCK_STREAM)
+            self._socket = socket.socket(route.address[0], socket.SOCK_STREAM)
         except OSError as exc:
-            raise ConnectFailedError(f"{route.origin}: no socket: {_why(exc)}; see `ulimit -n`") from exc
+            raise ConnectFailedError(f"{route.origin}: no socket: {cause(exc)}; see `ulimit -n`") from exc
         self.fd = self._socket.fileno()
         self.established = False
         self.used = False  # whether it has carried a whole request: only then may the server have closed it for age
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        code = self._socket.connect_ex(route.address)
+        code = self._socket.connect_ex(route.address[1])
         if code not in (0, errno.EINPROGRESS):
             self._socket.close()
             raise ConnectFailedError(f"{route.origin}: cannot connect: {os.strerror(code)}")
@@ -87,9 +95,9 @@ class Connection:
         except _NOT_YET:
             return 0
         except ConnectionError as exc:
-            raise ConnectionResetByPeerError(f"sending: {_why(exc)}") from exc
+            raise ConnectionResetByPeerError(f"sending: {cause(exc)}") from exc
         except OSError as exc:
-            raise SendFailedError(f"sending: {_why(exc)}") from exc
+            raise SendFailedError(f"sending: {cause(exc)}") from exc
 
     def receive(self) -> bytes | None:
         """Return what has arrived, empty when the server has closed, None when nothing has. Raises ReadFailedError."""
@@ -98,9 +106,9 @@ class Connection:
         except _NOT_YET:
             return None
         except ConnectionError as exc:
-            raise ConnectionResetByPeerError(f"reading: {_why(exc)}") from exc
+            raise ConnectionResetByPeerError(f"reading: {cause(exc)}") from exc
         except OSError as exc:
-            raise ReadFailedError(f"reading: {_why(exc)}") from exc
+            raise ReadFailedError(f"reading: {cause(exc)}") from exc
 
     def has_ended(self) -> bool:
         """Whether the server has closed, or says something out of turn. Over TLS nobody can look without reading."""
@@ -124,16 +132,7 @@ class Connection:
         self._socket.close()
 
 
-def _why(exc: OSError) -> str:
-    """The cause without what differs from request to request, so that equal failures can be counted together."""
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return exc.verify_message
-    if isinstance(exc, TimeoutError):
-        return "timed out"
-    return exc.strerror or type(exc).__name__
-
-
 def _why_no_tls(exc: OSError) -> str:
     if isinstance(exc, ssl.SSLError) and exc.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return "the server does not answer in TLS; does it speak plain HTTP? Then write http:// in url"
-    return _why(exc)
+    return cause(exc)

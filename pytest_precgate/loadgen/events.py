@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from pytest_precgate.errors import ResponseError
+from pytest_precgate.text import printable
 
 _EXCERPT = 200
 # Where generated content stands in a choice or its delta: text, reasoning, tool calls, refusals, and their kin.
@@ -60,7 +61,7 @@ def parsed(text: bytes) -> dict[str, Any]:
 def excerpt(body: bytes) -> str:
     """Return the beginning of a body as one line a person can read."""
     text = " ".join(body[: 4 * _EXCERPT].decode("utf-8", "replace").split())
-    return text[:_EXCERPT] or "(empty)"
+    return printable(text, _EXCERPT) or "(empty)"
 
 
 def kind_of(event: Mapping[str, Any]) -> Kind:

@@ -66,6 +66,12 @@ class _Part:
         each, over = divmod(self.plan.concurrency, self.of)
         return each + (self.number < over)
 
+    @property
+    def first(self) -> int:
+        """How many slots the processes before it have."""
+        each, over = divmod(self.plan.concurrency, self.of)
+        return each * self.number + min(self.number, over)
+
 
 @dataclass(frozen=True)
 class _Ready:
@@ -225,7 +231,7 @@ def _share(parent: Pipe, tickets: Pipe, part: _Part) -> Share:
     ready = warmup + -(-plan.prepared // part.of) + part.slots
     requests = Requests(part.target, plan, part.number, part.of, ready)
     tell = _Teller(parent, with_records=plan.point_error is not None)
-    with opened(part.target, plan, part.slots, tell) as loop:
+    with opened(part.target, plan, part.slots, tell, part.first) as loop:
         _meet(parent)
         tell.loop = loop
         share = run_counted(loop, requests.at_most(warmup))

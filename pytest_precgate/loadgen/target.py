@@ -8,34 +8,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
-from urllib.parse import urlsplit
 
+from pytest_precgate.address import Address, Origin, check_path, split_url
 from pytest_precgate.analysis.quantity import one_line
 from pytest_precgate.errors import InvalidValueError
 
 Api = Literal["completions", "chat"]
 _PATHS: dict[str, str] = {"completions": "/v1/completions", "chat": "/v1/chat/completions"}
-_PORTS = {"http": 80, "https": 443}
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Host and port to connect to, and whether over TLS (with the certificates of ``ca_file`` if given)."""
-
-    host: str
-    port: int
-    tls: bool = False
-    ca_file: str | None = None
-
-    def __str__(self) -> str:
-        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
 class Target:
     """An OpenAI-compatible server and the model asked of it. ``base_url`` may end in ``/v1`` or not.
 
-    Raises InvalidValueError for a URL, an api or a key that cannot be used. The key is never shown.
+    ``api_path`` is the whole path requests are posted to, where it is not the API's own below the URL's. ``addresses``
+    are those the connections are shared over, in turn; without any, they go to the first address that accepts one.
+    Raises InvalidValueError for a URL, a path, an api or a key that cannot be used. The key is never shown.
     """
 
     base_url: str
@@ -43,6 +31,8 @@ class Target:
     api: Api = "completions"
     api_key: str | None = field(default=None, repr=False)
     ca_file: str | None = None
+    api_path: str | None = None
+    addresses: tuple[Address, ...] = ()
 
     def __post_init__(self) -> None:
         one_line("Target", "model", self.model)
@@ -51,31 +41,23 @@ class Target:
         key = self.api_key
         if key is not None and not (key and key.isascii() and key.isprintable()):
             raise InvalidValueError("Target.api_key: got an empty key or one with characters no header can hold")
-        self._split()
+        try:
+            split_url(self.base_url)
+        except InvalidValueError as exc:
+            raise InvalidValueError(f"Target.base_url: {exc}") from None
+        if self.api_path is not None:
+            check_path(self.api_path)
 
     @property
     def origin(self) -> Origin:
         """What to connect to."""
-        scheme, host, port, _ = self._split()
-        return Origin(host, port, scheme == "https", self.ca_file)
+        return split_url(self.base_url, self.ca_file)[0]
 
     @property
     def path(self) -> str:
         """The path requests are posted to."""
-        return self._split()[3].removesuffix("/v1") + _PATHS[self.api]
-
-    def _split(self) -> tuple[str, str, int, str]:
-        try:
-            parts = urlsplit(self.base_url)
-            host, port = parts.hostname, parts.port
-        except ValueError as exc:
-            raise InvalidValueError(f"Target.base_url: {exc}") from exc
-        usable = self.base_url.isascii() and self.base_url.isprintable() and " " not in self.base_url
-        if not usable or parts.scheme not in _PORTS or not host or parts.query or parts.fragment or "@" in parts.netloc:
-            raise InvalidValueError(
-                "Target.base_url: wanted http://host:port or https://host:port, a path allowed, no query, no user name"
-            )
-        return parts.scheme, host, port or _PORTS[parts.scheme], parts.path.rstrip("/")
+        below = split_url(self.base_url)[1].removesuffix("/v1")
+        return below + _PATHS[self.api] if self.api_path is None else self.api_path
 
 
 Telling = Literal["token_ids", "usage", "timings", "logprobs"]
@@ -150,12 +132,9 @@ def encode(target: Target, ask: Ask) -> Outgoing:
 
 
 def _head(target: Target, length: int) -> bytes:
-    origin = target.origin
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    port = "" if origin.port == _PORTS["https" if origin.tls else "http"] else f":{origin.port}"
     lines = [
         f"POST {target.path} HTTP/1.1",
-        f"Host: {host}{port}",
+        f"Host: {target.origin.host_header}",
         "Content-Type: application/json",
         "Accept: text/event-stream",
         f"Content-Length: {length}",

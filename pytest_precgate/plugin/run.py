@@ -18,6 +18,7 @@ from pytest_precgate.plugin.ordering import in_order, rank
 from pytest_precgate.plugin.runs import FLAGS, earlier_run, record_of
 from pytest_precgate.plugin.said import Said
 from pytest_precgate.plugin.selection import Selection
+from pytest_precgate.text import printable_lines
 
 if TYPE_CHECKING:
     from pytest_precgate.analysis.baseline import Points
@@ -35,6 +36,7 @@ XDIST_REFUSAL = (
     "would see every gate. Run them with -n 0"
 )
 _FIXTURES = (MARK, "precgate_engine", *SWEEP_FIXTURES, *ENGINE_FIXTURES)
+_LINE_SHOWN = 10_000
 _RUNS_NOTHING = ("collectonly", "setuponly", "setupplan", "precgate_plan")
 
 
@@ -353,7 +355,7 @@ class Run:
 
         terminalreporter.section("precgate")
         for line, good in summary(self._found):
-            terminalreporter.write_line(line, green=good is True, red=good is False)
+            terminalreporter.write_line(printable_lines(line, _LINE_SHOWN), green=good is True, red=good is False)
 
 
 def _fixtures(item: pytest.Item) -> Sequence[str]:

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_precgate.text import printable_lines
+
 if TYPE_CHECKING:
     from pytest_precgate.analysis.metrics import Measurement
     from pytest_precgate.loadgen import Progress
     from pytest_precgate.reports.progress import Spacing
+
+_LINE_SHOWN = 10_000
 
 
 class Said:
@@ -28,7 +32,7 @@ class Said:
         with self._reporter() as reporter:
             if reporter is not None:
                 reporter.ensure_newline()
-                reporter.write_line(f"precgate: {text}")
+                reporter.write_line(printable_lines(f"precgate: {text}", _LINE_SHOWN))
 
     def point(self, precision: str, concurrency: int, news: Progress | Measurement) -> None:
         """Say how a point goes, and at its end what it gave."""

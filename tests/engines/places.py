@@ -11,8 +11,9 @@ from typing import Any
 
 from pytest_precgate.analysis.gpu import Gpu
 from pytest_precgate.documents import Node
-from pytest_precgate.engines.server import Answer, Place, Seat
-from pytest_precgate.errors import SettingsError
+from pytest_precgate.engines.server import Place, Seat
+from pytest_precgate.errors import ConnectFailedError, SettingsError
+from pytest_precgate.http import JSON_BYTES, Answer
 
 NVFP4 = "nvidia/Kimi-K2.5-NVFP4"
 INT4 = "moonshotai/Kimi-K2.5"
@@ -84,7 +85,7 @@ def b200(count: int) -> list[Gpu]:
 
 @dataclass
 class CannedNetwork:
-    """Answers by path; None for everything else. ``asked`` are the paths in order."""
+    """Answers by path; nobody answers anything else. ``asked`` are the paths in order."""
 
     answers: Mapping[str, Answer | None] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -97,12 +98,16 @@ class CannedNetwork:
         """Nobody listens here."""
         raise AssertionError((host, port))
 
-    def get(self, url: str, timeout_s: float) -> Answer | None:
+    def get(self, url: str, total_s: float, most_bytes: int = JSON_BYTES) -> Answer:
         """Answer what was canned for the path."""
-        assert timeout_s > 0
+        assert total_s > 0
+        assert most_bytes > 0
         path = "/" + url.split("/", 3)[3]
         self.asked.append(path)
-        return self.answers.get(path)
+        answer = self.answers.get(path)
+        if answer is None:
+            raise ConnectFailedError(f"{url}: cannot connect: Connection refused")
+        return answer
 
 
 def said(document: object) -> Answer:

@@ -14,34 +14,21 @@ from hypothesis import strategies as st
 from pytest_precgate.documents import Node
 from pytest_precgate.engines import CommandEngine, CommandSpec
 from pytest_precgate.engines.command import HASHED_BELOW_BYTES
-from pytest_precgate.engines.server import Answer, Place, Seat, ServerEngine
+from pytest_precgate.engines.server import Place, Seat, ServerEngine
 from pytest_precgate.errors import PreflightError, SettingsError
+from pytest_precgate.http import Answer
+from tests.engines.places import CannedNetwork
 
 WORDS = ["server", "--model", "{model}", "--address", "{host}:{port}"]
 SEAT = Seat("127.0.0.1", 8123, (), Path("run"))
 
 
-class Answers:
-    """A network on which one server answers GETs out of a table of paths."""
-
-    def __init__(self, table: Mapping[str, Answer]) -> None:
-        self.table = table
-
-    def free_port(self, host: str) -> int:
-        raise NotImplementedError
-
-    def listens(self, host: str, port: int) -> bool:
-        raise NotImplementedError
-
-    def get(self, url: str, timeout_s: float) -> Answer | None:
-        assert timeout_s > 0
-        return self.table.get(url.removeprefix(SEAT.url))
-
-
-def saying(**paths: object) -> Answers:
-    """Answers of status 200 by the last part of their path, each as JSON."""
+def saying(**paths: object) -> CannedNetwork:
+    """CannedNetwork of status 200 by the last part of their path, each as JSON."""
     prefix = {"models": "/v1/"}
-    return Answers({prefix.get(key, "/") + key: Answer(200, json.dumps(said).encode()) for key, said in paths.items()})
+    return CannedNetwork(
+        {prefix.get(key, "/") + key: Answer(200, json.dumps(said).encode()) for key, said in paths.items()}
+    )
 
 
 def read(**changes: object) -> CommandSpec:
@@ -50,7 +37,7 @@ def read(**changes: object) -> CommandSpec:
 
 
 def place(directory: Path, **environ: str) -> Place:
-    return Place(environ, Answers({}), directory)
+    return Place(environ, CannedNetwork({}), directory)
 
 
 def program(directory: Path, name: str = "server") -> Path:
@@ -68,6 +55,14 @@ def test_it_is_a_server_engine() -> None:
     assert isinstance(engine, ServerEngine)
     assert engine.kind == "command"
     assert engine.identity() == {"api": "completions", "model": "org/model", "window": "steady"}
+
+
+def test_requests_may_go_to_another_path() -> None:
+    """OpenVINO's model server answers below /v3."""
+    assert read(path="/v3/completions").settings.path == "/v3/completions"
+    assert read().settings.path is None
+    with pytest.raises(SettingsError, match=r'begins with "/".* @ suites.x.int4.path'):
+        read(path="v3/completions")
 
 
 def test_placeholders_are_filled_and_nothing_else_is_touched(tmp_path: Path) -> None:
@@ -197,7 +192,7 @@ def test_a_large_model_is_known_by_its_size(tmp_path: Path) -> None:
 
 def test_ready_is_a_200_of_the_path_the_settings_name() -> None:
     """No answer and 503 are not ready yet."""
-    answers = Answers({"/health": Answer(503, b""), "/up": Answer(200, b"")})
+    answers = CannedNetwork({"/health": Answer(503, b""), "/up": Answer(200, b"")})
     assert not read().open().is_ready(SEAT, answers)
     assert read(ready="/up").open().is_ready(SEAT, answers)
     assert not read(ready="/nothing").open().is_ready(SEAT, answers)
@@ -216,17 +211,21 @@ def test_the_one_model_a_server_lists_is_the_one_that_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        (saying(models=models("a", "b")), "lists a, b; name one with served_model"),
-        (saying(models=models()), "lists no model; name one with served_model"),
-        (saying(models=["a"]), "lists no model"),
-        (saying(models={"data": [3, {"id": 4}]}), "lists no model"),
-        (Answers({"/v1/models": Answer(200, b"<html>")}), "lists no model"),
-        (Answers({"/v1/models": Answer(500, b"{}")}), "lists no model"),
-        (Answers({}), "lists no model"),
+        (saying(models=models("a", "b")), "must name one model and names a, b; name one with served_model"),
+        (saying(models=models()), "names none; name one with served_model"),
+        (saying(models=["a"]), "names none"),
+        (saying(models=models("a\x1b[2J")), r"cannot be printed: a\x1b[2J; name the model with served_model"),
+        (saying(models={"data": [3, {"id": 4}]}), "names none"),
+        (
+            CannedNetwork({"/v1/models": Answer(200, b"<html>")}),
+            "is not JSON (Expecting value: line 1 column 1 (char 0)): <html>; name the model",
+        ),
+        (CannedNetwork({"/v1/models": Answer(500, b"{}")}), "HTTP 500: {}; name the model with served_model"),
+        (CannedNetwork({}), "Connection refused; name the model with served_model"),
     ],
-    ids=["two", "none", "a list", "no ids", "no JSON", "an error", "silence"],
+    ids=["two", "none", "a list", "unprintable", "no ids", "no JSON", "an error", "silence"],
 )
-def test_a_server_that_does_not_say_what_it_serves_is_not_measured(said: Answers, why: str) -> None:
+def test_a_server_that_does_not_say_what_it_serves_is_not_measured(said: CannedNetwork, why: str) -> None:
     """Two models, none, or something else than a list: the settings must name one."""
     confirmed = read().open().confirm(SEAT, said, "")
     assert confirmed.refusal is not None
@@ -238,13 +237,14 @@ def test_a_server_that_does_not_say_what_it_serves_is_not_measured(said: Answers
 def test_the_version_is_what_the_server_says_or_unknown() -> None:
     """vLLM and TensorRT-LLM answer /version, llama-server puts it into /props; it is never guessed."""
 
-    def version(answers: Answers) -> object:
+    def version(answers: CannedNetwork) -> object:
         return read(served_model="m").open().confirm(SEAT, answers, "").facts["version"]
 
     assert version(saying(version={"version": "0.11.0"})) == "0.11.0"
     assert version(saying(props={"build_info": "b11669-Debian"})) == "b11669-Debian"
     assert version(saying(version={"version": 3}, props=[])) == "unknown"
-    assert version(Answers({})) == "unknown"
+    assert version(saying(version={"version": "1.0\n::error::x\x1b[2J"})) == r"1.0\n::error::x\x1b[2J"
+    assert version(CannedNetwork({})) == "unknown"
 
 
 def test_a_failure_without_a_known_text_has_no_cause() -> None:

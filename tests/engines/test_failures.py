@@ -50,6 +50,9 @@ def test_a_cause_stays_one_line_of_bounded_length() -> None:
     found = recognise("x" * 50 + " CUDA out of memory " + "y" * 10_000)
     assert found is not None
     assert len(found) < 400
+    found = recognise("\x1b[31mCUDA out of memory\x1b[0m")
+    assert found is not None
+    assert found.isprintable()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import json
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pytest_precgate import http
 from pytest_precgate.analysis.comparison import compare
 from pytest_precgate.analysis.metrics import measure
 from pytest_precgate.analysis.schedule import UNAIMED, follow
@@ -27,7 +27,7 @@ from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines import CommandEngine
 from pytest_precgate.engines.process.readiness import wait_until_ready
 from pytest_precgate.engines.process.supervised import start
-from pytest_precgate.engines.server import Answer, Place, Seat
+from pytest_precgate.engines.server import Place, Seat
 from pytest_precgate.errors import InvalidPointError
 from pytest_precgate.loadgen import LoadPlan, Prompts, Target, run_point
 from pytest_precgate.settings import Suite, load
@@ -41,32 +41,6 @@ pytestmark = pytest.mark.skipif(
 
 SMALL = Prompts(Workload(isl=8, osl=12, range_ratio=0.5), token_high=8192)
 DEADLINE_S = 120.0
-
-
-class Loopback:
-    """The network of this machine."""
-
-    def free_port(self, host: str) -> int:
-        with socket.create_server((host, 0)) as listener:
-            port: int = listener.getsockname()[1]
-            return port
-
-    def listens(self, host: str, port: int) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex((host, port)) == 0
-
-    def get(self, url: str, timeout_s: float) -> Answer | None:
-        try:
-            with urllib.request.urlopen(url, timeout=timeout_s) as response:
-                return Answer(response.status, response.read())
-        except urllib.error.HTTPError as exc:
-            with exc:
-                return Answer(exc.code, exc.read())
-        except OSError:
-            return None
-
-
-NETWORK = Loopback()
 
 
 def the_suite() -> Suite:
@@ -91,7 +65,7 @@ class Started:
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + DEADLINE_S
-        while not self.engine.is_ready(self.seat, NETWORK):
+        while not self.engine.is_ready(self.seat, http):
             assert self.process.poll() is None, self.log.read_text(encoding="utf-8")
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -99,7 +73,7 @@ class Started:
     @property
     def target(self) -> Target:
         """The server under the name it gives itself."""
-        confirmed = self.engine.confirm(self.seat, NETWORK, self.log.read_text(encoding="utf-8"))
+        confirmed = self.engine.confirm(self.seat, http, self.log.read_text(encoding="utf-8"))
         assert confirmed.refusal is None
         return Target(self.seat.url, confirmed.model)
 
@@ -108,8 +82,8 @@ class Started:
 def started(engine: CommandEngine, directory: Path, port: int | None = None) -> Iterator[Started]:
     """Start what the engine says, and end it however the test ends."""
     host = "127.0.0.1"
-    place = Place({"PATH": "/nowhere"}, NETWORK, ROOT)
-    seat = Seat(host, NETWORK.free_port(host) if port is None else port, (), directory)
+    place = Place({"PATH": "/nowhere"}, http, ROOT)
+    seat = Seat(host, http.free_port(host) if port is None else port, (), directory)
     command = engine.command(seat, place)
     log = directory / f"{seat.port}.log"
     with log.open("wb") as file:
@@ -136,12 +110,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
 
 def test_the_suite_s_command_line_starts_it_and_it_says_what_it_is(server: Started) -> None:
     """Program and model are found before the start; ready, it lists one model and its build."""
-    facts = server.engine.preflight("int4", "laptop", Place({}, NETWORK, ROOT))
+    facts = server.engine.preflight("int4", "laptop", Place({}, http, ROOT))
     assert facts["program"] == ".llama/llama-server"
     assert str(facts["model_file"]).startswith(
         f"{(ROOT / '.llama' / 'random-q4_0.gguf').stat().st_size} bytes, sha256 "
     )
-    confirmed = server.engine.confirm(server.seat, NETWORK, "")
+    confirmed = server.engine.confirm(server.seat, http, "")
     assert confirmed.refusal is None
     assert confirmed.model == ".llama/random-q4_0.gguf"
     assert str(confirmed.facts["version"]).startswith("b")
@@ -150,12 +124,12 @@ def test_the_suite_s_command_line_starts_it_and_it_says_what_it_is(server: Start
 def test_it_is_one_process_that_ends_when_told(tmp_path: Path) -> None:
     """The starting script becomes the server: nothing stands between a signal and it."""
     with started(the_engine("int4"), tmp_path) as running:
-        assert not running.engine.is_ready(running.seat, NETWORK)
+        assert not running.engine.is_ready(running.seat, http)
         running.wait_until_ready()
         assert psutil.Process(running.process.pid).children(recursive=True) == []
         running.process.terminate()
         assert running.process.wait(timeout=DEADLINE_S) == 0
-        assert not NETWORK.listens(running.seat.host, running.seat.port)
+        assert not http.listens(running.seat.host, running.seat.port)
 
 
 @pytest.mark.parametrize(
@@ -251,14 +225,14 @@ def test_fifty_starts_and_stops_leave_no_process_port_or_descriptor(tmp_path: Pa
     """Through the product's own supervision: what one cycle leaked, a week of CI would add up."""
     engine, open_before = the_engine("int4"), len(list(Path("/proc/self/fd").iterdir()))
     with marked(tmp_path) as mark:
-        place = Place(mark.environ, NETWORK, ROOT)
+        place = Place(mark.environ, http, ROOT)
         for _ in range(50):
-            seat = Seat("127.0.0.1", NETWORK.free_port("127.0.0.1"), (), tmp_path)
+            seat = Seat("127.0.0.1", http.free_port("127.0.0.1"), (), tmp_path)
             process = start(engine.command(seat, place), mark.log, mark.environ, 10.0)
             wait_until_ready(
                 process,
                 "llama-server",
-                partial(engine.is_ready, seat, NETWORK),
+                partial(engine.is_ready, seat, http),
                 engine.cause,
                 start_timeout_s=DEADLINE_S,
                 stall_timeout_s=DEADLINE_S,
@@ -267,7 +241,7 @@ def test_fifty_starts_and_stops_leave_no_process_port_or_descriptor(tmp_path: Pa
             )
             process.stop()
             assert mark.running() == []
-            assert not NETWORK.listens(seat.host, seat.port)
+            assert not http.listens(seat.host, seat.port)
     gc.collect()
     assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -16,6 +17,7 @@ import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
+from pytest_precgate import http
 from pytest_precgate.analysis import metrics
 from pytest_precgate.analysis.records import PointRun
 from pytest_precgate.analysis.schedule import Grid
@@ -205,6 +207,31 @@ def test_a_running_server_is_searched_and_each_point_ends_by_itself(
         result = repository.run("test_kimi.py")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["precgate: fp4 concurrency *: * tok/s/user, *, steady window * s, known to *%"])
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_name_of_several_addresses_is_loaded_at_each(
+    repository: Repository, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections are shared out; their number is said while it runs, in the report once, and kept as a fact."""
+    monkeypatch.setenv("PRECGATE_TEST_KEY", "x")
+    port = int(url.rpartition(":")[2])
+    replicas = [(int(socket.AF_INET), (host, port)) for host in ("127.0.0.1", "127.0.0.2")]
+    monkeypatch.setattr(http, "resolve", lambda *_: replicas)
+    settings = SETTINGS.format(url=f"http://serving.test:{port}")
+    repository.write_settings(settings.replace("concurrency = [1, 4]\nr", "concurrency = [2, 4]\nr"))
+    repository.write_test(LOOK.replace("[1, 4]", "[2, 4]"))
+    with served("--host", "127.0.0.2", "--port", str(port)):
+        result = repository.run("test_kimi.py")
+    assert result.ret == 0
+    said = "2 addresses behind serving.test: connections are shared out"
+    assert result.outlines.count(f"precgate: {said}") == 1
+    assert result.outlines.count(f"warning: {said}") == 1
+    (journal,) = repository.path.glob(".precgate/runs/*/journal.jsonl")
+    assert '"addresses": 2' in journal.read_text(encoding="utf-8")
+    refused = repository.run("test_kimi.py")
+    assert refused.ret == 1
+    refused.stdout.fnmatch_lines(["E *ConnectFailedError: 1 of the 2 addresses behind serving.test accept no *"])
 
 
 @pytest.mark.usefixtures("patient")

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines.base import Engine
-from pytest_precgate.engines.server import Answer, ServerEngine
+from pytest_precgate.engines.server import ServerEngine
 from pytest_precgate.engines.trtllm import TrtllmEngine, TrtllmSpec
 from pytest_precgate.errors import InvalidValueError, PreflightError, SettingsError
+from pytest_precgate.http import Answer
 from tests.engines.places import INT4, NVFP4, CannedNetwork, b200, kimi_place, place, said, seat, table
 
 LAUNCH = ["srun", "--mpi=pmix", "-n", "8", "trtllm-llmapi-launch"]
@@ -295,8 +296,10 @@ def test_another_moe_backend_than_asked_for_is_not_measured(
     [
         ({"/health_generate": Answer(500, b"")}, "/health_generate gave no token"),
         ({"/health_generate": None}, "/health_generate gave no token"),
-        ({"/v1/models": None}, "/v1/models must name one model, or nvidia/Kimi-K2.5-NVFP4 or Kimi-K2.5-NVFP4 among"),
-        ({"/v1/models": Answer(200, b"{")}, "among several; it names none"),
+        ({"/v1/models": None}, "/v1/models must name the model, and cannot be read: http://127.0.0.1:8000/v1/models: "),
+        ({"/v1/models": Answer(200, b"{")}, "cannot be read: the answer is not JSON"),
+        ({"/v1/models": Answer(200, b"[" * 200_000)}, "cannot be read: the answer is JSON nested too deeply"),
+        ({"/v1/models": said({"data": []})}, "/v1/models must name one model, or nvidia/Kimi-K2.5-NVFP4 or Kimi-K2.5-"),
         ({"/v1/models": said({"data": []})}, "it names none"),
         ({"/v1/models": said([1])}, "it names none"),
         ({"/v1/models": said({"data": [{"id": "a"}, {"id": "b"}]})}, "it names a, b"),

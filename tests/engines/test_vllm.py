@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines.base import Engine
-from pytest_precgate.engines.server import Answer, ServerEngine
+from pytest_precgate.engines.server import ServerEngine
 from pytest_precgate.engines.vllm import VllmEngine, VllmSpec, flags_of
 from pytest_precgate.errors import InvalidValueError, PreflightError, SettingsError
+from pytest_precgate.http import Answer
 from tests.engines.places import INT4, NVFP4, CannedNetwork, kimi_place, place, said, seat, table
 
 

@@ -33,6 +33,13 @@ def test_the_driver_s_gpus_are_seen(nvml: Nvml) -> None:
     assert visible_gpus() == tuple(Gpu(index, uuid(index), "NVIDIA B200", 192265846784) for index in range(2))
 
 
+def test_a_name_that_would_move_the_cursor_is_shown_escaped(nvml: Nvml) -> None:
+    """A driver's words are foreign text like any other."""
+    nvml(gpus=1, answers={"nvmlDeviceGetName": {"": ["NVIDIA\x1b[2J\nB200"]}})
+    (gpu,) = visible_gpus() or ()
+    assert gpu.name == r"NVIDIA\x1b[2J\nB200"
+
+
 def test_cuda_visible_devices_does_not_narrow_them(nvml: Nvml, monkeypatch: pytest.MonkeyPatch) -> None:
     """NVML does not know the variable; the words are looked up among all."""
     nvml(gpus=4)

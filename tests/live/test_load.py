@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -22,6 +22,7 @@ from pytest_precgate.live import load
 from pytest_precgate.live.load import Loaded
 from pytest_precgate.live.probe import Wire
 from pytest_precgate.loadgen import LoadPlan, Target
+from tests.live.kept import Kept
 
 MODEL = StepTime(6e-3, 2e-2, 1e-8, 2e-5, 0.05)
 LOAD = LoadSettings(Grid((1, 2, 4)), extent=Extent(requests_per_slot=4))
@@ -32,28 +33,10 @@ Spoil = Callable[[PointRun], PointRun]
 
 
 @dataclass
-class Log:
-    """What a sweep keeps, in memory."""
-
-    seeds: list[str] = field(default_factory=list)
-    points: list[FinishedPoint] = field(default_factory=list)
-    tries: list[tuple[int, str, float]] = field(default_factory=list)
-
-    def seed(self, concurrency: int) -> str:
-        return f"salt/{concurrency}/{sum(each[0] == concurrency for each in self.tries)}"
-
-    def add(self, point: FinishedPoint) -> None:
-        self.points.append(point)
-
-    def tried(self, configuration: str, concurrency: int, cause: str, gpu_seconds: float) -> None:  # noqa: ARG002
-        self.tries.append((concurrency, cause, gpu_seconds))
-
-
-@dataclass
 class Bench:
     """A sweep of a server on paper: ``spoils`` are what befalls its runs, one after another, and then nothing."""
 
-    log: Log
+    log: Kept
     said: list[str]
     run: list[LoadPlan]
     loaded: Loaded
@@ -67,7 +50,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> BenchOf:
     """Every reading of the clock is ten seconds after the one before."""
 
     def made(*spoils: Spoil, settings: LoadSettings = LOAD, shown: Sequence[str] = ()) -> Bench:
-        left, log, said, run = iter(spoils), Log(), list[str](), list[LoadPlan]()
+        left, log, said, run = iter(spoils), Kept(), list[str](), list[LoadPlan]()
 
         def run_point(target: Target, plan: LoadPlan, **_: object) -> PointRun:  # noqa: ARG001
             run.append(plan)

@@ -69,6 +69,19 @@ def test_a_gpu_held_by_another_run_is_refused_by_its_holder(tmp_path: Path) -> N
     locks(tmp_path, clock).take(["0", "1"], 0, said.append)
 
 
+@pytest.mark.parametrize("name", ["other\n::error::x\x1b[2J", "other \udcff"])
+def test_a_holder_is_named_in_printable_words(tmp_path: Path, name: str) -> None:
+    """The file is another user's to write, and a directory's name may be no Unicode."""
+    other, clock = Clock(), Clock()
+    GpuLocks(tmp_path, f"the run in {name}", other, other.pause).take(["0"], 0, lambda _: None)
+    (lock,) = tmp_path.glob("*.lock")
+    lock.write_bytes(lock.read_bytes() + f"{name}\n".encode(errors="surrogateescape"))
+    said: list[str] = []
+    with pytest.raises(GpuBusyError, match="GPU 0 is held by the run in other") as refused:
+        locks(tmp_path, clock).take(["0"], 1, said.append)
+    assert all(text.isprintable() for text in (*said, str(refused.value)))
+
+
 def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
     """SIGKILL frees a GPU: the operating system gives the lock back."""
     clock = Clock()

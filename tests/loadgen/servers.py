@@ -127,9 +127,11 @@ class StandIn:
 
 
 @contextmanager
-def standing_in(behave: Behave = Exchange.answer, tls: ssl.SSLContext | None = None) -> Iterator[StandIn]:
-    """Serve on a free port until the block ends."""
-    server = StandIn(socket.create_server(("127.0.0.1", 0), backlog=512), behave, tls)
+def standing_in(
+    behave: Behave = Exchange.answer, tls: ssl.SSLContext | None = None, address: tuple[str, int] = ("127.0.0.1", 0)
+) -> Iterator[StandIn]:
+    """Serve on a free port, or at ``address``, until the block ends."""
+    server = StandIn(socket.create_server(address, backlog=512), behave, tls)
     thread = threading.Thread(target=server.accept, daemon=True)
     thread.start()
     try:

@@ -100,6 +100,14 @@ def test_a_chat_request_carries_one_message() -> None:
         encode(chat, Ask([1, 2], 2, 4))
 
 
+def test_a_path_of_its_own_replaces_the_apis() -> None:
+    """Whole, whatever the API; one that would write a header is refused."""
+    request = encode(replace(TARGET, base_url="http://h:8000", api_path="/v3/completions"), Ask("hi", 2, 4))
+    assert request.data.startswith(b"POST /v3/completions HTTP/1.1\r\nHost: h:8000\r\n")
+    with pytest.raises(InvalidValueError, match='begins with "/"'):
+        replace(TARGET, api_path="/v3/completions\r\nX: 1")
+
+
 def test_the_key_is_never_shown() -> None:
     """Neither by a target nor by a request made from it."""
     target = replace(TARGET, api_key="s3cret")

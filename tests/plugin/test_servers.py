@@ -141,6 +141,36 @@ def test_a_flag_the_engine_does_not_know_is_said(site: Site) -> None:
     result.stdout.fnmatch_lines(["E *EngineStartError: fp4 (trtllm): this release does not know a flag*--renamed*"])
 
 
+NASTY = "1.0\n::error::x\x1b[2J"
+
+
+def test_what_a_server_says_of_itself_reaches_no_output_raw(site: Site) -> None:
+    """A version that clears the screen and is a command to CI is shown escaped in every report and the journal."""
+    assert site.repository.run("--precgate-update").ret == 0
+    site.behave("vllm", f"--reports '{NASTY}'")
+    outputs = [site.path / name for name in ("junit.xml", "report.json", "report.md")]
+    result = site.repository.run(
+        "-rA", f"--junitxml={outputs[0]}", f"--precgate-json={outputs[1]}", f"--precgate-markdown={outputs[2]}"
+    )
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([r"note: *engine_version is 1.0\n::error::x\x1b[[]2J, the baseline's is 1.2.0"])
+    texts = [path.read_text(encoding="utf-8") for path in (*outputs, *site.path.glob(".precgate/runs/*/journal.jsonl"))]
+    for text in (*texts, result.stdout.str(), result.stderr.str()):
+        assert "\x1b" not in text
+        assert not [line for line in text.splitlines() if line.lstrip().startswith("::")]
+
+
+def test_the_end_of_a_log_reaches_no_output_raw(site: Site) -> None:
+    """A failure shows the log's last lines and its cause; none of them may be a command, to a terminal or to CI."""
+    site.behave("trtllm-serve", f"--behave fails --say '::error::y\x1b[2J' --say '{NASTY} CUDA out of memory'")
+    result = site.repository.run(f"--junitxml={site.path / 'junit.xml'}")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines([r"*\x3a:error::y\x1b[[]2J", r"*x3a:error::x\x1b[[]2J CUDA out of memory"])
+    for text in (result.stdout.str(), (site.path / "junit.xml").read_text(encoding="utf-8")):
+        assert "\x1b" not in text
+        assert not [line for line in text.splitlines() if line.lstrip().startswith("::")]
+
+
 def test_an_engine_that_failed_is_not_started_again(site: Site) -> None:
     """Twenty minutes of loading are not repeated for every test that asks."""
     site.behave("trtllm-serve", "--behave fails")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_precgate.text import printable
+
 # The one cause a start is tried again for, on another port.
 PORT_IN_USE = "the port is taken by another program"
 _OUT_OF_MEMORY = (
@@ -59,5 +61,5 @@ def recognise(log: str, patterns: Sequence[FailureText] = COMMON) -> str | None:
         folded = line.casefold()
         for pattern in patterns:
             if pattern.text.casefold() in folded:
-                found.setdefault((pattern.general, pattern.survivable), f"{pattern.cause} ({line.strip()[:_QUOTED]})")
+                found.setdefault((pattern.general, pattern.survivable), f"{pattern.cause} ({printable(line, _QUOTED)})")
     return found[min(found)] if found else None

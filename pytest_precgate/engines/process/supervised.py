@@ -21,6 +21,7 @@ import psutil
 from pytest_precgate.engines.process.variables import inherited
 from pytest_precgate.engines.server import ServerCommand
 from pytest_precgate.errors import EngineStartError, EngineStopError, PreflightError
+from pytest_precgate.text import printable, printable_lines
 
 GUARDIAN = Path(__file__).with_name("guardian.py")
 _START_S = 60.0
@@ -102,7 +103,9 @@ class Process:
                     pass_fds=tuple(keep_open),
                 )
         except OSError as exc:
-            raise EngineStartError(command.argv[0], f"its guardian cannot be started: {exc}", str(log)) from exc
+            raise EngineStartError(
+                command.argv[0], f"its guardian cannot be started: {exc.strerror}", str(log)
+            ) from exc
         assert self._guardian.stdin is not None
         assert self._guardian.stdout is not None
         self._to_guardian, self._from_guardian = self._guardian.stdin, self._guardian.stdout
@@ -148,10 +151,10 @@ class Process:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def tail(self, lines: int) -> str:
-        """Return the last lines of the output. A progress bar's states are lines of their own."""
+        """Return the last lines of the output, each printable. A progress bar's states are lines of their own."""
         with self.log.open("rb") as log:
             log.seek(max(0, self.log_size() - _TAIL_BYTES))
-            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+            return "\n".join(printable_lines(log.read()).split("\n")[-lines:])
 
     def listens_on(self, port: int) -> bool:
         """Whether the server, or a process below it, is who listens on that TCP port of this machine.
@@ -221,7 +224,7 @@ class Process:
         if word == "pid":
             self.pid = int(rest)
         elif word == "failed":
-            self._refusal = rest
+            self._refusal = printable(rest)
         elif word == "exit":
             self._exit_code = int(rest)
         elif word == "left":
@@ -277,7 +280,7 @@ def _write(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as exc:
-        raise PreflightError(f"{path}: a file of the server's start cannot be written: {exc}") from exc
+        raise PreflightError(f"{path}: a file of the server's start cannot be written: {exc.strerror}") from exc
 
 
 def _runs(process: psutil.Process) -> bool:
@@ -291,6 +294,6 @@ def _describe(process: psutil.Process) -> str:
     try:
         with process.oneshot():
             words = " ".join(process.cmdline()) or process.name()
-            return f"pid {process.pid} ({process.status()}): {words[:_ARGUMENTS_SHOWN]}"
+            return f"pid {process.pid} ({process.status()}): {printable(words, _ARGUMENTS_SHOWN)}"
     except psutil.NoSuchProcess:
         return f"pid {process.pid} (ended meanwhile)"

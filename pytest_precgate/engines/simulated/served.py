@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.engines.load import LoadSettings
+from pytest_precgate.engines.openai_server import answers_200
 from pytest_precgate.engines.server import Confirmed, Network, Place, Seat, ServerCommand, ServerSettings
 
 if TYPE_CHECKING:
     from pytest_precgate.engines.simulated.engine import SimulatedSpec
 
-_PROBE_S = 5.0
 _CALIBRATION = "calibration.json"
 
 
@@ -65,8 +65,7 @@ class ServedSimulation:
 
     def is_ready(self, seat: Seat, network: Network) -> bool:
         """Ask ``/health``."""
-        answer = network.get(f"{seat.url}/health", _PROBE_S)
-        return answer is not None and answer.status == 200
+        return answers_200(seat, network)
 
     def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # the protocol's
         """Return the model's name, which is the calibration file's."""

@@ -10,18 +10,21 @@ import pytest
 
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.engines.server import Confirmed, Seat, ServerCommand, ServerSettings
-from pytest_precgate.errors import EngineStartError
-from pytest_precgate.live.fleet import Up, _Readiness
+from pytest_precgate.errors import EngineStartError, ReadFailedError
+from pytest_precgate.http import Answer
+from pytest_precgate.live.fleet import Up
+from pytest_precgate.live.readiness import Readiness, Until
+from tests.engines.places import CannedNetwork
 
 
-def readiness(*, answers: bool, is_ours: bool, clock: Any, keeps_scheduler: bool = False) -> _Readiness:
+def readiness(*, answers: bool, is_ours: bool, clock: Any, keeps_scheduler: bool = False) -> Readiness:
     engine = SimpleNamespace(is_ready=lambda _seat, _network: answers)
     order: Any = SimpleNamespace(engine=engine, what="fp4 (command)")
     process: Any = SimpleNamespace(listens_on=lambda _port: is_ours, log=Path("server.log"))
     seat: Any = SimpleNamespace(port=8000)
     network: Any = None
     command = ServerCommand(("server",), keeps_scheduler=keeps_scheduler)
-    return _Readiness(order, seat, command, process, network, clock)
+    return Readiness(order, seat, command, process, network, clock)
 
 
 def test_a_server_is_ready_when_it_answers_on_a_port_of_its_own() -> None:
@@ -55,3 +58,23 @@ def test_a_running_server_is_an_endpoint_with_the_settings_of_its_precision() ->
     assert (up.endpoint.url, up.endpoint.model, up.endpoint.gpus) == ("http://127.0.0.1:8000", "model", 4)
     assert up.endpoint.load.acceptance_length == 2.6
     assert up.endpoint.metrics_path == "/prometheus/metrics"
+
+
+def test_no_question_goes_on_after_the_time_a_start_may_take() -> None:
+    """The last one gets what is left of it, and then there is none."""
+    now_s = [0.0]
+    asked: list[float] = []
+
+    class Listening(CannedNetwork):
+        def get(self, url: str, total_s: float, most_bytes: int = 1) -> Answer:
+            asked.append(total_s)
+            return super().get(url, total_s, most_bytes)
+
+    network = Until(Listening({"/health": Answer(503, b"")}), lambda: now_s[0], 60.0)
+    for now_s[0] in (0.0, 58.0):
+        assert network.get("http://h/health", 5.0).status == 503
+    assert asked == [5.0, 2.0]
+    now_s[0] = 60.0
+    with pytest.raises(ReadFailedError, match="http://h/health: not asked"):
+        network.get("http://h/health", 5.0)
+    assert asked == [5.0, 2.0]

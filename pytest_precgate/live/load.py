@@ -13,6 +13,7 @@ from pytest_precgate.address import Address
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.gpu import GpuTelemetry, is_outside, refusals
 from pytest_precgate.analysis.metrics import Measurement, measure
+from pytest_precgate.analysis.records import PointRun
 from pytest_precgate.analysis.schedule import UNAIMED, Aim, follow
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.tokens import Expected
@@ -117,9 +118,18 @@ class Loaded:
     def _probed(self, target: Target) -> Wire:
         """Ask the server how it tells its tokens. The probe's prompts are those of no point: none has concurrency 0."""
         load = self.endpoint.load
-        stop = None if self.care is None else self.care.is_dead
         prompts = _prompts(load, self.workload, f"{self.log.seed(0)}/probe")
-        return probe(target, prompts, _limits(load), lambda to, plan: run_point(to, plan, stop=stop))
+        return probe(target, prompts, _limits(load), lambda to, plan: self._loaded(to, plan, 1))
+
+    def _loaded(self, target: Target, plan: LoadPlan, processes: int) -> PointRun:
+        """Run a plan, telling how far it is, until it is done or the server is dead."""
+        return run_point(
+            target,
+            plan,
+            processes=processes,
+            on_progress=lambda progress: self.on_point(self.precision, plan.concurrency, progress),
+            stop=None if self.care is None else self.care.is_dead,
+        )
 
     def _point(self, target: Target, wire: Wire, concurrency: int, aim: Aim) -> FinishedPoint:
         """Run a point until it is undisturbed. Raises InconclusivePointError where it never is."""
@@ -142,13 +152,7 @@ class Loaded:
         care, before = self.care, self.metrics()
         watch = nullcontext() if care is None else care.watch()
         with watch:
-            run = run_point(
-                target,
-                self._plan(wire, concurrency),
-                processes=min(load.processes, concurrency),
-                on_progress=lambda progress: self.on_point(self.precision, concurrency, progress),
-                stop=None if care is None else care.is_dead,
-            )
+            run = self._loaded(target, self._plan(wire, concurrency), min(load.processes, concurrency))
         if care is not None and not isinstance(watch, nullcontext):
             care.keep(concurrency, watch.telemetry)
             if befell := refusals(watch.telemetry):

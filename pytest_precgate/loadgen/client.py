@@ -72,9 +72,10 @@ class Loop:
         while opening := sum(slot.connection is None or not slot.connection.established for slot in self.slots):
             left = until - self.now()
             if left <= 0:
+                doubt = "" if self.route.tls is None else "speak TLS at this port, or "
                 raise ConnectFailedError(
                     f"{self.route.origin}: {opening} of {len(self.slots)} connections were not open within "
-                    f"{self.limits.connect_s:g} s; does the server limit connections?"
+                    f"{self.limits.connect_s:g} s; does the server {doubt}limit connections?"
                 )
             for fd, _ in self.poll.poll(min(left, TICK_S)):
                 opening_slot = self.by_fd[fd]

@@ -45,5 +45,16 @@ def measured(precision: str, concurrency: int, point: Measurement) -> str:
     return (
         f"precgate: {precision} concurrency {concurrency}: {point.interactivity:.1f} tok/s/user, "
         f"{point.throughput_per_gpu:.1f} tok/s/GPU, ttft {1000 * point.ttft.median_s:.0f} ms (p99 "
-        f"{1000 * point.ttft.p99_s:.0f}), {window.kind} window {window.length_s:.1f} s, {known}"
+        f"{1000 * point.ttft.p99_s:.0f}), {window.kind} window {window.length_s:.1f} s, {known}{_unusual(point)}"
     )
+
+
+def _unusual(point: Measurement) -> str:
+    """What of a point's tokens is not as usual: shared events, cached prompts, speculation, requests sent again."""
+    parts = [] if not point.resent else [f"{point.resent} requests sent again"]
+    if (tokens := point.tokens) is not None:
+        parts += [f"{tokens.tokens_per_event:.2f} tokens per event"] if tokens.tokens_per_event > 1.005 else []
+        parts += [f"{tokens.cached_share:.1%} of the prompts cached"] if tokens.cached_share else []
+        accepted = tokens.acceptance_length
+        parts += [] if accepted is None else [f"acceptance length {accepted:.2f}"]
+    return "".join(f", {part}" for part in parts)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import resource
+import socket
 import ssl
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -365,6 +367,36 @@ def test_a_certificate_nobody_vouches_for_is_refused() -> None:
         pytest.raises(ConnectFailedError, match=r"no TLS connection: self.signed certificate"),
     ):
         run_point(Target(server.url, "m"), PLAN)
+
+
+def test_https_to_a_server_that_speaks_plain_http_is_named() -> None:
+    """Not a limit of connections, and not a server that is slow to answer."""
+
+    def answers_in_plain_text(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answers_in_plain_text, args=(listener,), daemon=True)
+        thread.start()
+        url = f"https://localhost:{listener.getsockname()[1]}"
+        with pytest.raises(ConnectFailedError, match="does not answer in TLS; does it speak plain HTTP"):
+            run_point(Target(url, "m", ca_file=str(CERTIFICATE)), ONE)
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(30)
+
+
+def test_a_server_that_never_finishes_tls_is_named() -> None:
+    """It accepts connections and says nothing: the port may not speak TLS at all."""
+    limits = replace(LIMITS, connect_s=0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://localhost:{listener.getsockname()[1]}"
+        with pytest.raises(ConnectFailedError, match=r"not open within 0\.3 s; does the server speak TLS at this port"):
+            run_point(Target(url, "m", ca_file=str(CERTIFICATE)), replace(ONE, limits=limits))
 
 
 def test_stop_closes_every_connection_at_once() -> None:

@@ -31,6 +31,7 @@ from tests.engines.simulated_server import (
     until,
     wait_for,
 )
+from tests.published import ROOT
 
 CHAT = "/v1/chat/completions"
 IDS = {"return_token_ids": True}
@@ -299,6 +300,13 @@ def test_a_kind_that_cannot_be_is_refused(text: str, why: str) -> None:
     """By its name, with what it may be."""
     with pytest.raises(InvalidValueError, match=why):
         read_kinds(text)
+
+
+def test_the_docs_list_every_kind() -> None:
+    """docs/simulated.md, with the default of its value."""
+    page = (ROOT / "docs" / "simulated.md").read_text(encoding="utf-8")
+    for kind in KINDS.values():
+        assert (f"`{kind.name}={kind.unit}` ({kind.default:g})" if kind.unit else f"`{kind.name}`") in page
 
 
 def test_no_kind_is_a_good_server() -> None:

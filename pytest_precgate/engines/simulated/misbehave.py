@@ -1,4 +1,4 @@
-"""Bad days on request: what real servers and proxies were seen to do, one small class per kind.
+"""Bad days on request: what real servers and proxies do at times, one small class per kind.
 
 ``precgate serve-simulated --misbehave KIND[=VALUE],...``. A kind overrides what a well-behaved server does at one
 moment of an answer; several kinds are asked in the order given. Nothing here counts a token: the engine's side goes on

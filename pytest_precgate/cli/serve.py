@@ -146,7 +146,8 @@ async def _listen(server: SimulatedServer, host: str, port: int) -> int:
     except (OverflowError, ValueError) as exc:  # no port number, no host name; UnicodeError is a ValueError
         raise PrecgateError(f"cannot listen on {where}: {exc}; wanted a host and a port from 0 to 65535") from exc
     except OSError as exc:
-        why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror
+        # asyncio makes its own sentence of the cause; a name that cannot be resolved has a negative number.
+        why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or exc
         raise PrecgateError(
             f"cannot listen on {where}: {why}; give another --port (0 takes a free one), or a --host of this machine"
         ) from exc

@@ -83,7 +83,7 @@ def test_help_lists_every_kind_of_misbehaviour(capsys: pytest.CaptureFixture[str
     [
         ("--port 70000", "cannot listen on 127.0.0.1, port 70000: *wanted a host and a port from 0 to 65535"),
         ("--port -1", "cannot listen on 127.0.0.1, port -1: *wanted a host and a port from 0 to 65535"),
-        ("--host 192.0.2.1 --port 0", "cannot listen on 192.0.2.1, port 0: Cannot assign requested address; give *"),
+        ("--host 192.0.2.1 --port 0", "cannot listen on 192.0.2.1, port 0: *; give another --port *"),
         ("--host a..b", "cannot listen on a..b, port 8000: *wanted a host and a port from 0 to 65535"),
         ("--host=", "--host: got an empty name, wanted one of this machine's addresses, as 127.0.0.1 or 0.0.0.0"),
         ("--speed 0", "--speed: got 0, wanted a finite number above 0"),

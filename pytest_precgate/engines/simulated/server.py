@@ -130,7 +130,7 @@ class SimulatedServer:
             while await self._one_request(connection):
                 await connection.drain()
             await connection.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError):
             return  # the client went away, which is its right
         finally:
             connection.close()

@@ -51,7 +51,8 @@ def table(url: str, speed: float) -> None:
         "lag p99, ms",
     )
     print("".join(f"{name:>13}" for name in head))
-    model, prompts = shipped()[NAME].step_time, Prompts(WORKLOAD, token_high=32000)
+    step_time, prompts = shipped()[NAME].step_time, Prompts(WORKLOAD, token_high=32000)
+    model = replace(step_time, overhead_s=step_time.overhead_s / speed)  # the pace below is that of steps alone
     for concurrency in (1, 2, 4, 8, 16, 32, 64):
         count = PER_SLOT * concurrency
         plan = LoadPlan(prompts, concurrency, count)

@@ -20,6 +20,10 @@ from tests.published import ROOT
         (("decision_rule.py", "--runs", "8"), "alarms of single baselines"),
         (("end_to_end.py", "--suites", "1"), "predicted from 20 suites"),
         (("loadgen_capacity.py", "--help"), "--peers"),
+        (
+            ("peers.py", "--concurrency", "2", "--requests", "2", "--peers", "nowhere"),
+            "| aiperf | not measured: no nowhere",
+        ),
         (("kill_resume.py", "--runs", "1"), " in 1 runs: 0 finished points lost, 0 corrupt files, 0 other verdicts"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

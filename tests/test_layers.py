@@ -73,7 +73,8 @@ PURE = (
     *("analysis", "reports", "documents", "errors", "text", "address", "baselines.schema"),
     *(f"journal.{name}" for name in ("events", "paid", "schema", "state")),
     *(f"loadgen.{name}" for name in ("target", "prompts", "plan", "sse", "wire", "tally")),
-    *(f"engines.simulated.{name}" for name in ("model", "scheduler")),
+    *(f"engines.simulated.{name}" for name in ("model", "scheduler", "prefix_cache")),
+    *(f"engines.simulated.{name}" for name in ("request_fields", "chunks", "counters")),  # of the server over HTTP
     *(f"engines.process.{name}" for name in ("failures", "variables")),
     *("engines.counters", "engines.speculation"),
 )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import json as jsonlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,10 +20,10 @@ from pytest_precgate.baselines.housekeeping import problems, prune
 from pytest_precgate.baselines.store import BaselineStore
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_PROBLEMS, EXIT_REFUSED
 from pytest_precgate.cli.noise import add_noise
+from pytest_precgate.cli.serve import add_serve
 from pytest_precgate.documents import nearest
 from pytest_precgate.engines.recorded import RecordedRow, read_rows, sweep_of
-from pytest_precgate.engines.simulated.calibration import fit, load_calibration, point_errors
-from pytest_precgate.engines.simulated.model import Limits
+from pytest_precgate.engines.simulated.calibration import fit, point_errors
 from pytest_precgate.environment import git_commit, tool_version
 from pytest_precgate.errors import PrecgateError, RecordedPointsError
 from pytest_precgate.reports import json, layout, terminal
@@ -53,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_calibrate(commands)
     add_noise(commands)
-    _add_serve(commands)
+    add_serve(commands)
     baseline = commands.add_parser("baseline", help="show, check or prune the committed baselines")
     actions = baseline.add_subparsers(title="actions", metavar="ACTION", required=True)
     for name, run, about in (
@@ -114,6 +113,8 @@ def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _calibrate(options: argparse.Namespace) -> int:
+    if options.out is not None and not options.out.absolute().parent.is_dir():  # before seconds are spent on a fit
+        raise PrecgateError(f"{options.out}: cannot be written: there is no folder {options.out.absolute().parent}")
     sweep = _sweep(options.points, options)
     names = sorted({point.configuration for point in sweep.points})
     wanted = options.configuration or names[0]
@@ -128,7 +129,7 @@ def _calibrate(options: argparse.Namespace) -> int:
     if options.out is None:
         print(text, end="")
     else:
-        options.out.write_text(text, encoding="utf-8")
+        _write(options.out, text)
     rows = [("concurrency", "tpot error", "throughput error")]
     for error in point_errors(fitted.step_time, workload, points):
         rows.append((str(error.point.concurrency), layout.change(error.tpot), layout.change(error.throughput)))
@@ -136,38 +137,17 @@ def _calibrate(options: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "serve-simulated",
-        help="serve the simulated engine over HTTP in real time",
-        description="Serve the simulated engine behind OpenAI's streaming API, until interrupted.",
-    )
-    parser.add_argument("--calibration", metavar="NAME", default="kimi-k2.5-b200-fp4-tp4", help="name or .json file")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one; it is printed")
-    parser.add_argument("--speed", type=float, default=1.0, help="2 makes every second of the model half a second")
-    parser.add_argument("--max-batch", type=int, default=Limits.max_batch)
-    parser.set_defaults(run=_serve)
-
-
-def _serve(options: argparse.Namespace) -> int:
-    from pytest_precgate.engines.simulated.server import SimulatedServer  # noqa: PLC0415  # asyncio, for this alone
-
-    if not 0 < options.speed < float("inf"):
-        raise PrecgateError(f"--speed: got {options.speed:g}, wanted a finite number above 0")
-    calibration = load_calibration(options.calibration, Path.cwd())
-    limits = Limits(max_batch=options.max_batch)
-    name = Path(options.calibration).stem if options.calibration.endswith(".json") else options.calibration
-
-    async def serve() -> None:
-        server = SimulatedServer(calibration.step_time, limits, name, options.speed)
-        port = await server.start(options.host, options.port)
-        print(f"SIMULATED {name} on http://{options.host}:{port}", flush=True)
-        await server.serve_for_ever()
-
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve())
-    return EXIT_DONE
+def _write(path: Path, text: str) -> None:
+    """Write beside the file and rename over it: a reader sees the old file or the new one. Raises PrecgateError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as exc:
+        raise PrecgateError(f"{path}: cannot be written: {exc.strerror}") from exc
 
 
 def _points(text: str) -> tuple[float, ...]:

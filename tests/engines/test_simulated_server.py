@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer
@@ -94,50 +90,6 @@ def test_the_chat_api_streams_a_role_first(url: str) -> None:
         plan(4, "chat").ask(number).output_tokens for number in range(6 * 4)
     )
     assert all(record.ttft_s > 0.01 for record in run.records)
-
-
-def fetched(url: str, body: object = None) -> tuple[int, str]:
-    data = None if body is None else json.dumps(body).encode()
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=30) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as exc:
-        with exc:
-            return exc.code, exc.read().decode()
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "why"),
-    [
-        ({"model": NAME, "prompt": [1], "max_tokens": 1, "stream": True, "ignore_EOS": True}, 400, "ignore_EOS"),
-        ({"model": "other", "prompt": [1], "max_tokens": 1, "stream": True}, 404, "no model 'other'"),
-        ({"model": NAME, "prompt": [1], "max_tokens": 0, "stream": True}, 400, "max_tokens: got 0"),
-        ({"model": NAME, "prompt": [], "max_tokens": 1, "stream": True}, 400, "no prompt"),
-        ({"model": NAME, "prompt": [1], "max_tokens": 1}, 400, "only stream: true"),
-        ([1], 400, "unknown fields"),
-    ],
-)
-def test_a_request_that_cannot_be_served_is_refused(url: str, body: object, status: int, why: str) -> None:
-    """With the status and the words of a strict engine."""
-    code, text = fetched(f"{url}/v1/completions", body)
-    assert code == status
-    assert why in text
-
-
-def test_readiness_version_and_models_are_answered(url: str) -> None:
-    """What a launcher asks first; anything else is 404."""
-    assert fetched(f"{url}/health")[0] == 200
-    assert json.loads(fetched(f"{url}/version")[1]) == {"version": "simulated"}
-    assert json.loads(fetched(f"{url}/v1/models")[1])["data"][0]["id"] == NAME
-    assert fetched(f"{url}/metrics")[0] == 404
-
-
-def test_a_client_that_goes_away_does_not_stop_the_server(url: str) -> None:
-    """Its request is finished for nobody, the next one is served."""
-    body = json.dumps({"model": NAME, "prompt": [1] * 50, "max_tokens": 400, "stream": True}).encode()
-    with urllib.request.urlopen(urllib.request.Request(f"{url}/v1/completions", data=body), timeout=30) as response:
-        assert response.read(10)
-    assert not swept(url, 2).failures
 
 
 SETTINGS = """\
@@ -371,11 +323,3 @@ def test_settings_of_an_endpoint_that_cannot_be_used_exit_4(
     result = repository.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: precgate: *{why}"])
-
-
-def test_the_command_refuses_an_impossible_speed() -> None:
-    """Exit 2, one line."""
-    command = [sys.executable, "-m", "pytest_precgate.cli", "serve-simulated", "--speed", "0"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
-    assert run.returncode == 2
-    assert "--speed: got 0, wanted a finite number above 0" in run.stderr

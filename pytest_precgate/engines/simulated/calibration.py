@@ -59,7 +59,9 @@ class Calibration:
     def read(node: Node) -> Calibration:
         """Read a calibration from JSON; raises CalibrationError naming the spot."""
         members = node.table(required=["step_time", "hardware", "gpus", "workload", "concurrency", "source"])
-        step = members["step_time"].table(required=[*_COEFFICIENTS, "experts", "experts_per_token"])
+        step = members["step_time"].table(
+            required=[*_COEFFICIENTS, "experts", "experts_per_token"], optional=["padded_steps"]
+        )
         load = members["workload"].table(required=["isl", "osl", "range_ratio"])
         with node.building():
             return Calibration(
@@ -67,6 +69,7 @@ class Calibration:
                     **{name: step[name].number() for name in _COEFFICIENTS},
                     experts=step["experts"].integer(),
                     experts_per_token=step["experts_per_token"].integer(),
+                    padded_steps=step["padded_steps"].number() if "padded_steps" in step else 0.0,
                 ),
                 hardware=members["hardware"].text(),
                 gpus=members["gpus"].integer(),

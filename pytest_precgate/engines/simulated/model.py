@@ -26,6 +26,10 @@ class StepTime:
     most popular expert has p proportional to r^-expert_skew, at most 1, and the p add up to ``experts_per_token``; with
     no skew that is 1 - (1 - experts_per_token / experts)^n. ``overhead_s`` is spent on each request before the engine
     sees it (HTTP, tokenizer, queue), and delays no step.
+
+    ``padded_steps`` is a share in [0, 1]. A server with CUDA graphs captured for powers of two runs a decode step with
+    its batch rounded up to the next of them; ``padded_steps`` is the part of the extra expert time that such a step
+    really takes. A step that prefills runs without a graph and is not padded.
     """
 
     constant_s: float
@@ -36,6 +40,7 @@ class StepTime:
     expert_skew: float = 0.0
     experts: int = 384
     experts_per_token: int = 8
+    padded_steps: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -46,6 +51,8 @@ class StepTime:
             raise InvalidValueError(
                 f"StepTime.experts_per_token: got {self.experts_per_token} of {self.experts} experts, wanted 1 to all"
             )
+        if self.padded_steps > 1:
+            raise InvalidValueError(f"StepTime.padded_steps: got {self.padded_steps:g}, wanted a share from 0 to 1")
         if self.constant_s + self.experts_s + self.context_s <= 0:
             raise InvalidValueError("StepTime: a decode step would take no time")
 
@@ -73,12 +80,10 @@ class StepTime:
 
     def seconds(self, batch: int, context: int, prefill: int) -> float:
         """Return the seconds of one step."""
-        return (
-            self.constant_s
-            + self.experts_s * self.coverage(batch + prefill)
-            + self.context_s * context
-            + self.prefill_s * prefill
-        )
+        coverage = self.coverage(batch + prefill)
+        if self.padded_steps and batch and not prefill:
+            coverage += self.padded_steps * (self.coverage(1 << (batch - 1).bit_length()) - coverage)
+        return self.constant_s + self.experts_s * coverage + self.context_s * context + self.prefill_s * prefill
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,39 @@ class Limits:
             raise InvalidValueError(
                 f"Limits: got {self.max_batch} requests, {self.max_tokens} tokens, wanted at least 1"
             )
+
+
+@dataclass(frozen=True)
+class Speculation:
+    """Speculative decoding with a given acceptance.
+
+    Each step drafts ``tokens`` tokens for every running request and emits ``acceptance_length`` tokens in the mean, the
+    bonus token included, so 1 to ``tokens`` + 1. How many a step emits is no random number: after n steps a request has
+    floor(n * acceptance_length + phase) tokens, ``phase`` in [0, 1) being its own.
+    """
+
+    tokens: int
+    acceptance_length: float
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1:
+            raise InvalidValueError(f"Speculation.tokens: got {self.tokens}, wanted at least 1")
+        if not 1 <= self.acceptance_length <= self.tokens + 1:
+            raise InvalidValueError(
+                f"Speculation.acceptance_length: got {self.acceptance_length:g}, wanted 1 to {self.tokens + 1} "
+                "(the drafted tokens and the bonus token)"
+            )
+
+    def emitted(self, steps: int, phase: float) -> int:
+        """Return the tokens a request has got after ``steps`` decode steps."""
+        return math.floor(steps * self.acceptance_length + phase)
+
+    def steps(self, tokens: int, phase: float) -> int:
+        """Return the smallest number of decode steps after which a request has ``tokens`` tokens or more."""
+        steps = max(0, math.ceil((tokens - phase) / self.acceptance_length) - 1)
+        while self.emitted(steps, phase) < tokens:
+            steps += 1
+        return steps
 
 
 @dataclass(frozen=True)

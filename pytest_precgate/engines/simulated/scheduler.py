@@ -12,38 +12,58 @@ from dataclasses import dataclass, field
 
 from pytest_precgate.analysis.enough import IsEnough, never
 from pytest_precgate.analysis.records import Gaps, PointRun, RequestRecord
-from pytest_precgate.engines.simulated.model import Limits, StepTime
+from pytest_precgate.engines.simulated.model import Limits, Speculation, StepTime
+from pytest_precgate.engines.simulated.prefix_cache import PrefixCache
 
 Lengths = tuple[int, int]
 """Input and output tokens of one request."""
 
 
-@dataclass
+_GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, less their whole part, are spread evenly over [0, 1)
+
+
+@dataclass(eq=False)
 class Request:
-    """One request inside the engine: when it was sent (s), its lengths, and how far it is."""
+    """One request inside the engine: when it was sent (s), its lengths, and how far it is.
+
+    ``blocks`` are the keys of its prompt in the prefix cache, ``cached`` the prompt tokens it took from there.
+    """
 
     sent_s: float
     input_tokens: int
     output_tokens: int
     prefilled: int = 0
     first_token_s: float = 0.0
+    blocks: Sequence[bytes] = ()
+    cached: int = 0
+    first_step: int = 0
+    phase: float = 0.0
 
 
 @dataclass
 class Scheduler:
     """The engine's side: queues, the running batch, and one step at a time.
 
-    ``pace`` multiplies every step (1 is the model's own speed); it is asked once a step.
+    ``pace`` multiplies every step (1 is the model's own speed); it is asked once a step. With ``speculation`` a step
+    takes what a batch of drafted and bonus tokens takes, and the draft model takes nothing. ``admitted`` are the
+    requests that the last step took out of the queue; ``drafts`` and ``accepted`` count requests times steps, and draft
+    tokens that were accepted.
     """
 
     model: StepTime
     limits: Limits
     pace: Callable[[], float]
+    speculation: Speculation | None = None
+    cache: PrefixCache | None = None
 
     def __post_init__(self) -> None:
         self.waiting: deque[Request] = deque()
+        self.admitted: list[Request] = []
         self.steps = 0
+        self.drafts = 0
+        self.accepted = 0
         self._batch = 0
+        self._phases = 0
         self._context = 0
         self._ending: defaultdict[int, list[Request]] = defaultdict(list)
         self._prefilling: deque[Request] = deque()
@@ -58,36 +78,85 @@ class Scheduler:
         """Whether a step would have nothing to do."""
         return not (self._batch or self.waiting or self._prefilling)
 
+    @property
+    def occupancy(self) -> tuple[int, int]:
+        """How many requests run (those whose prompt is being prefilled among them), and how many wait."""
+        return self._batch + len(self._prefilling), len(self.waiting)
+
+    def tokens_of(self, request: Request) -> int:
+        """Return how many tokens a request that has had its first one has got by now."""
+        return min(request.output_tokens, 1 + self._decoded(request, self.steps))
+
+    def abort(self, request: Request) -> None:
+        """Forget a request, whose tokens nobody waits for any more; one that has ended is forgotten already."""
+        if request in self.waiting:
+            self.waiting.remove(request)
+        elif request in self._prefilling:
+            self._prefilling.remove(request)
+        elif request in (ending := self._ending.get(self._last_step(request), [])):
+            ending.remove(request)
+            self._batch -= 1
+            self._context -= request.input_tokens + self.tokens_of(request)
+
     def step(self) -> tuple[float, int, list[Request], list[Request]]:
         """Do one step: return its seconds, how many running requests got a token, who got a first one, who ended.
 
         A request that ends is in both lists when its only token is its first.
         """
         batch = self._batch
-        prefill, prompted = self._prefill(self.limits.max_tokens - batch)
-        seconds = self.model.seconds(batch, self._context, prefill) * self.pace()
+        decoding = batch if self.speculation is None else batch * (1 + self.speculation.tokens)
+        self.admitted = []
+        prefill, prompted = self._prefill(self.limits.max_tokens - decoding)
+        seconds = self.model.seconds(decoding, self._context, prefill) * self.pace()
         self.steps += 1
-        self._context += batch
+        self._context += batch if self.speculation is None else self._speculated()
         ended = self._ending.pop(self.steps, [])
         for request in ended:
             self._context -= request.input_tokens + request.output_tokens
         self._batch -= len(ended)
         for request in prompted:
+            request.first_step = self.steps
             self._context += request.input_tokens + 1
             if request.output_tokens == 1:
                 self._context -= request.input_tokens + 1
                 ended = [*ended, request]
             else:
                 self._batch += 1
-                self._ending[self.steps + request.output_tokens - 1].append(request)
+                self._ending[self._last_step(request)].append(request)
         return seconds, batch, prompted, ended
+
+    def _decoded(self, request: Request, step: int) -> int:
+        """Tokens of decode steps up to ``step``; more than were asked for where the last step had some to spare."""
+        steps = step - request.first_step
+        return steps if self.speculation is None else self.speculation.emitted(steps, request.phase)
+
+    def _last_step(self, request: Request) -> int:
+        rest = request.output_tokens - 1
+        return request.first_step + (rest if self.speculation is None else self.speculation.steps(rest, request.phase))
+
+    def _speculated(self) -> int:
+        """Count the drafts of the step just taken; return by how many tokens the running requests grew."""
+        grown = 0
+        for request in self.running:
+            before, after = (self._decoded(request, step) for step in (self.steps - 1, self.steps))
+            self.drafts += 1
+            self.accepted += after - before - 1
+            grown += min(after, request.output_tokens - 1) - before
+        return grown
 
     def _prefill(self, budget: int) -> tuple[int, list[Request]]:
         """Spend up to ``budget`` tokens on prompts, first come first served; return tokens spent, prompts finished."""
         if not (self.waiting or self._prefilling):
             return 0, []
         while self.waiting and self._batch + len(self._prefilling) < self.limits.max_batch:
-            self._prefilling.append(self.waiting.popleft())
+            request = self.waiting.popleft()
+            if self.cache is not None:
+                request.cached = request.prefilled = self.cache.take(request.blocks, request.input_tokens)
+            if self.speculation is not None:
+                self._phases += 1
+                request.phase = self._phases * _GOLDEN % 1.0
+            self._prefilling.append(request)
+            self.admitted.append(request)
         spent, prompted = 0, []
         while self._prefilling and spent < budget:
             request = self._prefilling[0]
@@ -96,6 +165,8 @@ class Scheduler:
             spent += chunk
             if request.prefilled == request.input_tokens:
                 prompted.append(self._prefilling.popleft())
+                if self.cache is not None:
+                    self.cache.keep(request.blocks)
         return spent, prompted
 
 

@@ -7,95 +7,83 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass
 
-from pytest_precgate.engines.simulated.model import Limits, StepTime
+from pytest_precgate.engines.simulated.answer import Answer
+from pytest_precgate.engines.simulated.chunks import Chunks
+from pytest_precgate.engines.simulated.connection import Connection, HttpRequest
+from pytest_precgate.engines.simulated.counters import CONTENT_TYPE, Counters, Times, exposition
+from pytest_precgate.engines.simulated.manners import Manners
+from pytest_precgate.engines.simulated.misbehave import WellBehaved
+from pytest_precgate.engines.simulated.model import Limits, Speculation, StepTime
+from pytest_precgate.engines.simulated.prefix_cache import PrefixCache, block_keys
+from pytest_precgate.engines.simulated.request_fields import Asked, RefusedError, read_asked
 from pytest_precgate.engines.simulated.scheduler import Request, Scheduler
 
-_KNOWN_FIELDS = {
-    *("model", "prompt", "messages", "max_tokens", "max_completion_tokens", "temperature", "stream", "stream_options"),
-    *("ignore_eos", "min_tokens", "seed", "top_p", "n"),
-}
 _TEXTS = {"/v1/completions": "text", "/v1/chat/completions": "chat"}
+_BACKLOG = 1024
 
 
-class _RefusedError(Exception):
-    """A request this server answers with an HTTP error."""
+@dataclass(frozen=True)
+class ServerOptions:
+    """How the server differs from a plain one.
 
-    def __init__(self, status: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+    ``speed`` 2.0 makes every second of the model half a second. ``strict_fields`` refuses unknown request fields.
+    ``prefix_cache_tokens`` is the size of the prefix cache, None for none.
+    """
+
+    speed: float = 1.0
+    strict_fields: bool = False
+    prefix_cache_tokens: int | None = None
+    speculation: Speculation | None = None
+    misbehaviour: tuple[WellBehaved, ...] = ()
 
 
-@dataclass
-class _Stream:
-    """One answer under way. ``left`` counts the tokens still to be sent."""
-
-    writer: asyncio.StreamWriter
-    chat: bool
-    input_tokens: int
-    output_tokens: int
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-    sent: int = 0
-
-    def token(self, *, last: bool) -> None:
-        """Send one token, and the usage and the end of the stream behind the last one."""
-        if self.sent == 0 and self.chat:
-            self._event({"choices": [{"index": 0, "delta": {"role": "assistant"}, "finish_reason": None}]})
-        self.sent += 1
-        content: dict[str, object] = {"delta": {"content": " x"}} if self.chat else {"text": " x"}
-        self._event({"choices": [{"index": 0, **content, "finish_reason": "length" if last else None}]})
-        if last:
-            usage = {
-                "prompt_tokens": self.input_tokens,
-                "completion_tokens": self.sent,
-                "total_tokens": self.input_tokens + self.sent,
-            }
-            self._event({"choices": [], "usage": usage})
-            self._chunk(b"data: [DONE]\n\n")
-            self.writer.write(b"0\r\n\r\n")
-            self.done.set()
-
-    def _event(self, body: Mapping[str, object]) -> None:
-        self._chunk(b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n")
-
-    def _chunk(self, data: bytes) -> None:
-        if not self.writer.is_closing():
-            self.writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+_PLAIN = ServerOptions()
 
 
 class SimulatedServer:
-    """Serves one model; ``speed`` 2.0 makes every second of the model half a second."""
+    """Serves one model."""
 
-    def __init__(self, step_time: StepTime, limits: Limits, model: str, speed: float = 1.0) -> None:
-        self._scheduler = Scheduler(step_time, limits, lambda: 1.0 / speed)
-        self._overhead_s = step_time.overhead_s / speed
+    def __init__(
+        self,
+        step_time: StepTime,
+        limits: Limits,
+        model: str,
+        options: ServerOptions = _PLAIN,
+    ) -> None:
+        tokens = options.prefix_cache_tokens
+        self._cache = None if tokens is None else PrefixCache(tokens)
+        self._scheduler = Scheduler(step_time, limits, lambda: 1.0 / options.speed, options.speculation, self._cache)
+        self._overhead_s = step_time.overhead_s / options.speed
         self._model = model
-        self._streams: dict[int, _Stream] = {}
+        self._options = options
+        self._manners = Manners(options.misbehaviour)
+        self._counters = Counters()
+        self._requests = 0
+        self._answers: dict[Request, Answer] = {}
         self._arrived = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._stepping: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int) -> int:
-        """Listen on ``host``; port 0 takes a free one. Return the port."""
-        self._server = await asyncio.start_server(self._connection, host, port)
+        """Listen on ``host``; port 0 takes a free one. Return the port.
+
+        Raises OSError, OverflowError, ValueError or UnicodeError, as the address is taken, foreign or no address.
+        """
+        self._server = await asyncio.start_server(self._connection, host, port, backlog=_BACKLOG)
         self._stepping = asyncio.create_task(self._step_for_ever())
         return int(self._server.sockets[0].getsockname()[1])
 
-    async def stop(self) -> None:
-        """Stop listening and close every connection."""
-        if self._stepping is not None:
-            self._stepping.cancel()
-        if self._server is not None:
-            self._server.close()
-        for stream in self._streams.values():
-            stream.writer.close()
-
     async def serve_for_ever(self) -> None:
-        """Serve until cancelled."""
-        if self._stepping is not None:
+        """Serve until cancelled, then stop listening."""
+        if self._stepping is None or self._server is None:
+            return
+        try:
             await self._stepping
+        finally:
+            self._server.close()
 
     async def _step_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
@@ -105,99 +93,134 @@ class SimulatedServer:
             ends_s = loop.time()
             while not self._scheduler.is_idle:
                 running = list(self._scheduler.running)
-                seconds, _, prompted, ended = self._scheduler.step()
+                started_s = loop.time()
+                seconds, _, prompted, _ = self._scheduler.step()
+                for request in self._scheduler.admitted:
+                    if answer := self._answers.get(request):
+                        answer.times.scheduled_s = started_s
                 ends_s += seconds
                 await asyncio.sleep(ends_s - loop.time())
-                gone = {id(request) for request in ended}
                 for request in (*running, *prompted):
-                    stream = self._streams.get(id(request))
-                    if stream is not None:
-                        stream.token(last=id(request) in gone)
+                    if answer := self._answers.get(request):
+                        self._advance(answer, request, loop.time())
+                for answer in self._answers.values():
+                    answer.release_if_gone()
+                await self._freeze_if_told()
+
+    def _advance(self, answer: Answer, request: Request, now_s: float) -> None:
+        """Give an answer the tokens of the step that has just ended, and count them."""
+        if not answer.made:
+            answer.times.first_token_s = now_s
+            self._counters.first_token(answer.times, request.input_tokens)
+        made = self._scheduler.tokens_of(request)
+        self._counters.generation_tokens += made - answer.made
+        answer.advance(made)
+        if answer.is_complete:
+            self._counters.ended(answer.times, now_s)
+
+    async def _freeze_if_told(self) -> None:
+        limit = self._manners.freezes_after
+        if limit is not None and self._counters.generation_tokens >= limit:
+            await asyncio.Event().wait()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer requests of one connection until the client closes it."""
+        """Answer requests of one connection until either side closes it."""
+        connection = Connection(reader, writer, is_gzipped=self._manners.is_gzipped)
         try:
-            while (head := await _read_head(reader)) is not None:
-                method, path, headers = head
-                body = await reader.readexactly(int(headers.get("content-length", "0")))
-                try:
-                    await self._answer(method, path, body, writer)
-                except _RefusedError as exc:
-                    _plain(writer, exc.status, {"error": {"message": str(exc), "type": "invalid_request_error"}})
-                await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+            while await self._one_request(connection):
+                await connection.drain()
+            await connection.drain()
+        except (OSError, asyncio.IncompleteReadError):
             return  # the client went away, which is its right
         finally:
-            writer.close()
+            connection.close()
 
-    async def _answer(self, method: str, path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
-        if method == "GET" and path in ("/health", "/health_generate"):
-            _plain(writer, "200 OK", {})
-        elif method == "GET" and path == "/version":
-            _plain(writer, "200 OK", {"version": "simulated"})
-        elif method == "GET" and path == "/v1/models":
-            _plain(writer, "200 OK", {"object": "list", "data": [{"id": self._model, "object": "model"}]})
-        elif method == "POST" and path in _TEXTS:
-            await self._generate(_fields(body), writer, chat=_TEXTS[path] == "chat")
-        else:
-            raise _RefusedError("404 Not Found", f"no {method} {path} here")
+    async def _one_request(self, connection: Connection) -> bool:
+        """Read and answer a request; return whether another may follow on the connection."""
+        try:
+            request = await connection.next_request()
+        except RefusedError as exc:
+            connection.refuse(exc)
+            return False
+        if request is None:
+            return False
+        try:
+            return await self._respond(request, connection) and request.keep_alive
+        except RefusedError as exc:
+            connection.refuse(exc)
+            return request.keep_alive
 
-    async def _generate(self, fields: Mapping[str, object], writer: asyncio.StreamWriter, *, chat: bool) -> None:
-        if fields.get("model") != self._model:
-            raise _RefusedError("404 Not Found", f"no model {fields.get('model')!r}; this server has {self._model!r}")
-        if fields.get("stream") is not True:
-            raise _RefusedError("400 Bad Request", "only stream: true is served")
-        output_tokens = fields.get("max_completion_tokens", fields.get("max_tokens"))
-        if not isinstance(output_tokens, int) or output_tokens < 1:
-            raise _RefusedError("400 Bad Request", f"max_tokens: got {output_tokens!r}, wanted a whole number above 0")
-        stream = _Stream(writer, chat, _prompt_tokens(fields, chat=chat), output_tokens)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+    async def _respond(self, request: HttpRequest, connection: Connection) -> bool:
+        """Answer a request; return whether the connection is still of use."""
+        method, path = request.method, request.path
+        if method == "POST" and path in _TEXTS:
+            self._requests += 1
+            if await self._manners.instead_of_answer(self._requests, request, connection):
+                return not connection.gone
+            asked = read_asked(
+                request.body, chat=_TEXTS[path] == "chat", model=self._model, strict=self._options.strict_fields
+            )
+            return await self._generate(asked, connection)
+        if method != "GET":
+            raise RefusedError("404 Not Found", f"no {method} {path} here")
+        message = self._told(path, connection)
+        if not await self._manners.instead_of_message(message, connection):
+            connection.write(message)
+        return True
+
+    def _told(self, path: str, connection: Connection) -> bytes:
+        """Return the answer to a GET."""
+        if path == "/metrics":
+            return connection.message("200 OK", self._metrics().encode(), CONTENT_TYPE)
+        bodies: dict[str, object] = {
+            "/health": {},
+            "/health_generate": {},
+            "/version": {"version": "simulated"},
+            "/v1/models": {
+                "object": "list",
+                "data": [{"id": self._model, "object": "model", "created": 0, "owned_by": "precgate"}],
+            },
+        }
+        if path not in bodies:
+            raise RefusedError("404 Not Found", f"no GET {path} here")
+        return connection.message("200 OK", json.dumps(bodies[path]).encode())
+
+    def _metrics(self) -> str:
+        running, waiting = self._scheduler.occupancy
+        cache, speculation = self._cache, self._options.speculation
+        totals = {
+            "prompt_tokens": self._counters.prompt_tokens,
+            "generation_tokens": self._counters.generation_tokens,
+            "prefix_cache_queries": 0 if cache is None else cache.queries,
+            "prefix_cache_hits": 0 if cache is None else cache.hits,
+        }
+        if speculation is not None:
+            drafts, accepted = self._scheduler.drafts, self._scheduler.accepted
+            totals["spec_decode_num_drafts"] = drafts
+            totals["spec_decode_num_draft_tokens"] = drafts * speculation.tokens
+            totals["spec_decode_num_accepted_tokens"] = accepted
+        gauges = {"num_requests_running": running, "num_requests_waiting": waiting}
+        return exposition(self._model, gauges, totals, self._counters)
+
+    async def _generate(self, asked: Asked, connection: Connection) -> bool:
+        """Generate and send one answer; return whether the connection can go on."""
+        loop = asyncio.get_running_loop()
+        times = Times(loop.time())
+        chunks = Chunks(asked, f"{self._requests:x}", int(time.time()), self._model)
+        answer = Answer(connection, chunks, self._manners, times)
+        if asked.stream:
+            connection.begin_stream()
+        request = Request(0.0, len(asked.prompt), asked.output_tokens)
+        if self._cache is not None:
+            request.blocks = block_keys(asked.prompt, asked.cache_salt)
         await asyncio.sleep(self._overhead_s)
-        request = Request(0.0, stream.input_tokens, output_tokens)
-        self._streams[id(request)] = stream
+        times.queued_s = loop.time()
+        self._answers[request] = answer
         self._scheduler.waiting.append(request)
         self._arrived.set()
         try:
-            await stream.done.wait()
+            await answer.done.wait()
+            return await answer.end(None if self._cache is None else request.cached)
         finally:
-            del self._streams[id(request)]
-
-
-async def _read_head(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str]] | None:
-    """Return method, path and headers of the next request, None when the connection ends."""
-    try:
-        text = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    except asyncio.IncompleteReadError:
-        return None
-    first, *lines = text.rstrip("\r\n").split("\r\n")
-    method, _, rest = first.partition(" ")
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return method, rest.rpartition(" ")[0], headers
-
-
-def _plain(writer: asyncio.StreamWriter, status: str, body: Mapping[str, object]) -> None:
-    content = json.dumps(body).encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-    writer.write(head.encode() + content)
-
-
-def _fields(body: bytes) -> dict[str, object]:
-    try:
-        fields = json.loads(body)
-    except ValueError as exc:
-        raise _RefusedError("400 Bad Request", f"the body is not JSON: {exc}") from exc
-    if not isinstance(fields, dict) or not fields.keys() <= _KNOWN_FIELDS:
-        unknown = sorted(set(fields) - _KNOWN_FIELDS) if isinstance(fields, dict) else "no object"
-        raise _RefusedError("400 Bad Request", f"unknown fields: {unknown}")
-    return fields
-
-
-def _prompt_tokens(fields: Mapping[str, object], *, chat: bool) -> int:
-    """Token ids count themselves; text counts its words, at least one."""
-    prompt = fields.get("messages" if chat else "prompt")
-    if isinstance(prompt, list) and prompt and not chat:
-        return len(prompt)
-    text = " ".join(str(message.get("content")) for message in prompt) if isinstance(prompt, list) else prompt
-    if not isinstance(text, str) or not text:
-        raise _RefusedError("400 Bad Request", "no prompt")
-    return max(1, len(text.split()))
+            del self._answers[request]
+            self._scheduler.abort(request)

@@ -38,6 +38,8 @@ MAX_LAG_OF_ITL = 0.1
 MAX_LAG_OF_REQUEST = 0.01
 MIN_ACHIEVED_SHARE = 0.95
 MAX_EVENTS_PER_READ = 2.0
+# Of the time of the requests, what may go to connections that the server closed under them.
+MAX_LOST_SHARE = 0.01
 _CAUSE_SHOWN = 400  # characters of a failed request's cause
 
 
@@ -70,7 +72,8 @@ class Measurement:
 
     ``throughput_per_gpu`` counts input and output tokens, tok/s/GPU; ``interactivity`` is 1 / median tpot, tok/s/user.
     ``itl`` is None where no gap between chunks was observed, ``error`` where there were too few requests to tell,
-    ``tokens`` for a point from before they were kept. ``resent`` counts requests that had to be sent again.
+    ``tokens`` for a point from before they were kept. ``resent`` counts requests that had to be sent again,
+    ``reopened`` connections that the server had closed for their age.
     """
 
     concurrency: int
@@ -88,6 +91,7 @@ class Measurement:
     client: ClientCheck | None
     tokens: TokenFacts | None = None
     resent: int = 0
+    reopened: int = 0
 
     @property
     def interactivity(self) -> float:
@@ -163,6 +167,7 @@ def _measurement(
         client=run.client,
         tokens=tokens,
         resent=run.resent,
+        reopened=run.reopened,
     )
 
 
@@ -173,6 +178,13 @@ def _refuse_failures(run: PointRun, max_failures: int) -> None:
     again. A server that fell silent is not asked again.
     """
     failed = len(run.failures) + run.resent
+    busy_s = sum(record.request_latency_s for record in run.records)
+    if run.lost_s > MAX_LOST_SHARE * busy_s:
+        raise InvalidPointError(
+            run.concurrency,
+            f"{run.reopened} connections were closed by the server with a request on its way, which cost the slots "
+            f"{run.lost_s:.2f} s, at most {MAX_LOST_SHARE:.0%} of {busy_s:.2f} s may: have it keep connections longer",
+        )
     if run.ended is None and failed <= max_failures:
         return
     why = [] if run.ended is None else [run.ended]

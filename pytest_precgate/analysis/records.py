@@ -172,7 +172,9 @@ class ClientCheck:
 class PointRun:
     """Everything one concurrency gave: the records a point is computed from. ``client`` is None in virtual time.
 
-    ``resent`` counts requests that were sent again because the server had ended a kept connection before it answered.
+    ``resent`` counts requests that were sent again because a kept connection broke before it brought an answer,
+    ``reopened`` those whose connection the server had closed for its age while they were on their way, and ``lost_s``
+    the time that cost the slots.
     ``ended`` says why the point was given up before it was complete, None where it was not; ``froze`` that the server
     had fallen silent on every stream.
     """
@@ -183,6 +185,8 @@ class PointRun:
     gaps: Gaps = field(default_factory=Gaps)
     client: ClientCheck | None = None
     resent: int = 0
+    reopened: int = 0
+    lost_s: float = 0.0
     ended: str | None = None
     froze: bool = False
 

@@ -201,7 +201,7 @@ def _key(node: Node) -> LaunchKey:
 
 
 def _measurement(node: Node) -> Measurement:
-    members = node.table(required=_MEASUREMENT, optional=["tokens", "resent"])
+    members = node.table(required=_MEASUREMENT, optional=["tokens", "resent", "reopened"])
     tokens = members.get("tokens")
     window = members["window"].table(required=_WINDOW)
     return Measurement(
@@ -223,6 +223,7 @@ def _measurement(node: Node) -> Measurement:
         client=None if members["client"].value is None else _client(members["client"]),
         tokens=None if tokens is None or tokens.value is None else _tokens(tokens),
         resent=members["resent"].integer() if "resent" in members else 0,
+        reopened=members["reopened"].integer() if "reopened" in members else 0,
     )
 
 

@@ -26,6 +26,8 @@ class TokenizerText:
 
         Raises SettingsError when the tokenizers package or the file is missing.
         """
+        if not self.path.is_file():
+            raise SettingsError(str(self.path), "", "is no file; wanted the checkpoint's tokenizer.json")
         tokenizer = _tokenizer(self.path)
         wanted, ids = len(ids), list(ids)
         for _ in range(_ROUNDS):
@@ -44,6 +46,4 @@ def _tokenizer(path: Path) -> Any:
         from tokenizers import Tokenizer  # noqa: PLC0415  # an extra, for servers that take no token ids
     except ImportError as exc:
         raise SettingsError("tokenizer", "", "needs the package tokenizers: pip install pytest-precgate[text]") from exc
-    if not path.is_file():
-        raise SettingsError(str(path), "", "is no file; wanted the checkpoint's tokenizer.json")
     return Tokenizer.from_file(str(path))

@@ -20,6 +20,8 @@ from pytest_precgate.loadgen.ticker import Ticker
 from pytest_precgate.loadgen.wire import Response, completed
 
 TICK_S = 0.05
+# A server that closes a connection for its age does so right behind an answer; the next request is on its way then.
+CLOSED_FOR_AGE_S = 0.02
 _NO_BYTES = memoryview(b"")
 # Python allocates for so many events at every call.
 _MOST_AT_ONCE = 64
@@ -324,13 +326,21 @@ class _Slot:
         self._end()
 
     def _broken(self, exc: LoadError) -> None:
-        """A connection that has served before and dies unheard may have been closed for its age: send again, once."""
+        """A connection that has served before and ends unheard may have been closed for its age: send again, once.
+
+        Closed in order and at once, it was: servers do so after a number of answers and do not all announce it.
+        """
         is_stale = self.connection is not None and self.connection.used and not self._response.begun
         if not is_stale or self._reopened:
             self._failed(exc)
             return
         self._reopened = True
-        self._loop.tally.resent += 1
+        tally, lost_s = self._loop.tally, self._loop.now() - self._sent_s
+        if lost_s <= CLOSED_FOR_AGE_S and not isinstance(exc, ConnectionResetByPeerError):
+            tally.reopened += 1
+            tally.lost_s += lost_s
+        else:
+            tally.resent += 1
         self.disconnect()
         try:
             self.connect()

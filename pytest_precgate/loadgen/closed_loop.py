@@ -43,7 +43,8 @@ def run_counted(loop: Loop, take: Take) -> Share:
     with _no_garbage_collection():
         tally = loop.run(take)
         check = tally.check(CLOCKS.now(), CLOCKS.cpu())
-    return Share(tuple(tally.records), tuple(tally.failures), Gaps(tally.gaps), check, tally.resent)
+    records, failures, gaps = tuple(tally.records), tuple(tally.failures), Gaps(tally.gaps)
+    return Share(records, failures, gaps, check, tally.resent, tally.reopened, tally.lost_s)
 
 
 def run_alone(target: Target, plan: LoadPlan, on_progress: OnProgress | None, stop: Stop | None) -> PointRun:

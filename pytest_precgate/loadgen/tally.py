@@ -29,6 +29,8 @@ class Tally:
     events: int = 0
     reads: int = 0
     resent: int = 0
+    reopened: int = 0
+    lost_s: float = 0.0
     _sent: int = 0
     _in_flight: int = 0
     _most_in_flight: int = 0
@@ -104,6 +106,8 @@ class Share:
     gaps: Gaps
     check: ClientCheck
     resent: int = 0
+    reopened: int = 0
+    lost_s: float = 0.0
 
     def after(self, warmup: Share) -> Share:
         """Return the share with the failures of its warm-up: a server that fails there is not measured either."""
@@ -130,7 +134,9 @@ def merged(concurrency: int, shares: Iterable[Share], ended: Ended | None = None
         [failure for part in parts for failure in part.failures],
         Gaps.merged(part.gaps for part in parts),
         check,
-        sum(part.resent for part in parts),
-        None if ended is None else ended.why,
-        ended is not None and ended.froze,
+        resent=sum(part.resent for part in parts),
+        reopened=sum(part.reopened for part in parts),
+        lost_s=sum(part.lost_s for part in parts),
+        ended=None if ended is None else ended.why,
+        froze=ended is not None and ended.froze,
     )

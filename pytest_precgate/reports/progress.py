@@ -51,7 +51,8 @@ def measured(precision: str, concurrency: int, point: Measurement) -> str:
 
 def _unusual(point: Measurement) -> str:
     """What of a point's tokens is not as usual: shared events, cached prompts, speculation, requests sent again."""
-    parts = [] if not point.resent else [f"{point.resent} requests sent again"]
+    parts = [f"{point.resent} requests sent again"] if point.resent else []
+    parts += [f"{point.reopened} connections reopened"] if point.reopened else []
     if (tokens := point.tokens) is not None:
         parts += [f"{tokens.tokens_per_event:.2f} tokens per event"] if tokens.tokens_per_event > 1.005 else []
         parts += [f"{tokens.cached_share:.1%} of the prompts cached"] if tokens.cached_share else []

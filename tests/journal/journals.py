@@ -48,6 +48,7 @@ def measurements(concurrency: int) -> st.SearchStrategy[Measurement]:
         client=st.none() | clients,
         tokens=st.none() | st.builds(TokenFacts, figures, figures, st.none() | figures, st.none() | figures),
         resent=st.integers(0, 3),
+        reopened=st.integers(0, 3),
     )
 
 

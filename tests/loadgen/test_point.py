@@ -16,7 +16,7 @@ import pytest
 
 import pytest_precgate.loadgen.plan as plan_module
 from pytest_precgate.analysis.metrics import measure
-from pytest_precgate.analysis.records import PointRun
+from pytest_precgate.analysis.records import PointRun, RequestRecord
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import ConnectFailedError, InvalidPointError, InvalidValueError, LoadStoppedError
 from pytest_precgate.loadgen import Limits, LoadPlan, Progress, Prompts, Target, run_point
@@ -130,6 +130,31 @@ def test_a_server_s_habits_fail_no_request(behave: Behave) -> None:
     point, _ = run(behave, ONE)
     assert causes(point) == []
     assert len(point.records) == 3
+
+
+@pytest.mark.parametrize(("after_s", "counted"), [(0.0, (0, 1)), (0.1, (1, 0))])
+def test_a_connection_closed_for_its_age_is_told_from_one_that_broke(after_s: float, counted: tuple[int, int]) -> None:
+    """Closed in order right behind the request it is reopened, and counted as that; later it has cost the request."""
+
+    def closes_under_the_second(exchange: Exchange) -> None:
+        if exchange.number == 1:
+            exchange.server.ended.wait(after_s)
+            exchange.close()
+        else:
+            exchange.answer()
+
+    point, _ = run(closes_under_the_second, replace(ONE, requests=30))
+    assert (point.resent, point.reopened) == counted
+    assert len(point.records) == 30
+    assert (point.lost_s > 0) is bool(point.reopened)
+
+
+def test_connections_that_are_reopened_may_cost_one_percent() -> None:
+    """Beyond that the throughput would be the server's habit, and not the engine's."""
+    records = [RequestRecord(n, n + 0.5, n + 0.9, 5, 10) for n in range(100)]
+    assert measure(PointRun(1, records, reopened=40, lost_s=0.8), 1).reopened == 40
+    with pytest.raises(InvalidPointError, match=r"60 connections were closed by the server .* cost the slots 1\.20 s"):
+        measure(PointRun(1, records, reopened=60, lost_s=1.2), 1)
 
 
 def test_a_connection_seen_to_be_closed_is_not_used() -> None:
@@ -295,6 +320,7 @@ def test_requests_that_are_sent_again_are_limited_like_failures() -> None:
     plan = replace(ONE, requests=40, limits=replace(LIMITS, max_failures=3))
     point, _ = run(resets_every_other, plan)
     assert point.resent == 4
+    assert point.reopened == 0
     with pytest.raises(InvalidPointError, match="4 x sent again after the server closed the connection") as caught:
         measure(point, 1, max_failures=3)
     assert caught.value.is_outside

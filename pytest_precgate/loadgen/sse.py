@@ -152,6 +152,8 @@ class TokenStream:
 
     def _event(self, block: bytes, now_s: float, received: bytes) -> None:
         block = block.lstrip(b"\n").removeprefix(_BOM)
+        if b"\0" in block:
+            raise ResponseError(f"the stream holds a NUL byte: {excerpt(block)}")
         if block.startswith(b"data: ") and b"\n" not in block:  # the usual event, without taking lines apart
             text, lines = block[6:], 1
         else:

@@ -268,7 +268,7 @@ def swept(precision: str, directory: Path) -> Sweep:
 
 
 def test_four_bits_and_eight_are_compared_at_matched_interactivity(tmp_path: Path) -> None:
-    """At every quartile of the shared band both curves give a figure. How far apart they are is this machine's matter."""
+    """Both curves give a figure at every quartile of the shared band; how far apart they are, the machine decides."""
     pair = compare(swept("int4", tmp_path), swept("int8", tmp_path), hardware=the_suite().hardware)
     ratios = {point: pair.at(point).throughput_ratio for point in pair.quartile_points()}
     assert len(ratios) == 3

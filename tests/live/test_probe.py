@@ -118,6 +118,17 @@ def test_a_template_is_what_a_word_has_beyond_its_token() -> None:
     assert found(heeding(VLLM))[0].template_tokens == 0
 
 
+def test_a_server_that_is_silent_is_asked_once() -> None:
+    """The point that follows names the cause; four ways of asking would take four times the limit."""
+
+    def says_nothing(exchange: Exchange) -> None:
+        exchange.server.ended.wait(30)
+
+    with standing_in(says_nothing) as server:
+        wire = probe(Target(server.url, "m"), PROMPTS, Limits(silence_s=0.3), run_point)
+        assert (wire, len(server.heard)) == (Wire(), 1)
+
+
 def test_a_server_that_fails_here_is_left_to_the_point() -> None:
     """The point names the cause, and no wire is made up."""
     assert found(lambda exchange: exchange.send(sized(b"", "503 Loading")), TEXT)[0] == Wire()

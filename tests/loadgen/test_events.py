@@ -268,7 +268,8 @@ BODY = b"".join(event(each) for each in (token(), token(), usage(9, 2)))
         (b"data: " + b"[" * 200_000 + b"\n\n", "an event is nested too deeply to be read"),
         (b'data: {"a":' * 100_000 + b"\n\n", "an event is (nested too deeply|not JSON)"),
         (b'data: {"created": ' + b"9" * 5000 + b"}\n\n", "an event is not JSON"),
-        (b"data: \0\n\n", "an event is not JSON"),
+        (b"data: \0\n\n", "the stream holds a NUL byte"),
+        (b"\0" + event(token()), "the stream holds a NUL byte"),
         (b'data: {"error": {"message": "\\ud800"}}\n\n', r"error in the stream: \?"),
     ],
 )

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_precgate.analysis.enough import StandardError, standard_error
 from pytest_precgate.analysis.quantity import count
 from pytest_precgate.analysis.records import ClientCheck, PointRun
 from pytest_precgate.analysis.sweep import SweepPoint
+from pytest_precgate.analysis.uncertainty import Uncertainty, uncertainty
 from pytest_precgate.analysis.window import (
     Window,
     WindowKind,
@@ -59,7 +59,8 @@ class Measurement:
     """One concurrency measured: distributions, rates over the window, and what to believe it by. Times in s.
 
     ``throughput_per_gpu`` counts input and output tokens, tok/s/GPU; ``interactivity`` is 1 / median tpot, tok/s/user.
-    ``itl`` is None where no gap between chunks was observed, ``error`` where there were too few requests to tell.
+    ``itl`` is None where no gap between chunks was observed. ``error`` is None where requests could not tell it, and
+    ``asked_error``, the point_error it was to be known to, where their number was fixed.
     """
 
     concurrency: int
@@ -73,20 +74,32 @@ class Measurement:
     itl_median_s: float | None
     itl_p99_s: float | None
     throughput_per_gpu: float
-    error: StandardError | None
+    error: Uncertainty | None
     client: ClientCheck | None
+    asked_error: float | None = None
 
     @property
     def interactivity(self) -> float:
         """1 / median tpot, tok/s/user."""
         return 1 / self.tpot.median_s
 
+    @property
+    def is_short(self) -> bool:
+        """Whether the point ended before it was known as well as asked, or nobody can tell."""
+        return self.asked_error is not None and (self.error is None or self.error.worst > self.asked_error)
+
     def point(self, configuration: str = "default") -> SweepPoint:
         """Return the point of a sweep."""
         return SweepPoint(self.concurrency, self.gpus, self.interactivity, self.throughput_per_gpu, configuration)
 
 
-def measure(run: PointRun, gpus: int, window: WindowKind = "steady", max_failures: int = 0) -> Measurement:
+def measure(
+    run: PointRun,
+    gpus: int,
+    window: WindowKind = "steady",
+    max_failures: int = 0,
+    asked_error: float | None = None,
+) -> Measurement:
     """Compute one point from the records of a run on ``gpus`` GPUs.
 
     ``whole`` takes every request; ``steady`` those that were served inside the window. Raises InvalidPointError
@@ -96,14 +109,14 @@ def measure(run: PointRun, gpus: int, window: WindowKind = "steady", max_failure
     _refuse_failures(run, max_failures)
     try:
         span = whole_window(run.records) if window == "whole" else steady_window(run.records, run.concurrency)
-        measured = _measurement(run, gpus, span)
+        measured = _measurement(run, gpus, span, asked_error)
     except InvalidValueError as exc:
         raise InvalidPointError(run.concurrency, str(exc)) from exc
     _refuse_distorted(run, measured)
     return measured
 
 
-def _measurement(run: PointRun, gpus: int, span: Window) -> Measurement:
+def _measurement(run: PointRun, gpus: int, span: Window, asked_error: float | None) -> Measurement:
     gaps, served = run.gaps, served_within(run.records, span)
     tpot = Spread.of([record.tpot_s for record in served])
     if tpot.median_s == 0:
@@ -120,8 +133,10 @@ def _measurement(run: PointRun, gpus: int, span: Window) -> Measurement:
         itl_median_s=gaps.quantile_s(0.5) if gaps.total else None,
         itl_p99_s=gaps.quantile_s(0.99) if gaps.total else None,
         throughput_per_gpu=tokens_per_second(run.records, span) / gpus,
-        error=standard_error(served),
+        # The lengths of the whole window are random, those of the steady one even (analysis/lengths.py).
+        error=uncertainty(served, even_lengths=span.kind == "steady"),
         client=run.client,
+        asked_error=asked_error,
     )
 
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import NoReturn, cast
 
-from pytest_precgate.analysis.enough import StandardError
 from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.metrics import Measurement, Spread
 from pytest_precgate.analysis.records import ClientCheck
+from pytest_precgate.analysis.uncertainty import Uncertainty
 from pytest_precgate.analysis.window import WINDOW_KINDS, Window, WindowKind
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node, strict_json
@@ -179,7 +179,7 @@ def _key(node: Node) -> LaunchKey:
 
 
 def _measurement(node: Node) -> Measurement:
-    members = node.table(required=_MEASUREMENT)
+    members = node.table(required=_MEASUREMENT, optional=["asked_error"])
     window = members["window"].table(required=_WINDOW)
     return Measurement(
         concurrency=members["concurrency"].count(),
@@ -198,6 +198,7 @@ def _measurement(node: Node) -> Measurement:
         throughput_per_gpu=members["throughput_per_gpu"].number(),
         error=None if members["error"].value is None else _error(members["error"]),
         client=None if members["client"].value is None else _client(members["client"]),
+        asked_error=_number_or_none(members["asked_error"]) if "asked_error" in members else None,
     )
 
 
@@ -206,9 +207,9 @@ def _spread(node: Node) -> Spread:
     return Spread(*(members[name].number() for name in _SPREAD))
 
 
-def _error(node: Node) -> StandardError:
+def _error(node: Node) -> Uncertainty:
     members = node.table(required=_ERROR)
-    return StandardError(*(members[name].number() for name in _ERROR))
+    return Uncertainty(*(members[name].number() for name in _ERROR))
 
 
 def _client(node: Node) -> ClientCheck:

@@ -116,7 +116,8 @@ class Loaded:
             care.keep(concurrency, watch.telemetry)
             if befell := refusals(watch.telemetry):
                 raise InvalidPointError(concurrency, "; ".join(befell))
-        measured = measure(run, self.endpoint.gpus, load.window, load.max_failures)
+        asked = load.extent.point_error
+        measured = measure(run, self.endpoint.gpus, load.window, load.max_failures, asked)
         gpu_seconds = self.endpoint.gpus * (self.clock() - since_s)
         return FinishedPoint(measured, gpu_seconds, self.endpoint.configuration)
 
@@ -138,6 +139,7 @@ def _plan(load: LoadSettings, workload: Workload, concurrency: int, attempt: int
         requests=load.extent.requests(concurrency),
         warmup="drained" if load.window == "whole" else "handover",
         point_error=load.extent.point_error,
+        window_limit_s=load.extent.window_limit_s,
         limits=Limits(request_s=load.request_timeout_s),
     )
 

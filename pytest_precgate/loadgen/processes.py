@@ -90,7 +90,7 @@ class _Crew:
         self._on_tick = watcher(plan.most, on_progress, stop)
         self._is_enough = plan.is_enough()
         self._records: list[RequestRecord] = []
-        self._tickets = _tickets(plan.requests)
+        self._tickets = _tickets(_MOST_TICKETS if plan.requests is None else plan.requests)
         self._children: dict[Pipe, SpawnProcess] = {}
         self._busy: list[Pipe] = []
         self._done: dict[Pipe, _Done] = {}

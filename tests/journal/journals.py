@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.enough import StandardError
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.metrics import Measurement, Spread
 from pytest_precgate.analysis.records import ClientCheck
+from pytest_precgate.analysis.uncertainty import Uncertainty
 from pytest_precgate.analysis.window import Window
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.journal.events import Event, LaunchFinished, LaunchKey, LaunchOpened, PointFinished, RunOpened
@@ -35,8 +35,9 @@ def measurements(concurrency: int) -> st.SearchStrategy[Measurement]:
         itl_median_s=st.none() | figures,
         itl_p99_s=st.none() | figures,
         throughput_per_gpu=figures,
-        error=st.none() | st.builds(StandardError, figures, figures),
+        error=st.none() | st.builds(Uncertainty, figures, figures),
         client=st.none() | clients,
+        asked_error=st.none() | figures,
     )
 
 

@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass
 
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.analysis.records import RequestRecord
-from pytest_precgate.analysis.uncertainty import uncertainty
+from pytest_precgate.analysis.uncertainty import foreseen
 from pytest_precgate.analysis.window import end_of_ramp
 from pytest_precgate.errors import InvalidValueError
 
 DEFAULT_LIMIT_S = 120.0
 LEAST_S = 10.0
 """The shortest window of a point that ends by its error. What a server does within seconds it shows in some of them."""
-# From the look that decides to the end: as long again. The error falls with the square root of the window.
+# From the look that decides to the end: as long again.
 _GROWTH = 2.0
 # Where requests are too few or too long to tell anything at a look, the next one is due after this part of the window.
 _RETRY = 1 / 16
@@ -64,9 +64,9 @@ class _Stopping:
     def _look(self, records: Sequence[RequestRecord], began_s: float, now_s: float) -> None:
         window_s = now_s - began_s
         served = sorted((r for r in records if r.sent_s >= began_s), key=lambda record: record.sent_s)
-        known = uncertainty(served) if len(served) >= self.concurrency else None
+        known = foreseen(served, _GROWTH, self.concurrency) if len(served) >= self.concurrency else None
         self.look_s = now_s + window_s * (_RETRY if known is None else _GROWTH - 1)
-        if known is not None and known.worst <= self.point_error * math.sqrt(_GROWTH):
+        if known is not None and known.worst <= self.point_error:
             self.end_s = min(self.end_s, began_s + _GROWTH * window_s)
             self.look_s = math.inf
 

@@ -61,6 +61,27 @@ def uncertainty(served: Sequence[RequestRecord], even_lengths: bool = True) -> U
     by its square root where ``even_lengths`` is False. None where requests cannot tell: fewer than nine, all sent
     within the time of one (they have seen one moment of the server), or tokens that came all at once.
     """
+    widths = _by_server(served)
+    return None if widths is None else Uncertainty(math.hypot(widths[0], _by_lengths(served, even_lengths)), widths[1])
+
+
+def foreseen(served: Sequence[RequestRecord], growth: float, slots: int) -> Uncertainty | None:
+    """Return how well the figures will be known once a window of ``slots`` slots is ``growth`` times as long.
+
+    What the server does goes by the square root; what even lengths do by the number of requests, of which a window
+    misses the last of each slot. None where ``served`` cannot tell.
+    """
+    widths = _by_server(served)
+    if widths is None:
+        return None
+    then = growth * len(served) + (growth - 1) * slots
+    pace, tpot = (width / math.sqrt(growth) for width in widths)
+    # More requests show a little more of the range of lengths.
+    return Uncertainty(math.hypot(pace, 1.1 * _by_lengths(served, True) * len(served) / then), tpot)
+
+
+def _by_server(served: Sequence[RequestRecord]) -> tuple[float, float] | None:
+    """The half-widths that the server leaves on latency per output token and on tpot."""
     if len(served) < LEAST_REQUESTS:
         return None
     latency_s = statistics.fmean(record.request_latency_s for record in served)
@@ -73,10 +94,7 @@ def uncertainty(served: Sequence[RequestRecord], even_lengths: bool = True) -> U
         return None
     # Latency by output tokens, and not tokens by latency: prompts of other lengths change tokens, and hardly the time.
     paces_s = [sum(r.request_latency_s for r in batch) / sum(r.output_tokens for r in batch) for batch in batches]
-    return Uncertainty(
-        math.hypot(_half_width(paces_s, span_s, latency_s), _by_lengths(served, even_lengths)),
-        _half_width(tpots_s, span_s, latency_s),
-    )
+    return _half_width(paces_s, span_s, latency_s), _half_width(tpots_s, span_s, latency_s)
 
 
 def _batches(served: Sequence[RequestRecord]) -> list[Sequence[RequestRecord]]:

@@ -57,5 +57,5 @@ def known(point: Measurement) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share in percent, with a digit that tells: 2.3%, 0.05%."""
-    return f"{share:.1%}" if share >= 0.001 else f"{100 * share:.1g}%"
+    """A share in percent, two digits."""
+    return f"{100 * share:.2g}%" if share < 0.995 else f"{share:.0%}"

@@ -4,7 +4,7 @@ time is up.
 Whoever ends a point at the moment its figures look quiet ends it in a lucky stretch: the figures are too good, and the
 interval too narrow. So the requests decide how long the window is to be, and then it runs on for as long again, without
 another look: at least half of it had no say in its length (after C. Stein 1945, Annals of Mathematical Statistics 16,
-243: two stages). Looks are few, since every one is a chance to be lucky: the window doubles from one to the next."""
+243: two stages). Looks are few, since every one is a chance to be lucky."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ LEAST_S = 10.0
 """The shortest window of a point that ends by its error. What a server does within seconds it shows in some of them."""
 # From the look that decides to the end: as long again.
 _GROWTH = 2.0
+# From a look that does not decide to the next. Each is a chance to be lucky; the fewer, the longer a point may take.
+_BETWEEN_LOOKS = math.sqrt(2)
 # Where requests are too few or too long to tell anything at a look, the next one is due after this part of the window.
 _RETRY = 1 / 16
 # With fewer the steady window may be empty.
@@ -65,7 +67,7 @@ class _Stopping:
         window_s = now_s - began_s
         served = sorted((r for r in records if r.sent_s >= began_s), key=lambda record: record.sent_s)
         known = foreseen(served, _GROWTH, self.concurrency) if len(served) >= self.concurrency else None
-        self.look_s = now_s + window_s * (_RETRY if known is None else _GROWTH - 1)
+        self.look_s = now_s + window_s * (_RETRY if known is None else _BETWEEN_LOOKS - 1)
         if known is not None and known.worst <= self.point_error:
             self.end_s = min(self.end_s, began_s + _GROWTH * window_s)
             self.look_s = math.inf

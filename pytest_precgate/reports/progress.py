@@ -57,5 +57,5 @@ def known(point: Measurement) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share in percent, two digits."""
-    return f"{100 * share:.2g}%" if share < 0.995 else f"{share:.0%}"
+    """A share in percent, three digits: one that is a little above another does not look the same."""
+    return f"{100 * share:.3g}%" if share < 9.995 else f"{share:.0%}"

@@ -20,7 +20,8 @@ POINT = Measurement(8, 4, 90, 0, Window("steady", 4.0, 124.0), SPREAD, SPREAD, S
     [
         (Uncertainty(0.004, 0.001), 0.005, "window 120.0 s, known to 0.4%"),
         (Uncertainty(0.004, 0.001), None, "window 120.0 s, known to 0.4%"),
-        (Uncertainty(0.001, 0.0231), 0.005, "known to 2.3%, asked for 0.5%"),
+        (Uncertainty(0.001, 0.0231), 0.005, "known to 2.31%, asked for 0.5%"),
+        (Uncertainty(0.00503, 0.0), 0.005, "known to 0.503%, asked for 0.5%"),
         (Uncertainty(1.2, 0.0), 0.005, "known to 120%, asked for 0.5%"),
         (None, 0.005, "too short to tell its error, asked for 0.5%"),
         (None, None, "too short to tell its error"),

@@ -1,6 +1,6 @@
 """How true a point is that decides itself when it ends: the stopping rule beside the one it replaced.
 
-python benchmarks/stopping.py                  the table of docs/schedule.md: 400 points a cell, about 40 minutes
+python benchmarks/stopping.py                  the table of docs/schedule.md: 200 points a cell, about 20 minutes
 python benchmarks/stopping.py --points 40      a quick look
 python benchmarks/stopping.py --point-error 0.02 --server h200-7b
 
@@ -276,8 +276,8 @@ HEAD = (
 def main() -> None:
     """Print the table, a row per server, world and rule; in a cell one figure for each concurrency."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--points", type=int, default=400, help="points of each cell, an even number")
-    parser.add_argument("--truth-s", type=float, default=20_000.0, help="virtual seconds of each long run")
+    parser.add_argument("--points", type=int, default=200, help="points of each cell, an even number")
+    parser.add_argument("--truth-s", type=float, default=10_000.0, help="virtual seconds of each long run")
     parser.add_argument("--point-error", type=float, default=0.005)
     parser.add_argument("--server", choices=[served.name for served in SERVERS], action="append")
     options = parser.parse_args()

@@ -213,6 +213,7 @@ def as_client(port: int, concurrency: int, processes: int) -> None:
 def yardstick(rate: int, server: Server, program: Path) -> Row:
     load = plan(rate // 100)
     requests = Requests(Target(f"http://127.0.0.1:{server.port}", "null"), load, 0, 1, 0)
+    assert load.requests is not None
     given = io.BytesIO()
     for _ in range(load.requests):
         request = requests.next()

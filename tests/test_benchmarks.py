@@ -16,6 +16,10 @@ from tests.published import ROOT
         (("startup.py", "--pairs", "1"), "suites configured, no gate in the run"),
         (("simulation.py", "--differences"), "SIMULATED throughput at matched interactivity"),
         (("sweep_cost.py", "--seeds", "1", "--truth-requests", "200"), "default, baseline"),
+        (
+            ("stopping.py", "--points", "2", "--truth-s", "200", "--server", "kimi-k2.5"),
+            "wanders by 5% within 20 s | now",
+        ),
         (("realtime.py", "--help"), "--speed"),
         (("decision_rule.py", "--runs", "8"), "alarms of single baselines"),
         (("end_to_end.py", "--suites", "1"), "predicted from 20 suites"),

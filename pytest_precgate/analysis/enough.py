@@ -1,69 +1,37 @@
-"""When a point has been measured long enough: when the standard errors of its figures, estimated from the point itself,
-are as small as asked for, and not at a fixed number of requests.
+"""When a point has been measured long enough: when the 90% intervals of its figures are as narrow as asked for, or its
+time is up.
 
-Requests that run side by side slow down together, so they are no independent samples. Means of batches of consecutive
-requests nearly are (R. W. Conway 1963, Management Science 10, 47: batch means)."""
+Whoever ends a point at the moment its figures look quiet ends it in a lucky stretch: the figures are too good, and the
+interval too narrow. So the requests decide how long the window is to be, and then it runs on for as long again, without
+another look: at least half of it had no say in its length (after C. Stein 1945, Annals of Mathematical Statistics 16,
+243: two stages). Looks are few, since every one is a chance to be lucky."""
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.analysis.records import RequestRecord
+from pytest_precgate.analysis.uncertainty import foreseen
 from pytest_precgate.analysis.window import end_of_ramp
 from pytest_precgate.errors import InvalidValueError
 
-BATCHES = 10
-_LEAST_PER_BATCH = 3
-# Requests that all began before the first of them ended have seen one moment of the server.
+DEFAULT_LIMIT_S = 120.0
+LEAST_S = 10.0
+"""The shortest window of a point that ends by its error. What a server does within seconds it shows in some of them."""
+# From the look that decides to the end: as long again.
+_GROWTH = 2.0
+# From a look that does not decide to the next. Each is a chance to be lucky; the fewer, the longer a point may take.
+_BETWEEN_LOOKS = math.sqrt(2)
+# Where requests are too few or too long to tell anything at a look, the next one is due after this part of the window.
+_RETRY = 1 / 16
+# With fewer the steady window may be empty.
 _LEAST_PER_SLOT = 2
-# The estimate is noisy, and who looks often stops at its luckiest moment: with looks 10% apart the error of a point was
-# 1.4 times what it was asked to be, with these 1.0 to 1.2 times (independent requests; see docs/schedule.md).
-_BETWEEN_LOOKS = 1.25
-_MOST_PER_SLOT = 20
-_MOST_AT_LEAST = 60
 
 IsEnough = Callable[[Sequence[RequestRecord]], bool]
-"""Asked with the requests that have completed so far, in any order: whether the point may end."""
-
-
-@dataclass(frozen=True)
-class StandardError:
-    """Relative standard errors of a point's figures: 0.005 is half a percent."""
-
-    throughput: float
-    interactivity: float
-
-    @property
-    def worst(self) -> float:
-        """The larger of the two."""
-        return max(self.throughput, self.interactivity)
-
-
-def standard_error(served: Sequence[RequestRecord]) -> StandardError | None:
-    """Estimate the errors of throughput (tokens by latency) and of 1 / median tpot from requests in order of sending.
-
-    None where there is nothing to tell it from: fewer than three requests a batch, or tokens that came all at once.
-    """
-    if len(served) < BATCHES * _LEAST_PER_BATCH:
-        return None
-    throughput, interactivity = [], []
-    for number in range(BATCHES):
-        batch = served[number * len(served) // BATCHES : (number + 1) * len(served) // BATCHES]
-        tokens = sum(record.input_tokens + record.output_tokens for record in batch)
-        throughput.append(tokens / sum(record.request_latency_s for record in batch))
-        tpot_s = statistics.median(record.tpot_s for record in batch)
-        if tpot_s == 0:
-            return None
-        interactivity.append(1 / tpot_s)
-    return StandardError(_of_mean(throughput), _of_mean(interactivity))
-
-
-def _of_mean(values: Sequence[float]) -> float:
-    return statistics.stdev(values) / statistics.fmean(values) / math.sqrt(len(values))
+"""Asked with the requests that have completed so far, the last of them among the latest: whether the point may end."""
 
 
 def never(_: Sequence[RequestRecord]) -> bool:
@@ -71,52 +39,87 @@ def never(_: Sequence[RequestRecord]) -> bool:
     return False
 
 
-def known_to(point_error: float, concurrency: int) -> IsEnough:
-    """Return what says that a point of the steady window is known to a relative standard error of ``point_error``.
+@dataclass
+class _Stopping:
+    """The state of one point. All times on the clock of its records, s."""
 
-    Asking costs a comparison; once in a quarter more requests it looks at all of them.
-    """
-    next_look = concurrency + max(BATCHES * _LEAST_PER_BATCH, _LEAST_PER_SLOT * concurrency)
+    point_error: float
+    window_limit_s: float
+    concurrency: int
+    began_s: float | None = None
+    look_s: float = 0.0
+    end_s: float = 0.0
 
-    def is_enough(records: Sequence[RequestRecord]) -> bool:
-        nonlocal next_look
-        if len(records) < next_look:
+    def is_enough(self, records: Sequence[RequestRecord]) -> bool:
+        """Whether the point may end. Costs some comparisons between looks; nothing is sent after it said so."""
+        if len(records) < _LEAST_PER_SLOT * self.concurrency:
             return False
-        next_look = max(len(records) + 1, int(_BETWEEN_LOOKS * len(records)))
-        start_s = end_of_ramp(records, concurrency)
-        error = standard_error(sorted((r for r in records if r.sent_s >= start_s), key=lambda r: r.sent_s))
-        return error is not None and error.worst <= point_error
+        now_s = records[-1].last_token_s
+        if self.began_s is None:
+            self.began_s = end_of_ramp(records, self.concurrency)
+            self.look_s = self.began_s + LEAST_S / _GROWTH
+            self.end_s = self.began_s + self.window_limit_s
+        if self.look_s <= now_s < self.end_s:
+            self._look(records, self.began_s, now_s)
+        return now_s >= self.end_s
 
-    return is_enough
+    def _look(self, records: Sequence[RequestRecord], began_s: float, now_s: float) -> None:
+        window_s = now_s - began_s
+        served = sorted((r for r in records if r.sent_s >= began_s), key=lambda record: record.sent_s)
+        known = foreseen(served, _GROWTH, self.concurrency) if len(served) >= self.concurrency else None
+        self.look_s = now_s + window_s * (_RETRY if known is None else _BETWEEN_LOOKS - 1)
+        if known is not None and known.worst <= self.point_error:
+            self.end_s = min(self.end_s, began_s + _GROWTH * window_s)
+            self.look_s = math.inf
+
+
+def known_to(point_error: float, window_limit_s: float, concurrency: int) -> IsEnough:
+    """Return what says when a point of the steady window may end.
+
+    Once its figures will be known to ``point_error`` (relative half-width of the 90% interval), as a first look of at
+    least 5 s and a request of each slot says, and the window is twice as long as it was then; or ``window_limit_s``
+    after the end of the ramp.
+    """
+    return _Stopping(point_error, window_limit_s, concurrency).is_enough
 
 
 @dataclass(frozen=True)
 class Extent:
     """How long a point is: ``requests_per_slot``, or until its figures are known to ``point_error``; one of the two.
 
-    Raises InvalidValueError for both, neither, or a value no point could have.
+    With ``point_error`` the steady window takes ``window_limit_s`` at most, 120 s where nothing is said. Raises
+    InvalidValueError for both, neither, or a value no point could have.
     """
 
     requests_per_slot: int | None = None
     point_error: float | None = None
+    window_limit_s: float | None = None
 
     def __post_init__(self) -> None:
         if (self.requests_per_slot is None) == (self.point_error is None):
             raise InvalidValueError(f"{self}: wanted either a number of requests or an error, and not both")
         if self.requests_per_slot is not None:
             count("Extent", "requests_per_slot", self.requests_per_slot, "requests")
-        elif positive("Extent", "point_error", self.point_error, "relative standard error") >= 1:
+            if self.window_limit_s is not None:
+                raise InvalidValueError(
+                    f"{self}: a number of requests takes the time it takes; wanted no window_limit_s"
+                )
+            return
+        if positive("Extent", "point_error", self.point_error, "half-width of a 90% interval") >= 1:
             raise InvalidValueError(f"Extent.point_error: got {self.point_error}, wanted a share below 1")
+        if self.window_limit_s is None:
+            object.__setattr__(self, "window_limit_s", DEFAULT_LIMIT_S)
+        positive("Extent", "window_limit_s", self.window_limit_s, "s")
 
-    def requests(self, concurrency: int) -> int:
-        """Return how many requests the point has, or at most may have."""
-        if self.requests_per_slot is None:
-            return max(_MOST_PER_SLOT * concurrency, _MOST_AT_LEAST)
-        return self.requests_per_slot * concurrency
+    def requests(self, concurrency: int) -> int | None:
+        """Return how many requests the point has; None where time and error decide."""
+        return None if self.requests_per_slot is None else self.requests_per_slot * concurrency
 
     def is_enough(self, concurrency: int) -> IsEnough:
         """Return what to ask while the point runs."""
-        return never if self.point_error is None else known_to(self.point_error, concurrency)
+        if self.point_error is None or self.window_limit_s is None:
+            return never
+        return known_to(self.point_error, self.window_limit_s, concurrency)
 
     @property
     def facts(self) -> Mapping[str, float]:
@@ -124,6 +127,7 @@ class Extent:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-PUBLISHED = Extent(requests_per_slot=10)
-"""InferenceX's, with the whole window."""
+PUBLISHED_PER_SLOT = 10
+"""InferenceX's requests per slot, with the whole window."""
+PUBLISHED = Extent(requests_per_slot=PUBLISHED_PER_SLOT)
 DEFAULT = Extent(point_error=0.005)

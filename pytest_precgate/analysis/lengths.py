@@ -6,7 +6,9 @@ makes them biased: slots that began together end together and prefill together, 
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 
 from pytest_precgate.analysis.workload import Workload
 
@@ -47,8 +49,8 @@ def first_output_tokens(output_tokens: int, slot: int, slots: int) -> int:
     return max(min(2, output_tokens), output_tokens * (slot + 1) // slots)
 
 
-def closed_loop_lengths(workload: Workload, slots: int, number: int, position: int) -> list[tuple[int, int]]:
-    """Return the lengths of ``number`` requests that ``slots`` slots share, the even sequence from ``position`` on."""
-    lengths = [even_lengths(workload, position + count) for count in range(number)]
-    first = [(isl, first_output_tokens(osl, slot, slots)) for slot, (isl, osl) in enumerate(lengths[:slots])]
-    return [*first, *lengths[slots:]]
+def closed_loop_lengths(workload: Workload, slots: int, position: int) -> Iterator[tuple[int, int]]:
+    """Yield the lengths of the requests that ``slots`` slots share, endlessly: the even sequence from ``position``."""
+    for number in itertools.count():
+        isl, osl = even_lengths(workload, position + number)
+        yield isl, first_output_tokens(osl, number, slots) if number < slots else osl

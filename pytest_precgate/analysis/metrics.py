@@ -7,9 +7,8 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pytest_precgate.analysis.enough import StandardError, standard_error
 from pytest_precgate.analysis.quantity import count
 from pytest_precgate.analysis.records import ClientCheck, PointRun, RequestRecord
 from pytest_precgate.analysis.sweep import SweepPoint
@@ -21,6 +20,7 @@ from pytest_precgate.analysis.tokens import (
     token_facts,
     with_first_tokens,
 )
+from pytest_precgate.analysis.uncertainty import Uncertainty, uncertainty
 from pytest_precgate.analysis.window import (
     Window,
     WindowKind,
@@ -71,9 +71,10 @@ class Measurement:
     """One concurrency measured: distributions, rates over the window, and what to believe it by. Times in s.
 
     ``throughput_per_gpu`` counts input and output tokens, tok/s/GPU; ``interactivity`` is 1 / median tpot, tok/s/user.
-    ``itl`` is None where no gap between chunks was observed, ``error`` where there were too few requests to tell,
-    ``tokens`` for a point from before they were kept. ``resent`` counts requests that had to be sent again,
-    ``reopened`` connections that the server had closed for their age.
+    ``itl`` is None where no gap between chunks was observed. ``error`` is None where requests could not tell it, and
+    ``asked_error``, the point_error it was to be known to, where their number was fixed. ``tokens`` is None for a point
+    from before they were kept. ``resent`` counts requests that had to be sent again, ``reopened`` connections that the
+    server had closed for their age.
     """
 
     concurrency: int
@@ -87,8 +88,9 @@ class Measurement:
     itl_median_s: float | None
     itl_p99_s: float | None
     throughput_per_gpu: float
-    error: StandardError | None
+    error: Uncertainty | None
     client: ClientCheck | None
+    asked_error: float | None = None
     tokens: TokenFacts | None = None
     resent: int = 0
     reopened: int = 0
@@ -97,6 +99,11 @@ class Measurement:
     def interactivity(self) -> float:
         """1 / median tpot, tok/s/user."""
         return 1 / self.tpot.median_s
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the point ended before it was known as well as asked, or nobody can tell."""
+        return self.asked_error is not None and (self.error is None or self.error.worst > self.asked_error)
 
     def point(self, configuration: str = "default") -> SweepPoint:
         """Return the point of a sweep."""
@@ -121,6 +128,7 @@ def measure(
     max_failures: int = 0,
     expected: Expected = _ANY_TOKENS,
     server: ServerCounts = _NO_COUNTERS,
+    asked_error: float | None = None,
 ) -> Measurement:
     """Compute one point from the records of a run on ``gpus`` GPUs.
 
@@ -134,7 +142,9 @@ def measure(
     try:
         span = whole_window(run.records) if window == "whole" else steady_window(run.records, run.concurrency)
         served = with_first_tokens(served_within(run.records, span), expected.hidden_tokens)
-        measured = _measurement(run, gpus, span, served, token_facts(served, expected, server))
+        measured = replace(
+            _measurement(run, gpus, span, served), asked_error=asked_error, tokens=token_facts(served, expected, server)
+        )
     except InvalidValueError as exc:
         raise InvalidPointError(run.concurrency, str(exc)) from exc
     assert measured.tokens is not None
@@ -144,9 +154,7 @@ def measure(
     return measured
 
 
-def _measurement(
-    run: PointRun, gpus: int, span: Window, served: Sequence[RequestRecord], tokens: TokenFacts
-) -> Measurement:
+def _measurement(run: PointRun, gpus: int, span: Window, served: Sequence[RequestRecord]) -> Measurement:
     gaps = run.gaps
     tpot = Spread.of([record.tpot_s for record in served])
     if tpot.median_s == 0:
@@ -163,9 +171,9 @@ def _measurement(
         itl_median_s=gaps.quantile_s(0.5) if gaps.total else None,
         itl_p99_s=gaps.quantile_s(0.99) if gaps.total else None,
         throughput_per_gpu=tokens_per_second(run.records, span) / gpus,
-        error=standard_error(served),
+        # The lengths of the whole window are random, those of the steady one even (analysis/lengths.py).
+        error=uncertainty(served, even_lengths=span.kind == "steady"),
         client=run.client,
-        tokens=tokens,
         resent=run.resent,
         reopened=run.reopened,
     )

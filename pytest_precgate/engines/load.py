@@ -19,7 +19,7 @@ HIGHEST_CONCURRENCY = 256
 SEARCHED = Range(1, HIGHEST_CONCURRENCY)
 SWEEP_OPTIONAL = (
     *("concurrency", "min_concurrency", "max_concurrency"),
-    *("window", "requests_per_slot", "point_error"),
+    *("window", "requests_per_slot", "point_error", "window_limit_s"),
 )
 LOAD_OPTIONAL = (
     *SWEEP_OPTIONAL,
@@ -146,8 +146,19 @@ def _extent(members: Mapping[str, Node], window: WindowKind) -> Extent:
             node.fail("requests_per_slot fixes how long a point is; give one of the two")
         if window == "whole":
             node.fail("the whole window has ramp and drain in it, whatever its length: give requests_per_slot instead")
-        with node.building():
-            return Extent(point_error=node.number())
+    limit = members.get("window_limit_s")
+    if limit is not None and ("requests_per_slot" in members or window == "whole"):
+        limit.fail("goes with point_error; a number of requests takes the time it takes")
     if "requests_per_slot" in members:
         return Extent(requests_per_slot=members["requests_per_slot"].count())
-    return PUBLISHED if window == "whole" else DEFAULT
+    if window == "whole":
+        return PUBLISHED
+    error, limit_s = DEFAULT.point_error, DEFAULT.window_limit_s
+    if "point_error" in members:
+        with members["point_error"].building():
+            error = Extent(point_error=members["point_error"].number()).point_error
+    if limit is not None:
+        limit_s = limit.number()
+        if limit_s <= 0:
+            limit.fail(f"got {limit_s:g}, wanted seconds above 0, from the end of the ramp to the last request sent")
+    return Extent(point_error=error, window_limit_s=limit_s)

@@ -5,7 +5,8 @@ Each line carries a digest of itself: a figure that was damaged or edited is ref
 Schema history, newest last; a reader reads every older one and refuses a newer one by name.
   1  run, launch, point and finished, each with what `pytest_precgate.journal.events` says of it.
   2  a launch says what its engine took to start, in GPU-seconds; null where that is not known.
-  3  a run has a salt; a point says what its tokens were and how many requests were sent again; runs of points that gave
+  3  a run has a salt; a point says what its tokens were, how many requests were sent again, and the error it was to be
+     known to; its own error is the half-width of a 90% interval, and was a standard error; runs of points that gave
      nothing are kept.
 """
 
@@ -17,12 +18,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import NoReturn, cast
 
-from pytest_precgate.analysis.enough import StandardError
 from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.metrics import Measurement, Spread
 from pytest_precgate.analysis.records import ClientCheck
 from pytest_precgate.analysis.tokens import TokenFacts
+from pytest_precgate.analysis.uncertainty import Uncertainty
 from pytest_precgate.analysis.window import WINDOW_KINDS, Window, WindowKind
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node, strict_json
@@ -40,6 +41,7 @@ from pytest_precgate.journal.events import (
 
 SCHEMA = 3
 _DIGEST = "sha256"
+_INTERVAL_OF_STANDARD_ERROR = 1.645  # 90% of a normal distribution
 _RUN = ("suite", "utc", "commit", "tool_version", "hardware", "workload", "configurations", "settings")
 _KEY = ("precision", "number", "attempt")
 _SPREAD = ("mean_s", "median_s", "p90_s", "p99_s")
@@ -201,7 +203,7 @@ def _key(node: Node) -> LaunchKey:
 
 
 def _measurement(node: Node) -> Measurement:
-    members = node.table(required=_MEASUREMENT, optional=["tokens", "resent", "reopened"])
+    members = node.table(required=_MEASUREMENT, optional=["asked_error", "tokens", "resent", "reopened"])
     tokens = members.get("tokens")
     window = members["window"].table(required=_WINDOW)
     return Measurement(
@@ -219,8 +221,9 @@ def _measurement(node: Node) -> Measurement:
         itl_median_s=_number_or_none(members["itl_median_s"]),
         itl_p99_s=_number_or_none(members["itl_p99_s"]),
         throughput_per_gpu=members["throughput_per_gpu"].number(),
-        error=None if members["error"].value is None else _error(members["error"]),
+        error=None if members["error"].value is None else _error(members["error"], "asked_error" in members),
         client=None if members["client"].value is None else _client(members["client"]),
+        asked_error=_number_or_none(members["asked_error"]) if "asked_error" in members else None,
         tokens=None if tokens is None or tokens.value is None else _tokens(tokens),
         resent=members["resent"].integer() if "resent" in members else 0,
         reopened=members["reopened"].integer() if "reopened" in members else 0,
@@ -242,9 +245,11 @@ def _spread(node: Node) -> Spread:
     return Spread(*(members[name].number() for name in _SPREAD))
 
 
-def _error(node: Node) -> StandardError:
+def _error(node: Node, is_interval: bool) -> Uncertainty:
+    """Half-widths of 90% intervals; up to schema 2 the figures are standard errors."""
     members = node.table(required=_ERROR)
-    return StandardError(*(members[name].number() for name in _ERROR))
+    scale = 1.0 if is_interval else _INTERVAL_OF_STANDARD_ERROR
+    return Uncertainty(*(scale * members[name].number() for name in _ERROR))
 
 
 def _client(node: Node) -> ClientCheck:

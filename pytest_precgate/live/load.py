@@ -165,7 +165,8 @@ class Loaded:
             acceptance_length=load.acceptance_length,
             accepted_before=_accepted_before(aim.of(self.endpoint.configuration, self.endpoint.gpus)),
         )
-        measured = measure(run, self.endpoint.gpus, load.window, load.max_failures, expected, counts)
+        asked = load.extent.point_error
+        measured = measure(run, self.endpoint.gpus, load.window, load.max_failures, expected, counts, asked)
         gpu_seconds = self.endpoint.gpus * (self.clock() - since_s)
         return FinishedPoint(measured, gpu_seconds, self.endpoint.configuration)
 
@@ -177,6 +178,7 @@ class Loaded:
             requests=load.extent.requests(concurrency),
             warmup="drained" if load.window == "whole" else "handover",
             point_error=load.extent.point_error,
+            window_limit_s=load.extent.window_limit_s,
             limits=_limits(load),
             telling=wire.telling,
             told_one_in=wire.told_one_in,

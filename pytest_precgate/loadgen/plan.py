@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_args
 
-from pytest_precgate.analysis.enough import IsEnough, known_to, never
+from pytest_precgate.analysis.enough import Extent, IsEnough, never
 from pytest_precgate.analysis.lengths import first_output_tokens
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.errors import InvalidValueError
@@ -66,36 +66,50 @@ class Limits:
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """One point to be run: ``requests`` in total, ``concurrency`` of them in flight at any time.
+    """One point to be run, ``concurrency`` requests in flight at any time, and one of two ways to end.
 
-    With ``point_error`` it ends before that, once its figures are known to this relative standard error. Every
-    ``told_one_in``-th request asks the server, in the ways of ``telling``, how many tokens each event holds. Raises
-    InvalidValueError when there are fewer requests than slots, or the warm-up is unknown.
+    ``requests`` in total; or once its figures are known to ``point_error`` (relative half-width of the 90% interval),
+    at the latest ``window_limit_s`` after the ramp, 120 s where nothing is said. Every ``told_one_in``-th request asks
+    the server, in the ways of ``telling``, how many tokens each event holds. Raises InvalidValueError for both ways or
+    neither, fewer requests than slots, or an unknown warm-up.
     """
 
     prompts: Prompts
     concurrency: int
-    requests: int
+    requests: int | None = None
     warmup: Warmup = "handover"
     point_error: float | None = None
+    window_limit_s: float | None = None
     limits: Limits = field(default_factory=Limits)
     telling: tuple[Telling, ...] = ()
     told_one_in: int = 1
 
     def __post_init__(self) -> None:
         count("LoadPlan", "concurrency", self.concurrency, "requests in flight")
-        count("LoadPlan", "requests", self.requests, "requests")
         count("LoadPlan", "told_one_in", self.told_one_in, "requests")
-        if self.requests < self.concurrency:
+        if self.warmup not in get_args(Warmup):
+            raise InvalidValueError(f"LoadPlan.warmup: got {self.warmup!r}, wanted {' or '.join(get_args(Warmup))}")
+        if (self.requests is None) == (self.point_error is None):
+            raise InvalidValueError(
+                f"LoadPlan: got requests {self.requests} and point_error {self.point_error}, wanted one of the two"
+            )
+        if self.point_error is not None:  # refuses what no point could have
+            Extent(point_error=self.point_error, window_limit_s=self.window_limit_s)
+            return
+        if self.window_limit_s is not None:
+            raise InvalidValueError(
+                "LoadPlan.window_limit_s: wanted none, a number of requests takes the time it takes"
+            )
+        if count("LoadPlan", "requests", self.requests, "requests") < self.concurrency:
             raise InvalidValueError(
                 f"LoadPlan.requests: got {self.requests}, wanted at least one for each of {self.concurrency} slots"
             )
-        if self.warmup not in get_args(Warmup):
-            raise InvalidValueError(f"LoadPlan.warmup: got {self.warmup!r}, wanted {' or '.join(get_args(Warmup))}")
 
     def is_enough(self) -> IsEnough:
         """Return what to ask with the records so far, whether the point may end."""
-        return never if self.point_error is None else known_to(self.point_error, self.concurrency)
+        if self.point_error is None:
+            return never
+        return Extent(point_error=self.point_error, window_limit_s=self.window_limit_s).is_enough(self.concurrency)
 
     def ask(self, number: int) -> Ask:
         """Return request ``number`` of the plan, warm-up included."""
@@ -109,12 +123,12 @@ class LoadPlan:
     @property
     def most(self) -> int | None:
         """How many requests there will be, warm-up included; None where what they say decides."""
-        return self.requests + self.warmup_requests(self.concurrency) if self.point_error is None else None
+        return None if self.requests is None else self.requests + self.warmup_requests(self.concurrency)
 
     @property
     def prepared(self) -> int:
         """How many of the requests that count are made before the clock starts: all that will usually be sent."""
-        return self.requests if self.point_error is None else min(self.requests, _PREPARED_PER_SLOT * self.concurrency)
+        return _PREPARED_PER_SLOT * self.concurrency if self.requests is None else self.requests
 
     def warmup_requests(self, slots: int) -> int:
         """Return how many requests ``slots`` of the slots run before the point, without record."""
@@ -150,7 +164,9 @@ class Requests:
         """Return the next request."""
         return self._ready.pop() if self._ready else next(self._made)
 
-    def at_most(self, number: int) -> Take:
-        """Return a function that gives ``number`` requests, one a call, and then None."""
+    def at_most(self, number: int | None) -> Take:
+        """Return a function that gives ``number`` requests, one a call, and then None; without a number it goes on."""
+        if number is None:
+            return self.next
         left = iter(range(number))
         return lambda: None if next(left, None) is None else self.next()

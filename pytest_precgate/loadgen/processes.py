@@ -106,7 +106,7 @@ class _Crew:
         self._failures: list[RequestFailure] = []
         self._limits, self._began_s = plan.limits, CLOCKS.now()
         self._met_s = self._began_s
-        self._tickets = _tickets(plan.requests)
+        self._tickets = _tickets(_MOST_TICKETS if plan.requests is None else plan.requests)
         self._children: dict[Pipe, SpawnProcess] = {}
         self._busy: list[Pipe] = []
         self._done: dict[Pipe, _Done] = {}

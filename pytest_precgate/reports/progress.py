@@ -41,11 +41,10 @@ def under_way(
 def measured(precision: str, concurrency: int, point: Measurement) -> str:
     """Return the line of a finished point: its figures, its window, and how well they are known."""
     window = point.window
-    known = "too short to tell its error" if point.error is None else f"known to {point.error.worst:.1%}"
     return (
         f"precgate: {precision} concurrency {concurrency}: {point.interactivity:.1f} tok/s/user, "
         f"{point.throughput_per_gpu:.1f} tok/s/GPU, ttft {1000 * point.ttft.median_s:.0f} ms (p99 "
-        f"{1000 * point.ttft.p99_s:.0f}), {window.kind} window {window.length_s:.1f} s, {known}{_unusual(point)}"
+        f"{1000 * point.ttft.p99_s:.0f}), {window.kind} window {window.length_s:.1f} s, {known(point)}{_unusual(point)}"
     )
 
 
@@ -59,3 +58,16 @@ def _unusual(point: Measurement) -> str:
         accepted = tokens.acceptance_length
         parts += [] if accepted is None else [f"acceptance length {accepted:.2f}"]
     return "".join(f", {part}" for part in parts)
+
+
+def known(point: Measurement) -> str:
+    """Return how well a point is known, and what was asked for where it is not known as well."""
+    well = "too short to tell its error" if point.error is None else f"known to {_percent(point.error.worst)}"
+    if point.asked_error is None or not point.is_short:
+        return well
+    return f"{well}, asked for {_percent(point.asked_error)}"
+
+
+def _percent(share: float) -> str:
+    """A share in percent, three digits: one that is a little above another does not look the same."""
+    return f"{100 * share:.3g}%" if share < 9.995 else f"{share:.0%}"

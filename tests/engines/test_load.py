@@ -25,6 +25,8 @@ def table(**keys: object) -> dict[str, Node]:
         ({"concurrency": "doubling", "min_concurrency": 4}, SweepSettings(Range(4, 256, "doubling"))),
         ({"concurrency": [8, 4]}, SweepSettings(Grid([4, 8]))),
         ({"point_error": 0.01}, SweepSettings(extent=Extent(point_error=0.01))),
+        ({"window_limit_s": 30}, SweepSettings(extent=Extent(point_error=0.005, window_limit_s=30.0))),
+        ({"point_error": 0.01, "window_limit_s": 9}, SweepSettings(extent=Extent(None, 0.01, 9.0))),
         ({"requests_per_slot": 6}, SweepSettings(extent=Extent(requests_per_slot=6))),
         ({"window": "whole"}, SweepSettings(window="whole", extent=PUBLISHED)),
         ({"window": "whole", "requests_per_slot": 6}, SweepSettings(window="whole", extent=Extent(6))),

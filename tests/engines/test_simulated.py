@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 
 from pytest_precgate.analysis.comparison import Curve
 from pytest_precgate.analysis.economics import HARDWARE
+from pytest_precgate.analysis.enough import IsEnough
+from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.metrics import measure
 from pytest_precgate.analysis.schedule import Aim
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
@@ -37,6 +40,7 @@ from tests.published import PUBLISHED, WORKLOAD, kimi
 
 PLAIN = StepTime(constant_s=0.01, experts_s=0.0, context_s=0.0, prefill_s=0.0, overhead_s=0.0)
 KIMI = StepTime(6e-3, 2e-2, 1e-8, 2e-5, 0.05)
+TEN: IsEnough = lambda records: len(records) >= 10  # noqa: E731
 lengths = st.lists(st.tuples(st.integers(1, 300), st.integers(1, 200)), min_size=1, max_size=30)
 
 
@@ -199,9 +203,29 @@ def test_a_short_point_reads_what_a_long_one_reads(concurrency: int) -> None:
 def test_a_simulation_ends_once_enough_is_known() -> None:
     """Nothing is sent after that, and what is in flight is served."""
     requests = [(10, 20 + number) for number in range(100)]
-    run = simulate(PLAIN, Limits(), requests, 4, is_enough=lambda records: len(records) >= 10)
+    run = simulate(PLAIN, Limits(), requests, 4, is_enough=TEN)
     assert len(run.records) == 10 + 3
     assert max(r.sent_s for r in run.records) == sorted(r.last_token_s for r in run.records)[8]
+
+
+def test_requests_without_end_are_taken_as_they_are_sent() -> None:
+    """One for each record, and not one more."""
+    taken = itertools.count()
+    run = simulate(PLAIN, Limits(), ((10, 20 + next(taken) % 7) for _ in itertools.count()), 4, is_enough=TEN)
+    assert len(run.records) == next(taken) == 10 + 3
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 64])
+@pytest.mark.parametrize("limit_s", [30, 120])
+def test_a_point_that_is_not_known_as_asked_ends_with_its_time(concurrency: int, limit_s: int) -> None:
+    """Requests of 10 to 20 s, noise on every step: the window ends less than a request after its limit."""
+    keys = {"concurrency": [concurrency], "point_error": 1e-6, "window_limit_s": limit_s}
+    spec = SimulatedSpec.read(table(**keys, noise={"step_sigma": 0.1}), Path())
+    finished: list[FinishedPoint] = []
+    spec.open().sweep("int4", WORKLOAD, "b200", on_finished=finished.append)
+    (point,) = (one.measurement for one in finished)
+    assert point.is_short
+    assert limit_s <= point.window.length_s <= limit_s + point.request_latency.p99_s
 
 
 def test_a_slowdown_makes_every_point_slower_by_its_share() -> None:
@@ -326,6 +350,10 @@ def test_a_calibration_that_cannot_be_used_is_refused(tmp_path: Path, name: str,
         ({"point_error": 2}, r"wanted a share below 1 @ suites\.kimi\.int4\.point_error"),
         ({"point_error": 0.01, "requests_per_slot": 5}, "give one of the two"),
         ({"point_error": 0.01, "window": "whole"}, "give requests_per_slot instead"),
+        ({"window_limit_s": 0}, r"got 0, wanted seconds above 0, .* @ suites\.kimi\.int4\.window_limit_s"),
+        ({"window_limit_s": "1"}, r"wanted a number @ suites\.kimi\.int4\.window_limit_s"),
+        ({"window_limit_s": 9, "requests_per_slot": 5}, "goes with point_error"),
+        ({"window_limit_s": 9, "window": "whole"}, "goes with point_error"),
         ({"noise": {"sigma": 1}}, r"unknown key 'sigma'; .*@ suites\.kimi\.int4\.noise"),
         ({"noise": {"launch_sigma": 1.5}}, r"Noise\.launch_sigma: got 1\.5"),
         ({"slowdown": -1}, r"Noise\.slowdown: got -1"),

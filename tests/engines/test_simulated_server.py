@@ -150,7 +150,7 @@ def test_a_running_server_is_searched_and_each_point_ends_by_itself(
     fixed = "concurrency = [1, 4]\nrequests_per_slot = 12"
     with served("--speed", "4") as url:
         settings = SETTINGS.format(url=url).replace("[110, 120]", "[450]")
-        repository.write_settings(settings.replace(fixed, "max_concurrency = 8\npoint_error = 0.2"))
+        repository.write_settings(settings.replace(fixed, "max_concurrency = 8\npoint_error = 0.2\nwindow_limit_s = 2"))
         repository.write_test(
             "def test_fp4(precgate):\n"
             "    measured = [point.concurrency for point in precgate.sweep('fp4').points]\n"

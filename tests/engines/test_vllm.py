@@ -37,7 +37,7 @@ def test_it_is_an_engine_that_is_a_server() -> None:
     as_engine: Engine = opened
     assert (as_engine.kind, opened.spec.tp, opened.spec.pp) == ("vllm", 4, 2)
     assert dict(opened.identity()) == {"api": "completions", "model": INT4, "window": "steady"}
-    assert dict(opened.facts()) == {"concurrency": "4, 8", "point_error": 0.005, "seed": 0}
+    assert dict(opened.facts()) == {"concurrency": "4, 8", "point_error": 0.005, "window_limit_s": 120, "seed": 0}
     with pytest.raises(InvalidValueError, match="a server is swept by the load client"):
         opened.sweep("int4", Workload(isl=8, osl=8), "b200")
 

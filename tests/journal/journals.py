@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.enough import StandardError
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.metrics import Measurement, Spread
 from pytest_precgate.analysis.records import ClientCheck
 from pytest_precgate.analysis.tokens import TokenFacts
+from pytest_precgate.analysis.uncertainty import Uncertainty
 from pytest_precgate.analysis.window import Window
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.journal.events import (
@@ -44,11 +44,12 @@ def measurements(concurrency: int) -> st.SearchStrategy[Measurement]:
         itl_median_s=st.none() | figures,
         itl_p99_s=st.none() | figures,
         throughput_per_gpu=figures,
-        error=st.none() | st.builds(StandardError, figures, figures),
+        error=st.none() | st.builds(Uncertainty, figures, figures),
         client=st.none() | clients,
         tokens=st.none() | st.builds(TokenFacts, figures, figures, st.none() | figures, st.none() | figures),
         resent=st.integers(0, 3),
         reopened=st.integers(0, 3),
+        asked_error=st.none() | figures,
     )
 
 

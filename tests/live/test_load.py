@@ -54,6 +54,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> BenchOf:
 
         def run_point(target: Target, plan: LoadPlan, **_: object) -> PointRun:  # noqa: ARG001
             run.append(plan)
+            assert plan.requests is not None
             found = simulate(MODEL, Limits(), [(16, 16)] * plan.requests, plan.concurrency)
             spoil = next(left, None)
             return found if spoil is None else spoil(found)

@@ -114,6 +114,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
                 raise LoadStoppedError("killed")
             measured.append(plan.concurrency)
             model = StepTime(6e-3, 2e-2, 1e-8, 2e-5, 0.05)
+            assert plan.requests is not None
             return simulate(model, Limits(), [(16, 16)] * plan.requests, plan.concurrency)
 
         def up(order: Order, family: object) -> object:  # noqa: ARG001

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-import pytest_precgate.loadgen.plan as plan_module
 from pytest_precgate.analysis.metrics import measure
 from pytest_precgate.analysis.records import PointRun, RequestRecord
+from pytest_precgate.analysis.window import end_of_ramp
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import ConnectFailedError, InvalidPointError, InvalidValueError, LoadStoppedError
 from pytest_precgate.loadgen import Limits, LoadPlan, Progress, Prompts, Target, run_point
@@ -493,19 +493,20 @@ def test_what_two_slots_share_is_not_mixed_up() -> None:
 
 def test_a_point_ends_once_enough_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is sent after that, what is in flight ends, and its end is not told before."""
-    monkeypatch.setattr(
-        plan_module, "known_to", lambda error, slots: lambda records: len(records) >= error * 10 + slots
-    )
-    point, server = run(Exchange.answer, replace(PLAN, requests=500, point_error=0.7))
+    monkeypatch.setattr(LoadPlan, "is_enough", lambda plan: lambda records: len(records) >= 7 + plan.concurrency)
+    point, server = run(Exchange.answer, replace(PLAN, requests=None, point_error=0.7))
     assert 10 <= len(point.records) == len(server.heard) <= 12
     assert point.failures == ()
 
 
-def test_a_point_that_is_never_known_ends_with_its_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The number of requests bounds it, prepared ones or not."""
-    monkeypatch.setattr(plan_module, "known_to", lambda *_: lambda _: False)
-    point, _ = run(Exchange.answer, replace(PLAN, requests=60, point_error=0.5))
-    assert len(point.records) == 60
+def test_a_point_that_is_never_known_ends_with_its_time() -> None:
+    """After more requests than were prepared; what is in flight ends."""
+    plan = replace(PLAN, requests=None, point_error=1e-9, window_limit_s=0.5)
+    point, _ = run(Exchange.answer, plan)
+    assert len(point.records) > plan.prepared
+    assert point.failures == ()
+    began_s = end_of_ramp(point.records, plan.concurrency)
+    assert max(record.last_token_s for record in point.records) >= began_s + 0.4
 
 
 def test_the_end_of_an_open_point_is_not_told() -> None:
@@ -514,4 +515,6 @@ def test_the_end_of_an_open_point_is_not_told() -> None:
         standing_in(hangs_mid_stream) as server,
         pytest.raises(LoadStoppedError, match="stopped after 0 requests"),
     ):
-        run_point(Target(server.url, "m"), replace(PLAN, point_error=0.5), stop=lambda: len(server.heard) == 3)
+        run_point(
+            Target(server.url, "m"), replace(PLAN, requests=None, point_error=0.5), stop=lambda: len(server.heard) == 3
+        )

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-import pytest_precgate.loadgen.plan as plan_module
 from pytest_precgate.analysis.records import RequestRecord
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import ConnectFailedError, LoadProcessError, LoadStoppedError
@@ -100,7 +99,7 @@ def test_processes_end_together_once_enough_is_known(monkeypatch: pytest.MonkeyP
         judged.append(len(records))
         return len({(record.sent_s, record.last_token_s) for record in records}) >= 57
 
-    monkeypatch.setattr(plan_module, "known_to", lambda *_: is_enough)
+    monkeypatch.setattr(LoadPlan, "is_enough", lambda _: is_enough)
     told = threading.Event()
 
     def waits(exchange: Exchange) -> None:
@@ -112,7 +111,7 @@ def test_processes_end_together_once_enough_is_known(monkeypatch: pytest.MonkeyP
         if judged and max(judged) >= 57:
             told.set()
 
-    plan = replace(PLAN, requests=5000, point_error=0.5)
+    plan = replace(PLAN, requests=None, point_error=0.5)
     with standing_in(waits) as server:
         point = run_point(Target(server.url, "m"), plan, processes=2, on_progress=on_progress)
     assert 57 <= len(point.records) == len(server.heard) <= 63

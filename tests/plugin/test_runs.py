@@ -245,10 +245,10 @@ def test_a_failed_launch_says_how_to_go_on(simulated: Repository) -> None:
         "from pytest_precgate.engines.simulated import engine\n"
         "from pytest_precgate.errors import InvalidPointError\n"
         "measure = engine.measure\n"
-        "def failing(run, gpus, window):\n"
+        "def failing(run, gpus, window, **asked):\n"
         "    if (run.concurrency, gpus) == (8, 8):\n"
         "        raise InvalidPointError(8, 'a stand-in failure')\n"
-        "    return measure(run, gpus, window)\n"
+        "    return measure(run, gpus, window, **asked)\n"
         "engine.measure = failing\n",
         encoding="utf-8",
     )

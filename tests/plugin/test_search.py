@@ -95,7 +95,7 @@ def test_a_gate_the_baseline_was_not_searched_for_is_not_added_to_it(kimi: Repos
     assert result.ret == 1
     result.stdout.fnmatch_lines(["E *BaselineError: kimi: *no neighbouring concurrencies around 73 tok/s/user*"])
     assert kimi.baseline.read_text(encoding="utf-8") == before
-    assert kimi.run("--precgate-update").ret == 0
+    assert kimi.run("--precgate-update", "--precgate-reason=searched for 73 too").ret == 0
     kimi.change_settings('fp4-tp4"', 'fp4-tp4", slowdown = 0.035')
     assert kimi.run("--precgate-attempts=1").ret == 1
 

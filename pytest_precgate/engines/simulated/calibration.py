@@ -16,7 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_precgate.analysis.enough import PUBLISHED
+from pytest_precgate.analysis.enough import PUBLISHED_PER_SLOT
 from pytest_precgate.analysis.metrics import Measurement, measure
 from pytest_precgate.analysis.sweep import SweepPoint
 from pytest_precgate.analysis.window import WindowKind
@@ -110,7 +110,7 @@ def simulated_measurement(
 ) -> Measurement:
     """Simulate one concurrency without noise, as the published method measures it, and return what it would give."""
     rng = random.Random(concurrency)
-    lengths = draw_lengths(PUBLISHED.requests(concurrency), workload.isl, workload.osl, workload.range_ratio, rng)
+    lengths = draw_lengths(PUBLISHED_PER_SLOT * concurrency, workload.isl, workload.osl, workload.range_ratio, rng)
     return measure(simulate(model, Limits(), lengths, concurrency), gpus, window)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -155,7 +156,8 @@ class SimulatedEngine:
         is_enough = spec.load.extent.is_enough(concurrency)
         run = simulate(spec.calibration.step_time, spec.limits, requests, concurrency, pace, is_enough)
         gpu_seconds = spec.calibration.gpus * max(record.last_token_s for record in run.records)
-        return FinishedPoint(measure(run, spec.calibration.gpus, spec.load.window), gpu_seconds, spec.configuration)
+        measured = measure(run, spec.calibration.gpus, spec.load.window, asked_error=spec.load.extent.point_error)
+        return FinishedPoint(measured, gpu_seconds, spec.configuration)
 
     def _random(self, *about: object) -> random.Random:
         """A generator of its own for each purpose: a further concurrency does not change the others' figures."""
@@ -169,9 +171,9 @@ class SimulatedEngine:
         pace = math.exp(rng.gauss(0.0, noise.launch_sigma)) * (1.0 + noise.slowdown)
         return pace / (1.0 - noise.outlier_drop) if rng.random() < noise.outlier_rate else pace
 
-    def _requests(self, workload: Workload, concurrency: int, rng: random.Random) -> list[Lengths]:
+    def _requests(self, workload: Workload, concurrency: int, rng: random.Random) -> Iterable[Lengths]:
         """The lengths of a point's requests: random and drawn at once for the whole window, as published."""
         number = self.spec.load.extent.requests(concurrency)
-        if self.spec.load.window == "whole":
+        if number is not None and self.spec.load.window == "whole":
             return draw_lengths(number, workload.isl, workload.osl, workload.range_ratio, rng)
-        return closed_loop_lengths(workload, concurrency, number, rng.randrange(1 << 20))
+        return itertools.islice(closed_loop_lengths(workload, concurrency, rng.randrange(1 << 20)), number)

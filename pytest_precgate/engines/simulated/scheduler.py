@@ -4,10 +4,11 @@ waits; the same seed gives the same records."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pytest_precgate.analysis.enough import IsEnough, never
@@ -181,7 +182,7 @@ class _ClosedLoop:
     """The client's side: ``concurrency`` slots, each sending its next request the moment its last one ended."""
 
     scheduler: Scheduler
-    requests: deque[Lengths]
+    requests: Iterator[Lengths]
     concurrency: int
     is_enough: IsEnough
     records: list[RequestRecord] = field(default_factory=list)
@@ -189,11 +190,10 @@ class _ClosedLoop:
 
     def run(self) -> None:
         """Run until every request has ended that was sent before enough had."""
-        now = 0.0
+        now, ends = 0.0, False
         scheduler, overhead = self.scheduler, self.scheduler.model.overhead_s
         arriving: deque[Request] = deque()
-        for _ in range(min(self.concurrency, len(self.requests))):
-            arriving.append(Request(now, *self.requests.popleft()))
+        arriving.extend(Request(now, *lengths) for lengths in itertools.islice(self.requests, self.concurrency))
         while arriving or not scheduler.is_idle:
             if scheduler.is_idle:
                 now = max(now, arriving[0].sent_s + overhead)
@@ -212,24 +212,25 @@ class _ClosedLoop:
                         request.sent_s, request.first_token_s, now, request.input_tokens, request.output_tokens
                     )
                 )
-                if self.is_enough(self.records):
-                    self.requests.clear()
-                if self.requests:
-                    arriving.append(Request(now, *self.requests.popleft()))
+                ends = ends or self.is_enough(self.records)
+                lengths = None if ends else next(self.requests, None)
+                if lengths is not None:
+                    arriving.append(Request(now, *lengths))
 
 
 def simulate(
     model: StepTime,
     limits: Limits,
-    requests: Sequence[Lengths],
+    requests: Iterable[Lengths],
     concurrency: int,
     pace: Callable[[], float] = lambda: 1.0,
     is_enough: IsEnough = never,
 ) -> PointRun:
     """Serve ``requests`` closed-loop at ``concurrency`` and return what a client would have recorded.
 
-    Once ``is_enough`` says so no further request is sent, and those in flight end.
+    Each is taken when it is sent, so they may be endless. Once ``is_enough`` says so no further one is sent, and those
+    in flight end.
     """
-    loop = _ClosedLoop(Scheduler(model, limits, pace), deque(requests), concurrency, is_enough)
+    loop = _ClosedLoop(Scheduler(model, limits, pace), iter(requests), concurrency, is_enough)
     loop.run()
     return PointRun(concurrency, loop.records, gaps=Gaps(loop.gaps))

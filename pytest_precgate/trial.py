@@ -13,7 +13,7 @@ from pytest_precgate.analysis.bar import Bar, LaunchPolicy, suite_bars
 from pytest_precgate.analysis.comparison import Curve
 from pytest_precgate.analysis.gates import Gate
 from pytest_precgate.analysis.held import Holding
-from pytest_precgate.analysis.noise import step_stretch
+from pytest_precgate.analysis.noise import reading_sigma, step_stretch
 from pytest_precgate.analysis.pairs import PairedRule
 from pytest_precgate.analysis.rule import GateRuling, SuiteRule, SuiteRuling
 from pytest_precgate.analysis.scatter import GateLaunches
@@ -75,7 +75,8 @@ class Trial:
         each = [[launch[i] for launch in launches[: most[i]]] for i in everything]
         whole = {i: values for i in everything if (values := _numbers(each[i])) is not None}
         scatters = [
-            (self.gates[i], GateLaunches(self.gates[i].key, v, self._stretch(self.gates[i]))) for i, v in whole.items()
+            (gate, GateLaunches(gate.key, values, self._stretch(gate), self._reading(gate, len(values))))
+            for gate, values in ((self.gates[i], values) for i, values in whole.items())
         ]
         bars = dict(zip(whole, suite_bars(scatters, policy), strict=True))
         before = SuiteRule(holding.held, policy, holding.beside).bars
@@ -108,9 +109,18 @@ class Trial:
             taken.append(launch(len(taken) + 1, wanted))
             ruling = judge_all(taken)
         return tuple(
-            _told(gate, [figure(launch[index]) for launch in taken[: gate.launches]])
+            _told(self._doubted(self.gates[index], gate), [figure(launch[index]) for launch in taken[: gate.launches]])
             for index, gate in enumerate(ruling.gates)
         )
+
+    def _doubted(self, gate: Gate, ruling: GateRuling) -> GateRuling:
+        """Take a pass away that rests on points nobody knows well enough; it is INCONCLUSIVE."""
+        if ruling.bar is None or ruling.judged is None or not ruling.judged.verdict.passes:
+            return ruling
+        doubt = ruling.bar.doubt(self._reading(gate, ruling.launches))
+        if doubt is None:
+            return ruling
+        return replace(ruling, judged=replace(ruling.judged, verdict=Verdict.INCONCLUSIVE, reason=doubt))
 
     # --- launches and what they read ------------------------------------------------------------------------------
 
@@ -156,6 +166,17 @@ class Trial:
     def _curve(self, suite: Suite, precision: str, number: int) -> Curve:
         launch = number if self.launches.can_repeat(suite, precision) else 1  # what a file holds stands beside each
         return Curve(self.launches.of(suite, precision, launch).sweep, suite.hardware, suite.cost)
+
+    def _reading(self, gate: Gate, launches: int) -> float:
+        """The sigma that the points of the first launches leave on a gate; nothing where none reaches it."""
+        numbers = range(1, launches + 1)
+        try:
+            return reading_sigma(
+                [[self._curve(self.suite, name, number) for name in gate.key.precisions] for number in numbers],
+                gate.key.point,
+            )
+        except OutsideSweepError:  # then it has no value either, and that decides
+            return 0.0
 
     def _stretch(self, gate: Gate) -> float:
         try:

@@ -87,6 +87,18 @@ class Bar:
         """Whether the noise is known and lets nobody keep the tolerance; then no launch can pass."""
         return self.noise is not None and least_drop(self.design) * self.noise.sigma > self._asked * (1 + 1e-12)
 
+    def doubt(self, reading: float) -> str | None:
+        """Return why launches whose points alone leave a sigma of ``reading`` cannot pass; None where they can."""
+        if self.noise is None or reading <= self.noise.sigma:
+            return None
+        if not replace(self, noise=replace(self.noise, sigma=reading)).too_noisy:
+            return None
+        return (
+            f"its points ended before they were known as well as point_error asks, and leave a sigma of {reading:.1%} "
+            f"on its value: too much to keep a tolerance of {self.gate.tolerance * 100:g}%; give them more time with "
+            "window_limit_s"
+        )
+
     @cached_property
     def limits(self) -> tuple[float, ...]:
         """How much worse each launch may be than the centre, as a share; one per launch of the design."""

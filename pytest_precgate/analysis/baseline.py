@@ -13,7 +13,7 @@ from pytest_precgate.analysis.comparison import CostMode, Curve
 from pytest_precgate.analysis.economics import Hardware
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.gates import GateKey
-from pytest_precgate.analysis.noise import LEAST_LAUNCHES, GateNoise, step_stretch
+from pytest_precgate.analysis.noise import LEAST_LAUNCHES, GateNoise, reading_sigma, step_stretch
 from pytest_precgate.analysis.quantity import one_line
 from pytest_precgate.analysis.scatter import GateLaunches, noise_of
 from pytest_precgate.analysis.schedule import UNAIMED, Aim
@@ -48,6 +48,7 @@ class Launch:
                 interactivity=_rounded(point.interactivity),
                 throughput_per_gpu=_rounded(point.throughput_per_gpu),
                 acceptance_length=None if point.acceptance_length is None else _rounded(point.acceptance_length),
+                short_error=None if point.short_error is None else _rounded(point.short_error),
             )
             for point in self.sweep.points
         ]
@@ -196,11 +197,10 @@ class Baseline:
             [*curves[precision]] * most if self._was_read_once(precision) else curves[precision]
             for precision in key.precisions
         ]
-        values = [
-            key.value({curve.sweep.precision: curve.at(key.point) for curve in launch})
-            for launch in zip(*sides, strict=False)
-        ]
-        return GateLaunches(key, values, step_stretch([curves[name][0] for name in key.precisions], key.point))
+        launches = list(zip(*sides, strict=False))
+        values = [key.value({curve.sweep.precision: curve.at(key.point) for curve in launch}) for launch in launches]
+        stretch = step_stretch([curves[name][0] for name in key.precisions], key.point)
+        return GateLaunches(key, values, stretch, reading_sigma(launches, key.point))
 
     def _was_read_once(self, precision: str) -> bool:
         """Whether a file holds its only launch, which then stands beside every launch of the other precision."""

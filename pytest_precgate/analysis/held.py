@@ -77,7 +77,7 @@ def _held(baseline: Baseline, recorded: RecordedGate, gate: Gate, today: Today, 
         scatter = baseline.scatter(gate.key, hardware, today.cost)
     except OutsideSweepError as exc:
         return Held(gate, Absent(Verdict.MISSING, f"the baseline does not reach this point: {exc}"))
-    return Held(gate, scatter.values, scatter.stretch)
+    return Held(gate, scatter.values, scatter.stretch, scatter.reading)
 
 
 def _repriced(baseline: Baseline, hardware: Hardware) -> Hardware:

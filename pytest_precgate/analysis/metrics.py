@@ -114,6 +114,7 @@ class Measurement:
             throughput_per_gpu=self.throughput_per_gpu,
             configuration=configuration,
             acceptance_length=None if self.tokens is None else self.tokens.acceptance_length,
+            short_error=self.error.worst if self.is_short and self.error is not None else None,
         )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from pytest_precgate.analysis.comparison import Curve
+from pytest_precgate.analysis.frontier import frontier
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.errors import InvalidValueError
 
@@ -30,6 +31,8 @@ _UNTRIMMED = 1.04
 # The suite's common sigma weighs as much as this many further launches of the gate itself. Its own launches alone fail
 # and refuse more suites by luck, the common sigma alone overlooks a gate louder than the others (docs/noise.md).
 _POOL_FREEDOM = 12
+# The half-width of a normal distribution's 90% interval.
+_SIGMAS_OF_INTERVAL = 1.645
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,27 @@ def step_stretch(curves: Sequence[Curve], interactivity: float) -> float:
     interactivity, inside the measured range. Raises OutsideSweepError off it.
     """
     return math.hypot(*(1 - _log_slope(curve, interactivity) for curve in curves))
+
+
+def reading_sigma(launches: Sequence[Sequence[Curve]], interactivity: float) -> float:
+    """Return the sigma that points which are not known as well as asked leave on a gate's value, root mean square.
+
+    ``launches`` are those of a gate, each with the curves it is read from, which all reach the interactivity. The two
+    points that bracket it count; what moves one moves throughput and interactivity alike (see :func:`step_stretch`). 0
+    where every such point is known as well as asked.
+    """
+    return math.sqrt(
+        statistics.fmean(math.fsum(_short_sigma(curve, interactivity) ** 2 for curve in curves) for curves in launches)
+    )
+
+
+def _short_sigma(curve: Curve, interactivity: float) -> float:
+    """What the worse known of the two points that bracket an interactivity leaves on the value read there."""
+    points = frontier(curve.sweep.points)
+    below = [point for point in points if point.interactivity <= interactivity][-1:]
+    above = [point for point in points if point.interactivity >= interactivity][:1]
+    error = max((error for point in (*below, *above) if (error := point.short_error) is not None), default=0.0)
+    return (1 - _log_slope(curve, interactivity)) * error / _SIGMAS_OF_INTERVAL if error else 0.0
 
 
 def _log_slope(curve: Curve, interactivity: float) -> float:

@@ -13,7 +13,7 @@ from typing import Literal
 from pytest_precgate.analysis.bar import Bar, LaunchPolicy, suite_bars
 from pytest_precgate.analysis.comparison import Curve
 from pytest_precgate.analysis.gates import Gate, GateKey, Metric
-from pytest_precgate.analysis.noise import LEAST_LAUNCHES, GateNoise, step_stretch
+from pytest_precgate.analysis.noise import LEAST_LAUNCHES, GateNoise, reading_sigma, step_stretch
 from pytest_precgate.analysis.scatter import GateLaunches, separate_gates
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
 
@@ -141,4 +141,4 @@ def study(gates: Sequence[Gate], curves: Mapping[str, Sequence[Curve]], policy: 
 def _launches(key: GateKey, curves: Mapping[str, Sequence[Curve]]) -> GateLaunches:
     rows = list(zip(*(curves[name] for name in key.precisions), strict=True))
     values = [key.value({curve.sweep.precision: curve.at(key.point) for curve in row}) for row in rows]
-    return GateLaunches(key, values, step_stretch(rows[0], key.point))
+    return GateLaunches(key, values, step_stretch(rows[0], key.point), reading_sigma(rows, key.point))

@@ -20,11 +20,15 @@ from pytest_precgate.errors import InvalidValueError
 
 @dataclass(frozen=True)
 class Held:
-    """A gate and its baseline: one value per launch, or why there is none. ``stretch``: see noise.step_stretch."""
+    """A gate and its baseline: one value per launch, or why there is none.
+
+    ``stretch`` and ``reading``: see scatter.GateLaunches.
+    """
 
     gate: Gate
     baseline: Sequence[float] | Absent
     stretch: float = 1.0
+    reading: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.baseline, Absent):
@@ -98,7 +102,7 @@ class SuiteRule:
     def bars(self) -> tuple[Bar | None, ...]:
         """What each gate is held against; None for a gate without baseline. Known before any launch."""
         recorded = {
-            index: (held.gate, GateLaunches(held.gate.key, held.baseline, held.stretch))
+            index: (held.gate, GateLaunches(held.gate.key, held.baseline, held.stretch, held.reading))
             for index, held in enumerate(self.held)
             if not isinstance(held.baseline, Absent)
         }

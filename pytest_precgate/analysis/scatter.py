@@ -12,11 +12,15 @@ from pytest_precgate.analysis.quantity import positive
 
 @dataclass(frozen=True)
 class GateLaunches:
-    """A gate with its values on one side, one per launch, and its stretch (see noise.step_stretch)."""
+    """A gate with its values on one side, one per launch, and its stretch (see noise.step_stretch).
+
+    ``reading`` is the sigma that the points of a launch alone leave on it (see noise.reading_sigma).
+    """
 
     key: GateKey
     values: Sequence[float]
     stretch: float = 1.0
+    reading: float = 0.0
 
     def __post_init__(self) -> None:
         values = tuple(positive("GateLaunches", "value", value, str(self.key)) for value in self.values)
@@ -37,9 +41,16 @@ def separate_gates(launches: Sequence[GateLaunches]) -> int:
 
 
 def noise_of(launches: Sequence[GateLaunches]) -> list[GateNoise]:
-    """Return the noise of gates that all have LEAST_LAUNCHES values or more, centres in the gates' own units."""
+    """Return the noise of gates that all have LEAST_LAUNCHES values or more, centres in the gates' own units.
+
+    Launches that happen to agree better than their points are known do not make sigma smaller than that.
+    """
     noises = suite_noise([each.turned for each in launches], [each.stretch for each in launches])
     return [
-        noise if each.key.metric.higher_is_better else replace(noise, centre=1 / noise.centre)
+        replace(
+            noise,
+            centre=noise.centre if each.key.metric.higher_is_better else 1 / noise.centre,
+            sigma=max(noise.sigma, each.reading),
+        )
         for each, noise in zip(launches, noises, strict=True)
     ]

@@ -19,6 +19,8 @@ class SweepPoint:
     ``interactivity`` is 1 / median tpot in tok/s/user; ``throughput_per_gpu`` counts input and output
     tokens, in tok/s/GPU; ``configuration`` tells apart points of one cloud (``tp4``, ``tp8``).
     ``acceptance_length`` is the mean number of tokens a verification step of speculation gave a request, None without.
+    ``short_error`` is the relative half-width of the 90% interval of a point that ended before it was known as well as
+    asked, None for any other.
     Raises InvalidValueError for anything that is not a finite positive number.
     """
 
@@ -28,6 +30,7 @@ class SweepPoint:
     throughput_per_gpu: float
     configuration: str = "default"
     acceptance_length: float | None = None
+    short_error: float | None = None
 
     def __post_init__(self) -> None:
         for field, unit in (("concurrency", "requests"), ("gpus", "GPUs")):
@@ -37,6 +40,8 @@ class SweepPoint:
         one_line("SweepPoint", "configuration", self.configuration)
         if self.acceptance_length is not None:
             positive("SweepPoint", "acceptance_length", self.acceptance_length, "tokens")
+        if self.short_error is not None:
+            positive("SweepPoint", "short_error", self.short_error, "half-width of a 90% interval")
 
     @property
     def key(self) -> tuple[str, int, int]:

@@ -98,7 +98,7 @@ def _by_server(served: Sequence[RequestRecord]) -> tuple[float, float] | None:
 
 
 def _tpot_s(record: RequestRecord) -> float:
-    """The time per token after the first event; it scatters alike however many tokens that held. 0 where none follows."""
+    """The time per token after the first event, which scatters alike however many tokens that held; 0 after all."""
     first = 1 if record.first_tokens is None else record.first_tokens
     return record.tpot_after(first) if first < record.output_tokens else 0.0
 

@@ -4,7 +4,8 @@ Schema history, newest last; a reader reads every older one and refuses a newer 
   1  suite, raw points and fingerprint of every launch, the gates with the value they had, who recorded it and why.
   2  the gates' noise as well ("sigma", null where too few launches tell), and what each configuration of a launch cost
      in GPU-seconds; a null start is not known, and a launch that cost nothing says nothing.
-  3  a point says the acceptance length of its speculation, where there was any.
+  3  a point says the acceptance length of its speculation, where there was any, and its error where that is larger than
+     was asked for.
 """
 
 from __future__ import annotations
@@ -199,8 +200,8 @@ def _facts(members: Mapping[str, Node]) -> dict[str, Fact]:
 
 
 def _point(node: Node) -> SweepPoint:
-    members = node.table(required=_POINT_FIELDS, optional=["acceptance_length"])
-    accepted = members.get("acceptance_length")
+    members = node.table(required=_POINT_FIELDS, optional=["acceptance_length", "short_error"])
+    accepted, short = members.get("acceptance_length"), members.get("short_error")
     with node.building():
         return SweepPoint(
             concurrency=members["concurrency"].integer(),
@@ -209,4 +210,5 @@ def _point(node: Node) -> SweepPoint:
             throughput_per_gpu=members["throughput_per_gpu"].number(),
             configuration=members["configuration"].text(),
             acceptance_length=None if accepted is None else accepted.number(),
+            short_error=None if short is None else short.number(),
         )

@@ -202,3 +202,23 @@ def test_a_policy_without_a_middle_is_refused(kind: str, launches: int) -> None:
     """The median of four launches is no launch, and no launch is no measurement."""
     with pytest.raises(InvalidValueError, match=r"LaunchPolicy|attempts"):
         LaunchPolicy(kind, launches)  # type: ignore[arg-type]
+
+
+def test_a_pass_needs_points_that_are_known_well_enough() -> None:
+    """A sigma of the points beyond the launches' own takes the pass away where it would refuse the tolerance."""
+    held = bar(0.003)
+    assert held.doubt(0.0) is None
+    assert held.doubt(0.003) is None
+    doubt = held.doubt(0.05)
+    assert doubt is not None
+    assert "leave a sigma of 5.0% on its value: too much to keep a tolerance of 5%" in doubt
+    (unknown,) = suite_bars([(gate(), GateLaunches(gate().key, [1000.0]))], POLICIES[0])
+    assert unknown.doubt(0.5) is None  # nothing is promised there
+
+
+def test_launches_that_agree_better_than_their_points_are_known_do_not_lower_sigma() -> None:
+    """Five equal values from points known to 3% are no sigma of 0."""
+    lucky = [(gate(), GateLaunches(gate().key, [1000.0] * 5, 1.0, reading=0.02))]
+    (held,) = suite_bars(lucky, POLICIES[0])
+    assert held.noise is not None
+    assert held.noise.sigma == 0.02

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from pytest_precgate.analysis.comparison import Curve
 from pytest_precgate.analysis.economics import hardware_named
-from pytest_precgate.analysis.noise import LEAST_LAUNCHES, qn_factor, step_stretch, suite_noise
+from pytest_precgate.analysis.noise import (
+    LEAST_LAUNCHES,
+    qn_factor,
+    reading_sigma,
+    step_stretch,
+    suite_noise,
+)
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
 from tests.published import WORKLOAD, kimi
@@ -146,3 +152,22 @@ def test_a_ratio_stretches_as_two_independent_launches() -> None:
     with pytest.raises(OutsideSweepError):
         step_stretch(curves, 150)
     assert step_stretch(curves[:1], curves[0].span[0]) > 1
+
+
+def curve_with(errors: dict[int, float]) -> Curve:
+    """Throughput falls as interactivity squared rises; the points at some interactivities ended early."""
+    points = [
+        SweepPoint(100 - speed, 4, speed, 1e6 / speed**2, short_error=errors.get(speed)) for speed in (40, 50, 60, 80)
+    ]
+    return Curve(Sweep("fp4", WORKLOAD, "b200", points), hardware_named("b200"))
+
+
+def test_points_that_ended_early_leave_a_sigma_on_what_is_read_between_them() -> None:
+    """Half-width by 1.645, stretched as the value is by a pace; points elsewhere on the curve do not count."""
+    short = curve_with({50: 0.0329, 80: 0.5})
+    stretch = step_stretch([short], 55)
+    assert reading_sigma([[short]], 55) == pytest.approx(0.02 * stretch)
+    assert reading_sigma([[short], [curve_with({})]], 55) == pytest.approx(0.02 * stretch / math.sqrt(2))
+    assert reading_sigma([[short, short]], 55) == pytest.approx(0.02 * stretch * math.sqrt(2))
+    assert reading_sigma([[curve_with({80: 0.5})]], 55) == 0
+    assert reading_sigma([[curve_with({50: 0.0329})]], 50) == pytest.approx(0.02 * step_stretch([short], 50))

@@ -83,9 +83,9 @@ def fixed_length(least: Node | None, most: Node | None) -> int | None:
 
 def is_yes(node: Node | None) -> bool:
     """Whether a flag is set, which some files write as a text; refuse what is neither."""
-    if node is None or node.value in (False, "false", "False", "none"):
+    if node is None or node.value in (False, "false", "False", "none", "off"):
         return False
-    if node.value not in (True, "true", "True"):
+    if node.value not in (True, "true", "True", "on"):
         node.fail(f"got {printable(repr(node.value))}, wanted true or false")
     return True
 

@@ -35,10 +35,11 @@ def find_files(patterns: Sequence[str], base: Path) -> list[Path]:
             found.append(path)
             continue
         whole = pattern if Path(pattern).is_absolute() else str(Path(glob.escape(str(base))) / pattern)
-        matches = sorted(glob.glob(whole, recursive=True))  # noqa: PTH207  # Path.glob refuses absolute patterns
+        paths = map(Path, sorted(glob.glob(whole, recursive=True)))  # noqa: PTH207  # Path.glob takes no absolute one
+        matches = [path for path in paths if not path.is_dir()]
         if not matches:
             raise RecordedPointsError(printable(pattern), "", f"matches no file below {base}")
-        found += [Path(match) for match in matches]
+        found += matches
     return list(dict.fromkeys(found))
 
 

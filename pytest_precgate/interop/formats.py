@@ -15,7 +15,7 @@ class ObjectFormat:
     """A format of objects (JSON, JSON lines, YAML): told by the members of one, which may hold several points."""
 
     tool: str
-    told_by: Callable[[Mapping[object, object]], bool]
+    told_by: Callable[[Mapping[str, object]], bool]
     rows: Callable[[Node], Iterable[RecordedRow]]
 
 

@@ -41,4 +41,9 @@ def _cause(point: SweepPoint, over: float) -> str:
         return f"divided by {point.gpus} it can be: is it the throughput of the whole system in the column per GPU?"
     if point.interactivity < 1 and over <= _MS_PER_S * SLACK:
         return "with 1000 times the interactivity it can be: were milliseconds read as seconds?"
+    if point.gpus > 1:
+        return (
+            f"is it the throughput of the whole system in the column per GPU? Divided by {point.gpus} it is still too "
+            "much, so check concurrency and the lengths of input and output too"
+        )
     return "check concurrency, GPUs, and the lengths of input and output"

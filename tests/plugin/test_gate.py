@@ -265,7 +265,7 @@ def test_one_point_only_is_no_curve(repository: Repository) -> None:
     [
         (-1, "nan", "got nan, wanted a finite number @ line * *"),
         (-1, "-3", "*throughput: got -3.0, wanted a finite number above 0*"),
-        (-3, "8", "*holds concurrency 8 twice for configuration*"),
+        (-3, "32", "*holds concurrency 32 twice for configuration*"),
     ],
 )
 def test_points_that_are_no_measurement_fail_the_test(repository: Repository, column: int, cell: str, why: str) -> None:

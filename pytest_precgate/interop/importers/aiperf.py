@@ -69,7 +69,7 @@ def _concurrency(node: Node) -> int:
     return whole(field(phase, "concurrency"))
 
 
-def _is_ours(members: Mapping[object, object]) -> bool:
+def _is_ours(members: Mapping[str, object]) -> bool:
     return "aiperf_version" in members and "per_combination_metrics" not in members
 
 

@@ -46,7 +46,7 @@ def _row(entry: Node) -> RecordedRow:
         )
 
 
-def _is_ours(members: Mapping[object, object]) -> bool:
+def _is_ours(members: Mapping[str, object]) -> bool:
     return _ENTRIES in members
 
 

@@ -65,7 +65,7 @@ def _streams(node: Node) -> int:
     return whole(field(strategy, "streams"))
 
 
-def _is_ours(members: Mapping[object, object]) -> bool:
+def _is_ours(members: Mapping[str, object]) -> bool:
     benchmarks = members.get("benchmarks")
     return isinstance(benchmarks, list) and all(isinstance(each, Mapping) and "metrics" in each for each in benchmarks)
 

@@ -21,7 +21,7 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
     )
 
 
-def _is_ours(members: Mapping[object, object]) -> bool:
+def _is_ours(members: Mapping[str, object]) -> bool:
     return "load_summary" in members
 
 

@@ -52,13 +52,8 @@ def single_node(node: Node) -> tuple[int, str]:
     field(node, "tp")
     parallel = widths(node)
     name = text_at(node, "configuration")  # of our own export
-    speculation = text_at(node, "spec_decoding") or ("mtp" if is_yes(_switch(node)) else None)
+    before_2026 = "mtp" if is_yes(optional(node, "mtp")) else None
+    speculation = text_at(node, "spec_decoding") or before_2026
     has_dpa = is_yes(optional(node, "dp_attention"))
     told = name or configuration(text_at(node, "framework"), parallel, has_dpa=has_dpa, speculation=speculation)
     return gpus_of(parallel), told
-
-
-def _switch(node: Node) -> Node | None:
-    """The member that said before 2026 whether tokens were predicted ahead: on or off."""
-    mtp = optional(node, "mtp")
-    return None if mtp is None else Node(mtp.value == "on" or mtp.value, mtp.source, mtp.spot, mtp.error)

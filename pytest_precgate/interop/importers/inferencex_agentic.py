@@ -44,7 +44,7 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
         )
 
 
-def _is_ours(members: Mapping[object, object]) -> bool:
+def _is_ours(members: Mapping[str, object]) -> bool:
     return _METRICS in members or ("scenario_type" in members and "tput_per_gpu" not in members)
 
 

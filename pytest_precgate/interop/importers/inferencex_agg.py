@@ -36,7 +36,7 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
         )
 
 
-def _is_ours(members: Mapping[object, object]) -> bool:
+def _is_ours(members: Mapping[str, object]) -> bool:
     return "tput_per_gpu" in members
 
 

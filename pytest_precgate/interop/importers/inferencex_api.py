@@ -52,7 +52,7 @@ def _gpus(node: Node, parallel: Mapping[str, int]) -> int | None:
     return counted if agrees else None
 
 
-def _is_ours(members: Mapping[object, object]) -> bool:
+def _is_ours(members: Mapping[str, object]) -> bool:
     return "decode_tp" in members and "metrics" in members
 
 

@@ -82,7 +82,7 @@ def _fixed(length: Node | None) -> int | None:
     return whole(field(length, "value")) if length is not None and is_fixed else None
 
 
-def _is_ours(members: Mapping[object, object]) -> bool:
+def _is_ours(members: Mapping[str, object]) -> bool:
     return "scenario" in members and "results" in members
 
 

@@ -27,7 +27,7 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
     )
 
 
-def _is_ours(members: Mapping[object, object]) -> bool:
+def _is_ours(members: Mapping[str, object]) -> bool:
     if any(isinstance(name, str) and name.startswith(_PREFIX) for name in members):
         return True
     return bool(members) and all(isinstance(entry, Mapping) and _BENCH in entry for entry in members.values())

@@ -68,7 +68,7 @@ def _row(node: Node) -> RecordedRow:
         )
 
 
-def _is_object(members: Mapping[object, object]) -> bool:
+def _is_object(members: Mapping[str, object]) -> bool:
     return _WRAPPER in members or any(column in members for column in ("interactivity", "throughput_per_gpu", "gpus"))
 
 

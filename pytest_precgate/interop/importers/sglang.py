@@ -66,7 +66,7 @@ def _configuration(node: Node) -> str | None:
     return "-".join(["sglang", *words]) if words else None
 
 
-def _is_ours(members: Mapping[object, object]) -> bool:
+def _is_ours(members: Mapping[str, object]) -> bool:
     return "max_concurrency" in members and "total_throughput" in members
 
 

@@ -73,7 +73,7 @@ def _configuration(node: Node) -> str:
     return "-".join(["trtllm", *words])
 
 
-def _is_ours(members: Mapping[object, object]) -> bool:
+def _is_ours(members: Mapping[str, object]) -> bool:
     return "world_info" in members and "performance" in members
 
 

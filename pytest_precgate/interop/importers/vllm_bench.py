@@ -46,7 +46,7 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
         )
 
 
-def _is_ours(members: Mapping[object, object]) -> bool:
+def _is_ours(members: Mapping[str, object]) -> bool:
     return "max_concurrency" in members and "total_token_throughput" in members
 
 

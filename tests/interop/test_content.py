@@ -1,0 +1,123 @@
+"""The text of a file as objects or a table: content decides, and no parser's error escapes."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_precgate.errors import RecordedPointsError
+from pytest_precgate.interop import content
+from pytest_precgate.interop.content import Objects, Table, content_of
+from pytest_precgate.interop.importers import imported
+
+DEEP = 200_000
+DIGITS = "1" * 5000
+
+
+def objects(text: str) -> list[object]:
+    found = content_of(text, "f")
+    assert isinstance(found, Objects)
+    return [node.value for node in found.nodes]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('{"a": 1}', [{"a": 1}]),
+        ('\n [{"a": 1}, {"a": 2}]', [{"a": 1}, {"a": 2}]),
+        ('{"a": 1}\n{"a": 2}\n\n', [{"a": 1}, {"a": 2}]),
+        ('{"a":\n 1}', [{"a": 1}]),
+        ("# a comment\na: 1\nb:\n  c: [1, 2]\n", [{"a": 1, "b": {"c": [1, 2]}}]),
+        ("---\na: 1\n", [{"a": 1}]),
+    ],
+)
+def test_json_json_lines_and_yaml_are_told_by_their_content(text: str, values: list[object]) -> None:
+    """One object, a list of them, one per line, pretty-printed, and YAML below a comment."""
+    assert objects(text) == values
+
+
+def test_other_text_is_a_table_without_comments_and_blank_lines() -> None:
+    """Each line keeps its number in the file."""
+    found = content_of("# c\n\na,b\n1,2\n", "f")
+    assert found == Table("f", ((3, ("a", "b")), (4, ("1", "2"))), is_cut=False)
+
+
+@pytest.mark.parametrize(("text", "is_cut"), [("a,b\n1,2", True), ("a,b\r\n1,2\r\n", False), ("", False)])
+def test_a_table_says_whether_its_last_line_has_an_end(text: str, is_cut: bool) -> None:
+    """A file cut in half mostly ends within a line."""
+    found = content_of(text, "f")
+    assert isinstance(found, Table)
+    assert found.is_cut is is_cut
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[" * DEEP, "f: is nested deeper than a result file is"),
+        ('{"a":' * DEEP, "f: is nested deeper than a result file is"),
+        (f"a: {'[' * DEEP}", "f: is nested deeper than a result file is"),
+        (f'{{"a": {DIGITS}}}', "f: holds a number of thousands of digits"),
+        (f'{{"a": 1}}\n{{"a": {DIGITS}}}', "f: holds a number of thousands of digits, .* @ line 2"),
+        (f"a: {DIGITS}", "f: is not YAML: "),
+        ("a: 2026-99-99", "f: is not YAML: "),
+        ("a: !!int ''", "f: is not YAML: "),
+        ("a: !!bool maybe", "f: is not YAML: "),
+        ("a: !!timestamp never", "f: is not YAML: "),
+        ("a: !!python/object:os.system {}", r"f: is not YAML: could not determine a constructor .* @ line 1"),
+        ("a: &x [*y]", r"f: is not YAML: found undefined alias .* @ line 1"),
+        ("a: 1\n---\nb: 2\n", "f: is not YAML: but found another document @ line 2"),
+        ('{"a": 1', r"f: is not JSON: .*; is the file complete\? @ line 1"),
+        ('{"a": 1}\n{"a": 2', r"f: is not JSON: .* @ line 2"),
+        ('{"a": 1, "a": 2}', "f: holds the key 'a' twice in one place"),
+        ("a,b\n1,2\0", "f: holds a NUL character"),
+        ('{"a": "\0"}', "f: holds a NUL character"),
+        ("a,b\n1," + "x" * 200_000, r"f: is not CSV: field larger than field limit .* @ line 2"),
+        ('a,b\n"1,2', r"f: is not CSV: .* @ line 2"),
+    ],
+)
+def test_what_a_parser_raises_becomes_a_named_error(text: str, why: str) -> None:
+    """Nesting, digits, tags, aliases, encodings and halves of files: file, cause and line."""
+    with pytest.raises(RecordedPointsError, match=why):
+        content_of(text, "f")
+
+
+def test_much_yaml_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parser is slow; a report is a few thousand lines."""
+    monkeypatch.setattr(content, "YAML_LIMIT", 10)
+    with pytest.raises(RecordedPointsError, match="f: holds 11 characters of YAML, wanted at most 10"):
+        content_of("a: 12345678", "f")
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """Nothing but a RecordedPointsError comes out of an importer."""
+    with suppress(RecordedPointsError):
+        imported(text, "f")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+TOLD_BY = st.sampled_from(
+    [
+        *("points", "interactivity", "throughput_per_gpu", "gpus", "concurrency"),
+        *("max_concurrency", "total_token_throughput", "total_throughput", "completed", "num_prompts", "request_rate"),
+        *("tput_per_gpu", "tp", "disagg", "mtp", "conc", "median_tpot", "request_metrics", "scenario_type", "num_gpus"),
+        *("decode_tp", "metrics", "aiperf_version", "per_combination_metrics", "parameters", "benchmarks"),
+        *("world_info", "performance", "load_summary", "scenario", "results", "results_error_rate"),
+        *("input_sequence_length", "output_sequence_length", "inter_token_latency", "streaming_metrics", "server_info"),
+    ]
+)
+
+
+@given(st.dictionaries(TOLD_BY, VALUES, min_size=1, max_size=8))
+def test_any_object_that_looks_like_a_result_is_read_or_refused(value: dict[str, object]) -> None:
+    """The members that tell formats, with anything below them."""
+    with suppress(RecordedPointsError):
+        imported(json.dumps(value), "f")

@@ -13,6 +13,9 @@ from pytest_precgate.errors import RecordedPointsError
 from pytest_precgate.interop import content
 from pytest_precgate.interop.content import Objects, Table, content_of
 from pytest_precgate.interop.importers import imported
+from pytest_precgate.interop.rows import Stated
+from pytest_precgate.interop.sweeps import sweeps_of
+from tests.interop import results
 
 DEEP = 200_000
 DIGITS = "1" * 5000
@@ -104,6 +107,31 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=8,
 )
+RESULTS = [
+    *(results.vllm(), results.sglang(), results.agg(), results.agentic(), results.api(), results.aiperf()),
+    *(results.aiperf_sweep(), results.guidellm(), results.guidellm("0.3"), results.trtllm(), results.llmd()),
+]
+
+
+def paths(value: object, above: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The places of every member below a value."""
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for name, member in members for place in ((*above, name), *paths(member, (*above, name)))]
+
+
+@given(st.data(), VALUES)
+def test_a_result_with_any_member_replaced_is_read_or_refused(data: st.DataObject, value: object) -> None:
+    """Null, text, numbers and tables where another was: by every importer."""
+    copy = json.loads(json.dumps(data.draw(st.sampled_from(RESULTS))))
+    *above, last = data.draw(st.sampled_from(paths(copy)))
+    place = copy
+    for name in above:
+        place = place[name]
+    place[last] = value
+    with suppress(RecordedPointsError):
+        sweeps_of(imported(json.dumps(copy), "f").rows, Stated())
+
+
 TOLD_BY = st.sampled_from(
     [
         *("points", "interactivity", "throughput_per_gpu", "gpus", "concurrency"),

@@ -49,8 +49,7 @@ def refuse_disaggregated(node: Node) -> None:
 def single_node(node: Node) -> tuple[int, str]:
     """Return GPUs and configuration of an aggregated result on one node; refuse any other."""
     refuse_disaggregated(node)
-    field(node, "tp")
-    parallel = widths(node)
+    parallel = {"tp": field(node, "tp").count(), **widths(node)}
     name = text_at(node, "configuration")  # of our own export
     before_2026 = "mtp" if is_yes(optional(node, "mtp")) else None
     speculation = text_at(node, "spec_decoding") or before_2026

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.recorded import RecordedSpec
-from pytest_precgate.errors import RecordedPointsError, SettingsError
+from pytest_precgate.errors import PrecgateWarning, RecordedPointsError, SettingsError
 from pytest_precgate.interop.files import read_rows
 from pytest_precgate.interop.sweeps import sweep_of
+from tests.interop import results
 from tests.published import POINTS, WORKLOAD, kimi
 
 HEAD = "concurrency,gpus,interactivity,throughput_per_gpu"
@@ -317,3 +319,47 @@ def test_the_facts_change_with_the_bytes(tmp_path: Path) -> None:
     after = spec(tmp_path, "p.csv").open().facts()
     assert before["source"] == after["source"]
     assert before["sha256"] != after["sha256"]
+
+
+def beside(**facts: object) -> RecordedSpec:
+    table = {"engine": "recorded", "path": "raw.json", **facts}
+    return RecordedSpec.read(Node(table, "pyproject.toml", "fp4", SettingsError), Path())
+
+
+def test_what_a_file_lacks_may_stand_beside_its_path(tmp_path: Path) -> None:
+    """A raw result of `vllm bench serve` says no GPUs; the suite says the rest."""
+    written(tmp_path, "raw.json", json.dumps(results.vllm()))
+    spec = replace(beside(gpus=4, configuration="tp4"), base=tmp_path)
+    sweep = spec.open().sweep("fp4", Workload(1000, 500), "b200")
+    assert [(point.gpus, point.configuration, point.throughput_per_gpu) for point in sweep.points] == [
+        (4, "tp4", 300.0)
+    ]
+    assert spec.open().facts()["stated"] == "gpus 4, configuration tp4"
+    with pytest.raises(RecordedPointsError, match=r"raw\.json: does not say its gpus; give --gpus, or state it beside"):
+        replace(beside(), base=tmp_path).open().sweep("fp4", Workload(1000, 500), "b200")
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"gpus": 0}, r"got 0, wanted at least 1 @ fp4\.gpus"),
+        ({"gpus": "4"}, r"got '4', wanted a whole number @ fp4\.gpus"),
+        ({"hardware": ""}, r"wanted a non-empty text @ fp4\.hardware"),
+        ({"configuration": "two\nlines"}, r"stated\.configuration: .* @ fp4"),
+        ({"gpu": 4}, "unknown key 'gpu'; did you mean 'gpus'"),
+    ],
+)
+def test_a_fact_beside_the_path_that_is_none_is_a_wrong_setting(facts: dict[str, object], why: str) -> None:
+    """By file and key."""
+    with pytest.raises(SettingsError, match=why):
+        beside(**facts)
+
+
+def test_under_ci_an_engine_refuses_a_file_that_may_have_been_cut(tmp_path: Path) -> None:
+    """The settings are the same: a run resumed elsewhere is the same run."""
+    written(tmp_path, "p.csv", f"{HEAD}\n4,4,50,80\n8,4,40,120")
+    lenient = spec(tmp_path, "p.csv")
+    with pytest.warns(PrecgateWarning, match="has no line end"):
+        lenient.open().sweep("fp4", WORKLOAD, "b200")
+    with pytest.raises(RecordedPointsError, match="refused under CI"):
+        lenient.under_ci().open().sweep("fp4", WORKLOAD, "b200")

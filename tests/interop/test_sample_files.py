@@ -174,7 +174,7 @@ REFUSED = {
 
 LACKING = {
     "aiperf/profile_export_aiperf_sweep.json": "gpus, precision, hardware, isl, osl",
-    "aiperf/profile_export_aiperf_v010.json": "gpus, precision, hardware, isl (its prompts average 3761.3 tokens), osl (",
+    "aiperf/profile_export_aiperf_v010.json": "gpus, precision, hardware, isl (its prompts average 3761.3 tokens)",
     "aiperf/profile_export_aiperf_v013.csv": "gpus, precision, hardware, isl (its prompts average 67.86 tokens)",
     "aiperf/profile_export_aiperf_v013.json": "gpus, precision, hardware, isl (its prompts average 67.8646 tokens)",
     "aiperf_0.13_c16.json": "gpus, precision, hardware; give",
@@ -183,7 +183,7 @@ LACKING = {
     "inferencex/agg_2025-10.json": "isl, osl; give",
     "inferencex/agg_agentic_v3_2026-09.json": "isl, osl; give",
     "inferencex/raw_2026-06_conc16.json": "gpus, precision, hardware, isl (its prompts average 925.644 tokens), osl (",
-    "inferencex_raw_kimi_int4_mi355x_8k1k_c16.json": "gpus, precision, hardware, isl (its prompts average 7318.65 tokens)",
+    "inferencex_raw_kimi_int4_mi355x_8k1k_c16.json": "gpus, precision, hardware, isl (its prompts average 7318.65 ",
     "sglang/bench_serving_0.5.5_c8.jsonl": "precision, hardware; give",
     "sglang_bench_serving.jsonl": "gpus, precision, hardware; give",
     "vllm/bench_serve_2026-03_conc16.json": "gpus, precision, hardware, isl (its prompts average 1024 tokens), osl (",

@@ -17,8 +17,8 @@ from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import OnFinished, untold
-from pytest_precgate.errors import InvalidValueError, RecordedPointsError
-from pytest_precgate.interop.files import find_files, read_rows
+from pytest_precgate.errors import InvalidValueError
+from pytest_precgate.interop.files import file_bytes, find_files, read_rows
 from pytest_precgate.interop.rows import COUNTS, FACTS, Stated
 from pytest_precgate.interop.sweeps import sweep_of
 
@@ -92,10 +92,7 @@ class RecordedEngine:
         digest = hashlib.sha256()
         files = self.spec.files()
         for path in files:
-            try:
-                digest.update(path.read_bytes())
-            except OSError as exc:
-                raise RecordedPointsError(str(path), "", f"cannot be read: {exc.strerror}") from exc
+            digest.update(file_bytes(path))
         stated = str(self.spec.stated)
         facts: dict[str, Fact] = {"source": ", ".join(self.spec.patterns), "sha256": digest.hexdigest()[:16]}
         return {**facts, "stated": stated} if stated else facts

@@ -12,6 +12,8 @@ from pytest_precgate.analysis.economics import HARDWARE
 from pytest_precgate.documents import Node
 from pytest_precgate.text import printable
 
+MOST = 10**9
+"""What no count of a result reaches: requests, GPUs, tokens of a prompt."""
 MS = 1000.0
 """Milliseconds in a second."""
 
@@ -68,9 +70,17 @@ def per_second(node: Node, unit: float = 1.0) -> float:
 def whole(node: Node) -> int:
     """Return a whole number, which some tools write as 16.0."""
     number = node.number()
-    if not number.is_integer():
-        node.fail(f"got {number!r}, wanted a whole number")
+    if not number.is_integer() or abs(number) > MOST:
+        node.fail(f"got {number!r}, wanted a whole number of at most {MOST}")
     return int(number)
+
+
+def counted(node: Node) -> int:
+    """Return a whole number of at least 1."""
+    number = whole(node)
+    if number < 1:
+        node.fail(f"got {number}, wanted at least 1")
+    return number
 
 
 def fixed_length(least: Node | None, most: Node | None) -> int | None:

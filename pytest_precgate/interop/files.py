@@ -66,7 +66,7 @@ def read_file(path: Path, *, in_ci: bool = False, warn: Callable[[str], None] = 
     Raises RecordedPointsError naming file, place, what was found and wanted.
     """
     source = printable(str(path), limit=500)
-    found = imported(_text(_bytes(path, source), source), source)
+    found = imported(_text(file_bytes(path), source), source)
     if found.is_cut:
         why = "the last line has no line end, so the file may have been cut; if it is whole, end its last line"
         if in_ci:
@@ -80,7 +80,9 @@ def read_rows(path: Path, *, in_ci: bool = False, warn: Callable[[str], None] = 
     return list(read_file(path, in_ci=in_ci, warn=warn).rows)
 
 
-def _bytes(path: Path, source: str) -> bytes:
+def file_bytes(path: Path) -> bytes:
+    """Return the bytes of one file. Raises RecordedPointsError for what is none, cannot be read, or is too large."""
+    source = printable(str(path), limit=500)
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):

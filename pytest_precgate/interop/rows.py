@@ -12,6 +12,8 @@ from typing import Literal, NoReturn
 from pytest_precgate.analysis.quantity import count, one_line, positive
 from pytest_precgate.analysis.sweep import SweepPoint
 from pytest_precgate.documents import Node
+from pytest_precgate.errors import InvalidValueError
+from pytest_precgate.interop.fields import MOST
 from pytest_precgate.interop.plausible import why_impossible
 from pytest_precgate.text import printable
 
@@ -23,6 +25,13 @@ Counts = Literal["gpu", "system", "output"]
 _SHORTEST_MEAN = 0.4
 _LONGEST_MEAN = 1.25
 _TEMPLATE_TOKENS = 64
+
+
+def _count(owner: str, name: str, value: object, unit: str) -> int:
+    number = count(owner, name, value, unit)
+    if number > MOST:
+        raise InvalidValueError(f"{owner}.{name}: got more, wanted at most {MOST} ({unit})")
+    return number
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class Stated:
     def __post_init__(self) -> None:
         for name, unit in (("gpus", "GPUs"), ("isl", "tokens"), ("osl", "tokens")):
             if getattr(self, name) is not None:
-                count("stated", name, getattr(self, name), unit)
+                _count("stated", name, getattr(self, name), unit)
         for name in ("precision", "hardware", "configuration"):
             if getattr(self, name) is not None:
                 one_line("stated", name, getattr(self, name))
@@ -85,7 +94,7 @@ class RecordedRow:
     def __post_init__(self) -> None:
         for name, unit in (("concurrency", "requests"), ("gpus", "GPUs"), ("isl", "tokens"), ("osl", "tokens")):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, count("point", name, getattr(self, name), unit))
+                object.__setattr__(self, name, _count("point", name, getattr(self, name), unit))
         for name, unit in (
             ("interactivity", "tok/s/user"),
             ("throughput", "tok/s"),

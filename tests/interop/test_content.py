@@ -103,7 +103,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.sampled_from([0, -1, 10**400]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=8,
 )
@@ -149,3 +149,25 @@ def test_any_object_that_looks_like_a_result_is_read_or_refused(value: dict[str,
     """The members that tell formats, with anything below them."""
     with suppress(RecordedPointsError):
         imported(json.dumps(value), "f")
+
+
+TABLES = [
+    results.export(results.EXPORT_LINE),
+    results.AIPERF_CSV,
+    "concurrency,gpus,interactivity,throughput_per_gpu\n8,4,50,90\n",
+]
+CELLS = st.sampled_from(["", "nan", "inf", "-1", "0", "1e999", "9" * 400, "text", '"', "x,y", "1_0", "true"]) | st.text(
+    max_size=5
+)
+
+
+@given(st.sampled_from(TABLES), st.data(), CELLS)
+def test_a_table_with_any_cell_replaced_is_read_or_refused(text: str, data: st.DataObject, cell: str) -> None:
+    """Empty, not a number, too large, quoted, too many: by every importer."""
+    lines = text.split("\n")
+    number = data.draw(st.integers(0, len(lines) - 1))
+    cells = lines[number].split(",")
+    cells[data.draw(st.integers(0, len(cells) - 1))] = cell
+    lines[number] = ",".join(cells)
+    with suppress(RecordedPointsError):
+        sweeps_of(imported("\n".join(lines), "f").rows, Stated(precision="fp4", hardware="b200", gpus=4))

@@ -19,11 +19,11 @@ ALL = Stated(4, "fp4", "b200", 1000, 500, "tp4")
 
 
 @pytest.mark.parametrize("name", ["gpus", "isl", "osl"])
-@pytest.mark.parametrize("value", [0, -1, 1.5, True])
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, 10**10])
 def test_a_stated_count_is_a_whole_number_of_at_least_one(name: str, value: object) -> None:
     """The name and the value are in the message."""
     changes: dict[str, Any] = {name: value}
-    with pytest.raises(InvalidValueError, match=rf"stated\.{name}: got {value!r}"):
+    with pytest.raises(InvalidValueError, match=rf"stated\.{name}: got .*wanted"):
         replace(NOTHING, **changes)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_precgate.documents import Node
-from pytest_precgate.interop.fields import field, is_yes, optional, text_at, whole
+from pytest_precgate.interop.fields import counted, field, is_yes, optional, text_at, whole
 
 _WIDTHS = {"tp": "tp", "pp": "pp", "pcp": "pcp_size", "dcp": "dcp_size", "ep": "ep"}
 _SAID_ALWAYS = ("tp", "ep")
@@ -49,7 +49,7 @@ def refuse_disaggregated(node: Node) -> None:
 def single_node(node: Node) -> tuple[int, str]:
     """Return GPUs and configuration of an aggregated result on one node; refuse any other."""
     refuse_disaggregated(node)
-    parallel = {"tp": field(node, "tp").count(), **widths(node)}
+    parallel = {"tp": counted(field(node, "tp")), **widths(node)}
     name = text_at(node, "configuration")  # of our own export
     before_2026 = "mtp" if is_yes(optional(node, "mtp")) else None
     speculation = text_at(node, "spec_decoding") or before_2026

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pytest_precgate.documents import Node
-from pytest_precgate.interop.fields import field, is_yes, optional, per_second, text_at, whole
+from pytest_precgate.interop.fields import counted, field, is_yes, optional, per_second, text_at, whole
 from pytest_precgate.interop.formats import ObjectFormat
 from pytest_precgate.interop.importers.inferencex import configuration, gpus_of, refuse_disaggregated, widths
 from pytest_precgate.interop.rows import RecordedRow
@@ -21,7 +21,7 @@ from pytest_precgate.interop.rows import RecordedRow
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
     refuse_disaggregated(node)
-    parallel = {"tp": field(node, "decode_tp").count(), **widths(node, {"ep": "decode_ep"})}
+    parallel = {"tp": counted(field(node, "decode_tp")), **widths(node, {"ep": "decode_ep"})}
     parallel |= widths(field(node, "metrics"), {"pp": "decode_pp", "pcp": "pcp_size", "dcp": "dcp_size"})
     name = configuration(
         text_at(node, "framework"),

@@ -13,7 +13,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pytest_precgate.documents import Node
-from pytest_precgate.interop.fields import MS, field, is_yes, optional, per_second, precision_named, text_at, whole
+from pytest_precgate.interop.fields import (
+    MS,
+    counted,
+    field,
+    is_yes,
+    optional,
+    per_second,
+    precision_named,
+    text_at,
+    whole,
+)
 from pytest_precgate.interop.formats import ObjectFormat
 from pytest_precgate.interop.importers.vllm_bench import refuse_rate
 from pytest_precgate.interop.rows import RecordedRow
@@ -23,7 +33,7 @@ _SERVER = "server_info"
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
     refuse_rate(node)
-    completed = field(node, "completed").count()
+    completed = counted(field(node, "completed"))
     lengths: tuple[int, ...] = ()
     if (text_at(node, "dataset_name") or "").startswith("random"):
         lengths = tuple(whole(field(node, f"random_{word}_len")) for word in ("input", "output"))

@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from pytest_precgate.documents import Node
-from pytest_precgate.interop.fields import MS, field, optional, per_second, refuse_unless_zero, text_at, whole
+from pytest_precgate.interop.fields import MS, counted, field, optional, per_second, refuse_unless_zero, text_at, whole
 from pytest_precgate.interop.formats import ObjectFormat
 from pytest_precgate.interop.rows import RecordedRow
 
@@ -30,7 +30,7 @@ def refuse_rate(node: Node) -> None:
 def _rows(node: Node) -> Iterator[RecordedRow]:
     refuse_rate(node)
     refuse_unless_zero(optional(node, "failed"), "requests failed")
-    completed, wanted = field(node, "completed").count(), field(node, "num_prompts").count()
+    completed, wanted = counted(field(node, "completed")), counted(field(node, "num_prompts"))
     if completed != wanted:
         field(node, "completed").fail(f"got {completed} of {wanted} requests; a point with failed requests is no point")
     with node.building():

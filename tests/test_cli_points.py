@@ -48,6 +48,14 @@ def test_import_turns_files_of_several_tools_into_points(capsys: pytest.CaptureF
     assert "# stated: gpus 4, precision fp4, hardware b200, isl 1000, osl 500" in text
 
 
+def test_import_keeps_the_comments_of_a_table() -> None:
+    """The site's export asks for attribution in its head."""
+    write("export.csv", results.export(results.EXPORT_LINE))
+    assert main(["import", "export.csv", "-o", "points.csv"]) == 0
+    text = Path("points.csv").read_text(encoding="utf-8")
+    assert "# 1 of export.csv: InferenceX site export\n# Licence\n# Attribution\nprecision," in text
+
+
 def test_what_import_wrote_is_what_compare_reads(capsys: pytest.CaptureFixture[str]) -> None:
     """From raw results to a comparison in two commands, each precision on GPUs of its own."""
     for precision, gpus, speed in (("fp4", "4", 1.0), ("int4", "8", 1.2)):

@@ -81,10 +81,11 @@ def _import(options: argparse.Namespace) -> int:
     found = [_read(path) for path in paths]
     sweeps = sweeps_of([row for each in found for row in each.rows], stated_by(options))
     remarks = [f"imported by pytest-precgate {tool_version()}; interactivity is 1 / median tpot in tok/s/user"]
-    remarks += [
-        f"{len(each.rows)} of {path.name}: {', '.join(each.tools)}" for path, each in zip(paths, found, strict=True)
-    ]
-    remarks += [f"stated: {stated}" for stated in [str(stated_by(options))] if stated]
+    for path, each in zip(paths, found, strict=True):
+        remarks.append(f"{len(each.rows)} of {path.name}: {', '.join(each.tools)}")
+        remarks += each.comments  # a licence asks to be kept, and so does the source of points
+    stated = str(stated_by(options))
+    remarks += [f"stated: {stated}"] if stated else []
     write(points_csv(sweeps, remarks), options.out)
     return EXIT_DONE
 

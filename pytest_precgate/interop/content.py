@@ -32,7 +32,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class Table:
-    """The lines of a CSV file as cells, each with its number; comments and blank lines are gone.
+    """The lines of a CSV file as cells, each with its number; comments stand apart, blank lines are gone.
 
     ``is_cut`` says that the last line has no line end.
     """
@@ -40,6 +40,7 @@ class Table:
     source: str
     lines: tuple[tuple[int, tuple[str, ...]], ...]
     is_cut: bool
+    comments: tuple[str, ...] = ()
 
     @property
     def head(self) -> tuple[str, ...]:
@@ -161,4 +162,5 @@ def _csv(text: str, source: str) -> Table:
     except csv.Error as exc:
         number = lines[reader.line_num - 1][0]
         raise RecordedPointsError(source, f"line {number}", f"is not CSV: {exc}") from exc
-    return Table(source, tuple(found), is_cut=bool(text) and not text.endswith(("\n", "\r")))
+    comments = tuple(line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#"))
+    return Table(source, tuple(found), bool(text) and not text.endswith(("\n", "\r")), comments)

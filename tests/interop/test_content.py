@@ -46,7 +46,7 @@ def test_json_json_lines_and_yaml_are_told_by_their_content(text: str, values: l
 def test_other_text_is_a_table_without_comments_and_blank_lines() -> None:
     """Each line keeps its number in the file."""
     found = content_of("# c\n\na,b\n1,2\n", "f")
-    assert found == Table("f", ((3, ("a", "b")), (4, ("1", "2"))), is_cut=False)
+    assert found == Table("f", ((3, ("a", "b")), (4, ("1", "2"))), is_cut=False, comments=("c",))
 
 
 @pytest.mark.parametrize(("text", "is_cut"), [("a,b\n1,2", True), ("a,b\r\n1,2\r\n", False), ("", False)])

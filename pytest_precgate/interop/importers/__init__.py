@@ -53,11 +53,12 @@ _NAMES_SHOWN = 8
 
 @dataclass(frozen=True)
 class Imported:
-    """What a file holds: its rows, the tools that wrote them, and whether its last line has no end."""
+    """What a file holds: its rows, the tools that wrote them, whether its last line has no end, and its comments."""
 
     rows: tuple[RecordedRow, ...]
     tools: tuple[str, ...]
     is_cut: bool = False
+    comments: tuple[str, ...] = ()
 
 
 def imported(text: str, source: str) -> Imported:
@@ -83,7 +84,7 @@ def _of_table(table: Table) -> Imported:
     told = next((each for each in TABLE_FORMATS if each.told_by(table.head)), None)
     if told is None:
         table.node(0).fail(f"is no known table of points; its columns: {_listed(table.head)}; {_known(TABLE_FORMATS)}")
-    return Imported(tuple(told.rows(table)), (told.tool,), table.is_cut)
+    return Imported(tuple(told.rows(table)), (told.tool,), table.is_cut, table.comments)
 
 
 def _of_objects(content: Objects) -> Imported:

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-import yaml
-
 from pytest_precgate.documents import Node, strict_json
 from pytest_precgate.errors import RecordedPointsError
 from pytest_precgate.text import printable
@@ -134,6 +132,8 @@ def _listed(root: Node) -> tuple[Node, ...]:
 
 
 def _yaml(text: str, source: str) -> Objects:
+    import yaml  # noqa: PLC0415  # one format in fifteen: every run with settings would pay for it
+
     def refuse(why: str, spot: str = "") -> NoReturn:
         raise RecordedPointsError(source, spot, why)
 

@@ -12,11 +12,14 @@ import stat
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_precgate.errors import PrecgateWarning, RecordedPointsError
-from pytest_precgate.interop.importers import Imported, imported
-from pytest_precgate.interop.rows import RecordedRow
 from pytest_precgate.text import printable
+
+if TYPE_CHECKING:
+    from pytest_precgate.interop.importers import Imported
+    from pytest_precgate.interop.rows import RecordedRow
 
 SIZE_LIMIT = 128 * 1024 * 1024
 """Bytes of one file: the JSON of a thousand benchmarks; what is larger holds single requests."""
@@ -65,6 +68,8 @@ def read_file(path: Path, *, in_ci: bool = False, warn: Callable[[str], None] = 
 
     Raises RecordedPointsError naming file, place, what was found and wanted.
     """
+    from pytest_precgate.interop.importers import imported  # noqa: PLC0415  # for runs that read files alone
+
     source = printable(str(path), limit=500)
     found = imported(_text(file_bytes(path), source), source)
     if found.is_cut:

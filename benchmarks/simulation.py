@@ -15,10 +15,11 @@ from pathlib import Path
 from pytest_precgate.analysis.comparison import Curve
 from pytest_precgate.analysis.economics import HARDWARE
 from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.engines.recorded import read_rows, sweep_of
 from pytest_precgate.engines.simulated.calibration import Calibration, point_errors, shipped, simulated_measurement
 from pytest_precgate.engines.simulated.model import Limits
 from pytest_precgate.engines.simulated.scheduler import draw_lengths, simulate
+from pytest_precgate.interop.files import read_rows
+from pytest_precgate.interop.sweeps import sweep_of
 
 POINTS = Path(__file__).parents[1] / "examples" / "points" / "kimi_k2_b200_1k1k.csv"
 CALIBRATIONS = {

@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from typing import NoReturn
 from pytest_precgate.errors import DocumentError, InvalidValueError
 
 
-def strict_json(text: str, refuse: Callable[[str], NoReturn]) -> object:
+def strict_json(text: str, refuse: Callable[[str], NoReturn], *, allow_constants: bool = False) -> object:
     """Return what JSON text holds; ``refuse`` is told of NaN, infinities, and a key that stands twice in one place.
 
-    Raises json.JSONDecodeError for text that is no JSON.
+    ``allow_constants`` lets NaN and infinities through, for files of other tools in which they mark what is not a
+    measurement. Raises json.JSONDecodeError for text that is no JSON, ValueError for a number of thousands of digits,
+    RecursionError for nesting deeper than the interpreter allows.
     """
 
     def constant(name: str) -> NoReturn:
@@ -27,12 +30,12 @@ def strict_json(text: str, refuse: Callable[[str], NoReturn]) -> object:
     def pairs(members: list[tuple[str, object]]) -> dict[str, object]:
         table = dict(members)
         if len(table) != len(members):
-            names = [name for name, _ in members]
-            twice = next(name for name in names if names.count(name) > 1)
+            times = Counter(name for name, _ in members)
+            twice = next(name for name, number in times.items() if number > 1)
             refuse(f"holds the key {twice!r} twice in one place: a merge gone wrong?")
         return table
 
-    return json.loads(text, parse_constant=constant, object_pairs_hook=pairs)
+    return json.loads(text, parse_constant=None if allow_constants else constant, object_pairs_hook=pairs)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

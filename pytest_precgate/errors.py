@@ -7,6 +7,10 @@ class PrecgateError(Exception):
     """Base of every error pytest-precgate raises on purpose."""
 
 
+class PrecgateWarning(UserWarning):
+    """Something is doubtful and goes on: an input file that may have been cut."""
+
+
 class InvalidValueError(PrecgateError, ValueError):
     """A value was refused when it was built: it is not a number, not positive, a duplicate, an empty list."""
 

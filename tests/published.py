@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
-from pytest_precgate.engines.recorded import read_rows, sweep_of
+from pytest_precgate.interop.files import read_rows
+from pytest_precgate.interop.sweeps import sweep_of
 
 ROOT = Path(__file__).parents[1]
 POINTS = ROOT / "examples" / "points" / "kimi_k2_b200_1k1k.csv"

@@ -42,8 +42,8 @@ def test_compare_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_compare_takes_two_files_of_one_precision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Yesterday's against today's: the files' names tell them apart."""
     head = "concurrency,gpus,interactivity,throughput_per_gpu\n"
-    (tmp_path / "old.csv").write_text(head + "4,4,100,200\n8,4,60,400\n", encoding="utf-8")
-    (tmp_path / "new.csv").write_text(head + "4,4,100,220\n8,4,60,440\n", encoding="utf-8")
+    (tmp_path / "old.csv").write_text(head + "4,4,100,180\n8,4,60,220\n", encoding="utf-8")
+    (tmp_path / "new.csv").write_text(head + "4,4,100,198\n8,4,60,242\n", encoding="utf-8")
     arguments = ["compare", "new.csv", "old.csv", "--at", "80", "--hardware", "h200", "--isl", "1024", "--osl", "1024"]
     assert main(arguments) == 0
     assert "NEW delivers 10% more tok/s/GPU" in capsys.readouterr().out
@@ -56,7 +56,7 @@ def test_compare_takes_two_files_of_one_precision(tmp_path: Path, capsys: pytest
         ([str(POINTS), INT4], "holds fp4, int4; say which:"),
         ([f"{POINTS}:fp8", INT4], "holds no fp8 points; it holds fp4, int4"),
         (["nowhere.csv", INT4], "nowhere.csv: cannot be read: No such file"),
-        ([FP4, INT4, "--hardware", "h200"], "hardware is b200, the suite's is h200"),
+        ([FP4, INT4, "--hardware", "h200"], "hardware is b200, what was stated is h200"),
         (["bare.csv", "bare.csv"], "bare.csv: does not say its hardware; give --hardware"),
         (["bare.csv", "bare.csv", "--hardware", "h200"], "bare.csv: does not say its isl; give --isl"),
         (["bare.csv", "bare.csv", "--hardware", "x", "--isl=1", "--osl=1"], "no price and power known for 'x'"),
@@ -66,7 +66,7 @@ def test_what_cannot_be_compared_exits_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
 ) -> None:
     """Off the band, no such precision or file, another hardware, nothing said: one line on stderr, no traceback."""
-    text = "concurrency,gpus,interactivity,throughput_per_gpu\n4,4,100,200\n8,4,60,400\n"
+    text = "concurrency,gpus,interactivity,throughput_per_gpu\n4,4,100,100\n8,4,60,120\n"
     (tmp_path / "bare.csv").write_text(text, encoding="utf-8")
     assert main(["compare", *arguments]) == 2
     captured = capsys.readouterr()

@@ -16,7 +16,7 @@ PACKAGE = Path(pytest_precgate.__file__).parent
 EVERYONE = {"errors", "documents", "text", "address"}
 ALLOWED = {
     "analysis": set(),
-    "engines": {"analysis", "http"},
+    "engines": {"analysis", "http", "interop"},
     "loadgen": {"analysis", "http"},
     "baselines": {"analysis"},
     "journal": {"analysis"},
@@ -37,7 +37,7 @@ ALLOWED = {
     },
     "cli": {
         *("analysis", "settings", "gatekeeper", "reports", "baselines", "environment", "engines"),
-        *("journal", "loadgen", "live"),
+        *("journal", "loadgen", "live", "interop"),
     },
     "errors": set(),
     "documents": set(),
@@ -62,7 +62,7 @@ DOORS = {
     "ctypes": {"loadgen.ticker", "engines.process.guardian"},
     "multiprocessing": {"loadgen.processes"},
     "psutil": {"engines.process"},
-    "yaml": {"engines"},
+    "yaml": {"engines", "interop.content"},
     "pynvml": {"environment.nvml"},
     "numpy": {"analysis", "engines.simulated.calibration"},
     "scipy": {"analysis.interpolation", "analysis.noise", "engines.simulated.calibration"},
@@ -77,6 +77,10 @@ PURE = (
     *(f"engines.simulated.{name}" for name in ("request_fields", "chunks", "counters")),  # of the server over HTTP
     *(f"engines.process.{name}" for name in ("failures", "variables")),
     *("engines.counters", "engines.speculation"),
+    *(
+        f"interop.{name}"
+        for name in ("content", "export", "fields", "formats", "importers", "plausible", "rows", "sweeps")
+    ),
 )
 IO_MODULES = {
     *("os", "pathlib", "io", "sys", "glob", "shutil", "tempfile", "time", "fcntl", "socket", "select"),

@@ -1,10 +1,9 @@
-"""The ``precgate`` command: compare two recorded sweeps, measure a suite's noise, look after committed baselines."""
+"""The ``precgate`` command: read and compare recorded sweeps, measure a suite's noise, look after baselines."""
 
 from __future__ import annotations
 
 import argparse
 import json as jsonlib
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,20 +13,21 @@ from pathlib import Path
 from pytest_precgate.analysis.baseline import Baseline, Provenance
 from pytest_precgate.analysis.comparison import COST_MODES, compare
 from pytest_precgate.analysis.economics import hardware_named
-from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.baselines.housekeeping import problems, prune
 from pytest_precgate.baselines.store import BaselineStore
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_PROBLEMS, EXIT_REFUSED
 from pytest_precgate.cli.noise import add_noise
+from pytest_precgate.cli.points import add_export, add_import, add_stated, stated_by, sweep_named, write
 from pytest_precgate.cli.serve import add_serve
 from pytest_precgate.documents import nearest
-from pytest_precgate.engines.recorded import RecordedRow, read_rows, sweep_of
 from pytest_precgate.engines.simulated.calibration import fit, point_errors
 from pytest_precgate.environment import git_commit, tool_version
-from pytest_precgate.errors import PrecgateError, RecordedPointsError
+from pytest_precgate.errors import PrecgateError
 from pytest_precgate.reports import json, layout, terminal
 from pytest_precgate.settings import load
+
+_COMPARED = ("gpus", "hardware", "isl", "osl")
+"""What may be stated of files that are compared or fitted; their precision stands behind a colon."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pytest-precgate {tool_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_compare(commands)
+    add_import(commands)
+    add_export(commands)
     _add_calibrate(commands)
     add_noise(commands)
     add_serve(commands)
@@ -77,18 +79,16 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = commands.add_parser(
         "compare",
         help="compare two files of recorded points",
-        description="Compare two files of recorded points (CSV or JSON) at the same interactivity.",
+        description="Compare two files of recorded points, of this tool or another, at the same interactivity.",
     )
     for name, role in (("candidate", "better"), ("reference", "measured against")):
         parser.add_argument(
             name,
             metavar=name.upper(),
-            help=f"the {role} precision: FILE, or FILE:PRECISION where the file holds several",
+            help=f"the {role} precision: FILE or glob pattern, or FILE:PRECISION where the file holds several",
         )
     parser.add_argument("--at", metavar="X,Y,Z", type=_points, help="interactivities, tok/s/user; default: quartiles")
-    parser.add_argument("--hardware", metavar="NAME", help="price and power to use; default: what the files say")
-    parser.add_argument("--isl", type=int, help="input tokens, where the files do not say")
-    parser.add_argument("--osl", type=int, help="output tokens, where the files do not say")
+    add_stated(parser, _COMPARED)
     parser.add_argument("--cost", choices=COST_MODES, default="derived", help="how cost is read; default derived")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_compare)
@@ -105,9 +105,7 @@ def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--range-ratio", type=float, default=0.8, help="lengths are uniform in [ratio*L, L]; default 0.8"
     )
-    parser.add_argument("--hardware", metavar="NAME", help="where the file does not say")
-    parser.add_argument("--isl", type=int, help="input tokens, where the file does not say")
-    parser.add_argument("--osl", type=int, help="output tokens, where the file does not say")
+    add_stated(parser, _COMPARED)
     parser.add_argument("--out", metavar="FILE.json", type=Path, help="write the calibration here; default: print it")
     parser.set_defaults(run=_calibrate)
 
@@ -115,7 +113,7 @@ def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 def _calibrate(options: argparse.Namespace) -> int:
     if options.out is not None and not options.out.absolute().parent.is_dir():  # before seconds are spent on a fit
         raise PrecgateError(f"{options.out}: cannot be written: there is no folder {options.out.absolute().parent}")
-    sweep = _sweep(options.points, options)
+    sweep = sweep_named(options.points, stated_by(options, _COMPARED))
     names = sorted({point.configuration for point in sweep.points})
     wanted = options.configuration or names[0]
     if options.configuration is None and len(names) > 1:
@@ -126,28 +124,12 @@ def _calibrate(options: argparse.Namespace) -> int:
     workload = replace(sweep.workload, range_ratio=options.range_ratio)
     fitted = fit(points, workload, sweep.hardware, f"{Path(options.points).name} {wanted}")
     text = jsonlib.dumps(fitted.document(), indent=2, sort_keys=True) + "\n"
-    if options.out is None:
-        print(text, end="")
-    else:
-        _write(options.out, text)
+    write(text, options.out)
     rows = [("concurrency", "tpot error", "throughput error")]
     for error in point_errors(fitted.step_time, workload, points):
         rows.append((str(error.point.concurrency), layout.change(error.tpot), layout.change(error.throughput)))
     print("\n".join(layout.columns(rows, left=0)), file=sys.stderr)
     return EXIT_DONE
-
-
-def _write(path: Path, text: str) -> None:
-    """Write beside the file and rename over it: a reader sees the old file or the new one. Raises PrecgateError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as exc:
-        raise PrecgateError(f"{path}: cannot be written: {exc.strerror}") from exc
 
 
 def _points(text: str) -> tuple[float, ...]:
@@ -163,7 +145,8 @@ def _points(text: str) -> tuple[float, ...]:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    candidate, reference = (_sweep(text, options) for text in (options.candidate, options.reference))
+    stated = stated_by(options, _COMPARED)
+    candidate, reference = (sweep_named(text, stated) for text in (options.candidate, options.reference))
     if candidate.precision == reference.precision:
         candidate = replace(candidate, precision=f"{candidate.precision} {options.candidate}")
         reference = replace(reference, precision=f"{reference.precision} {options.reference}")
@@ -177,33 +160,6 @@ def _compare(options: argparse.Namespace) -> int:
     else:
         print("\n".join(terminal.comparison("recorded", pair, points)))
     return EXIT_DONE
-
-
-def _sweep(text: str, options: argparse.Namespace) -> Sweep:
-    """Read ``FILE`` or ``FILE:PRECISION``; what the file does not say comes from the options."""
-    path, precision = (Path(text), None) if Path(text).exists() else _split(text)
-    rows = read_rows(path)
-    named = sorted({row.precision for row in rows if row.precision})
-    if precision is None:
-        if len(named) > 1:
-            raise RecordedPointsError(str(path), "", f"holds {', '.join(named)}; say which: {path}:{named[0]}")
-        precision = named[0] if named else path.stem
-    chosen = [row for row in rows if row.precision in (None, precision)] or rows
-    hardware = options.hardware or _told(chosen, "hardware", path)
-    isl, osl = (int(getattr(options, name) or _told(chosen, name, path)) for name in ("isl", "osl"))
-    return sweep_of(rows, precision, Workload(isl, osl), str(hardware))
-
-
-def _split(text: str) -> tuple[Path, str | None]:
-    path, colon, precision = text.rpartition(":")
-    return (Path(path), precision) if colon else (Path(text), None)
-
-
-def _told(rows: Sequence[RecordedRow], name: str, path: Path) -> str | int:
-    told = next((getattr(row, name) for row in rows if getattr(row, name) is not None), None)
-    if told is None:
-        raise RecordedPointsError(str(path), "", f"does not say its {name}; give --{name}")
-    return str(told) if isinstance(told, str) else int(told)
 
 
 def _store(options: argparse.Namespace) -> BaselineStore:

@@ -119,9 +119,10 @@ class Run:
     def settings(self) -> Settings:
         """The settings, read once."""
         if self._settings is None:
+            from pytest_precgate.environment import in_ci  # noqa: PLC0415
             from pytest_precgate.settings import load  # noqa: PLC0415
 
-            self._settings = load(self._config.rootpath)
+            self._settings = load(self._config.rootpath, in_ci=in_ci(os.environ))
         return self._settings
 
     def suite(self, item: pytest.Item) -> Suite:

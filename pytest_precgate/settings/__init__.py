@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_precgate.analysis.economics import HARDWARE, Hardware
@@ -60,9 +60,10 @@ class Settings:
         return suite.marked(root, members)
 
 
-def load(rootdir: Path) -> Settings:
+def load(rootdir: Path, *, in_ci: bool = False) -> Settings:
     """Read ``precgate.toml`` or ``[tool.precgate]`` of ``pyproject.toml`` in ``rootdir``; neither means no suite.
 
+    ``in_ci`` says that nobody reads warnings: what is only warned about elsewhere is refused.
     Raises SettingsError with file and key for anything that cannot be used, two sources at once included.
     """
     own, project = rootdir / "precgate.toml", rootdir / "pyproject.toml"
@@ -72,10 +73,17 @@ def load(rootdir: Path) -> Settings:
             raise SettingsError(
                 str(own), "", f"{project} has a [tool.precgate] too; keep one, or nobody knows which of them counts"
             )
-        return settings_from(Node(_toml(own), str(own), "", SettingsError), rootdir)
+        return _strict(settings_from(Node(_toml(own), str(own), "", SettingsError), rootdir), in_ci=in_ci)
     if in_project is None:
         return Settings(f"looked for precgate.toml and [tool.precgate] of pyproject.toml in {rootdir}", {}, HARDWARE)
-    return settings_from(Node(in_project, str(project), "tool.precgate", SettingsError), rootdir)
+    found = settings_from(Node(in_project, str(project), "tool.precgate", SettingsError), rootdir)
+    return _strict(found, in_ci=in_ci)
+
+
+def _strict(settings: Settings, *, in_ci: bool) -> Settings:
+    if not in_ci:
+        return settings
+    return replace(settings, suites={name: suite.under_ci() for name, suite in settings.suites.items()})
 
 
 def _tool_table(project: Path) -> object | None:

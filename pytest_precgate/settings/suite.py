@@ -19,7 +19,7 @@ from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node, nearest
 from pytest_precgate.engines import ENGINES, EngineSpec
-from pytest_precgate.engines.recorded import RecordedEngine
+from pytest_precgate.engines.recorded import RecordedEngine, RecordedSpec
 from pytest_precgate.engines.rehearsal import rehearsal_of
 from pytest_precgate.engines.server import ServerEngine
 from pytest_precgate.engines.simulated import SimulatedSpec
@@ -119,6 +119,14 @@ class Suite:
             for precision, specs in self.paired[side].items()
         }
         return replace(self, name=f"{self.name}{BESIDE}{side}", engines=engines, paired={})
+
+    def under_ci(self) -> Suite:
+        """Return the suite with recorded files refused that may have been cut, which are warned about elsewhere."""
+        engines = {
+            precision: tuple(spec.under_ci() if isinstance(spec, RecordedSpec) else spec for spec in specs)
+            for precision, specs in self.engines.items()
+        }
+        return replace(self, engines=engines)
 
     def rehearsed(self, source: str, rootdir: Path) -> Suite:
         """Return the same suite with every engine played by the simulated one.

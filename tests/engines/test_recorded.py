@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
-from pytest_precgate.engines.recorded import RecordedSpec, read_rows, sweep_of
-from pytest_precgate.errors import RecordedPointsError, SettingsError
+from pytest_precgate.engines.recorded import RecordedSpec
+from pytest_precgate.errors import PrecgateWarning, RecordedPointsError, SettingsError
+from pytest_precgate.interop.files import read_rows
+from pytest_precgate.interop.sweeps import sweep_of
+from tests.interop import results
 from tests.published import POINTS, WORKLOAD, kimi
 
 HEAD = "concurrency,gpus,interactivity,throughput_per_gpu"
@@ -79,7 +83,7 @@ def test_a_csv_needs_four_columns_only(tmp_path: Path) -> None:
 def test_own_json_is_a_list_of_points_or_an_object_around_it(tmp_path: Path, wrapped: bool) -> None:
     """The columns of the CSV, as JSON."""
     points = [
-        {"precision": "fp4", "concurrency": c, "gpus": 4, "interactivity": 100.0 / c, "throughput_per_gpu": 50.0 * c}
+        {"precision": "fp4", "concurrency": c, "gpus": 4, "interactivity": 120.0 - c, "throughput_per_gpu": 40.0 * c}
         for c in (1, 2)
     ]
     path = written(tmp_path, "p.json", json.dumps({"points": points} if wrapped else points))
@@ -102,8 +106,8 @@ def test_inferencex_agg_objects_and_lists_of_them_are_read(tmp_path: Path) -> No
         ("vllm-tp8-ep1-mtp", 4),
         ("vllm-tp8-ep8-dpa", 4),
     }
-    first = rows[0].point
-    assert (first.gpus, first.interactivity, first.throughput_per_gpu) == (8, 57.49142521935413, 55.62670336516291)
+    first = rows[0]
+    assert (first.gpus, first.interactivity, first.throughput) == (8, 57.49142521935413, 55.62670336516291)
 
 
 @pytest.mark.parametrize(
@@ -111,9 +115,9 @@ def test_inferencex_agg_objects_and_lists_of_them_are_read(tmp_path: Path) -> No
     [
         ({"disagg": True}, r"agg\.json: its GPU count is not tp.* @ \$\.disagg"),
         ({"is_multinode": True}, r"@ \$\.is_multinode"),
-        ({"median_tpot": 0.0}, r"got 0\.0, wanted a time above 0 s @ \$\.median_tpot"),
+        ({"median_tpot": 0.0}, r"got 0\.0, wanted a time above 0 @ \$\.median_tpot"),
         ({"median_tpot": None}, r"got None, wanted a number @ \$\.median_tpot"),
-        ({"tput_per_gpu": -1.0}, r"SweepPoint\.throughput_per_gpu: got -1\.0.* @ \$"),
+        ({"tput_per_gpu": -1.0}, r"point\.throughput: got -1\.0.* @ \$"),
         ({"tput_per_gpu": float("nan")}, r"got nan, wanted a finite number @ \$\.tput_per_gpu"),
     ],
 )
@@ -131,7 +135,7 @@ def test_an_agg_result_without_tpot_is_refused(tmp_path: Path) -> None:
     broken = agg()
     del broken["median_tpot"]
     path = written(tmp_path, "agg.json", json.dumps([agg(), broken]))
-    with pytest.raises(RecordedPointsError, match=r"required field missing .* @ \$\[1\]\.median_tpot"):
+    with pytest.raises(RecordedPointsError, match=r"required field missing @ \$\[1\]\.median_tpot"):
         read_rows(path)
 
 
@@ -140,11 +144,11 @@ def test_an_agg_result_without_tpot_is_refused(tmp_path: Path) -> None:
     [
         ("4,4,nan,100", r"line 2\.interactivity|got nan, wanted a finite number @ line 2\.interactivity"),
         ("4,4,inf,100", r"@ line 2\.interactivity"),
-        ("4,4,-5,100", r"SweepPoint\.interactivity: got -5\.0, wanted a finite number above 0 .* @ line 2"),
-        ("4,4,50,0", r"SweepPoint\.throughput_per_gpu: got 0\.0.* @ line 2"),
+        ("4,4,-5,100", r"point\.interactivity: got -5\.0, wanted a finite number above 0 .* @ line 2"),
+        ("4,4,50,0", r"point\.throughput: got 0\.0.* @ line 2"),
         ("4,4,fast,100", r"got 'fast', wanted a number @ line 2\.interactivity"),
         ("4.5,4,50,100", r"got '4\.5', wanted a whole number @ line 2\.concurrency"),
-        ("0,4,50,100", r"SweepPoint\.concurrency: got 0"),
+        ("0,4,50,100", r"point\.concurrency: got 0"),
         ("4,4,,100", r"required field missing @ line 2\.interactivity"),
         ("4,4,50", r"got 3 cells, wanted 4 as in the head @ line 2"),
         ("4,4,50,100,7", r"got 5 cells, wanted 4"),
@@ -202,7 +206,7 @@ def test_a_byte_order_mark_is_no_part_of_the_head(tmp_path: Path) -> None:
     for text in (f"{HEAD}\r\n4,4,50,100\r\n", f"# source\r\n{HEAD}\r\n4,4,50,100\r\n"):
         path = tmp_path / "p.csv"
         path.write_bytes(b"\xef\xbb\xbf" + text.encode())
-        assert read_rows(path)[0].point.concurrency == 4
+        assert read_rows(path)[0].concurrency == 4
 
 
 def test_an_unknown_column_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
@@ -222,12 +226,12 @@ def test_an_empty_csv_is_refused(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "is not JSON"),
+        ("", "holds no points"),
         ("[]", "holds no points"),
         ('{"points": []}', "holds no points"),
         ('[{"concurrency": 4', r"is not JSON: .* @ line 1"),
         ("[1, 2]", r"got 1, wanted a table @ \$\[0\]"),
-        ("3", r"got 3, wanted a list @ \$"),
+        ("3", "is no known table of points; its columns: 3"),
         ('{"points": 3}', r"wanted a list @ \$\.points"),
         ('{"points": [], "note": 1}', "unknown key 'note'"),
     ],
@@ -315,3 +319,47 @@ def test_the_facts_change_with_the_bytes(tmp_path: Path) -> None:
     after = spec(tmp_path, "p.csv").open().facts()
     assert before["source"] == after["source"]
     assert before["sha256"] != after["sha256"]
+
+
+def beside(**facts: object) -> RecordedSpec:
+    table = {"engine": "recorded", "path": "raw.json", **facts}
+    return RecordedSpec.read(Node(table, "pyproject.toml", "fp4", SettingsError), Path())
+
+
+def test_what_a_file_lacks_may_stand_beside_its_path(tmp_path: Path) -> None:
+    """A raw result of `vllm bench serve` says no GPUs; the suite says the rest."""
+    written(tmp_path, "raw.json", json.dumps(results.vllm()))
+    spec = replace(beside(gpus=4, configuration="tp4"), base=tmp_path)
+    sweep = spec.open().sweep("fp4", Workload(1000, 500), "b200")
+    assert [(point.gpus, point.configuration, point.throughput_per_gpu) for point in sweep.points] == [
+        (4, "tp4", 300.0)
+    ]
+    assert spec.open().facts()["stated"] == "gpus 4, configuration tp4"
+    with pytest.raises(RecordedPointsError, match=r"raw\.json: does not say its gpus; give --gpus, or state it beside"):
+        replace(beside(), base=tmp_path).open().sweep("fp4", Workload(1000, 500), "b200")
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"gpus": 0}, r"got 0, wanted at least 1 @ fp4\.gpus"),
+        ({"gpus": "4"}, r"got '4', wanted a whole number @ fp4\.gpus"),
+        ({"hardware": ""}, r"wanted a non-empty text @ fp4\.hardware"),
+        ({"configuration": "two\nlines"}, r"stated\.configuration: .* @ fp4"),
+        ({"gpu": 4}, "unknown key 'gpu'; did you mean 'gpus'"),
+    ],
+)
+def test_a_fact_beside_the_path_that_is_none_is_a_wrong_setting(facts: dict[str, object], why: str) -> None:
+    """By file and key."""
+    with pytest.raises(SettingsError, match=why):
+        beside(**facts)
+
+
+def test_under_ci_an_engine_refuses_a_file_that_may_have_been_cut(tmp_path: Path) -> None:
+    """The settings are the same: a run resumed elsewhere is the same run."""
+    written(tmp_path, "p.csv", f"{HEAD}\n4,4,50,80\n8,4,40,120")
+    lenient = spec(tmp_path, "p.csv")
+    with pytest.warns(PrecgateWarning, match="has no line end"):
+        lenient.open().sweep("fp4", WORKLOAD, "b200")
+    with pytest.raises(RecordedPointsError, match="refused under CI"):
+        lenient.under_ci().open().sweep("fp4", WORKLOAD, "b200")

@@ -109,21 +109,25 @@ def test_an_improvement_passes_and_says_the_baseline_is_stale(accepted: Reposito
     assert accepted.baseline.read_bytes() == before
 
 
-def test_an_implausible_gain_blocks(accepted: Repository) -> None:
+def test_an_implausible_gain_blocks(repository: Repository) -> None:
     """40% more tokens is a broken measurement until somebody says otherwise."""
-    accepted.write_points(fp4=1.4)
-    result = accepted.run()
+    repository.write_points(fp4=1 / 1.4)
+    assert repository.run("--precgate-update").ret == 0
+    repository.write_points()
+    result = repository.run()
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         ["IMPLAUSIBLE  fp4/int4 throughput_ratio at 55 *change +40.0%*check the measurement*update the baseline"]
     )
 
 
-def test_the_implausible_bound_is_a_setting(accepted: Repository) -> None:
+def test_the_implausible_bound_is_a_setting(repository: Repository) -> None:
     """A suite that expects a leap can say so."""
-    accepted.change_settings("interactivity =", "implausible = 0.5\ninteractivity =")
-    accepted.write_points(fp4=1.4)
-    assert accepted.run().ret == 0
+    repository.change_settings("interactivity =", "implausible = 0.5\ninteractivity =")
+    repository.write_points(fp4=1 / 1.4)
+    assert repository.run("--precgate-update").ret == 0
+    repository.write_points()
+    assert repository.run().ret == 0
 
 
 def test_tolerance_is_set_by_suite_and_mark(accepted: Repository) -> None:
@@ -176,7 +180,7 @@ def test_a_user_s_own_parametrization_of_a_sweep_fixture_is_left_alone(repositor
 
 def test_one_file_without_precisions_cannot_serve_two(repository: Repository) -> None:
     """Both precisions would hold the same points, and every ratio would be 1."""
-    text = "concurrency,gpus,interactivity,throughput_per_gpu\n4,4,110,100\n8,4,50,300\n"
+    text = "concurrency,gpus,interactivity,throughput_per_gpu\n4,4,110,100\n8,4,50,180\n"
     (repository.path / "points.csv").write_text(text, encoding="utf-8")
     result = repository.run("--precgate-update")
     assert result.ret == 1
@@ -260,8 +264,8 @@ def test_one_point_only_is_no_curve(repository: Repository) -> None:
     ("column", "cell", "why"),
     [
         (-1, "nan", "got nan, wanted a finite number @ line * *"),
-        (-1, "-3", "*throughput_per_gpu: got -3.0, wanted a finite number above 0*"),
-        (-3, "8", "*holds concurrency 8 twice for configuration*"),
+        (-1, "-3", "*throughput: got -3.0, wanted a finite number above 0*"),
+        (-3, "32", "*holds concurrency 32 twice for configuration*"),
     ],
 )
 def test_points_that_are_no_measurement_fail_the_test(repository: Repository, column: int, cell: str, why: str) -> None:
@@ -271,7 +275,7 @@ def test_points_that_are_no_measurement_fail_the_test(repository: Repository, co
     cells = lines[number].split(",")
     cells[column] = cell
     lines[number] = ",".join(cells)
-    (repository.path / "points.csv").write_text("\n".join(lines), encoding="utf-8")
+    (repository.path / "points.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     result = repository.run()
     assert result.ret == 1
     result.stdout.fnmatch_lines([f"E *RecordedPointsError: *points.csv: {why.removesuffix(' *')}*"])
@@ -288,7 +292,8 @@ def test_an_empty_file_of_points_fails_the_test(repository: Repository) -> None:
 def test_a_precision_missing_from_the_file_fails_the_test(accepted: Repository) -> None:
     """INT4's rows are gone: the run does not fall back to FP4 alone."""
     lines = (accepted.path / "points.csv").read_text(encoding="utf-8").splitlines()
-    (accepted.path / "points.csv").write_text("\n".join(x for x in lines if not x.startswith("int4")), encoding="utf-8")
+    kept = [line for line in lines if not line.startswith("int4")]
+    (accepted.path / "points.csv").write_text("\n".join(kept) + "\n", encoding="utf-8")
     result = accepted.run()
     assert result.ret == 1
     result.stdout.fnmatch_lines(["E *RecordedPointsError: *points.csv: holds no int4 points; it holds fp4"])
@@ -316,7 +321,7 @@ def test_quartile_points_are_the_baseline_s(repository: Repository) -> None:
 
 def test_sweep_fixtures_follow_the_mark_and_leave_the_test_s_name_alone(repository: Repository) -> None:
     """fp4_sweep is the marked suite's, measured once per run, and adds nothing to the node id."""
-    repository.write_points(fp4=2.0, name="other.csv")
+    repository.write_points(fp4=0.5, name="other.csv")
     repository.write_settings(
         SETTINGS + SETTINGS.replace("suites.kimi", "suites.other").replace("points.csv", "other.csv")
     )
@@ -325,7 +330,7 @@ def test_sweep_fixtures_follow_the_mark_and_leave_the_test_s_name_alone(reposito
         "def top(sweep): return max(p.throughput_per_gpu for p in sweep.points)\n"
         "@pytest.mark.precgate(suite='kimi')\n"
         "def test_one(fp4_sweep, int4_sweep): assert 2079 < top(fp4_sweep) < 2080\n"
-        "@pytest.mark.precgate(suite='other')\ndef test_two(fp4_sweep): assert 4158 < top(fp4_sweep) < 4159\n"
+        "@pytest.mark.precgate(suite='other')\ndef test_two(fp4_sweep): assert 1039 < top(fp4_sweep) < 1040\n"
         "@pytest.mark.precgate(suite='kimi')\ndef test_three(fp4_sweep, precgate):\n"
         "    assert precgate.sweep('fp4') is fp4_sweep\n"
     )

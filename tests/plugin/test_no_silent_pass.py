@@ -352,3 +352,26 @@ def test_under_xdist_broken_settings_are_a_usage_error(accepted: Repository) -> 
 def test_with_xdist_installed_and_switched_off_everything_runs(accepted: Repository) -> None:
     """-n 0 is no xdist run."""
     assert accepted.run_apart("-n", "0").ret == 0
+
+
+def cut(repository: Repository) -> None:
+    """Cut the last three bytes of the points, as a full disk or `truncate -s -3` does."""
+    path = repository.path / "points.csv"
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def test_points_cut_in_half_are_refused_under_ci(accepted: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last row is still a row, of another figure or none; nobody reads a warning there."""
+    cut(accepted)
+    monkeypatch.setenv("CI", "true")
+    result = accepted.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *RecordedPointsError: *points.csv: the last line has no line end,*under CI)"])
+
+
+def test_points_cut_in_half_are_warned_about_elsewhere(accepted: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pytest's own summary of warnings."""
+    cut(accepted)
+    monkeypatch.delenv("CI", raising=False)
+    result = accepted.run("-W", "default")
+    result.stdout.fnmatch_lines(["*PrecgateWarning: *points.csv: the last line has no line end, so*"])

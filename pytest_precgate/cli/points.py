@@ -1,0 +1,186 @@
+"""``precgate import`` and ``precgate export``, and how every command reads recorded points.
+
+``import`` reads result files of other tools and writes the CSV of this project; ``export`` writes points as other tools
+read them. What a file does not say comes from the options, and is asked for by name."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+
+from pytest_precgate.analysis.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.baselines.store import BaselineStore
+from pytest_precgate.cli.exits import EXIT_DONE
+from pytest_precgate.environment import in_ci, tool_version
+from pytest_precgate.errors import PrecgateError, RecordedPointsError
+from pytest_precgate.interop.export import inferencex_json, points_csv
+from pytest_precgate.interop.files import find_files, is_pattern, read_file
+from pytest_precgate.interop.importers import Imported
+from pytest_precgate.interop.rows import FACTS, RecordedRow, Stated
+from pytest_precgate.interop.sweeps import sweep_of, sweeps_of
+
+_ABOUT = {
+    "gpus": "GPUs of each point, where the files do not say",
+    "precision": "fp4, int4, ..., where the files do not say",
+    "hardware": "b200, ..., where the files do not say",
+    "isl": "input tokens, where the files do not say",
+    "osl": "output tokens, where the files do not say",
+    "configuration": "what tells these points from others of their precision, where the files do not say",
+}
+_METAVARS = {"gpus": "N", "isl": "N", "osl": "N"}
+
+
+def add_stated(parser: argparse.ArgumentParser, names: Sequence[str] = FACTS) -> None:
+    """Add the options that state what files do not say."""
+    for name in names:
+        kind = int if name in _METAVARS else str
+        parser.add_argument(f"--{name}", metavar=_METAVARS.get(name, "NAME"), type=kind, help=_ABOUT[name])
+
+
+def stated_by(options: argparse.Namespace, names: Sequence[str] = FACTS) -> Stated:
+    """Return what the options state. Raises InvalidValueError for a count below 1."""
+    return replace(Stated(), **{name: getattr(options, name) for name in names})
+
+
+def add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the others."""
+    about = "Read result files of benchmarks (vLLM, SGLang, InferenceX, AIPerf, GuideLLM, ...) and write their points."
+    parser = commands.add_parser(
+        "import", help="turn result files of other tools into recorded points", description=about
+    )
+    parser.add_argument(
+        "files", metavar="FILES", nargs="+", help="files or glob patterns; their content says what they are"
+    )
+    parser.add_argument("-o", "--out", metavar="points.csv", type=Path, help="write here; default: print")
+    add_stated(parser)
+    parser.set_defaults(run=_import)
+
+
+def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the others."""
+    about = "Write recorded points, or those of a baseline, as another tool reads them: one object per point."
+    parser = commands.add_parser("export", help="write points as other tools read them", description=about)
+    parser.add_argument("files", metavar="FILES", nargs="*", help="files or glob patterns of recorded points")
+    parser.add_argument("--suite", metavar="NAME", help="the points of its baseline, each the median of the launches")
+    parser.add_argument("--baselines", metavar="DIR", default="baselines", help="their directory; default baselines")
+    parser.add_argument("--format", choices=["inferencex"], required=True, help="InferenceX's aggregated JSON")
+    parser.add_argument("-o", "--out", metavar="FILE.json", type=Path, help="write here; default: print")
+    add_stated(parser)
+    parser.set_defaults(run=_export)
+
+
+def _import(options: argparse.Namespace) -> int:
+    paths = find_files(options.files, Path.cwd())
+    found = [_read(path) for path in paths]
+    sweeps = sweeps_of([row for each in found for row in each.rows], stated_by(options))
+    remarks = [f"imported by pytest-precgate {tool_version()}; interactivity is 1 / median tpot in tok/s/user"]
+    for path, each in zip(paths, found, strict=True):
+        remarks.append(f"{len(each.rows)} of {path.name}: {', '.join(each.tools)}")
+        remarks += each.comments  # a licence asks to be kept, and so does the source of points
+    stated = str(stated_by(options))
+    remarks += [f"stated: {stated}"] if stated else []
+    write(points_csv(sweeps, remarks), options.out)
+    return EXIT_DONE
+
+
+def _export(options: argparse.Namespace) -> int:
+    if bool(options.files) == bool(options.suite):
+        raise PrecgateError("export: name FILES of recorded points, or a --suite whose baseline is wanted; one of them")
+    if options.suite:
+        sweeps = _baseline(options.suite, Path.cwd() / options.baselines)
+    else:
+        rows = [row for path in find_files(options.files, Path.cwd()) for row in _read(path).rows]
+        sweeps = sweeps_of(rows, stated_by(options))
+    write(inferencex_json(sweeps), options.out)
+    return EXIT_DONE
+
+
+def _baseline(suite: str, directory: Path) -> list[Sweep]:
+    """The sweeps of a baseline, one per precision: each point is the median of the launches that measured it."""
+    store = BaselineStore(directory, Path.cwd())
+    stored = store.read(suite)
+    if stored.baseline is None:
+        raise PrecgateError(f"{store.shown(stored.path)}: there is no baseline of suite {suite!r}")
+    sweeps = [launch.sweep for launch in stored.baseline.launches]
+    simulated = next((sweep for sweep in sweeps if sweep.simulated), None)
+    if simulated is not None:
+        raise PrecgateError(f"{store.shown(stored.path)}: its {simulated.precision} points are simulated, not measured")
+    by_precision = groupby(sorted(sweeps, key=lambda sweep: sweep.precision), key=lambda sweep: sweep.precision)
+    return [_median([*launches]) for _, launches in by_precision]
+
+
+def _median(launches: Sequence[Sweep]) -> Sweep:
+    points = sorted((point for launch in launches for point in launch.points), key=lambda point: point.key)
+    grouped = [[*each] for _, each in groupby(points, key=lambda point: point.key)]
+    return replace(launches[0], points=[_median_point(each) for each in grouped])
+
+
+def _median_point(points: Sequence[SweepPoint]) -> SweepPoint:
+    return replace(
+        points[0],
+        interactivity=median(point.interactivity for point in points),
+        throughput_per_gpu=median(point.throughput_per_gpu for point in points),
+    )
+
+
+def sweep_named(text: str, stated: Stated) -> Sweep:
+    """Read ``FILE`` or ``FILE:PRECISION``, either a glob pattern too; what the files do not say comes from ``stated``.
+
+    Raises RecordedPointsError for files that cannot be read as one sweep, naming what they lack.
+    """
+    pattern, precision = _split(text)
+    paths = find_files([pattern], Path.cwd())
+    rows = [row.filled(stated) for path in paths for row in _read(path).rows]
+    named = sorted({row.precision for row in rows if row.precision})
+    if precision is None:
+        if len(named) > 1:
+            raise RecordedPointsError(pattern, "", f"holds {', '.join(named)}; say which: {pattern}:{named[0]}")
+        precision = named[0] if named else pattern if is_pattern(pattern) else paths[0].stem
+    chosen = [row for row in rows if row.precision in (None, precision)] or rows
+    hardware, isl, osl = (_told(chosen, name, pattern) for name in ("hardware", "isl", "osl"))
+    return sweep_of(rows, precision, Workload(int(isl), int(osl)), str(hardware), stated)
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    if Path(text).exists():
+        return text, None
+    path, colon, precision = text.rpartition(":")
+    return (path, precision) if colon else (text, None)
+
+
+def _told(rows: Sequence[RecordedRow], name: str, source: str) -> str | int:
+    told = next((getattr(row, name) for row in rows if getattr(row, name) is not None), None)
+    if told is None:
+        rows[0].refuse_lacking([name])
+        raise RecordedPointsError(source, "", f"does not say its {name}; give --{name}")
+    return str(told) if isinstance(told, str) else int(told)
+
+
+def _read(path: Path) -> Imported:
+    return read_file(path, in_ci=in_ci(os.environ), warn=lambda message: print(f"precgate: {message}", file=sys.stderr))
+
+
+def write(text: str, path: Path | None) -> None:
+    """Print ``text``, or write it to ``path``: a reader sees the old file or the new one.
+
+    Raises PrecgateError where it cannot be written.
+    """
+    if path is None:
+        print(text, end="")
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as exc:
+        raise PrecgateError(f"{path}: cannot be written: {exc.strerror}") from exc

@@ -1,0 +1,73 @@
+"""GuideLLM's report of benchmarks, 0.3 and 0.8: one JSON object that lists one benchmark per strategy.
+
+Source: vllm-project/guidellm, src/guidellm/benchmark/schemas (0.8), src/guidellm/benchmark/output.py (0.3).
+
+Fields of a benchmark: args.strategy (0.3) or config.strategy (0.8) with its streams,
+metrics.tokens_per_second.successful.mean (tok/s of the system, input and output),
+metrics.inter_token_latency_ms.successful.median, metrics.prompt_token_count and output_token_count,
+run_stats or scheduler_metrics.requests_made.errored, worker.backend_model or config.backend.model.
+time_per_output_token_ms is not tpot: it counts the ttft. Version 0.8 weighs inter_token_latency_ms by output tokens.
+Lacks GPUs, precision and hardware. A rate is refused: the concurrency was not held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pytest_precgate.documents import Node
+from pytest_precgate.interop.fields import (
+    MS,
+    field,
+    fixed_length,
+    optional,
+    per_second,
+    refuse_unless_zero,
+    text_at,
+    whole,
+)
+from pytest_precgate.interop.formats import ObjectFormat
+from pytest_precgate.interop.rows import RecordedRow
+
+
+def _rows(node: Node) -> Iterator[RecordedRow]:
+    for benchmark in field(node, "benchmarks").items():
+        yield _row(benchmark)
+
+
+def _row(node: Node) -> RecordedRow:
+    for made in ("run_stats", "scheduler_metrics"):
+        refuse_unless_zero(optional(node, made, "requests_made", "errored"), "requests failed")
+    isl, osl = (field(node, "metrics", f"{word}_token_count", "successful") for word in ("prompt", "output"))
+    with node.building():
+        return RecordedRow(
+            node,
+            concurrency=_streams(node),
+            interactivity=per_second(field(node, "metrics", "inter_token_latency_ms", "successful", "median"), MS),
+            throughput=field(node, "metrics", "tokens_per_second", "successful", "mean").number(),
+            counts="system",
+            isl=fixed_length(optional(isl, "min"), optional(isl, "max")),
+            osl=fixed_length(optional(osl, "min"), optional(osl, "max")),
+            mean_isl=field(isl, "mean").number(),
+            mean_osl=field(osl, "mean").number(),
+            model=text_at(node, "worker", "backend_model") or text_at(node, "config", "backend", "model"),
+        )
+
+
+def _streams(node: Node) -> int:
+    section = "config" if optional(node, "config", "strategy") is not None else "args"
+    strategy = field(node, section, "strategy")
+    kind = field(strategy, "type_").text()
+    if kind == "synchronous":
+        return 1
+    if kind != "concurrent":
+        field(strategy, "type_").fail(
+            f"got {kind!r}: requests came at a rate, so the concurrency was not held; wanted concurrent or synchronous"
+        )
+    return whole(field(strategy, "streams"))
+
+
+def _is_ours(members: Mapping[str, object]) -> bool:
+    benchmarks = members.get("benchmarks")
+    return isinstance(benchmarks, list) and all(isinstance(each, Mapping) and "metrics" in each for each in benchmarks)
+
+
+FORMAT = ObjectFormat("GuideLLM", _is_ours, _rows)

@@ -1,0 +1,58 @@
+"""What InferenceX's formats have in common: the name of a configuration, and deployments whose GPUs nothing counts.
+
+Source: SemiAnalysisAI/InferenceX, utils/process_result.py. Since 2026 a deployment has tp * pp * pcp_size GPUs; decode
+context parallelism (dcp_size) and expert parallelism (ep) run on the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytest_precgate.documents import Node
+from pytest_precgate.interop.fields import counted, field, is_yes, optional, text_at, whole
+
+_WIDTHS = {"tp": "tp", "pp": "pp", "pcp": "pcp_size", "dcp": "dcp_size", "ep": "ep"}
+_SAID_ALWAYS = ("tp", "ep")
+
+
+def widths(node: Node, names: Mapping[str, str] = _WIDTHS) -> dict[str, int]:
+    """Return the width of each kind of parallelism the node names; ``names`` are the members that hold them."""
+    found = {kind: optional(node, name) for kind, name in names.items()}
+    return {kind: whole(member) for kind, member in found.items() if member is not None}
+
+
+def gpus_of(parallel: Mapping[str, int]) -> int:
+    """Return the GPUs of a deployment: tp * pp * pcp, each 1 where it was not known before 2026."""
+    return parallel["tp"] * parallel.get("pp", 1) * parallel.get("pcp", 1)
+
+
+def configuration(framework: str | None, parallel: Mapping[str, int], *, has_dpa: bool, speculation: str | None) -> str:
+    """Return what tells two configurations of one precision apart: ``vllm-tp4-pp2-ep1-dpa-mtp``."""
+    words = [] if framework is None else [framework]
+    words += [
+        f"{kind}{parallel[kind]}"
+        for kind in _WIDTHS
+        if kind in parallel and (kind in _SAID_ALWAYS or parallel[kind] > 1)
+    ]
+    words += ["dpa"] * has_dpa
+    words += [speculation] if speculation not in (None, "none") else []
+    return "-".join(words)
+
+
+def refuse_disaggregated(node: Node) -> None:
+    """Refuse prefill and decode apart, and several nodes: their GPUs are not what the widths say."""
+    for name in ("disagg", "is_multinode"):
+        flag = optional(node, name)
+        if flag is not None and is_yes(flag):
+            flag.fail("its GPU count is not tp; disaggregated and multi-node results cannot be read yet")
+
+
+def single_node(node: Node) -> tuple[int, str]:
+    """Return GPUs and configuration of an aggregated result on one node; refuse any other."""
+    refuse_disaggregated(node)
+    parallel = {"tp": counted(field(node, "tp")), **widths(node)}
+    name = text_at(node, "configuration")  # of our own export
+    before_2026 = "mtp" if is_yes(optional(node, "mtp")) else None
+    speculation = text_at(node, "spec_decoding") or before_2026
+    has_dpa = is_yes(optional(node, "dp_attention"))
+    told = name or configuration(text_at(node, "framework"), parallel, has_dpa=has_dpa, speculation=speculation)
+    return gpus_of(parallel), told

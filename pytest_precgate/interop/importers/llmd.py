@@ -1,0 +1,89 @@
+"""llm-d's benchmark report 0.2 and 0.2.1: YAML or JSON, one object per stage of load.
+
+Source: llm-d/llm-d-benchmark, benchmark_report/schema_v0_2.py and schema_v0_2_components.py.
+
+Fields: scenario.load.standardized.concurrency, rate_qps, input_seq_len and output_seq_len (fixed ones are isl and osl),
+scenario.stack[].standardized.accelerator.count and model, results.request_performance.aggregate.throughput
+.total_token_rate.mean, latency.time_per_output_token.p50 with its units, requests.failures. Lacks the precision. An
+infinite concurrency, or a rate, is refused: the concurrency was not held. inter_token_latency is no tpot: its
+percentiles are of single tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from pytest_precgate.documents import Node
+from pytest_precgate.interop.fields import (
+    MS,
+    device_hardware,
+    field,
+    optional,
+    per_second,
+    refuse_unless_zero,
+    text_at,
+    whole,
+)
+from pytest_precgate.interop.formats import ObjectFormat
+from pytest_precgate.interop.rows import RecordedRow
+
+_LOAD = ("scenario", "load", "standardized")
+_AGGREGATE = ("results", "request_performance", "aggregate")
+_UNITS = {"s/token": 1.0, "ms/token": MS}
+
+
+def _rows(node: Node) -> Iterator[RecordedRow]:
+    concurrency = _concurrency(field(node, *_LOAD))
+    refuse_unless_zero(optional(node, *_AGGREGATE, "requests", "failures"), "requests failed")
+    tpot = field(node, *_AGGREGATE, "latency", "time_per_output_token")
+    gpus, hardware, model = _stack(node)
+    with node.building():
+        yield RecordedRow(
+            node,
+            concurrency=concurrency,
+            interactivity=per_second(field(tpot, "p50"), _UNITS[field(tpot, "units").choice(_UNITS)]),
+            throughput=field(node, *_AGGREGATE, "throughput", "total_token_rate", "mean").number(),
+            counts="system",
+            gpus=gpus,
+            hardware=hardware,
+            isl=_fixed(optional(node, *_LOAD, "input_seq_len")),
+            osl=_fixed(optional(node, *_LOAD, "output_seq_len")),
+            model=model,
+        )
+
+
+def _concurrency(load: Node) -> int:
+    concurrency = field(load, "concurrency")
+    if concurrency.value == math.inf:
+        concurrency.fail("got an infinite concurrency: requests came at a rate, so it was not held")
+    if optional(load, "rate_qps") is not None:
+        field(load, "rate_qps").fail("requests came at a rate, so the concurrency was not held")
+    return whole(concurrency)
+
+
+def _stack(node: Node) -> tuple[int | None, str | None, str | None]:
+    """GPUs of all engines, their hardware where it is one, and the model of the first."""
+    stack = optional(node, "scenario", "stack")
+    accelerators = [] if stack is None else [optional(part, "standardized", "accelerator") for part in stack.items()]
+    found = [each for each in accelerators if each is not None]
+    if stack is None or not found:
+        return None, None, None
+    hardware = {device_hardware(text_at(each, "model")) for each in found}
+    models = [text_at(part, "standardized", "model", "name") for part in stack.items()]
+    return (
+        sum(field(each, "count").count() for each in found),
+        hardware.pop() if len(hardware) == 1 else None,
+        next((model for model in models if model is not None), None),
+    )
+
+
+def _fixed(length: Node | None) -> int | None:
+    is_fixed = length is not None and text_at(length, "distribution") == "fixed"
+    return whole(field(length, "value")) if length is not None and is_fixed else None
+
+
+def _is_ours(members: Mapping[str, object]) -> bool:
+    return "scenario" in members and "results" in members
+
+
+FORMAT = ObjectFormat("llm-d report", _is_ours, _rows)

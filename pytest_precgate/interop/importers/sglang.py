@@ -1,0 +1,83 @@
+"""The result of SGLang's bench_serving 0.5.5: one JSON object per line.
+
+Source: sgl-project/sglang, python/sglang/bench_serving.py.
+
+Fields: max_concurrency, total_throughput (tok/s of the system), median_tpot_ms, completed, total_input_tokens,
+total_output_tokens, request_rate, dataset_name, random_input_len, random_output_len (nominal lengths of its random data
+sets), server_info.tp_size, pp_size, dp_size, enable_dp_attention, quantization, model_path. Lacks hardware; lacks GPUs
+and precision too where server_info is null, and precision where it names no quantization: SGLang finds that of a
+checkpoint by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pytest_precgate.documents import Node
+from pytest_precgate.interop.fields import (
+    MS,
+    counted,
+    field,
+    is_yes,
+    optional,
+    per_second,
+    precision_named,
+    text_at,
+    whole,
+)
+from pytest_precgate.interop.formats import ObjectFormat
+from pytest_precgate.interop.importers.vllm_bench import refuse_rate
+from pytest_precgate.interop.rows import RecordedRow
+
+_SERVER = "server_info"
+
+
+def _rows(node: Node) -> Iterator[RecordedRow]:
+    refuse_rate(node)
+    completed = counted(field(node, "completed"))
+    lengths: tuple[int, ...] = ()
+    if (text_at(node, "dataset_name") or "").startswith("random"):
+        lengths = tuple(whole(field(node, f"random_{word}_len")) for word in ("input", "output"))
+    with node.building():
+        yield RecordedRow(
+            node,
+            concurrency=whole(field(node, "max_concurrency")),
+            interactivity=per_second(field(node, "median_tpot_ms"), MS),
+            throughput=field(node, "total_throughput").number(),
+            counts="system",
+            gpus=_gpus(node),
+            precision=precision_named(text_at(node, _SERVER, "quantization")),
+            isl=lengths[0] if lengths else None,
+            osl=lengths[1] if lengths else None,
+            mean_isl=field(node, "total_input_tokens").number() / completed,
+            mean_osl=field(node, "total_output_tokens").number() / completed,
+            configuration=_configuration(node),
+            model=text_at(node, _SERVER, "model_path"),
+        )
+
+
+def _widths(node: Node) -> dict[str, int]:
+    found = {word: optional(node, _SERVER, f"{word}_size") for word in ("tp", "pp", "dp")}
+    return {word: whole(member) for word, member in found.items() if member is not None}
+
+
+def _gpus(node: Node) -> int | None:
+    """tp * pp, and as often as there are replicas; with dp attention the replicas share the GPUs of tp."""
+    widths = _widths(node)
+    if "tp" not in widths or "pp" not in widths:
+        return None
+    replicas, shares = widths.get("dp", 1), optional(node, _SERVER, "enable_dp_attention")
+    if replicas == 1 or (shares is not None and is_yes(shares)):
+        return widths["tp"] * widths["pp"]
+    return None if shares is None else widths["tp"] * widths["pp"] * replicas
+
+
+def _configuration(node: Node) -> str | None:
+    words = [f"{word}{width}" for word, width in _widths(node).items() if word == "tp" or width > 1]
+    return "-".join(["sglang", *words]) if words else None
+
+
+def _is_ours(members: Mapping[str, object]) -> bool:
+    return "max_concurrency" in members and "total_throughput" in members
+
+
+FORMAT = ObjectFormat("SGLang bench_serving", _is_ours, _rows)

@@ -1,0 +1,49 @@
+"""Whether a point can have been measured: no more tokens leave a closed loop than its streams carry.
+
+A point and the tokens per output token in, the reason why it cannot be out, or None. Each of ``concurrency`` streams
+gives at most ``interactivity`` output tokens a second, and with each output token goes the share of the prompt that
+belongs to it. So ``throughput_per_gpu * gpus <= concurrency * interactivity * (isl + osl) / osl``. The slack is for
+interactivity being read from the median tpot and throughput from all requests: published rows of InferenceX reach
+1.04."""
+
+from __future__ import annotations
+
+from pytest_precgate.analysis.sweep import SweepPoint
+
+SLACK = 1.15
+_MS_PER_S = 1000.0
+
+
+def excess(point: SweepPoint, tokens_per_output: float) -> float:
+    """Return the throughput of the system over the most its streams can carry; a real point stays below ``SLACK``.
+
+    ``tokens_per_output`` is (isl + osl) / osl.
+    """
+    most = point.concurrency * point.interactivity * tokens_per_output
+    return point.throughput_per_gpu * point.gpus / most
+
+
+def why_impossible(point: SweepPoint, tokens_per_output: float) -> str | None:
+    """Return why ``point`` cannot have been measured, with the likelier of the two usual causes, or None."""
+    over = excess(point, tokens_per_output)
+    if over <= SLACK:
+        return None
+    most = point.concurrency * point.interactivity * tokens_per_output
+    return (
+        f"cannot be: {point.concurrency} requests at {point.interactivity:.4g} tok/s/user carry at most {most:.4g} "
+        f"tok/s of input and output, the row says {point.throughput_per_gpu * point.gpus:.4g} "
+        f"({point.throughput_per_gpu:.4g} tok/s/GPU on {point.gpus} GPUs); {_cause(point, over)}"
+    )
+
+
+def _cause(point: SweepPoint, over: float) -> str:
+    if point.gpus > 1 and over <= point.gpus * SLACK:
+        return f"divided by {point.gpus} it can be: is it the throughput of the whole system in the column per GPU?"
+    if point.interactivity < 1 and over <= _MS_PER_S * SLACK:
+        return "with 1000 times the interactivity it can be: were milliseconds read as seconds?"
+    if point.gpus > 1:
+        return (
+            f"is it the throughput of the whole system in the column per GPU? Divided by {point.gpus} it is still too "
+            "much, so check concurrency and the lengths of input and output too"
+        )
+    return "check concurrency, GPUs, and the lengths of input and output"

@@ -1,0 +1,81 @@
+"""A sweep of the rows of files: those of one precision, workload, hardware and model, as one cloud. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.errors import InvalidValueError, RecordedPointsError
+from pytest_precgate.interop.rows import FACTS, NOTHING, RecordedRow, Stated
+from pytest_precgate.text import printable
+
+COMPLETE = tuple(name for name in FACTS if name != "configuration")
+"""What a row must say to stand by itself; a configuration without a name is the default one."""
+
+
+def select(rows: Sequence[RecordedRow], precision: str) -> list[RecordedRow]:
+    """Return the rows of one precision; a file that names no precision holds one alone.
+
+    Raises RecordedPointsError when the precision is not there, naming those that are.
+    """
+    chosen = [row for row in rows if row.precision in (None, precision)]
+    if not chosen:
+        found = sorted({printable(row.precision) for row in rows if row.precision})
+        raise RecordedPointsError(rows[0].node.source, "", f"holds no {precision} points; it holds {', '.join(found)}")
+    return chosen
+
+
+def sweep_of(
+    rows: Sequence[RecordedRow], precision: str, workload: Workload, hardware: str, stated: Stated = NOTHING
+) -> Sweep:
+    """Return one cloud of every row of ``precision``, whatever its configuration.
+
+    ``stated`` fills in what the rows do not say. Raises RecordedPointsError for a row of another workload, hardware or
+    model, one that lacks its GPUs or cannot have been measured, and for a point that stands twice.
+    """
+    chosen = select([row.filled(stated) for row in rows], precision)
+    wanted = Stated(hardware=hardware, isl=workload.isl, osl=workload.osl)
+    for row in chosen:
+        row.refuse_other(stated)
+        row.refuse_other(wanted, "the suite's")
+    _refuse_models(chosen)
+    try:
+        return Sweep(precision, workload, hardware, [row.point(workload.isl, workload.osl) for row in chosen])
+    except InvalidValueError as exc:
+        raise RecordedPointsError(chosen[0].node.source, "", str(exc)) from exc
+
+
+def sweeps_of(rows: Iterable[RecordedRow], stated: Stated) -> list[Sweep]:
+    """Return one sweep per precision, hardware and workload of ``rows``, each of which must say or be told all of them.
+
+    Raises RecordedPointsError naming what a row lacks, and for what ``sweep_of`` refuses.
+    """
+    filled = [row.filled(stated) for row in rows]
+    for row in filled:
+        row.refuse_other(stated)
+        row.refuse_lacking(COMPLETE)
+    groups = groupby(sorted(filled, key=_group), key=_group)
+    return [
+        sweep_of(list(members), precision, Workload(isl, osl), hardware)
+        for (precision, hardware, isl, osl), members in groups
+    ]
+
+
+def _group(row: RecordedRow) -> tuple[str, str, int, int]:
+    assert row.precision is not None
+    assert row.hardware is not None
+    assert row.isl is not None
+    assert row.osl is not None
+    return row.precision, row.hardware, row.isl, row.osl
+
+
+def _refuse_models(rows: Sequence[RecordedRow]) -> None:
+    named = [row for row in rows if row.model is not None]
+    for row in named:
+        if row.model != named[0].model:
+            row.node.fail(
+                f"is of model {printable(str(row.model))}, other rows are of {printable(str(named[0].model))}; a curve "
+                "is of one model, keep one file per model"
+            )

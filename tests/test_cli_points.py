@@ -1,0 +1,166 @@
+"""precgate import and export, and what the other commands read: files, patterns, and what is stated beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_precgate.cli import main
+from tests.interop import results
+from tests.published import POINTS
+from tests.repository import Repository
+
+HEAD = "precision,configuration,hardware,isl,osl,concurrency,gpus,interactivity,throughput_per_gpu"
+
+
+@pytest.fixture(autouse=True)
+def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CI", raising=False)
+
+
+def write(name: str, result: results.Result | str) -> None:
+    Path(name).write_text(result if isinstance(result, str) else json.dumps(result), encoding="utf-8")
+
+
+def lines_of(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def test_import_turns_files_of_several_tools_into_points(capsys: pytest.CaptureFixture[str]) -> None:
+    """A glob of raw results and an aggregated one; what the raw ones lack is stated once."""
+    write("raw_4.json", results.vllm(max_concurrency=20))
+    write("raw_8.json", results.vllm(max_concurrency=40))
+    write("agg.json", results.agg())
+    stated = ["--gpus", "4", "--precision", "fp4", "--hardware", "b200", "--isl", "1000", "--osl", "500"]
+    assert main(["import", "raw_*.json", "agg.json", "-o", "points.csv", *stated]) == 0
+    assert capsys.readouterr().out == ""
+    text = Path("points.csv").read_text(encoding="utf-8")
+    assert lines_of(text) == [
+        HEAD,
+        "fp4,default,b200,1000,500,20,4,50.0,300.0",
+        "fp4,default,b200,1000,500,40,4,50.0,300.0",
+        "fp4,vllm-tp4-ep1,b200,1000,500,10,4,50.0,300.0",
+    ]
+    assert "# 1 of raw_4.json: vllm bench serve (InferenceX raw)" in text
+    assert "# stated: gpus 4, precision fp4, hardware b200, isl 1000, osl 500" in text
+
+
+def test_import_keeps_the_comments_of_a_table() -> None:
+    """The site's export asks for attribution in its head."""
+    write("export.csv", results.export(results.EXPORT_LINE))
+    assert main(["import", "export.csv", "-o", "points.csv"]) == 0
+    text = Path("points.csv").read_text(encoding="utf-8")
+    assert "# 1 of export.csv: InferenceX site export\n# Licence\n# Attribution\nprecision," in text
+
+
+def test_what_import_wrote_is_what_compare_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    """From raw results to a comparison in two commands, each precision on GPUs of its own."""
+    for precision, gpus, speed in (("fp4", "4", 1.0), ("int4", "8", 1.2)):
+        for concurrency, tpot in ((8, 10.0), (16, 14.0), (32, 20.0)):
+            total = 2000.0 * concurrency / tpot
+            slow = results.vllm(
+                max_concurrency=concurrency, median_tpot_ms=tpot * speed, total_token_throughput=total / speed
+            )
+            write(f"{precision}_{concurrency}.json", slow)
+        stated = ["--gpus", gpus, "--precision", precision, "--hardware", "b200", "--isl", "1000", "--osl", "500"]
+        assert main(["import", f"{precision}_*.json", "-o", f"{precision}.csv", *stated]) == 0
+    assert main(["compare", "fp4.csv", "int4.csv", "--at", "60"]) == 0
+    assert "at 60 tok/s/user: FP4 " in capsys.readouterr().out
+
+
+def test_compare_reads_patterns_of_foreign_files_with_what_is_stated(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two directories of results, without a file of our own between."""
+    for side, total in (("new", 1320.0), ("old", 1200.0)):
+        Path(side).mkdir()
+        for concurrency, tpot, share in ((10, 20.0, 1.0), (5, 10.0, 0.7)):
+            write(
+                f"{side}/c{concurrency}.json",
+                results.vllm(max_concurrency=concurrency, median_tpot_ms=tpot, total_token_throughput=share * total),
+            )
+    arguments = ["compare", "new/*.json:fp4", "old/*.json:fp4", "--at", "70", "--gpus", "4", "--hardware", "b200"]
+    assert main(arguments) == 0
+    assert "10% more tok/s/GPU" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["import", "raw.json"], "raw.json: does not say its gpus, precision, hardware; give --gpus, --precision, --"),
+        (["import", "raw.json", "--gpus", "0"], "stated.gpus: got 0, wanted a whole number of at least 1"),
+        (["import", "agg.json", "--gpus", "8"], "agg.json: gpus is 4, what was stated is 8"),
+        (["import", "agg.json", "agg.json", "ag*.json", "again.json"], "holds concurrency 10 twice"),
+        (["import", "x*.json"], "x*.json: matches no file below"),
+        (["import", "."], "is a directory, wanted a file"),
+        (["import", "agg.json", "-o", "no/points.csv"], "no/points.csv: cannot be written: No such file"),
+        (["import", "system.json"], "divided by 4 it can be: is it the throughput of the whole system"),
+        (["export", "--format", "inferencex"], "export: name FILES of recorded points, or a --suite"),
+        (["export", "agg.json", "--suite", "kimi", "--format", "inferencex"], "one of them"),
+        (["export", "--suite", "kimi", "--format", "inferencex"], "there is no baseline of suite 'kimi'"),
+        (["compare", "raw.json", "agg.json"], "raw.json: does not say its hardware; give --hardware"),
+    ],
+)
+def test_what_cannot_be_done_exits_2(capsys: pytest.CaptureFixture[str], arguments: list[str], why: str) -> None:
+    """One line on stderr that says what to do; nothing is written."""
+    write("raw.json", results.vllm())
+    write("agg.json", results.agg())
+    write("again.json", results.agg())
+    write("system.json", results.agg(tput_per_gpu=1200.0))
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("precgate: ")
+    assert why in captured.err
+
+
+def test_a_cut_file_is_named_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """The points are printed all the same."""
+    write("points.csv", POINTS.read_text(encoding="utf-8")[:-3])
+    assert main(["import", "points.csv"]) == 0
+    captured = capsys.readouterr()
+    assert len(lines_of(captured.out)) == 22
+    assert "points.csv: the last line has no line end, so the file may have been cut" in captured.err
+
+
+def test_under_ci_a_cut_file_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """CI is what the environment says."""
+    monkeypatch.setenv("CI", "true")
+    write("points.csv", POINTS.read_text(encoding="utf-8")[:-3])
+    assert main(["import", "points.csv"]) == 2
+    assert "(refused under CI)" in capsys.readouterr().err
+
+
+def test_export_writes_one_object_per_recorded_point(capsys: pytest.CaptureFixture[str]) -> None:
+    """InferenceX's aggregated JSON, which import reads back."""
+    assert main(["export", str(POINTS), "--format", "inferencex", "-o", "agg.json"]) == 0
+    document = json.loads(Path("agg.json").read_text(encoding="utf-8"))
+    assert len(document) == 21
+    assert {point["precision"] for point in document} == {"fp4", "int4"}
+    assert main(["import", "agg.json"]) == 0
+    assert len(lines_of(capsys.readouterr().out)) == 22
+
+
+def test_export_of_a_suite_writes_the_median_of_its_launches(
+    accepted: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A recorded baseline is one launch, so each point is that launch's."""
+    accepted.pytester.chdir()
+    assert main(["export", "--suite", "kimi", "--format", "inferencex"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert len(document) == 21
+    first = next(point for point in document if point["precision"] == "int4" and point["conc"] == 4)
+    assert (first["hw"], first["tp"], first["isl"]) == ("b200", 8, 1024)
+    assert first["tput_per_gpu"] == pytest.approx(107.626, abs=0.001)
+
+
+@pytest.mark.parametrize("command", ["import", "export"])
+def test_help_is_printed(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    """Exit 0, and every option of a fact."""
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    for option in ("--gpus", "--precision", "--hardware", "--isl", "--osl", "--configuration"):
+        assert option in out

@@ -215,7 +215,7 @@ def _left(until_s: float) -> float:
 
 
 def _translated(exc: Exception, what: str, total_s: float) -> LoadError:
-    from http.client import IncompleteRead  # noqa: PLC0415  # loaded by whoever got the error
+    from http.client import IncompleteRead  # noqa: PLC0415  # loaded where the error comes from
 
     if isinstance(exc, TimeoutError):
         return ReadFailedError(f"{what}: no whole answer within {total_s:g} s")
@@ -227,7 +227,7 @@ def _translated(exc: Exception, what: str, total_s: float) -> LoadError:
 
 
 class _Timed(io.RawIOBase):
-    """A socket as http.client uses one, each operation of which ends at ``until_s``; whoever opened it closes it."""
+    """A socket as http.client uses one, each operation of which ends at ``until_s``; its opener closes it."""
 
     def __init__(self, opened: socket.socket, until_s: float) -> None:
         self._opened = opened

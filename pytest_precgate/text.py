@@ -3,7 +3,7 @@ report.
 
 Text or bytes in, text out. The result holds printable characters and spaces only (``str.isprintable``): no control
 character, terminal escape, bidirectional control or lone surrogate, so it encodes to UTF-8 and cannot move a cursor.
-Whatever is not printable is written as Python would in a string literal: ``\\x1b``, ``\\u202e``. No line can be taken
+What is not printable is written as Python would in a string literal: ``\\x1b``, ``\\u202e``. No line can be taken
 for a command by a CI runner: GitHub reads ``::command::`` at the beginning of a line and ``##[command]`` anywhere,
 Azure ``##vso[``, TeamCity ``##teamcity[``. Both functions are idempotent."""
 

@@ -114,7 +114,7 @@ class Trial:
         )
 
     def _doubted(self, gate: Gate, ruling: GateRuling) -> GateRuling:
-        """Take a pass away that rests on points nobody knows well enough; it is INCONCLUSIVE."""
+        """Make a pass INCONCLUSIVE that rests on points which are not known well enough."""
         if ruling.bar is None or ruling.judged is None or not ruling.judged.verdict.passes:
             return ruling
         doubt = ruling.bar.doubt(self._reading(gate, ruling.launches))

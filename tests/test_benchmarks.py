@@ -24,6 +24,7 @@ from tests.published import ROOT
         (("decision_rule.py", "--runs", "8"), "alarms of single baselines"),
         (("end_to_end.py", "--suites", "1"), "predicted from 20 suites"),
         (("loadgen_capacity.py", "--help"), "--peers"),
+        (("prefix_cache.py", "--speed", "20", "--concurrency", "2"), "came from the server's prefix cache"),
         (
             ("peers.py", "--concurrency", "2", "--requests", "2", "--peers", "nowhere"),
             "| aiperf | not measured: no nowhere",

@@ -1,7 +1,7 @@
 """When a point has been measured long enough: when the 90% intervals of its figures are as narrow as asked for, or its
 time is up.
 
-Whoever ends a point at the moment its figures look quiet ends it in a lucky stretch: the figures are too good, and the
+A rule that ends a point once its figures look quiet ends it in a lucky stretch: the figures are too good, and the
 interval too narrow. So the requests decide how long the window is to be, and then it runs on for as long again, without
 another look: at least half of it had no say in its length (after C. Stein 1945, Annals of Mathematical Statistics 16,
 243: two stages). Looks are few, since every one is a chance to be lucky."""

@@ -102,7 +102,7 @@ class Measurement:
 
     @property
     def is_short(self) -> bool:
-        """Whether the point ended before it was known as well as asked, or nobody can tell."""
+        """Whether the point ended before it was known as well as asked, or before its error could be told."""
         return self.asked_error is not None and (self.error is None or self.error.worst > self.asked_error)
 
     def point(self, configuration: str = "default") -> SweepPoint:

@@ -17,7 +17,7 @@ from pytest_precgate.analysis.records import RequestRecord
 from pytest_precgate.errors import InvalidValueError
 
 HiddenTokens = Literal["invalid", "reasoning"]
-"""What tokens are that usage counts and no event shows: nobody knows, or reasoning that precedes the first event."""
+"""What tokens are that usage counts and no event shows: not known, or reasoning that precedes the first event."""
 HIDDEN_TOKENS: tuple[HiddenTokens, ...] = ("invalid", "reasoning")
 
 # What may stay unknown of tpot, the cached share and the length of a text prompt: less than any tolerance sees.

@@ -52,7 +52,7 @@ _FIRST_POSITION = re.compile(r'\btoken_position="0"')
 _FIRST_DRAFTED = f'{_TRTLLM_DRAFTED}{{token_position="0"}}'
 _WANTED = frozenset({*(name for names in _METRICS.values() for name in names), _LLAMA_COMPUTED})
 
-# NAME{LABELS} VALUE, and whatever follows: a time, an exemplar. A label's text may hold braces and escaped quotes.
+# NAME{LABELS} VALUE, and what may follow: a time, an exemplar. A label's text may hold braces and escaped quotes.
 _NAME = re.compile(r"\s*([A-Za-z_:][A-Za-z0-9_:]*)")
 _REST = re.compile(r'\s*(?P<labels>\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?\s+(?P<value>\S+)')
 _NUMBER = re.compile(r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")

@@ -69,7 +69,7 @@ def metrics_page(endpoint: Endpoint, addresses: Sequence[Address]) -> str | None
 def require_answer(endpoint: Endpoint) -> None:
     """Ask ``/health`` once; any status below 500 is an answer, a server may know no such path.
 
-    Raises ConnectFailedError naming the URL where nobody answers, or a proxy says that nobody does.
+    Raises ConnectFailedError naming the URL where there is no answer, or that of a proxy without a server.
     """
     origin, below = _address(endpoint)
     url = f"{origin}{below.removesuffix('/v1')}/health"

@@ -111,7 +111,7 @@ class Connection:
             raise ReadFailedError(f"reading: {cause(exc)}") from exc
 
     def has_ended(self) -> bool:
-        """Whether the server has closed, or says something out of turn. Over TLS nobody can look without reading."""
+        """Whether the server has closed, or speaks out of turn. Over TLS that cannot be seen without reading."""
         if isinstance(self._socket, ssl.SSLSocket):
             return False
         try:

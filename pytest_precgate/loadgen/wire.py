@@ -1,7 +1,7 @@
 """HTTP/1.1 as a streaming server answers it: bytes in, facts out; no socket and no clock.
 
 A response ends where its framing says (chunked, Content-Length, or the connection's end), so a cut stream is never
-taken for a short answer. Whatever could go on without end has a limit."""
+taken for a short answer. What could go on without end has a limit."""
 
 from __future__ import annotations
 
@@ -133,8 +133,8 @@ def _refusal(status: int, reason: str, headers: Mapping[str, str], path: str) ->
     encoding = headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise ResponseError(
-            f"the answer is compressed (Content-Encoding: {excerpt(encoding.encode('latin-1'))}) and nobody asked for "
-            "that; turn it off in the server or the proxy before it"
+            f"the answer is compressed (Content-Encoding: {excerpt(encoding.encode('latin-1'))}) which was not asked "
+            "for; turn it off in the server or the proxy before it"
         )
     kind = headers.get("content-type", "")
     shown = excerpt(kind.encode("latin-1")) if kind else "(none)"

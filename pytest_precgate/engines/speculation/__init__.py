@@ -32,7 +32,7 @@ def refusing(model: str, place: str) -> Refuse:
 def refuse_unforced(refuse: Refuse, engine: str) -> NoReturn:
     """Refuse speculative decoding without an ``acceptance_length``."""
     refuse(
-        f"{engine} would decode speculatively, and on random tokens it measures an acceptance nobody has. Set "
+        f"{engine} would decode speculatively, and random tokens give an acceptance that no real text has. Set "
         "acceptance_length, for instance to a published golden length of the model and draft length, and the engine is "
         "made to force it; or leave speculative decoding out"
     )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.metrics import Measurement, Spread
+from pytest_precgate.analysis.uncertainty import Uncertainty
 from pytest_precgate.analysis.window import Window
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import InvalidValueError, JournalCorruptError, JournalSchemaError
@@ -166,6 +167,20 @@ def test_a_journal_of_an_older_schema_is_read() -> None:
     """What its starts took is not known, and not nothing."""
     old = replace(LAUNCH, starting_gpu_s=None)
     assert parse(SCHEMA_1.encode("ascii") + written([point(1)]), "j") == told([RUN, old, point(1)])
+
+
+def test_an_older_journals_standard_error_is_read_as_a_90_percent_interval() -> None:
+    """Schema 2: what a server tells of its tokens, retries and the error asked for are not known either."""
+    wanted = replace(point(1).point.measurement, error=Uncertainty(0.01645, 0.0329))
+    figures = json.loads(line(point(1)))["measurement"] | {"error": {"throughput": 0.01, "interactivity": 0.02}}
+    for name in ("tokens", "resent", "reopened", "asked_error"):
+        del figures[name]
+    run = resigned(line(RUN), schema=2)
+    old = resigned(line(point(1)), measurement=figures)
+    state = parse(run + line(LAUNCH).encode() + old, "j")
+    assert state is not None
+    (read,) = state.launches[KEY].points
+    assert read.measurement == wanted
 
 
 def test_a_newer_schema_is_refused_by_name() -> None:

@@ -91,6 +91,13 @@ class Bar:
         """Return why launches whose points alone leave a sigma of ``reading`` cannot pass; None where they can."""
         if self.noise is None or reading <= self.noise.sigma:
             return None
+        if math.isinf(reading):
+            if not self.noise.has_errors:
+                return None
+            return (
+                "its points ended before their requests could tell how well they are known, which the baseline's did; "
+                "give them more time with window_limit_s"
+            )
         if not replace(self, noise=replace(self.noise, sigma=reading)).too_noisy:
             return None
         return (

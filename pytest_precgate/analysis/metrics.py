@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from pytest_precgate.analysis.quantity import count
 from pytest_precgate.analysis.records import ClientCheck, PointRun, RequestRecord
-from pytest_precgate.analysis.sweep import SweepPoint
+from pytest_precgate.analysis.sweep import UNKNOWN_ERROR, SweepPoint
 from pytest_precgate.analysis.tokens import (
     Expected,
     ServerCounts,
@@ -105,6 +105,12 @@ class Measurement:
         """Whether the point ended before it was known as well as asked, or before its error could be told."""
         return self.asked_error is not None and (self.error is None or self.error.worst > self.asked_error)
 
+    @property
+    def _short_error(self) -> float | None:
+        if not self.is_short:
+            return None
+        return UNKNOWN_ERROR if self.error is None else min(self.error.worst, UNKNOWN_ERROR)
+
     def point(self, configuration: str = "default") -> SweepPoint:
         """Return the point of a sweep."""
         return SweepPoint(
@@ -114,7 +120,7 @@ class Measurement:
             throughput_per_gpu=self.throughput_per_gpu,
             configuration=configuration,
             acceptance_length=None if self.tokens is None else self.tokens.acceptance_length,
-            short_error=self.error.worst if self.is_short and self.error is not None else None,
+            short_error=self._short_error,
         )
 
 

@@ -15,6 +15,7 @@ from itertools import combinations
 from pytest_precgate.analysis.comparison import Curve
 from pytest_precgate.analysis.frontier import frontier
 from pytest_precgate.analysis.quantity import count, positive
+from pytest_precgate.analysis.sweep import UNKNOWN_ERROR
 from pytest_precgate.errors import InvalidValueError
 
 LEAST_LAUNCHES = 3
@@ -40,13 +41,15 @@ class GateNoise:
     """What the launches of one state say of one gate.
 
     ``centre`` is the geometric mean of the launches kept, in the gate's unit; ``sigma`` the standard deviation of the
-    logarithm of one launch; ``set_aside`` how many of ``launches`` were too far off to count.
+    logarithm of one launch; ``set_aside`` how many of ``launches`` were too far off to count. ``has_errors`` says that
+    sigma holds what the points alone leave; without it the launches' scatter is all that is known.
     """
 
     centre: float
     sigma: float
     launches: int
     set_aside: int = 0
+    has_errors: bool = True
 
     def __post_init__(self) -> None:
         positive("GateNoise", "centre", self.centre, "the gate's unit")
@@ -144,7 +147,7 @@ def reading_sigma(launches: Sequence[Sequence[Curve]], interactivity: float) -> 
 
     ``launches`` are those of a gate, each with the curves it is read from, which all reach the interactivity. The two
     points that bracket it count; what moves one moves throughput and interactivity alike (see :func:`step_stretch`). 0
-    where every such point is known as well as asked.
+    where every such point is known as well as asked, infinite where nothing tells the error of one.
     """
     return math.sqrt(
         statistics.fmean(math.fsum(_short_sigma(curve, interactivity) ** 2 for curve in curves) for curves in launches)
@@ -157,6 +160,8 @@ def _short_sigma(curve: Curve, interactivity: float) -> float:
     below = [point for point in points if point.interactivity <= interactivity][-1:]
     above = [point for point in points if point.interactivity >= interactivity][:1]
     error = max((error for point in (*below, *above) if (error := point.short_error) is not None), default=0.0)
+    if error >= UNKNOWN_ERROR:
+        return math.inf
     return (1 - _log_slope(curve, interactivity)) * error / _SIGMAS_OF_INTERVAL if error else 0.0
 
 

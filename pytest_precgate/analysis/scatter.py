@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -43,14 +44,16 @@ def separate_gates(launches: Sequence[GateLaunches]) -> int:
 def noise_of(launches: Sequence[GateLaunches]) -> list[GateNoise]:
     """Return the noise of gates that all have LEAST_LAUNCHES values or more, centres in the gates' own units.
 
-    Launches that happen to agree better than their points are known do not make sigma smaller than that.
+    Launches that happen to agree better than their points are known do not make sigma smaller than that. Where nothing
+    tells how well a point is known, as of requests that are nearly as long as the window, their scatter is taken alone.
     """
     noises = suite_noise([each.turned for each in launches], [each.stretch for each in launches])
     return [
         replace(
             noise,
             centre=noise.centre if each.key.metric.higher_is_better else 1 / noise.centre,
-            sigma=max(noise.sigma, each.reading),
+            sigma=max(noise.sigma, each.reading) if math.isfinite(each.reading) else noise.sigma,
+            has_errors=math.isfinite(each.reading),
         )
         for each, noise in zip(launches, noises, strict=True)
     ]

@@ -11,6 +11,9 @@ from pytest_precgate.analysis.quantity import count, one_line, positive
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import InvalidValueError
 
+UNKNOWN_ERROR = 1.0
+"""The error of a point that ended before its requests could tell one: it may be as large as the figure."""
+
 
 @dataclass(frozen=True)
 class SweepPoint:
@@ -20,7 +23,7 @@ class SweepPoint:
     tokens, in tok/s/GPU; ``configuration`` tells apart points of one cloud (``tp4``, ``tp8``).
     ``acceptance_length`` is the mean number of tokens a verification step of speculation gave a request, None without.
     ``short_error`` is the relative half-width of the 90% interval of a point that ended before it was known as well as
-    asked, None for any other.
+    asked, UNKNOWN_ERROR where its requests could not tell one, None for any other point.
     Raises InvalidValueError for anything that is not a finite positive number.
     """
 

@@ -113,18 +113,24 @@ class ReplayError(JournalError):
     """A replay was asked for what the recorded run does not hold; nothing is measured in its place."""
 
 
+class UntoldTokensError(InvalidValueError):
+    """Which events were tokens, or of how many, decides a figure, and the requests of the point did not tell."""
+
+
 class InvalidPointError(PrecgateError):
     """A concurrency was run and gave no point: requests failed, the client was saturated, no window was left.
 
     It is never a slow point. ``is_outside`` says that the cause lies outside the engine under test, so that the same
-    launch may be asked for the point again.
+    launch may be asked for the point again; ``is_untold`` that requests which ask for the tokens of each event may give
+    the point.
     """
 
-    def __init__(self, concurrency: int, why: str, *, is_outside: bool = False) -> None:
+    def __init__(self, concurrency: int, why: str, *, is_outside: bool = False, is_untold: bool = False) -> None:
         super().__init__(f"concurrency {concurrency}: not a point: {why}")
         self.concurrency = concurrency
         self.why = why
         self.is_outside = is_outside
+        self.is_untold = is_untold
 
 
 class InconclusivePointError(InvalidPointError):

@@ -29,7 +29,7 @@ from pytest_precgate.analysis.window import (
     tokens_per_second,
     whole_window,
 )
-from pytest_precgate.errors import InvalidPointError, InvalidValueError
+from pytest_precgate.errors import InvalidPointError, InvalidValueError, UntoldTokensError
 from pytest_precgate.text import printable
 
 # Where a client starts to distort what it measures; see docs/loadgen.md for the measurements behind each.
@@ -153,9 +153,9 @@ def measure(
             _measurement(run, gpus, span, served), asked_error=asked_error, tokens=token_facts(served, expected, server)
         )
     except InvalidValueError as exc:
-        raise InvalidPointError(run.concurrency, str(exc)) from exc
+        raise InvalidPointError(run.concurrency, str(exc), is_untold=isinstance(exc, UntoldTokensError)) from exc
     assert measured.tokens is not None
-    if wrong := refusals(served, measured.tokens, expected):
+    if wrong := refusals(served, measured.tokens, expected, server.speculates):
         raise InvalidPointError(run.concurrency, "; ".join(wrong))
     _refuse_distorted(run, measured)
     return measured

@@ -19,7 +19,9 @@ class RequestRecord:
     nothing tells. ``listed_tokens`` is how many tokens all events listed by themselves, ``cached_tokens`` how many of
     the prompt the server had cached, ``text_tokens`` how many a prompt sent as text was made from, ``acceptance`` the
     acceptance length the server states for the request; None where it does not say. ``told`` says that it counted the
-    tokens of each event. Without ``events`` each token came in an event of its own, as in virtual time.
+    tokens of each event. ``guessed_step_s`` is the time per token of the first or the last tokens, where it was guessed
+    that events without text are those, else None. Without ``events`` each token came in an event of its own, as in
+    virtual time.
 
     Raises InvalidValueError when the times are not finite and in order, or a count cannot be.
     """
@@ -36,6 +38,7 @@ class RequestRecord:
     text_tokens: int | None = None
     acceptance: float | None = None
     told: bool = False
+    guessed_step_s: float | None = None
 
     def __post_init__(self) -> None:
         times = (self.sent_s, self.first_token_s, self.last_token_s)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from pytest_precgate.analysis.quantity import share
 from pytest_precgate.analysis.records import RequestRecord
-from pytest_precgate.errors import InvalidValueError
+from pytest_precgate.errors import InvalidValueError, UntoldTokensError
 
 HiddenTokens = Literal["invalid", "reasoning"]
 """What tokens are that usage counts and no event shows: not known, or reasoning that precedes the first event."""
@@ -26,6 +26,14 @@ MAX_CACHED_SHARE = 0.01
 MAX_LENGTH_ERROR = 0.02
 MAX_ACCEPTANCE_ERROR = 0.02
 _LEAST_TOLD = 10
+# Tokens without text come about a step apart; an event that comes later, or long before the others, is none.
+_STEPS_OF_GUESS = 3
+
+
+_TELL = (
+    "the server must tell how many tokens each event holds (return_token_ids, stream_options.continuous_usage_stats, "
+    "logprobs, timings_per_token)"
+)
 
 
 @dataclass(frozen=True)
@@ -51,10 +59,14 @@ class Expected:
 
 @dataclass(frozen=True)
 class ServerCounts:
-    """What the server's own counters rose by while a point ran; None where it has no such counter."""
+    """What the server's own counters rose by while a point ran; None where it has no such counter.
+
+    ``speculates`` says that one of them counts drafts, whatever the acceptance length was.
+    """
 
     cached_share: float | None = None
     acceptance_length: float | None = None
+    speculates: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,9 +87,11 @@ class TokenFacts:
 def with_first_tokens(records: Sequence[RequestRecord], hidden: HiddenTokens) -> tuple[RequestRecord, ...]:
     """Return the records with the tokens of every first event known, or close enough.
 
-    Raises InvalidValueError, naming the cause, where tokens were shown by no event or where the number could matter.
+    Raises InvalidValueError, naming the cause, where tokens were shown by no event, and UntoldTokensError where the
+    number could matter, or which events were tokens.
     """
     _refuse_hidden(records, hidden)
+    _refuse_guesses(records)
     if hidden == "reasoning":
         return tuple(replace(record, first_tokens=_first_after_reasoning(record)) for record in records)
     unknown = [record for record in records if record.first_tokens is None]
@@ -103,8 +117,9 @@ def token_facts(records: Sequence[RequestRecord], expected: Expected, server: Se
     shares = [] if server.cached_share is None else [server.cached_share]
     told = [(record.input_tokens, cached) for record in records if (cached := record.cached_tokens) is not None]
     if told:
+        # vLLM leaves the count out where it is zero: the prompts of those that do not tell were not cached.
         beyond = sum(max(cached - expected.template_tokens, 0) for _, cached in told)
-        shares.append(beyond / sum(input_tokens for input_tokens, _ in told))
+        shares.append(beyond / sum(record.input_tokens for record in records))
     stated = [record.acceptance for record in records if record.acceptance is not None]
     accepted = server.acceptance_length
     if accepted is None and stated:
@@ -117,8 +132,13 @@ def token_facts(records: Sequence[RequestRecord], expected: Expected, server: Se
     )
 
 
-def refusals(records: Sequence[RequestRecord], facts: TokenFacts, expected: Expected) -> list[str]:
-    """Return why the tokens of a point are not those it was to have: cached, of another length, of other drafts."""
+def refusals(
+    records: Sequence[RequestRecord], facts: TokenFacts, expected: Expected, speculates: bool = False
+) -> list[str]:
+    """Return why the tokens of a point are not those it was to have: cached, of another length, of other drafts.
+
+    ``speculates`` says that the server's counters count drafts.
+    """
     found = []
     allowed = expected.cached_share + MAX_CACHED_SHARE
     if facts.cached_share is not None and facts.cached_share > allowed:
@@ -127,7 +147,7 @@ def refusals(records: Sequence[RequestRecord], facts: TokenFacts, expected: Expe
             "may: the prompts were not new to it, or cached_share is to say how many are meant to be"
         )
     found += _wrong_lengths(records, expected.template_tokens)
-    found += _wrong_acceptance(facts.acceptance_length, expected)
+    found += _wrong_acceptance(facts.acceptance_length, speculates, expected)
     return found
 
 
@@ -142,14 +162,16 @@ def _wrong_lengths(records: Sequence[RequestRecord], template_tokens: int) -> li
     ]
 
 
-def _wrong_acceptance(seen: float | None, expected: Expected) -> list[str]:
+def _wrong_acceptance(seen: float | None, speculates: bool, expected: Expected) -> list[str]:
     forced, before = expected.acceptance_length, expected.accepted_before
     if forced is None:
-        if seen is None or seen <= 1:
+        # What a server states per step may count the first token, or round: 1 is no speculation.
+        if not speculates and (seen is None or seen <= 1 + MAX_ACCEPTANCE_ERROR):
             return []
+        known = "by its own counters" if seen is None else f"{seen:.2f} tokens a step"
         return [
-            f"the server speculates ({seen:.2f} tokens a step) and nothing forces its acceptance: random tokens have "
-            "one that no user's text has; set acceptance_length, or turn speculation off"
+            f"the server speculates ({known}) and nothing forces its acceptance: random tokens have one that no user's "
+            "text has; set acceptance_length, or turn speculation off"
         ]
     if seen is None:
         return [
@@ -173,6 +195,19 @@ def _refuse_hidden(records: Sequence[RequestRecord], hidden: HiddenTokens) -> No
             f"usage counts tokens that no event shows ({counted - shown} of {counted}, in {len(unseen)} of "
             f"{len(listed)} requests that tell): what was streamed is only a part of what was generated. If they are "
             'reasoning before the first event, say so with hidden_tokens = "reasoning"'
+        )
+
+
+def _refuse_guesses(records: Sequence[RequestRecord]) -> None:
+    """Raise where events without text were taken for the first or last tokens, and come at another pace than tokens."""
+    guessed = [0.0 if record.guessed_step_s is None else record.guessed_step_s for record in records]
+    guessed_s = statistics.median(guessed)
+    step_s = statistics.median((each.last_token_s - each.first_token_s) / each.output_tokens for each in records)
+    if guessed_s > _STEPS_OF_GUESS * step_s:
+        raise UntoldTokensError(
+            f"events without text may be tokens or none: {sum(map(bool, guessed))} of {len(records)} requests have "
+            f"such at their beginning or end, {1000 * guessed_s:.0f} ms apart at {1000 * step_s:.2f} ms a token; "
+            f"{_TELL}"
         )
 
 
@@ -203,9 +238,8 @@ def _refuse_unknown(records: Sequence[RequestRecord], unknown: Sequence[RequestR
     low, high = (statistics.median(tpot_s(record, of_shared) for record in records) for of_shared in (0, 1))
     if not high <= low * (1 + MAX_UNKNOWN_OF_TPOT):
         record = max(unknown, key=lambda each: each.shared_tokens)
-        raise InvalidValueError(
+        raise UntoldTokensError(
             f"usage counts {record.output_tokens} tokens and {record.events} events brought them: how many the first "
-            "one held decides the time per token by more than 1%, and the server does not tell (return_token_ids, "
-            "stream_options.continuous_usage_stats, logprobs, timings_per_token). If it hides reasoning, say so with "
+            f"one held decides the time per token by more than 1%; {_TELL}. If it hides reasoning, say so with "
             'hidden_tokens = "reasoning"; else stream every token in an event of its own'
         )

@@ -55,6 +55,8 @@ _WANTED = frozenset({*(name for names in _METRICS.values() for name in names), _
 # NAME{LABELS} VALUE, and what may follow: a time, an exemplar. A label's text may hold braces and escaped quotes.
 _NAME = re.compile(r"\s*([A-Za-z_:][A-Za-z0-9_:]*)")
 _REST = re.compile(r'\s*(?P<labels>\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?\s+(?P<value>\S+)')
+_GAUGE = re.compile(r"sglang:spec_accept_length(?:\{[^}]*\})? (?P<value>[0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?)(?: |$)")
+_NO_SPECULATION = 1.02
 _NUMBER = re.compile(r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
@@ -161,6 +163,30 @@ def _starting(name: str, before: ServerCounters) -> float | None:
     value: float | None = getattr(before, name)
     is_new = value is None and name not in before.metrics and bool(before.metrics)
     return 0.0 if is_new else value
+
+
+def lost_between(before: ServerCounters, after: ServerCounters) -> list[str]:
+    """Return the counters that one of two readings of a server shows with a value and the other without.
+
+    One that only ``after`` has is not lost: see :func:`between`.
+    """
+    lost = [name for figure, name in before.metrics.items() if getattr(after, figure) is None]
+    return lost + [
+        name
+        for figure, name in after.metrics.items()
+        if figure in before.metrics and getattr(before, figure) is None and name not in lost
+    ]
+
+
+def speculates(delta: ServerCounters, page: str) -> bool:
+    """Whether a server counted drafts in an interval, or the ``page`` after it has SGLang's gauge at more than one.
+
+    SGLang before 0.5.7 has no counter of its verification steps; the gauge holds the mean of the last few.
+    """
+    drafted = (delta.drafts, delta.draft_tokens, delta.accepted_tokens, delta.verify_calls)
+    return any(drafted) or any(
+        match is not None and float(match["value"]) > _NO_SPECULATION for match in map(_GAUGE.match, page.split("\n"))
+    )
 
 
 def cached_tokens(delta: ServerCounters) -> float | None:

@@ -40,7 +40,15 @@ def require_key(endpoint: Endpoint, environ: Mapping[str, str]) -> str | None:
             "api_key_env",
             f"its key is to come from the environment variable {variable}, which is {state}; export it before the run",
         )
-    return environ[variable]
+    key = environ[variable]
+    if not (key.isascii() and key.isprintable()) or key != key.strip():
+        raise SettingsError(
+            endpoint.model,
+            "api_key_env",
+            f"its key comes from the environment variable {variable}, which holds a character that no HTTP header can "
+            "(a line end, a blank at an end, or one that is not ASCII); export the key alone",
+        )
+    return key
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,14 @@ from __future__ import annotations
 
 from pytest_precgate.analysis.records import PointRun
 from pytest_precgate.analysis.tokens import ServerCounts
-from pytest_precgate.engines.counters import acceptance_length, between, cached_tokens, parse_metrics
+from pytest_precgate.engines.counters import (
+    acceptance_length,
+    between,
+    cached_tokens,
+    lost_between,
+    parse_metrics,
+    speculates,
+)
 from pytest_precgate.errors import InvalidPointError
 
 
@@ -16,11 +23,26 @@ def counted(
     """Return what the counters rose by over a run: the share of prompt tokens cached, and the acceptance length.
 
     ``template_tokens`` of each prompt are every prompt's, and no find of the cache. ``draft_tokens`` is how many tokens
-    a draft has, where that is known. Raises InvalidPointError for a counter that fell.
+    a draft has, where that is known. Raises InvalidPointError for a counter that fell or was seen at one end alone.
     """
-    if before is None or after is None:
+    if before is None and after is None:
         return ServerCounts()
-    delta = between(parse_metrics(before), parse_metrics(after))
+    if before is None or after is None:
+        raise InvalidPointError(
+            run.concurrency,
+            f"the server's counters could be read {'before' if after is None else 'after'} it ran and not "
+            f"{'after' if after is None else 'before'}, so what they count of it is not known",
+            is_outside=True,
+        )
+    first, last = parse_metrics(before), parse_metrics(after)
+    if lost := lost_between(first, last):
+        raise InvalidPointError(
+            run.concurrency,
+            f"counters of the server could not be read before and after it ran ({', '.join(lost)}), so what they count "
+            "of it is not known",
+            is_outside=True,
+        )
+    delta = between(first, last)
     if delta.decreased:
         raise InvalidPointError(
             run.concurrency,
@@ -32,4 +54,8 @@ def counted(
     share = None
     if cached is not None and looked_up:
         share = max(cached - template_tokens * len(run.records), 0.0) / looked_up
-    return ServerCounts(cached_share=share, acceptance_length=acceptance_length(delta, draft_tokens))
+    return ServerCounts(
+        cached_share=share,
+        acceptance_length=acceptance_length(delta, draft_tokens),
+        speculates=speculates(delta, after),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Protocol
 
@@ -32,6 +32,8 @@ OnPoint = Callable[[str, int, Progress | Measurement], None]
 """Told how a point goes: the precision, its concurrency, and how far it is or, at the end, what was measured."""
 
 
+# A key of fewer characters is a placeholder, and its letters stand in other words.
+_LEAST_SECRET = 4
 TRIES = 3
 """How often a point is run at most, where something outside the engine disturbs it."""
 
@@ -106,7 +108,7 @@ class Loaded:
 
         def measured(concurrency: int) -> SweepPoint:
             wires.extend([] if wires else [self._probed(target)])
-            finished = self._point(target, wires[0], concurrency, aim)
+            finished = self._point(target, wires, concurrency, aim)
             self.log.add(finished)  # first: what a person was shown is kept
             self.on_point(self.precision, concurrency, finished.measurement)
             return finished.point
@@ -123,25 +125,32 @@ class Loaded:
 
     def _loaded(self, target: Target, plan: LoadPlan, processes: int) -> PointRun:
         """Run a plan, telling how far it is, until it is done or the server is dead."""
-        return run_point(
+        run = run_point(
             target,
             plan,
             processes=processes,
             on_progress=lambda progress: self.on_point(self.precision, plan.concurrency, progress),
             stop=None if self.care is None else self.care.is_dead,
         )
+        return _without_key(run, target.api_key)
 
-    def _point(self, target: Target, wire: Wire, concurrency: int, aim: Aim) -> FinishedPoint:
-        """Run a point until it is undisturbed. Raises InconclusivePointError where it never is."""
+    def _point(self, target: Target, wires: list[Wire], concurrency: int, aim: Aim) -> FinishedPoint:
+        """Run a point until it is undisturbed. Raises InconclusivePointError where it never is.
+
+        Where some requests had to tell their tokens and more must, all of this launch do from then on.
+        """
         for number in range(1, TRIES + 1):
             since_s = self.clock()
             try:
-                return self._run(target, wire, concurrency, aim)
+                return self._run(target, wires[0], concurrency, aim)
             except InvalidPointError as exc:
-                if not exc.is_outside:
+                may_tell_more = exc.is_untold and wires[0].told_one_in > 1
+                if not (exc.is_outside or may_tell_more):
                     raise
                 gpu_seconds = self.endpoint.gpus * (self.clock() - since_s)
                 self.log.tried(self.endpoint.configuration, concurrency, exc.why, gpu_seconds)
+                if may_tell_more:
+                    wires[0] = replace(wires[0], told_one_in=1)
                 if number == TRIES:
                     raise InconclusivePointError(concurrency, f"{exc.why} (run {TRIES} times)") from exc
                 self.say(f"{self.precision} {exc}; running it again, {number + 1} of {TRIES}")
@@ -183,6 +192,14 @@ class Loaded:
             telling=wire.telling,
             told_one_in=wire.told_one_in,
         )
+
+
+def _without_key(run: PointRun, key: str | None) -> PointRun:
+    """A server may send the key back in its refusal; what is told of a failure does not hold it."""
+    if key is None or len(key) < _LEAST_SECRET:
+        return run
+    failures = [replace(failure, cause=failure.cause.replace(key, "(the key)")) for failure in run.failures]
+    return replace(run, failures=failures)
 
 
 def _accepted_before(aim: Aim) -> float | None:

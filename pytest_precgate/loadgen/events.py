@@ -17,6 +17,7 @@ from pytest_precgate.errors import ResponseError
 from pytest_precgate.text import printable
 
 _EXCERPT = 200
+_MOST_TOKENS = 1 << 40  # no request has so many; beyond it a count overflows what it is divided by
 # Where generated content stands in a choice or its delta: text, reasoning, tool calls, refusals, and their kin.
 _CONTENT_KEYS = (
     *("text", "content", "reasoning_content", "reasoning", "reasoning_details", "thinking"),
@@ -136,8 +137,8 @@ def usage_of(event: Mapping[str, Any]) -> Usage | None:
 
 
 def is_count(value: object) -> bool:
-    """Whether a value is a whole number from 0."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    """Whether a value is a whole number from 0 that can be one of tokens."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
 
 
 def _refuse_error(event: Mapping[str, Any], text: bytes) -> None:

@@ -48,14 +48,15 @@ class TokenStream:
     completed the first and the last of them, None before. ``done`` is set by ``[DONE]``. ``first_tokens`` is how many
     tokens the first token event held, ``listed_tokens`` how many all events listed by themselves, ``acceptance`` the
     acceptance length the server states; None where it does not tell. ``tells`` says that it counts the tokens of each
-    event. What is open until the end, ``settle`` decides.
+    event. What is open until the end, ``settle`` decides; where it had to guess, ``guessed_step_s`` is the time per
+    token that the guess gives the first or the last tokens, else it is None.
     """
 
     __slots__ = (
-        *("_after", "_before", "_content_first_s", "_cr", "_end", "_finish_s", "_held", "_misses", "_silent"),
-        *("_so_far", "_starts"),
-        *("acceptance", "done", "events", "first_token_s", "first_tokens", "last_token_s", "listed_tokens", "tells"),
-        "usage",
+        *("_after", "_before", "_before_finish_s", "_cr", "_end", "_finish_s", "_held", "_lists", "_misses"),
+        *("_silent", "_so_far", "_starts", "_sure_first"),
+        *("acceptance", "done", "events", "first_token_s", "first_tokens", "guessed_step_s", "last_token_s"),
+        *("listed_tokens", "tells", "usage"),
     )
 
     def __init__(self) -> None:
@@ -75,8 +76,12 @@ class TokenStream:
         self._starts = 0
         self._misses = 0
         self.tells = False
+        self._lists = False
         self._so_far = 0
-        self._content_first_s: float | None = None
+        self.guessed_step_s: float | None = None
+        self._before_finish_s: float | None = None
+        # Of the first event that is certainly a token: its time, and how many tokens it held by the server's word.
+        self._sure_first: tuple[float | None, int | None] = (None, None)
         self._finish_s: float | None = None
         # Of every event without text: its number among the events, its time, the time of the event before it.
         self._silent: list[tuple[int, float, float | None]] = []
@@ -115,13 +120,14 @@ class TokenStream:
     def settle(self) -> list[float]:
         """Decide, at the end of the stream, which events without text were tokens: as many as usage still counts.
 
-        The earliest are taken first, the one with the finish reason last. Returns the gaps, in s, that ended in one of
-        the others. Raises ResponseError for a stream that ended inside an event.
+        None is where the server counts the tokens of its events. Elsewhere the earliest are taken first, the one with
+        the finish reason last: a guess, since the missing tokens may have shared another event. Returns the gaps, in s,
+        that ended in one of the others. Raises ResponseError for a stream that ended inside an event.
         """
         self._refuse_rest()
-        if self.tells or self.usage is None or not (self._silent or self._finish_s is not None):
+        if self.usage is None or not (self._silent or self._finish_s is not None):
             return []
-        missing = self.usage.completion_tokens - (self.events - len(self._silent))
+        missing = 0 if self.tells else self.usage.completion_tokens - (self.events - len(self._silent))
         taken = min(max(missing, 0), len(self._silent))
         left, retracted = self._silent[taken:], []
         while left and left[-1][0] == self.events - 1:
@@ -132,12 +138,31 @@ class TokenStream:
                 retracted.append(at_s - before_s)
         self.events -= len(left)
         if not taken:
-            self.first_token_s = self._content_first_s
-        if self._finish_s is not None and missing > taken:
+            self.first_token_s, self.first_tokens = self._sure_first
+        takes_finish = self._finish_s is not None and missing > taken
+        if takes_finish:
             self.events += 1
             self.last_token_s = self._finish_s
             self.first_token_s = self._finish_s if self.first_token_s is None else self.first_token_s
+        self.guessed_step_s = self._guessed_step_s(self._silent[:taken], takes_finish)
         return retracted
+
+    def _guessed_step_s(self, taken: list[tuple[int, float, float | None]], takes_finish: bool) -> float | None:
+        """The time per token, s, that a guess gives the first or the last tokens: the longer; None where none was."""
+        steps = []
+        leading = [at_s for number, (place, at_s, _) in enumerate(taken) if place == number]
+        if leading and self._sure_first[0] is not None:
+            steps.append((self._sure_first[0] - leading[0]) / len(leading))
+        trailing, place, since_s = int(takes_finish), self.events - takes_finish, self.last_token_s
+        if takes_finish and not (taken and taken[-1][0] == place - 1):
+            since_s = self._before_finish_s
+        for number, _, before_s in reversed(taken):
+            if number != place - 1:
+                break
+            trailing, place, since_s = trailing + 1, number, before_s
+        if trailing and since_s is not None and self.last_token_s is not None:
+            steps.append((self.last_token_s - since_s) / trailing)
+        return max(steps, default=None)
 
     # --- one event ------------------------------------------------------------------------------------------------
 
@@ -162,6 +187,8 @@ class TokenStream:
             text, lines = b"\n".join(data), len(data)
             if block.startswith((b"error:", b"event: error", b"event:error")):
                 raise ResponseError(f"error in the stream: {excerpt(text)}")
+            if not text.strip() or (block.startswith(b"event:") and not text.lstrip().startswith(b"{")):
+                return  # nothing, or an event of another name: TensorRT-LLM sends trtllm.perf_metrics
         if text.strip() == b"[DONE]":
             self.done = True
         elif lines:
@@ -177,16 +204,22 @@ class TokenStream:
         tokens = self._told(event, kind) if self.tells or any(word in text for word in _TELLS) else None
         if tokens is not None:
             if tokens > 0 and event.get("choices"):
-                self._count(now_s, tokens)
+                self._count_sure(now_s, tokens)
         elif kind is Kind.CONTENT:
-            self._count(now_s, None)
-            self._content_first_s = now_s if self._content_first_s is None else self._content_first_s
+            self._count_sure(now_s, None)
             self._learn(received)
+        elif self.tells:
+            return  # a token that it does not count is none
         elif kind is Kind.SILENT:
             self._silent.append((self.events, now_s, self.last_token_s))
             self._count(now_s, None)
         elif kind is Kind.FINISH:
-            self._finish_s = now_s
+            self._finish_s, self._before_finish_s = now_s, self.last_token_s
+
+    def _count_sure(self, now_s: float, tokens: int | None) -> None:
+        if self._sure_first[0] is None:
+            self._sure_first = now_s, tokens
+        self._count(now_s, tokens)
 
     def _count(self, now_s: float, tokens: int | None) -> None:
         if self.first_token_s is None:
@@ -197,13 +230,15 @@ class TokenStream:
     def _told(self, event: dict[str, Any], kind: Kind) -> int | None:
         """How many tokens an event holds by the server's word, None where it does not tell event by event."""
         listed, so_far = tokens_in(event), tokens_so_far(event)
-        if listed is not None:
-            self.listed_tokens = listed + (0 if self.listed_tokens is None else self.listed_tokens)
-        if so_far is not None:
+        self._lists = self._lists or listed is not None
+        if so_far is not None and not self._lists:  # else usage says of the last events what their lists said
             before, self._so_far = self._so_far, max(so_far, self._so_far)
             is_last_word = not self.tells and bool(self.events or kind is Kind.FINISH)
-            if listed is None and not is_last_word:
+            is_unused = not self._so_far and kind is Kind.CONTENT  # zeros until the end
+            if not is_last_word and not is_unused:
                 listed = self._so_far - before
+        if listed is not None and event.get("choices"):
+            self.listed_tokens = listed + (0 if self.listed_tokens is None else self.listed_tokens)
         self.tells = self.tells or listed is not None
         return listed
 

@@ -5,11 +5,12 @@ taken for a short answer. What could go on without end has a limit."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from pytest_precgate.analysis.records import RequestRecord
-from pytest_precgate.errors import ReadFailedError, ResponseError
-from pytest_precgate.loadgen.events import excerpt
+from pytest_precgate.errors import InvalidValueError, ReadFailedError, ResponseError
+from pytest_precgate.loadgen.events import Usage, excerpt
 from pytest_precgate.loadgen.sse import TokenStream
 from pytest_precgate.loadgen.target import Asked
 
@@ -17,6 +18,8 @@ _HEAD_LIMIT = 65536
 _LINE_LIMIT = 4096
 _TRAILER_LIMIT = 65536
 _CHUNK_LIMIT = 1 << 30
+_LENGTH_DIGITS = 18
+_USER = re.compile(r"//[^/?#]*@")  # may hold a password
 _INTERIM_LIMIT = 20
 _BODY_KEPT = 2048
 _REFUSED_BODY_LIMIT = 1 << 20
@@ -126,7 +129,7 @@ def _refusal(status: int, reason: str, headers: Mapping[str, str], path: str) ->
     """
     said, where = excerpt(f"HTTP {status} {reason}".rstrip().encode("latin-1")), f" for POST {path}" if path else ""
     if 300 <= status < 400:
-        to = excerpt(headers.get("location", "").encode("latin-1"))
+        to = excerpt(_USER.sub("//", headers.get("location", "")).encode("latin-1"))
         raise ResponseError(f"{said}{where}: a redirect to {to}; set url to the server that answers")
     if status != 200:
         return f"{said}{where}" if status in (404, 405) else said
@@ -241,7 +244,7 @@ def _framing(headers: dict[str, str]) -> _Chunked | _Sized | _UntilClose:
     length = headers.get("content-length")
     if length is None:
         return _UntilClose()
-    if not (length.isascii() and length.isdigit()):
+    if not (length.isascii() and length.isdigit() and len(length) <= _LENGTH_DIGITS):
         raise ResponseError(f"Content-Length: got {length[:40]!r}, wanted a whole number")
     return _Sized(int(length))
 
@@ -287,11 +290,25 @@ def completed(sent_s: float, stream: TokenStream, asked: Asked) -> RequestRecord
             f"{stream.events} events hold generated content and usage counts {usage.completion_tokens} tokens: one of "
             "them is wrong"
         )
+    if stream.listed_tokens is not None and stream.listed_tokens > asked.output_tokens:
+        raise ResponseError(
+            f"the events list {stream.listed_tokens} tokens and usage counts {usage.completion_tokens}: one of them is "
+            "wrong"
+        )
     if stream.first_token_s is None or stream.last_token_s is None:
         raise ResponseError(
             f"the stream ended without generated content: usage counts {usage.completion_tokens} tokens and no event "
             "shows one"
         )
+    try:
+        return _record(sent_s, stream, asked, usage)
+    except InvalidValueError as exc:  # counts that contradict each other
+        raise ResponseError(f"the server's counts cannot be: {exc}") from exc
+
+
+def _record(sent_s: float, stream: TokenStream, asked: Asked, usage: Usage) -> RequestRecord:
+    assert stream.first_token_s is not None
+    assert stream.last_token_s is not None
     return RequestRecord(
         sent_s=sent_s,
         first_token_s=stream.first_token_s,
@@ -305,4 +322,5 @@ def completed(sent_s: float, stream: TokenStream, asked: Asked) -> RequestRecord
         text_tokens=asked.input_tokens if asked.is_text else None,
         acceptance=stream.acceptance,
         told=stream.tells,
+        guessed_step_s=stream.guessed_step_s,
     )

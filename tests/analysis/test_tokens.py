@@ -50,6 +50,12 @@ def test_a_prompt_that_was_cached_is_refused(cached: int, template: int, declare
     assert not found or "prefix cache" in found[0]
 
 
+def test_prompts_that_do_not_tell_beside_others_that_do_were_not_cached() -> None:
+    """vLLM leaves cached_tokens out where it is 0 (vllm/entrypoints/openai, --enable-prompt-tokens-details)."""
+    records = [replace(PLAIN, cached_tokens=480), *[PLAIN] * 49]
+    assert token_facts(records, Expected(), ServerCounts()).cached_share == pytest.approx(0.0096)
+
+
 def test_the_server_s_counters_tell_what_its_answers_do_not() -> None:
     """The larger of both shares counts; where neither tells, nothing is claimed."""
     assert "5.0% of the prompt tokens came from" in why([PLAIN], Expected(), ServerCounts(cached_share=0.05))[0]

@@ -258,7 +258,7 @@ api_key_env = "PRECGATE_TEST_KEY"
 """
 
 
-@pytest.mark.parametrize("value", [None, ""], ids=["not set", "empty"])
+@pytest.mark.parametrize("value", [None, "", "sk-1\n"], ids=["not set", "empty", "no header"])
 @pytest.mark.parametrize("asked", ["precgate.sweep('fp4')", "precgate_engine('fp4')"])
 def test_a_missing_key_is_found_before_the_other_engine_is_started(
     repository: Repository, monkeypatch: pytest.MonkeyPatch, value: str | None, asked: str
@@ -274,10 +274,11 @@ def test_a_missing_key_is_found_before_the_other_engine_is_started(
         "def test_both(precgate):\n    precgate.compare('fp4', 'int4')\n"
     )
     result = repository.run()
-    state = "not set" if value is None else "empty"
-    result.stdout.fnmatch_lines(
-        [f"E *environment variable PRECGATE_TEST_KEY, which is {state}; export it *api_key_env"]
+    state = {None: "is not set; export it", "": "is empty; export it"}.get(
+        value, "holds a character that no HTTP header"
     )
+    result.stdout.fnmatch_lines([f"E *environment variable PRECGATE_TEST_KEY, which {state} *api_key_env"])
+    result.stdout.no_fnmatch_line("*sk-1*")
     assert result.parseoutcomes().get("passed") is None
     assert not (repository.path / "started").exists()
     result.stdout.no_fnmatch_line("*starting fp4*")

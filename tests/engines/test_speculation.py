@@ -64,7 +64,7 @@ def test_vllm_does_not_speculate_without_an_acceptance_length(tmp_path: Path, op
         vllm(options=options).preflight("int4", "b200", kimi_place(tmp_path))
     key = next(iter(options)).replace("-", "_")
     assert str(caught.value) == (
-        f"{INT4}: options.{key}: vLLM would decode speculatively, and on random tokens it measures an acceptance "
+        f"{INT4}: options.{key}: vLLM would decode speculatively, and random tokens give an acceptance that no real "
         "nobody has. Set acceptance_length, for instance to a published golden length of the model and draft length, "
         "and the engine is made to force it; or leave speculative decoding out"
     )

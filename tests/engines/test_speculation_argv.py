@@ -50,6 +50,8 @@ def refusal(words: Sequence[str], variables: Mapping[str, str] | None = None, le
         ([*VLLM, "-sc", json.dumps(MTP)], "-sc", "vLLM"),
         ([*VLLM, "--speculative-config.method", "mtp"], "--speculative-config.method", "vLLM"),
         ([*VLLM, "--specul", json.dumps(MTP)], "--specul", "vLLM"),
+        ([*VLLM, "--spec", json.dumps(MTP)], "--spec", "vLLM"),
+        (["docker", "run", "vllm/vllm-openai:v0.26", "m", "-sc", json.dumps(MTP)], "-sc", "vLLM"),
         ([*VLLM, "--spec-method", "mtp", "--spec-tokens", "3"], "--spec-method", "vLLM"),
         ([*VLLM, "--num-speculative-tokens", "3"], "--num-speculative-tokens", "vLLM"),
         (["bash", "-c", "exec vllm serve m --speculative-config '{}' --port 1"], "--speculative-config", "vLLM"),
@@ -75,7 +77,7 @@ def test_a_command_line_does_not_speculate_without_an_acceptance_length(
     said = refusal(words, length=None)
     assert said is not None
     assert said.startswith(
-        f"kimi: argv: {found}: {engine} would decode speculatively, and on random tokens it measures"
+        f"kimi: argv: {found}: {engine} would decode speculatively, and random tokens give an acceptance"
     )
 
 
@@ -229,3 +231,12 @@ def test_the_command_engine_looks_before_a_start(tmp_path: Path) -> None:
     forced = command(tmp_path, {"LLAMA_ARG_SPEC_SYNTH_LEN": "2.6"}, argv=drafting, acceptance_length=2.6)
     assert forced["hard.acceptance_length"] == 2.6
     assert "hard.acceptance_length" not in command(tmp_path, {}, argv=["./llama-server", "--port", "{port}"])
+
+
+@pytest.mark.parametrize("setter", [["env"], ["docker", "run", "-e"]])
+def test_variables_set_within_the_command_count(setter: list[str]) -> None:
+    """By env or for a container: the acceptance they force is forced."""
+    assigned = [f"{name}={value}" for name, value in SIMULATED.items()]
+    words = [*setter, *assigned, *SGLANG, "--speculative-algorithm", "EAGLE", "--speculative-num-steps", "3"]
+    assert refusal(words) is None
+    assert refusal([word for word in words if "ACC_LEN" not in word]) is not None

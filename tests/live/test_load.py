@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -206,3 +208,77 @@ def test_a_server_that_was_started_anew_under_the_load_gives_no_point(bench: Ben
     used = bench(shown=[page(prompt_tokens=5000), page(prompt_tokens=40)])
     with pytest.raises(InvalidPointError, match=r"counters fell while it ran \(prompt_tokens\)"):
         used.loaded.sweep("b200")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        (page(prompt_tokens=64, prefix_cache_hits=0), None, "could be read before it ran and not after"),
+        (None, page(prompt_tokens=64, prefix_cache_hits=0), "could be read after it ran and not before"),
+        (page(prompt_tokens=64, prefix_cache_hits=0), page(prompt_tokens=128), r"\(vllm:prefix_cache_hits_total\)"),
+        (page(prompt_tokens=math.nan), page(prompt_tokens=128), r"\(vllm:prompt_tokens_total\)"),
+    ],
+)
+def test_counters_seen_at_one_end_of_a_point_alone_are_no_counters_that_say_nothing(
+    bench: BenchOf, before: str | None, after: str | None, why: str
+) -> None:
+    """They might have said that the cache was warm: the point is run again, and is not passed over."""
+    ends = [before, after]
+    used = bench(settings=replace(LOAD, concurrency=Grid((1,))), shown=[*ends, *(["", ""])])
+    assert len(used.loaded.sweep("b200").points) == 1
+    (again,) = used.said
+    assert re.search(why, again)
+    with pytest.raises(InconclusivePointError, match=why):
+        bench(shown=[*ends] * 3).loaded.sweep("b200")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (page(spec_decode_num_draft_tokens=0), page(spec_decode_num_draft_tokens=30)),
+        ("trtllm_spec_decode_num_draft_tokens_total 5\n", "trtllm_spec_decode_num_draft_tokens_total 90\n"),
+        ("sglang:spec_verify_calls_total 5\n", "sglang:spec_verify_calls_total 90\n"),
+        ("", 'sglang:spec_accept_length{model_name="m"} 3.0\n'),
+    ],
+)
+def test_speculation_that_only_the_counters_show_is_refused(bench: BenchOf, before: str, after: str) -> None:
+    """Nothing forces its acceptance, and nothing tells how long it was: it speculates all the same."""
+    with pytest.raises(InvalidPointError, match=r"the server speculates \(by its own counters\)"):
+        bench(shown=[before, after]).loaded.sweep("b200")
+
+
+def test_a_gauge_of_no_speculation_is_none(bench: BenchOf) -> None:
+    """SGLang shows 0 or 1 without it."""
+    shown = ["", "sglang:spec_accept_length 0.0\n", "", "sglang:spec_accept_length 1.0\n", "", ""]
+    assert len(bench(shown=shown).loaded.sweep("b200").points) == 3
+
+
+def test_where_a_sample_of_requests_tells_too_little_every_request_is_asked(
+    bench: BenchOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tokens began to share events under load: the point is run again, and from then on all of them tell."""
+
+    def untold(run: PointRun) -> PointRun:
+        return replace(run, records=[replace(each, events=12, first_tokens=None) for each in run.records])
+
+    used = bench(untold)
+    monkeypatch.setattr(load, "probe", lambda *_: Wire(("token_ids",), 16))
+    assert len(used.loaded.sweep("b200").points) == 3
+    assert [plan.told_one_in for plan in used.run] == [16, 1, 1, 1]
+    assert "how many the first one held decides the time per token" in used.said[0]
+    monkeypatch.setattr(load, "probe", lambda *_: Wire(("token_ids",), 1))
+    with pytest.raises(InvalidPointError, match="how many the first one held"):
+        bench(untold).loaded.sweep("b200")
+
+
+def test_a_key_that_the_server_sends_back_is_not_told(bench: BenchOf) -> None:
+    """Its refusal may quote the header."""
+
+    def quoted(run: PointRun) -> PointRun:
+        return replace(run, failures=[replace(RESET, cause="HTTP 401: bad key sk-hunter2", is_reset=False)])
+
+    used = bench(quoted)
+    endpoint = replace(used.loaded.endpoint, api_key_env="KEY")
+    with pytest.raises(InvalidPointError, match=r"bad key \(the key\)") as refused:
+        replace(used.loaded, endpoint=endpoint, environ={"KEY": "sk-hunter2"}).sweep("b200")
+    assert "hunter2" not in str(refused.value)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from pytest_precgate.analysis.records import RequestRecord
 from pytest_precgate.analysis.tokens import HiddenTokens, with_first_tokens
-from pytest_precgate.errors import InvalidValueError, ResponseError
-from pytest_precgate.loadgen.events import acceptance_of, kind_of
+from pytest_precgate.errors import InvalidValueError, ResponseError, UntoldTokensError
+from pytest_precgate.loadgen.events import Usage, acceptance_of, kind_of, usage_of
 from pytest_precgate.loadgen.sse import TokenStream
 from pytest_precgate.loadgen.target import Asked
 from pytest_precgate.loadgen.wire import completed
@@ -99,6 +99,21 @@ def test_hidden_tokens_are_named_where_events_list_theirs() -> None:
     record = record_of(paced(listing([token()] * 8, [1] * 8)), 32)
     with pytest.raises(InvalidValueError, match=r"tokens that no event shows \(24 of 32, in 3 of 3 requests that tell"):
         pace_ms([record] * 3)
+
+
+@pytest.mark.parametrize("content", CONTENT)
+def test_a_hidden_tail_is_named_where_the_server_counts_as_it_goes(content: dict[str, object]) -> None:
+    """Continuous usage counts 8 tokens with the last event and 32 at the end: not four times the pace."""
+    record = record_of(paced(counting([content] * 8, [1] * 8)), 32)
+    with pytest.raises(InvalidValueError, match=r"tokens that no event shows \(24 of 32"):
+        pace_ms([record] * 3)
+
+
+def test_usage_of_zeros_until_the_end_tells_nothing() -> None:
+    """Some proxies send it in every event: the events count."""
+    record = record_of(paced(counting([token()] * 16, [0] * 16)), 16)
+    assert (record.told, record.events) == (False, 16)
+    assert pace_ms([record]) == pytest.approx(10)
 
 
 @pytest.mark.parametrize("events", [[delta(content="a")] * 8, listing([delta(content="a")] * 8, [1] * 8)])
@@ -199,6 +214,82 @@ def test_a_late_event_leaves_no_gap_behind() -> None:
     for at_s, data in [*paced([token()] * 3), (1.0, event(token(""))), (1.0, event(usage(9, 3)))]:
         stream.feed(data, at_s)
     assert stream.settle() == [pytest.approx(1.0 - 0.07)]
+
+
+PAIR_SHARED = [token("ab"), *[token()] * 30]
+
+
+@pytest.mark.parametrize("late", [token(""), delta(content=""), finish(9, 32)])
+def test_a_late_event_is_not_taken_for_a_token_that_shared_an_event(late: dict[str, object]) -> None:
+    """32 tokens in 31 events, 10 ms apart, and 300 ms later an event without text: it may be the last token or none."""
+    events = [*paced(PAIR_SHARED), (FIRST_S + 31 * STEP_S + 0.3, event(late))]
+    with pytest.raises(UntoldTokensError, match="events without text may be tokens or none: 5 of 5 requests"):
+        pace_ms([record_of(events, 32)] * 5)
+
+
+@pytest.mark.parametrize("early", [token(""), delta(content="")])
+def test_an_early_event_is_not_taken_for_the_first_token(early: dict[str, object]) -> None:
+    """It comes after 1 ms, the tokens after 500 ms."""
+    events = [(0.001, event(early)), *paced(PAIR_SHARED, 0.5)]
+    with pytest.raises(UntoldTokensError, match="at their beginning or end, 499 ms apart"):
+        pace_ms([record_of(events, 32)] * 5)
+
+
+@pytest.mark.parametrize(
+    ("place_s", "silent"),
+    [(0.001, token("")), (0.2, token("")), (1.0, token("")), (1.0, delta(content="")), (1.0, finish(9, 32))],
+)
+@pytest.mark.parametrize("number", [32, 16])
+def test_where_the_server_lists_tokens_an_event_without_any_is_none(
+    number: int, place_s: float, silent: dict[str, object]
+) -> None:
+    """However early or late, and whether or not tokens share an event."""
+    tokens = listing([token()] * number, [32 // number] * number)
+    answer = sorted(
+        [*paced(tokens, step_s=STEP_S * (32 // number)), (place_s, event(silent))], key=lambda each: each[0]
+    )
+    record = record_of(answer, 32)
+    assert (record.events, record.first_tokens) == (number, 32 // number)
+    assert record.ttft_s == pytest.approx(FIRST_S)
+    assert pace_ms([record]) == pytest.approx(10, rel=0.04)
+
+
+@pytest.mark.parametrize(
+    ("events", "output", "cause"),
+    [
+        (listing([token()] * 8, [5] * 8), 32, "the events list 40 tokens and usage counts 32"),
+        (counting([token()] * 8, [99, *[0] * 7]), 32, "wrong|the events list 99 tokens"),
+    ],
+)
+def test_counts_that_contradict_each_other_fail_the_request(events: list[object], output: int, cause: str) -> None:
+    """The request, not the sweep."""
+    with pytest.raises(ResponseError, match=cause):
+        record_of(paced(events), output)
+
+
+def test_a_text_of_no_tokens_fails_the_request() -> None:
+    """Some proxies count the prompt as 0."""
+    stream = whole(b"".join([event(token()), event(usage(0, 1)), event("[DONE]")]))
+    with pytest.raises(ResponseError, match=r"counts cannot be: RequestRecord.input_tokens: got 0"):
+        completed(0.0, stream, Asked(9, 1, is_text=True))
+
+
+@pytest.mark.parametrize("count", [10**13, 10**400, -1, 1.5, True])
+def test_a_count_that_no_request_has_is_none(count: object) -> None:
+    """It would overflow what it is divided by."""
+    counts = {"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": count}}
+    assert usage_of({"usage": counts}) == Usage(9, 1)
+    with pytest.raises(ResponseError, match=r"prompt_tokens: got .*, wanted a whole number of tokens"):
+        usage_of({"usage": {**counts, "prompt_tokens": count}})
+
+
+@pytest.mark.parametrize(
+    "other", [b"event: trtllm.perf_metrics\ndata: [1]\n\n", b"event: ping\ndata: ok\n\n", b"data:\n\n"]
+)
+def test_an_event_of_another_name_is_skipped(other: bytes) -> None:
+    """TensorRT-LLM sends its figures so."""
+    record = record_of([*paced([token()] * 8), (0.09, other), *paced([token()] * 8, 0.13)], 16)
+    assert record.events == 16
 
 
 # --- several tokens in an event (NVIDIA/TensorRT-LLM#5284, vllm-project/vllm#27869) -----------------------------------

@@ -200,6 +200,7 @@ def test_an_answer_that_does_not_stream_is_refused() -> None:
         (head() + b"-5\r\n", "size line '-5'"),
         (head() + b"1\r\nabc\r\n", "longer than its size"),
         (head(headers=STREAM + b"Content-Length: ten\r\n"), "Content-Length: got 'ten'"),
+        (head(headers=STREAM + b"Content-Length: " + b"9" * 5000 + b"\r\n"), "Content-Length: got '9999999"),
         (b"HTTP/1.1 200 OK\r\n" + b"x" * 70000, "head of the answer exceeds"),
         (head() + b"1" * 5000, "a size line without an end"),
     ],
@@ -301,6 +302,10 @@ def test_what_would_not_end_is_refused_at_its_limit(pieces: list[bytes], message
         (
             head("307 Temporary Redirect", b"Location: https://elsewhere/v1\r\nContent-Length: 0\r\n"),
             "^HTTP 307 Temporary Redirect for POST /v1/completions: a redirect to https://elsewhere/v1",
+        ),
+        (
+            head("307 Moved", b"Location: http://user:secret@elsewhere/v1\r\nContent-Length: 0\r\n"),
+            "a redirect to http://elsewhere/v1",
         ),
         (head("308 Permanent Redirect", b"Content-Length: 0\r\n"), r"a redirect to \(empty\)"),
         (sized(b'{"detail":"Not Found"}', "404 Not Found"), "^HTTP 404 Not Found for POST /v1/completions: {"),

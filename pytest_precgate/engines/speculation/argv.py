@@ -23,10 +23,12 @@ from pytest_precgate.engines.speculation import vllm as of_vllm
 
 _VLLM, _SGLANG, _LLAMA = "vLLM", "SGLang", "llama-server"
 _PROGRAMS = (
-    (_VLLM, re.compile(r"vllm(\..*)?")),
-    (_SGLANG, re.compile(r"sglang(\..*)?")),
-    (_LLAMA, re.compile(r"llama-server.*")),
+    (_VLLM, re.compile(r"vllm([.:-].*)?")),
+    (_SGLANG, re.compile(r"sglang([.:].*)?")),
+    (_LLAMA, re.compile(r"llama-server.*|llama\.cpp:server.*")),
 )
+# A variable set within the command: by env, a shell, or the -e of a container.
+_ASSIGNED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 # Flags that tell the engine where the program is a script.
 _TELLING = (
     (_VLLM, re.compile(r"--speculative-config(\..*)?|--spec-(method|tokens)")),
@@ -34,7 +36,7 @@ _TELLING = (
     (_LLAMA, re.compile(r"--spec-type|--spec-draft-.*|--model-draft|-md")),
 )
 _SPECULATIVE = re.compile(
-    r"--specul.*|--spec-(method|model|tokens|type|draft|decode|synth|default|ngram).*|--num-speculative-.*|--draft.*"
+    r"--spec?u?|--specul.*|--spec-(method|model|tokens|type|draft|decode|synth|default|ngram).*|--num-speculative-.*|--draft.*"
     r"|--model-draft|--hf-repo-draft|-md|-hfd|-hfrd"
 )
 _LLAMA_VARIABLES = ("LLAMA_ARG_SPEC_", "LLAMA_ARG_DRAFT", "LLAMA_ARG_MODEL_DRAFT")
@@ -48,6 +50,8 @@ def require_forced(words: Sequence[str], variables: Mapping[str, str], length: f
     ``words`` are what is started, ``variables`` all that the server will see. Raises PreflightError.
     """
     words = [part for word in words for part in _parts(word)]
+    assigned = (_ASSIGNED.fullmatch(word) for word in words)
+    variables = {**variables, **{match[1]: match[2] for match in assigned if match is not None}}
     engine = _engine(words)
     found = _speculates(words, variables, engine)
     if found is None:

@@ -65,7 +65,7 @@ def test_vllm_does_not_speculate_without_an_acceptance_length(tmp_path: Path, op
     key = next(iter(options)).replace("-", "_")
     assert str(caught.value) == (
         f"{INT4}: options.{key}: vLLM would decode speculatively, and random tokens give an acceptance that no real "
-        "nobody has. Set acceptance_length, for instance to a published golden length of the model and draft length, "
+        "text has. Set acceptance_length, for instance to a published golden length of the model and draft length, "
         "and the engine is made to force it; or leave speculative decoding out"
     )
 

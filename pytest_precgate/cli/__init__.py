@@ -26,6 +26,7 @@ from pytest_precgate.engines.recorded import RecordedRow, read_rows, sweep_of
 from pytest_precgate.engines.simulated.calibration import fit, point_errors
 from pytest_precgate.environment import git_commit, tool_version
 from pytest_precgate.errors import PrecgateError, RecordedPointsError
+from pytest_precgate.faults import Contained
 from pytest_precgate.reports import json, layout, terminal
 from pytest_precgate.settings import load
 
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with ``arguments`` (the process's own by default) and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        with Contained():
+            return int(options.run(options))
     except PrecgateError as exc:
         print(f"precgate: {exc}", file=sys.stderr)
         return EXIT_REFUSED

@@ -4,6 +4,7 @@ Its key comes from an environment variable that the settings name; neither the k
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,7 +55,9 @@ class EndpointSpec:
     def read(table: Node, base: Path) -> EndpointSpec:
         """Read a precision's table."""
         members = table.table(required=_REQUIRED, optional=_OPTIONAL)
-        texts: dict[str, Any] = {key: members[key].text() for key in ("api_key_env", "configuration") if key in members}
+        texts: dict[str, Any] = {"configuration": members["configuration"].text()} if "configuration" in members else {}
+        if "api_key_env" in members:
+            texts["api_key_env"] = _variable_name(members["api_key_env"])
         api = cast(Api, members["api"].choice(("completions", "chat"))) if "api" in members else "completions"
         load = read_load(members, base)
         if api == "chat" and load.tokenizer is None:
@@ -69,6 +72,13 @@ class EndpointSpec:
     def open(self) -> EndpointEngine:
         """Return the engine these settings describe; nothing is connected yet."""
         return EndpointEngine(self.endpoint, self.calibration)
+
+
+def _variable_name(node: Node) -> str:
+    """Return the name of a variable; what is none is not repeated, since it may be the key itself."""
+    if not isinstance(node.value, str) or re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", node.value) is None:
+        node.fail("wanted the name of an environment variable that holds the key, like SERVER_KEY")
+    return node.value
 
 
 def _address(members: Mapping[str, Node], base: Path) -> tuple[str, Path | None]:

@@ -170,7 +170,7 @@ class TrtllmEngine(StartedServer):
         return ServerCommand(
             argv=tuple(argv),
             variables=variables,
-            files={options: self.options_yaml(), **recorded_command(seat, argv, variables)},
+            files={options: self.options_yaml(), **recorded_command(seat, argv, variables, spec.settings.variables)},
             keeps_scheduler=bool(spec.launch_prefix),
         )
 

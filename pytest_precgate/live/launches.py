@@ -48,7 +48,7 @@ class Launches:
 
     root: Path
     open_record: Callable[[], Record]
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     on_point: OnPoint
     say: Callable[[str], None]
     _engines: dict[tuple[str, str], tuple[Engine, ...]] = field(default_factory=dict)

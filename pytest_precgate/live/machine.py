@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.gpu import Gpu, gpus_named
 from pytest_precgate.environment import GpuWatch, gpu_facts, host_facts, memory_used
+from pytest_precgate.hidden import Variables
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,9 @@ class Machine:
     repository: Path
     environ: Mapping[str, str]
     gpus: Sequence[Gpu] | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "environ", Variables(self.environ))
 
     def clock(self) -> float:
         """Seconds that only grow."""

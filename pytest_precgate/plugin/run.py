@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_precgate.errors import PrecgateError, SettingsError
-from pytest_precgate.plugin.frames import without_ours
+from pytest_precgate.faults import Contained
+from pytest_precgate.plugin.frames import AsUsageErrors, presentable
 from pytest_precgate.plugin.ordering import in_order, rank
 from pytest_precgate.plugin.runs import FLAGS, earlier_run, record_of
 from pytest_precgate.plugin.said import Said
@@ -204,18 +205,19 @@ class Run:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Refuse a mark that cannot be used as a usage error, before any engine starts; put tests in order."""
+        with AsUsageErrors():
+            self._arrange(items)
+
+    def _arrange(self, items: list[pytest.Item]) -> None:
         ranks: dict[pytest.Item, tuple[int, float]] = {}
         suites: list[str] = []
         for item in items:
             asked = [name for name in _FIXTURES if name in _fixtures(item)]
             if item.get_closest_marker(MARK) is None and not asked:
                 continue
-            try:
-                suite = self.suite(item)
-                if MARK in asked:
-                    self._refuse_policy(suite)
-            except PrecgateError as exc:
-                raise pytest.UsageError(f"precgate: {exc}") from exc
+            suite = self.suite(item)
+            if MARK in asked:
+                self._refuse_policy(suite)
             if suite.name not in suites:
                 suites.append(suite.name)
             if MARK in asked or SWEEP_FIXTURES.keys() & {*asked}:
@@ -234,33 +236,26 @@ class Run:
             suite.beside(policy.paired_with)
 
     def refuse_clash(self, item: pytest.Item, *further: str) -> None:
-        """Refuse a test whose engines, by its fixtures and ``further`` ones, cannot be up together.
-
-        Raises UsageError for what its fixtures alone say, SettingsError for a further one.
-        """
+        """Raise SettingsError for a test whose engines, by its fixtures and ``further`` ones, are never up together."""
         named = [precision for fixture, precision in ENGINE_FIXTURES.items() if fixture in _fixtures(item)]
         engines = list(dict.fromkeys([*named, *further]))
         if len(engines) < 2:
             return
-        try:
-            self.gatekeeper.launches.refuse_clash(self.suite(item), engines)
-        except PrecgateError as exc:
-            if further:
-                raise
-            raise pytest.UsageError(f"precgate: {exc}") from exc
+        self.gatekeeper.launches.refuse_clash(self.suite(item), engines)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Show one of our errors at the test's own line: the frames inside the plugin tell its user nothing."""
-        shown = call.excinfo
-        if shown is not None and isinstance(shown.value, PrecgateError) and not self._config.getoption("fulltrace"):
-            error = shown.value
-            error.__cause__ = None
-            error.__suppress_context__ = True
-            call.excinfo = pytest.ExceptionInfo.from_exc_info((type(error), error, without_ours(shown.tb)))
+        """Show an error at the test's own line: frames inside the plugin tell its user nothing and hold secrets."""
+        if call.excinfo is not None:
+            call.excinfo = pytest.ExceptionInfo.from_exception(presentable(call.excinfo.value))
         return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Take the plugin's frames out of what --full-trace prints of an interrupted run."""
+        excinfo.traceback = pytest.ExceptionInfo.from_exception(presentable(excinfo.value)).traceback
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember which tests failed and which ran: it decides what is recorded, and what counts as unused."""
@@ -284,12 +279,13 @@ class Run:
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         selection = self._selection
         try:
-            found = self.gatekeeper.finish(
-                selection,
-                configured=self.settings.suites if selection.covers_root else (),
-                cut_short=interrupted or self._uncollected or bool(session.shouldfail or session.shouldstop),
-                interrupted=interrupted,
-            )
+            with Contained():
+                found = self.gatekeeper.finish(
+                    selection,
+                    configured=self.settings.suites if selection.covers_root else (),
+                    cut_short=interrupted or self._uncollected or bool(session.shouldfail or session.shouldstop),
+                    interrupted=interrupted,
+                )
             self._found = replace(found, problems=(*found.problems, *self._refused, *left))
         except PrecgateError as exc:
             from pytest_precgate.analysis.report import RunReport  # noqa: PLC0415
@@ -303,8 +299,9 @@ class Run:
     def _stop_engines(self) -> list[str]:
         """Stop every engine; return one line for what is left of one."""
         try:
-            if self._gatekeeper is not None:
-                self._gatekeeper.launches.close()
+            with Contained():
+                if self._gatekeeper is not None:
+                    self._gatekeeper.launches.close()
         except PrecgateError as exc:
             return [str(exc)]
         return []
@@ -343,8 +340,9 @@ class Run:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open(mode, encoding="utf-8") as file:
                     file.write(_rendered(kind, found))
-            except OSError as exc:
-                lost.append(f"{path}: the {kind} report cannot be written: {exc.strerror}")
+            except (OSError, PrecgateError) as exc:
+                why = exc.strerror if isinstance(exc, OSError) else exc
+                lost.append(f"{path}: the {kind} report cannot be written: {why}")
         return lost
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -354,8 +352,9 @@ class Run:
         from pytest_precgate.reports.terminal import summary  # noqa: PLC0415
 
         terminalreporter.section("precgate")
-        for line, good in summary(self._found):
-            terminalreporter.write_line(printable_lines(line, _LINE_SHOWN), green=good is True, red=good is False)
+        with AsUsageErrors():
+            for line, good in summary(self._found):
+                terminalreporter.write_line(printable_lines(line, _LINE_SHOWN), green=good is True, red=good is False)
 
 
 def _fixtures(item: pytest.Item) -> Sequence[str]:
@@ -374,4 +373,5 @@ def _rank(suite: Suite, asked: Sequence[str]) -> float:
 def _rendered(kind: str, found: RunReport) -> str:
     from pytest_precgate.reports import json, markdown  # noqa: PLC0415
 
-    return json.render(found) if kind == "json" else markdown.render(found)
+    with Contained():
+        return json.render(found) if kind == "json" else markdown.render(found)

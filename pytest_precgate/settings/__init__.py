@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_precgate.analysis.economics import HARDWARE, Hardware
 from pytest_precgate.analysis.gates import Metric
 from pytest_precgate.analysis.waiver import Waiver
-from pytest_precgate.documents import Node, nearest
+from pytest_precgate.documents import TOO_DEEP, TOO_LONG, Node, nearest
 from pytest_precgate.errors import SettingsError
 from pytest_precgate.settings.policy import Policy, policy_from
 from pytest_precgate.settings.suite import MARKED, Suite, suite_from
@@ -90,8 +90,15 @@ def _toml(path: Path) -> dict[str, object]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise SettingsError(str(path), "", f"cannot be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except UnicodeDecodeError as exc:
+        raise SettingsError(str(path), "", "is not TOML: it is not UTF-8 text") from exc
+    except tomllib.TOMLDecodeError as exc:
         raise SettingsError(str(path), "", f"is not TOML: {exc}") from exc
+    except RecursionError as exc:
+        raise SettingsError(str(path), "", TOO_DEEP) from exc
+    except ValueError as exc:  # Python reads no whole number of more than 4300 digits, and no day like 2026-02-30
+        why = TOO_LONG if "digits" in str(exc) else f"is not TOML: {exc}"
+        raise SettingsError(str(path), "", why) from exc
 
 
 def settings_from(root: Node, base: Path) -> Settings:

@@ -142,6 +142,20 @@ class Node:
             self.fail(f"got {self.shown}, wanted Unicode text")
         return self.value
 
+    def name(self, most: int = 100) -> str:
+        """Return a text of at most ``most`` characters that a file can be called by."""
+        text = self.text()
+        if len(text) > most or not text.isprintable() or "/" in text:
+            self.fail(f"got {self.shown}, wanted at most {most} printable characters without /: files are called by it")
+        return text
+
+    def path(self) -> str:
+        """Return a text that may be a path: a file system takes 4096 bytes, 255 of them a part."""
+        text = self.text()
+        if len(text.encode()) > 4096 or any(len(part) > 255 for part in text.encode().split(b"/")):
+            self.fail(f"got {self.shown}, wanted at most 4096 bytes, and 255 between two slashes")
+        return text
+
     def choice(self, known: Iterable[str]) -> str:
         """Return a string out of a fixed set."""
         text = self.text()

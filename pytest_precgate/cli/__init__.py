@@ -29,6 +29,7 @@ from pytest_precgate.errors import PrecgateError, RecordedPointsError
 from pytest_precgate.faults import Contained
 from pytest_precgate.reports import json, layout, terminal
 from pytest_precgate.settings import load
+from pytest_precgate.text import printable_lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,10 +37,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with Contained():
-            return int(options.run(options))
+            return _run(options)
     except PrecgateError as exc:
-        print(f"precgate: {exc}", file=sys.stderr)
+        print(f"precgate: {printable_lines(str(exc))}", file=sys.stderr)
         return EXIT_REFUSED
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run the command. Raises PrecgateError, also for a path that the system refuses to look at."""
+    try:
+        return int(options.run(options))
+    except OSError as exc:
+        raise PrecgateError(f"{exc.filename or 'a file'}: {exc.strerror}") from exc
 
 
 def _parser() -> argparse.ArgumentParser:

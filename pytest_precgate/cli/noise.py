@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_precgate.analysis.bar import MOST_LAUNCHES
 from pytest_precgate.analysis.baseline import Launch, aim_at
 from pytest_precgate.analysis.comparison import Curve, compare
 from pytest_precgate.analysis.metrics import Measurement
@@ -113,9 +114,11 @@ def _noise(options: argparse.Namespace) -> int:
 
 def _suite(options: argparse.Namespace, root: Path) -> Suite:
     """Return the suite to launch. Raises SettingsError for one that is not configured, or too few launches."""
-    if options.launches < LEAST_LAUNCHES:
+    if not LEAST_LAUNCHES <= options.launches <= MOST_LAUNCHES:
         raise SettingsError(
-            _WHERE, "--launches", f"got {options.launches}, wanted {LEAST_LAUNCHES} or more: fewer tell no sigma"
+            _WHERE,
+            "--launches",
+            f"got {options.launches}, wanted {LEAST_LAUNCHES} to {MOST_LAUNCHES}: fewer tell no sigma",
         )
     settings = load(root)
     if options.suite is None and len(settings.suites) > 1:

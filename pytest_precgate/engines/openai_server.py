@@ -149,4 +149,6 @@ def _plain(node: Node) -> Any:
         node.fail(f"got {node.value!r}, wanted a text, a number, true, false, a list or a table")
     if isinstance(node.value, float):
         node.number()
+    if isinstance(node.value, int) and abs(node.value) >= 2**128:
+        node.fail(f"got {node.shown}, wanted a number of at most 128 bits")
     return node.value

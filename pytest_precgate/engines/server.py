@@ -18,7 +18,7 @@ from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, OnFinished, untold
-from pytest_precgate.engines.load import LOAD_OPTIONAL, LoadSettings, read_load, read_start_s
+from pytest_precgate.engines.load import LOAD_OPTIONAL, MOST_GPUS, LoadSettings, read_load, read_start_s
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.hidden import Variables
 from pytest_precgate.http import JSON_BYTES, Answer
@@ -155,13 +155,13 @@ class ServerSettings:
 
 def read_server_settings(table: Node, members: Mapping[str, Node], base: Path) -> ServerSettings:
     """Read the keys of SERVER_REQUIRED and SERVER_OPTIONAL out of ``members`` of ``table``."""
-    gpus, load = members["gpus"].count(), read_load(members, base)
-    given: dict[str, Any] = {key: members[key].text() for key in ("configuration", "calibration") if key in members}
+    gpus, load = members["gpus"].count(MOST_GPUS), read_load(members, base)
+    given: dict[str, Any] = {"configuration": members["configuration"].name()} if "configuration" in members else {}
+    if "calibration" in members:
+        given["calibration"] = members["calibration"].path()
     for key in ("start_timeout_s", "stall_timeout_s", "stop_timeout_s"):
         if key in members:
-            given[key] = members[key].number()
-            if given[key] <= 0:
-                members[key].fail(f"got {given[key]:g}, wanted seconds above 0")
+            given[key] = members[key].seconds()
     if "start_s" in members:
         given["start_s"] = read_start_s(members["start_s"])
     if "api" in members:
@@ -172,13 +172,13 @@ def read_server_settings(table: Node, members: Mapping[str, Node], base: Path) -
         given["devices"] = _devices(members["devices"], gpus)
     if "variables" in members:
         given["variables"] = _variables(members["variables"].hidden())
-    return ServerSettings(members["model"].text(), gpus, load, **given)
+    return ServerSettings(members["model"].path(), gpus, load, **given)
 
 
 def _variables(node: Node) -> dict[str, str]:
     for name, member in node.mapping().items():
-        if not name or "=" in name or "\0" in name + member.text():
-            member.fail("wanted a name without = and a text, neither with a NUL character, as no process can be given")
+        if not name or "=" in name:
+            member.fail("wanted a name without =")
     return {name: member.text() for name, member in node.mapping().items()}
 
 

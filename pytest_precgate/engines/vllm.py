@@ -93,7 +93,7 @@ class VllmSpec:
             pp=pp,
             revision=members["revision"].text() if "revision" in members else None,
             allow_unsupported="allow_unsupported" in members and members["allow_unsupported"].flag(),
-            program=members["program"].text() if "program" in members else "vllm",
+            program=members["program"].path() if "program" in members else "vllm",
         )
 
     def open(self) -> VllmEngine:

@@ -103,6 +103,7 @@ def _toml(path: Path) -> dict[str, object]:
 
 def settings_from(root: Node, base: Path) -> Settings:
     """Build the settings from the table at ``root``; relative paths in it start at ``base``."""
+    _refuse_nul(root)
     members = root.table(required=["suites"], optional=["hardware", "waive"])
     hardware = dict(HARDWARE)
     if "hardware" in members:
@@ -113,6 +114,19 @@ def settings_from(root: Node, base: Path) -> Settings:
     found = {name: suite_from(name, node, hardware, base) for name, node in suites.items()}
     waivers = [_waiver(node, found) for node in members["waive"].items()] if "waive" in members else []
     return Settings(root.source, found, hardware, tuple(waivers))
+
+
+def _refuse_nul(node: Node) -> None:
+    """Refuse a text that no process, file or server can be given, wherever it stands. Its value is not repeated."""
+    if isinstance(node.value, str) and "\0" in node.value:
+        node.hidden().fail("holds a NUL character, wanted text without one")
+    if isinstance(node.value, Mapping):
+        for name, member in node.mapping().items():
+            _refuse_nul(node.child("a key", name))
+            _refuse_nul(member)
+    elif isinstance(node.value, list):
+        for member in node.items():
+            _refuse_nul(member)
 
 
 def _waiver(node: Node, suites: Mapping[str, Suite]) -> Waiver:

@@ -169,7 +169,7 @@ def test_a_recorded_suite_is_refused_and_rehearsed(repository: Repository, capsy
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--launches=2"], "got 2, wanted 3 or more: fewer tell no sigma @ --launches"),
+        (["--launches=2"], "got 2, wanted 3 to 1000: fewer tell no sigma @ --launches"),
         (["llama"], "unknown suite 'llama'; known: kimi, other"),
         ([], "which suite? known: kimi, other"),
         (["kimi", "--resume=gone"], "gone: no such run in "),

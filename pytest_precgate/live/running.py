@@ -37,7 +37,7 @@ class RunningEngine:
 
     @property
     def log(self) -> Path | None:
-        """The file of its whole output; None for a server somebody else started."""
+        """The file of its output, beginning and end of more than 8 MiB; None for a server somebody else started."""
         up = self._found()
         return None if up is None else up.process.log
 

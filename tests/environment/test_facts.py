@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.environment import gpu_facts, host_facts, visible_gpus
+from pytest_precgate.environment import gpu_facts, host_facts, in_ci, visible_gpus
 from tests.environment.conftest import Nvml
 
 PAGE = Path(__file__).parents[2] / "docs" / "environment.md"
@@ -206,3 +206,19 @@ def test_a_container_is_told_as_far_as_it_can_be_known(
         write(root / path, text)
     got = of_host(root, environ)
     assert {key: fact for key, fact in got.items() if key.startswith("container")} == facts
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, False),
+        ({"CI": ""}, False),
+        ({"CI": "true"}, True),
+        ({"CI": "false"}, True),
+        ({"BUILD_NUMBER": "17"}, True),
+        ({"BUILD_NUMBER": ""}, False),
+    ],
+)
+def test_ci_is_told_as_pytest_tells_it(environ: dict[str, str], expected: bool) -> None:
+    """By the same two variables (_pytest/compat.py): a runner that sets only BUILD_NUMBER is one, too."""
+    assert in_ci(environ) is expected

@@ -223,15 +223,19 @@ def _store(options: argparse.Namespace) -> BaselineStore:
 
 def _show(options: argparse.Namespace) -> int:
     store = _store(options)
-    wanted = options.suites or store.suites()
+    wanted, unread = options.suites or store.names(), 0
     for suite in wanted:
-        stored = store.read(suite)
-        if stored.baseline is None:
-            raise PrecgateError(f"{store.shown(stored.path)}: there is no baseline of suite {suite!r}")
-        print("\n".join(_shown(store.shown(stored.path), stored.baseline)), end="\n\n")
+        try:
+            stored = store.read(suite)
+            if stored.baseline is None:
+                raise PrecgateError(f"{store.shown(stored.path)}: there is no baseline of suite {suite!r}")  # noqa: TRY301
+            print("\n".join(_shown(store.shown(stored.path), stored.baseline)), end="\n\n")
+        except PrecgateError as exc:  # the others are shown all the same
+            print(f"precgate: {printable_lines(str(exc))}", file=sys.stderr)
+            unread += 1
     if not wanted:
         print(f"no baseline in {store.shown(store.directory)}")
-    return EXIT_DONE
+    return EXIT_REFUSED if unread else EXIT_DONE
 
 
 def _shown(path: str, baseline: Baseline) -> list[str]:

@@ -16,7 +16,7 @@ from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.faults import Contained
 from pytest_precgate.plugin.frames import AsUsageErrors, presentable
 from pytest_precgate.plugin.ordering import in_order, rank
-from pytest_precgate.plugin.runs import FLAGS, earlier_run, record_of
+from pytest_precgate.plugin.runs import FLAGS, earlier_run, record_of, refuse_no_directory
 from pytest_precgate.plugin.said import Said
 from pytest_precgate.plugin.selection import Selection
 from pytest_precgate.text import printable_lines
@@ -89,6 +89,8 @@ class Run:
         if (root / "precgate.toml").is_file() or (project.is_file() and b"precgate" in project.read_bytes()):
             self._settings = self.settings
             self._policy()
+        if self._settings is not None or self._config.getoption("precgate_baselines") is not None:
+            refuse_no_directory(self._config.rootpath / (self._option("baselines") or "baselines"))
 
     def _refuse_standing_flags(self) -> None:
         """Under CI these are a person's command or none: in a configuration file they would switch the gate off."""

@@ -43,7 +43,7 @@ def test_no_value_is_shown(tmp_path: Path, quote: object) -> None:
         inherited(variables),
         ServerCommand(("serve",), variables),
         Place(variables, base.network, base.directory),
-        Machine(base.directory, variables, None),
+        Machine(lambda: "abc", variables, None),
     ]
     assert callable(quote)
     assert not [holder for holder in holders if SECRET in quote(holder)]

@@ -164,7 +164,7 @@ class Run:
             root, said, version = self._config.rootpath, Said(self._config), tool_version()
 
             def commit() -> str:
-                return git_commit(root)
+                return git_commit(root, self._baselines)
 
             def open_record() -> Record:
                 return record_of(self._config, self._earlier, _now, commit, version, said.line)

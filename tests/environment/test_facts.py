@@ -23,7 +23,7 @@ def of_gpus() -> dict[str, Fact]:
 
 
 def of_host(root: Path, environ: Mapping[str, str] | None = None, *, runs_on_cpu: bool = False) -> dict[str, Fact]:
-    return host_facts(root, environ or {}, runs_on_cpu=runs_on_cpu, root=root)
+    return host_facts("abc", environ or {}, runs_on_cpu=runs_on_cpu, root=root)
 
 
 @pytest.fixture
@@ -134,9 +134,9 @@ def test_the_cpus_counted_are_those_this_process_may_use(root: Path) -> None:
 
 
 def test_versions_and_the_state_under_test_are_soft(root: Path) -> None:
-    """Outside a repository the commit is called unknown."""
+    """The commit is the one that is given."""
     facts = of_host(root)
-    assert facts["commit"] == "unknown"
+    assert facts["commit"] == "abc"
     assert {"kernel", "python", "precgate"} <= {*facts}
 
 

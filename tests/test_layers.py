@@ -55,7 +55,7 @@ DOORS = {
     "pytest": {"plugin", "settings"},
     "_pytest": set(),
     "subprocess": {"engines.process", "environment"},
-    "signal": {"engines.process"},
+    "signal": {"engines.process", "live.signals"},
     "socket": {"loadgen", "http", "engines.simulated"},
     "http": {"http", "engines.simulated"},
     "urllib": {"address", "engines.simulated"},

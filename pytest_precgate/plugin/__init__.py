@@ -12,7 +12,8 @@ import pytest
 from pytest_precgate.errors import PrecgateError
 from pytest_precgate.faults import Contained
 from pytest_precgate.plugin.frames import AsUsageErrors
-from pytest_precgate.plugin.run import ENGINE_FIXTURES, MARK, SWEEP_FIXTURES, XDIST_REFUSAL, Run
+from pytest_precgate.plugin.run import ENGINE_FIXTURES, SWEEP_FIXTURES, XDIST_REFUSAL, Run
+from pytest_precgate.plugin.selection import MARK
 
 if TYPE_CHECKING:
     from pytest_precgate.analysis.comparison import Comparison

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_precgate.plugin.frames import AsUsageErrors
-from pytest_precgate.plugin.run import ENGINE_FIXTURES, MARK, SWEEP_FIXTURES, Run
+from pytest_precgate.plugin.run import ENGINE_FIXTURES, SWEEP_FIXTURES, Run
+from pytest_precgate.plugin.selection import MARK
 
 if TYPE_CHECKING:
     from pytest_precgate.analysis.plan import Asked, SuitePlan

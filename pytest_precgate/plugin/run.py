@@ -14,11 +14,12 @@ import pytest
 
 from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.faults import Contained
+from pytest_precgate.live.signals import StopSignals
 from pytest_precgate.plugin.frames import AsUsageErrors, presentable
 from pytest_precgate.plugin.ordering import in_order, rank
 from pytest_precgate.plugin.runs import FLAGS, earlier_run, record_of, refuse_no_directory
 from pytest_precgate.plugin.said import Said
-from pytest_precgate.plugin.selection import Selection
+from pytest_precgate.plugin.selection import MARK, Selection, marked
 from pytest_precgate.text import printable_lines
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from pytest_precgate.live.record import Record
     from pytest_precgate.settings import Policy, Settings, Suite
 
-MARK = "precgate"
 SWEEP_FIXTURES = {"fp4_sweep": "fp4", "int4_sweep": "int4"}
 ENGINE_FIXTURES = {"fp4_engine": "fp4", "int4_engine": "int4"}
 XDIST_REFUSAL = (
@@ -39,16 +39,6 @@ XDIST_REFUSAL = (
 _FIXTURES = (MARK, "precgate_engine", *SWEEP_FIXTURES, *ENGINE_FIXTURES)
 _LINE_SHOWN = 10_000
 _RUNS_NOTHING = ("collectonly", "setuponly", "setupplan", "precgate_plan")
-
-
-def marked(node: pytest.Item | pytest.Collector, where: str) -> dict[str, object]:
-    """Return the mark's keywords, those of the module and class included; the closest one wins for each."""
-    keywords: dict[str, object] = {}
-    for mark in reversed(list(node.iter_markers(MARK))):
-        if mark.args:
-            raise SettingsError(where, "", f"takes keywords only (suite=...), got {mark.args[0]!r}")
-        keywords |= mark.kwargs
-    return keywords
 
 
 class Run:
@@ -65,6 +55,7 @@ class Run:
         self._earlier: RunDirectory | None = None
         self._sweeping: dict[str, list[Points]] = {}
         self._rehearsed: dict[str, Suite] = {}
+        self._signals = StopSignals()
 
     def prepare(self) -> None:
         """Read the settings if there are any; a repository without them pays for two file look-ups.
@@ -167,6 +158,7 @@ class Run:
                 return git_commit(root, self._baselines)
 
             def open_record() -> Record:
+                self._signals.watch()
                 return record_of(self._config, self._earlier, _now, commit, version, said.line)
 
             self._gatekeeper = Gatekeeper(
@@ -258,6 +250,10 @@ class Run:
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Take the plugin's frames out of what --full-trace prints of an interrupted run."""
         excinfo.traceback = pytest.ExceptionInfo.from_exception(presentable(excinfo.value)).traceback
+        if self._gatekeeper is not None and self._signals.received is not None:
+            # Now: what sent the signal may send SIGKILL before every engine is stopped and the summary is written.
+            for line in (f"stopped by {self._signals.received}", *self._gatekeeper.launches.remarks()):
+                Said(self._config).line(line)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember which tests failed and which ran: it decides what is recorded, and what counts as unused."""
@@ -272,6 +268,7 @@ class Run:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
         """Stop every engine; then write baselines, judge what went unused, fail the run for it, write the reports."""
+        self._signals.forget()
         left = self._stop_engines()
         if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
             return
@@ -310,6 +307,7 @@ class Run:
 
     def pytest_unconfigure(self) -> None:
         """Stop every engine once more, and say what is left: a session that ended in an error never finished."""
+        self._signals.forget()
         for line in self._stop_engines():
             sys.stderr.write(f"precgate: {line}\n")
 

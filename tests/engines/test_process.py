@@ -204,7 +204,7 @@ def test_the_output_of_a_server_that_writes_without_end_is_capped(here: Marked) 
     most = 0
     while process.is_alive():
         most = max([most, *(memory(guard) for guard in psutil.Process().children(recursive=True))])
-        assert sum(path.stat().st_size for path in parts(here)) <= CAP
+        assert process.log_size() <= CAP + 2 * guardian.TAIL_BYTES  # while the end is put behind the beginning
     assert process.exit_text() == "ended with exit code 0"
     assert process.log_text().startswith("the beginning\nxxx")
     assert process.tail(1) == "the end"
@@ -242,6 +242,17 @@ def test_a_log_that_is_not_full_is_one_file_as_it_was_written(here: Marked) -> N
     process.stop()
     assert here.log.read_bytes() == b"one\ntwo"
     assert parts(here) == [here.log]
+
+
+def test_what_a_server_prints_of_its_secrets_is_not_quoted(here: Marked) -> None:
+    """Values of its own variables, and of those of the environment that are called like a secret."""
+    here.environ["OUR_TOKEN"] = "hf_hunter2hunter2"
+    code = "import os; print(os.environ['OUR_TOKEN'], os.environ['OWN'], os.environ['SMALL'])"
+    process = here.start(sys.executable, "-c", code, variables={"OWN": "sk-hunter2hunter2", "SMALL": "1"})
+    assert eventually(lambda: not process.is_alive())
+    process.stop()
+    assert process.log_text() == "$OUR_TOKEN $OWN 1\n"
+    assert process.tail(1) == "$OUR_TOKEN $OWN 1"
 
 
 def test_a_log_is_begun_anew_and_its_tail_is_its_last_lines(here: Marked) -> None:

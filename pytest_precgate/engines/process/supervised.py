@@ -15,6 +15,7 @@ import sys
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 
@@ -22,6 +23,7 @@ from pytest_precgate.engines.process.guardian import HEAD_BYTES, TAIL_BYTES
 from pytest_precgate.engines.process.variables import inherited
 from pytest_precgate.engines.server import ServerCommand
 from pytest_precgate.errors import EngineStartError, EngineStopError, PreflightError
+from pytest_precgate.hidden import secrets_of, without
 from pytest_precgate.text import printable, printable_lines
 
 GUARDIAN = Path(__file__).with_name("guardian.py")
@@ -67,7 +69,7 @@ def start(
     _write(log, "")
     for ending in _TAILS:
         log.with_name(f"{log.name}{ending}").unlink(missing_ok=True)
-    process = Process(command, log, stop_timeout_s, keep_open)
+    process = Process(command, log, stop_timeout_s, keep_open, secrets_of(environ, command.variables))
     try:
         process.begin(order)
     except BaseException:
@@ -80,11 +82,17 @@ class Process:
     """A server that was started; for use by one thread. ``pid`` is the server's, ``log`` the file of its output."""
 
     def __init__(
-        self, command: ServerCommand, log: Path, stop_timeout_s: float, keep_open: Collection[int] = ()
+        self,
+        command: ServerCommand,
+        log: Path,
+        stop_timeout_s: float,
+        keep_open: Collection[int] = (),
+        secrets: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.pid = 0
         self.log = log
         self._command = command
+        self._secrets = secrets
         self._stop_timeout_s = stop_timeout_s
         self._exit_code: int | None = None
         self._refusal: str | None = None
@@ -153,14 +161,14 @@ class Process:
     def log_text(self) -> str:
         """Return what is kept of the output so far: all of it up to 8 MiB, the beginning and the end of more."""
         texts = [_read(path) for path in self._parts()]
-        return b"".join(texts).decode("utf-8", "replace")
+        return without(self._secrets, b"".join(texts)).decode("utf-8", "replace")
 
     def tail(self, lines: int) -> str:
         """Return the last lines of the output, each printable. A progress bar's states are lines of their own."""
         end = b""
         for path in reversed(self._parts()):
             end = _read(path, _TAIL_BYTES - len(end)) + end
-        return "\n".join(printable_lines(end).split("\n")[-lines:])
+        return "\n".join(printable_lines(without(self._secrets, end)).split("\n")[-lines:])
 
     def _parts(self) -> tuple[Path, ...]:
         """Where the guardian keeps the output, the oldest first; the last two only where there is too much of it."""

@@ -9,19 +9,25 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NoReturn
 
 from pytest_precgate.errors import DocumentError, InvalidValueError
 
+TOO_DEEP = "is nested too deeply to be read"
+TOO_LONG = "holds a number of more digits than can be read"
+_MOST = 2**63 - 1
+MOST_SECONDS = 604_800.0
+"""A week: what a setting may have anybody wait for."""
 
-def strict_json(text: str, refuse: Callable[[str], NoReturn], *, allow_constants: bool = False) -> object:
-    """Return what JSON text holds; ``refuse`` is told of NaN, infinities, and a key that stands twice in one place.
 
-    ``allow_constants`` lets NaN and infinities through, for files of other tools in which they mark what is not a
-    measurement. Raises json.JSONDecodeError for text that is no JSON, ValueError for a number of thousands of digits,
-    RecursionError for nesting deeper than the interpreter allows.
+def strict_json(text: str | bytes, refuse: Callable[[str], NoReturn], *, allow_constants: bool = False) -> object:
+    """Return what JSON text, or its UTF-8 bytes, holds.
+
+    ``refuse`` is told of NaN and infinities unless they are allowed, of a key that stands twice in one place, a number
+    of thousands of digits, lists or tables nested hundreds deep, and bytes that are no UTF-8. Raises
+    json.JSONDecodeError for text that is no JSON.
     """
 
     def constant(name: str) -> NoReturn:
@@ -35,7 +41,17 @@ def strict_json(text: str, refuse: Callable[[str], NoReturn], *, allow_constants
             refuse(f"holds the key {twice!r} twice in one place: a merge gone wrong?")
         return table
 
-    return json.loads(text, parse_constant=None if allow_constants else constant, object_pairs_hook=pairs)
+    try:
+        decoded = text if isinstance(text, str) else text.decode("utf-8")
+        return json.loads(decoded, parse_constant=None if allow_constants else constant, object_pairs_hook=pairs)
+    except UnicodeDecodeError:
+        refuse("is not UTF-8 text")
+    except RecursionError:
+        refuse(TOO_DEEP)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # Python reads no whole number of more than 4300 digits
+        refuse(TOO_LONG)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -50,13 +66,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
 class Node:
     """A value inside a document, with the place it stands at.
 
-    ``error`` is the leaf raised by every refusal, so that a baseline and a setting fail as what they are.
+    ``error`` is the leaf raised by every refusal, so that a baseline and a setting fail as what they are. No refusal of
+    a node that ``hides``, nor of any below it, repeats its value: it may be a secret.
     """
 
-    value: object
+    value: object = field(repr=False)  # the whole settings may be below it
     source: str
     spot: str
     error: type[DocumentError]
+    hides: bool = False
 
     def fail(self, why: str) -> NoReturn:
         """Refuse this node, naming source and spot."""
@@ -65,7 +83,22 @@ class Node:
     def child(self, key: str | int, value: object) -> Node:
         """Return the node of one member."""
         step = f"[{key}]" if isinstance(key, int) else f".{key}" if self.spot else key
-        return Node(value, self.source, f"{self.spot}{step}", self.error)
+        return Node(value, self.source, f"{self.spot}{step}", self.error, self.hides)
+
+    def hidden(self) -> Node:
+        """Return the node with its value shown by no refusal."""
+        return replace(self, hides=True)
+
+    @property
+    def shown(self) -> str:
+        """The value as a refusal repeats it, in at most 60 characters."""
+        if self.hides:
+            return "a value that is not shown"
+        try:
+            text = repr(self.value)
+        except (ValueError, RecursionError):  # a number of more digits than Python writes, a table in tables in tables
+            return f"a {type(self.value).__name__} that is too large to show"
+        return text if len(text) <= 60 else f"{text[:57]}..."
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -78,7 +111,7 @@ class Node:
     def mapping(self) -> dict[str, Node]:
         """Return the members of a table whose keys are free names."""
         if not isinstance(self.value, Mapping):
-            self.fail(f"got {_shown(self.value)}, wanted a table")
+            self.fail(f"got {self.shown}, wanted a table")
         return {str(key): self.child(str(key), value) for key, value in self.value.items()}
 
     def table(self, *, required: Iterable[str] = (), optional: Iterable[str] = ()) -> dict[str, Node]:
@@ -97,61 +130,85 @@ class Node:
     def items(self) -> list[Node]:
         """Return the members of a list."""
         if not isinstance(self.value, (list, tuple)):
-            self.fail(f"got {_shown(self.value)}, wanted a list")
+            self.fail(f"got {self.shown}, wanted a list")
         return [self.child(index, value) for index, value in enumerate(self.value)]
 
     def text(self) -> str:
         """Return a non-empty string."""
         if not isinstance(self.value, str) or not self.value.strip():
-            self.fail(f"got {_shown(self.value)}, wanted a non-empty text")
+            self.fail(f"got {self.shown}, wanted a non-empty text")
+        try:
+            self.value.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell and no file can hold
+            self.fail(f"got {self.shown}, wanted Unicode text")
         return self.value
+
+    def name(self, most: int = 100) -> str:
+        """Return a text of at most ``most`` characters that a file can be called by."""
+        text = self.text()
+        if len(text) > most or not text.isprintable() or "/" in text:
+            self.fail(f"got {self.shown}, wanted at most {most} printable characters without /: files are called by it")
+        return text
+
+    def path(self) -> str:
+        """Return a text that may be a path: a file system takes 4096 bytes, 255 of them a part."""
+        text = self.text()
+        if len(text.encode()) > 4096 or any(len(part) > 255 for part in text.encode().split(b"/")):
+            self.fail(f"got {self.shown}, wanted at most 4096 bytes, and 255 between two slashes")
+        return text
 
     def choice(self, known: Iterable[str]) -> str:
         """Return a string out of a fixed set."""
         text = self.text()
         names = tuple(known)
         if text not in names:
-            self.fail(f"unknown value {text!r}; {nearest(text, names)}")
+            self.fail(f"unknown value {self.shown}; {nearest(text, names)}")
         return text
 
     def integer(self) -> int:
         """Return a whole number; 4.0 and True are not whole numbers."""
         if isinstance(self.value, bool) or not isinstance(self.value, int):
-            self.fail(f"got {_shown(self.value)}, wanted a whole number")
+            self.fail(f"got {self.shown}, wanted a whole number")
+        if abs(self.value) > _MOST:
+            self.fail(f"got {self.shown}, wanted a whole number of at most 63 bits")
         return self.value
 
-    def count(self) -> int:
-        """Return a whole number of at least 1."""
+    def count(self, most: int = _MOST) -> int:
+        """Return a whole number from 1 to ``most``."""
         number = self.integer()
         if number < 1:
             self.fail(f"got {number}, wanted at least 1")
+        if number > most:
+            self.fail(f"got {number}, wanted at most {most}")
+        return number
+
+    def seconds(self, most: float = MOST_SECONDS) -> float:
+        """Return a time above 0 s and of at most ``most``."""
+        number = self.number()
+        if not 0 < number <= most:
+            self.fail(f"got {number:g}, wanted seconds above 0 and at most {most:g}")
         return number
 
     def day(self) -> date:
         """Return a day, written 2026-12-31 without quotes."""
         if isinstance(self.value, datetime) or not isinstance(self.value, date):
-            self.fail(f"got {_shown(self.value)}, wanted a day, written 2026-12-31 without quotes")
+            self.fail(f"got {self.shown}, wanted a day, written 2026-12-31 without quotes")
         return self.value
 
     def flag(self) -> bool:
         """Return true or false."""
         if not isinstance(self.value, bool):
-            self.fail(f"got {_shown(self.value)}, wanted true or false")
+            self.fail(f"got {self.shown}, wanted true or false")
         return self.value
 
     def number(self) -> float:
         """Return a finite number."""
         if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
-            self.fail(f"got {_shown(self.value)}, wanted a number")
+            self.fail(f"got {self.shown}, wanted a number")
         try:
             number = float(self.value)
         except OverflowError:
             number = math.inf
         if not math.isfinite(number):
-            self.fail(f"got {_shown(self.value)}, wanted a finite number")
+            self.fail(f"got {self.shown}, wanted a finite number")
         return number
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class PrecgateError(Exception):
     """Base of every error pytest-precgate raises on purpose."""
@@ -9,6 +11,20 @@ class PrecgateError(Exception):
 
 class PrecgateWarning(UserWarning):
     """Something is doubtful and goes on: an input file that may have been cut."""
+
+
+class InternalFaultError(PrecgateError):
+    """An exception nothing here expected: a fault of this tool. Of the exception itself only its type is told.
+
+    ``places`` are ``file:line function``, outermost first.
+    """
+
+    def __init__(self, kind: str, places: Sequence[str]) -> None:
+        lines = "".join(f"\n  {place}" for place in places)
+        super().__init__(
+            f"{kind}, which is a fault of pytest-precgate itself: nothing it concerns was judged. Its message is not "
+            f"shown, as it may hold a secret; please report it with these places:{lines}"
+        )
 
 
 class InvalidValueError(PrecgateError, ValueError):

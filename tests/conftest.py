@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("precgate")
 
 @pytest.fixture(autouse=True)
 def _nobody_s_ci(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CI", "GITHUB_STEP_SUMMARY", "PYTEST_ADDOPTS"):
+    for name in ("CI", "BUILD_NUMBER", "GITHUB_STEP_SUMMARY", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
 
 

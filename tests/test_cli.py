@@ -120,6 +120,41 @@ def test_baseline_show_prints_who_why_and_the_values(accepted: Repository, capsy
     assert "there is no baseline of suite 'llama'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "is not whole JSON"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"{}", "@ $.schema"),
+        (b'{"schema": 99}', "schema 99"),
+        (b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_baseline_show_names_a_damaged_file_and_shows_the_others(
+    accepted: Repository, capsys: pytest.CaptureFixture[str], content: bytes, why: str
+) -> None:
+    """Exit 2: what cannot be read is not called absent."""
+    accepted.pytester.chdir()
+    (accepted.path / "baselines" / "broken.json").write_bytes(content)
+    assert main(["baseline", "show"]) == 2
+    said = capsys.readouterr()
+    assert "baselines/kimi.json: suite kimi" in said.out
+    assert said.err.startswith("precgate: baselines/broken.json: ")
+    assert why in said.err
+    assert "no baseline" not in said.out
+
+
+@pytest.mark.parametrize("action", ["show", "check", "prune"])
+def test_a_file_in_place_of_the_directory_of_baselines_is_named(
+    accepted: Repository, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    """Exit 2, and no word of there being none."""
+    accepted.pytester.chdir()
+    extra = ["--dry-run"] if action == "prune" else []
+    assert main(["baseline", action, "--baselines", "baselines/kimi.json", *extra]) == 2
+    assert "baselines/kimi.json: is not a directory" in capsys.readouterr().err
+
+
 def test_baseline_show_of_an_empty_directory_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is not an error here."""
     assert main(["baseline", "show"]) == 0

@@ -12,8 +12,9 @@ import pytest_precgate
 PACKAGE = Path(pytest_precgate.__file__).parent
 
 # Who may import whom inside the package. Everyone's are errors, documents (the reader of what people write), text
-# (foreign text made printable) and address (a URL of the settings taken apart).
-EVERYONE = {"errors", "documents", "text", "address"}
+# (foreign text made printable), address (a URL of the settings taken apart), hidden (variables whose values no
+# repr shows) and faults (unexpected exceptions as a named error).
+EVERYONE = {"errors", "documents", "text", "address", "hidden", "faults"}
 ALLOWED = {
     "analysis": set(),
     "engines": {"analysis", "http", "interop"},
@@ -43,6 +44,8 @@ ALLOWED = {
     "documents": set(),
     "text": set(),
     "address": set(),
+    "hidden": set(),
+    "faults": set(),
     "http": set(),
     "__init__": {"analysis", "engines", "plugin"},
 }
@@ -52,7 +55,7 @@ DOORS = {
     "pytest": {"plugin", "settings"},
     "_pytest": set(),
     "subprocess": {"engines.process", "environment"},
-    "signal": {"engines.process"},
+    "signal": {"engines.process", "live.signals"},
     "socket": {"loadgen", "http", "engines.simulated"},
     "http": {"http", "engines.simulated"},
     "urllib": {"address", "engines.simulated"},
@@ -70,7 +73,7 @@ DOORS = {
     "random": {"engines.simulated", "loadgen.prompts"},  # seeded generators only
 }
 PURE = (
-    *("analysis", "reports", "documents", "errors", "text", "address", "baselines.schema"),
+    *("analysis", "reports", "documents", "errors", "text", "address", "hidden", "baselines.schema"),
     *(f"journal.{name}" for name in ("events", "paid", "schema", "state")),
     *(f"loadgen.{name}" for name in ("target", "prompts", "plan", "sse", "wire", "tally")),
     *(f"engines.simulated.{name}" for name in ("model", "scheduler", "prefix_cache")),

@@ -31,6 +31,9 @@ _NO_NOISE = 1e-9
 
 Kind = Literal["first-good", "median", "pairs"]
 
+MOST_LAUNCHES = 1_000
+"""Of one precision, for one verdict or baseline: more is a slip of the pen."""
+
 
 @dataclass(frozen=True)
 class LaunchPolicy:
@@ -47,6 +50,8 @@ class LaunchPolicy:
 
     def __post_init__(self) -> None:
         count("LaunchPolicy", "attempts", self.launches, "launches")
+        if self.launches > MOST_LAUNCHES:
+            raise InvalidValueError(f"attempts: got {self.launches}, wanted at most {MOST_LAUNCHES} launches")
         if self.kind != "first-good" and self.launches % 2 == 0:
             raise InvalidValueError(
                 f"attempts: got {self.launches}, wanted an odd number for a median, such as {self.launches - 1} or "

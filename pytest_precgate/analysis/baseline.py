@@ -215,6 +215,19 @@ class Baseline:
             for line in now[precision].mismatches(launch.fingerprint)
         )
 
+    def repeated(self, now: Mapping[str, Launch]) -> tuple[str, ...]:
+        """Say which launches of ``now`` hold the very points of one here: then nothing new was measured.
+
+        A recorded file that is as it was, or a replay of the run that was recorded; a simulation repeats by its nature.
+        """
+        return tuple(
+            f"{precision}: these are the baseline's own points, so it is held against itself: measure anew, or record "
+            "the points of the state under test"
+            for precision, launch in now.items()
+            if not launch.sweep.simulated
+            and any(known.sweep.points == launch.sweep.points for known in self.launches_of(precision))
+        )
+
     def drifts(self, now: Mapping[str, Fingerprint]) -> tuple[str, ...]:
         """Return every soft fact that differs between ``now`` and this baseline."""
         return tuple(

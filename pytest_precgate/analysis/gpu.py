@@ -54,7 +54,7 @@ def gpus_named(words: Sequence[str], gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
     for word in words:
         if words.count(word) > 1:
             raise InvalidValueError(f"devices: GPU {word!r} is named twice")
-        named = [gpu for gpu in gpus if _names(word, gpu)]
+        named = [gpu for gpu in gpus if names(word, gpu)]
         if len(named) != 1:
             here = ", ".join(str(gpu) for gpu in gpus) or "none"
             what = "is not here" if not named else f"may be any of {len(named)}"
@@ -63,7 +63,8 @@ def gpus_named(words: Sequence[str], gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
     return tuple(found)
 
 
-def _names(word: str, gpu: Gpu) -> bool:
+def names(word: str, gpu: Gpu) -> bool:
+    """Whether a word of CUDA_VISIBLE_DEVICES or ``devices`` names a GPU, or a MIG device that is a part of it."""
     if word.isdecimal():
         return int(word) == gpu.index
     return word in gpu.mig_uuids or (word.startswith("GPU-") and len(word) > 4 and gpu.uuid.startswith(word))

@@ -16,6 +16,7 @@ from pytest_precgate.analysis.tokens import (
     Expected,
     ServerCounts,
     TokenFacts,
+    recorded_refusals,
     refusals,
     token_facts,
     with_first_tokens,
@@ -214,11 +215,51 @@ def _refuse_failures(run: PointRun, max_failures: int) -> None:
     raise InvalidPointError(run.concurrency, "; ".join(why), is_outside=is_one_reset and not run.froze)
 
 
-def _refuse_distorted(run: PointRun, measured: Measurement) -> None:
-    """Refuse what a saturated client made: it would be booked as a slow server."""
-    check = run.client
-    if check is None:
-        return
+def require_believable(recorded: Measurement, max_failures: int, expected: Expected = _ANY_TOKENS) -> None:
+    """Raise InvalidPointError for a recorded point that the rules it was measured by would have refused.
+
+    Of its requests only what the point keeps is known: how many failed, what the client measured of itself, what the
+    tokens were, how well it is known. Figures that no measurement gives are refused as well.
+    """
+    wrong = _impossible(recorded)
+    if not 0 <= recorded.failed + recorded.resent <= max_failures:
+        wrong.append(f"{recorded.failed + recorded.resent} requests failed, at most {max_failures} may")
+    if recorded.client is not None:
+        wrong += _distortions(recorded.client, recorded)
+    if recorded.tokens is not None:
+        wrong += recorded_refusals(recorded.tokens, expected)
+    elif expected.acceptance_length is not None:
+        wrong.append("it does not say which acceptance length there was, and one is to be forced")
+    if wrong:
+        raise InvalidPointError(recorded.concurrency, f"as it is recorded, {'; '.join(wrong)}")
+
+
+def _impossible(recorded: Measurement) -> list[str]:
+    """What of a recorded point no run of requests gives."""
+    wrong = [
+        f"{name} is {value}, wanted a number of requests from {least}"
+        for name, value, least in (
+            ("completed", recorded.completed, 1),
+            ("failed", recorded.failed, 0),
+            ("resent", recorded.resent, 0),
+            ("reopened", recorded.reopened, 0),
+        )
+        if value < least
+    ]
+    for name in ("ttft", "tpot", "request_latency"):
+        spread: Spread = getattr(recorded, name)
+        if not spread.mean_s > 0 or not 0 < spread.median_s <= spread.p90_s <= spread.p99_s:
+            wrong.append(f"{name} is {spread}, wanted times above 0 s in that order")
+    if not recorded.window.length_s > 0:
+        wrong.append(f"its window takes {recorded.window.length_s:g} s")
+    widths = [] if recorded.error is None else [recorded.error.throughput, recorded.error.interactivity]
+    if not all(width >= 0 for width in widths) or not (recorded.asked_error is None or recorded.asked_error > 0):
+        wrong.append("an error below 0 is none")
+    return wrong
+
+
+def _distortions(check: ClientCheck, measured: Measurement) -> list[str]:
+    """Return where the client distorted what it measured: it would be booked as a slow server."""
     breaches = []
     if not check.cpu_share <= MAX_CPU_SHARE:
         breaches.append(f"its process used {check.cpu_share:.0%} of a core, at most {MAX_CPU_SHARE:.0%} may be")
@@ -233,11 +274,18 @@ def _refuse_distorted(run: PointRun, measured: Measurement) -> None:
             f"it found {check.events_per_read:.1f} events in a read, at most {MAX_EVENTS_PER_READ:g} may be: they had "
             "waited for it"
         )
-    if not check.achieved_concurrency >= MIN_ACHIEVED_SHARE * run.concurrency:
-        breaches.append(f"it kept {check.achieved_concurrency:.1f} requests in flight, asked for {run.concurrency}")
+    if not check.achieved_concurrency >= MIN_ACHIEVED_SHARE * measured.concurrency:
+        breaches.append(
+            f"it kept {check.achieved_concurrency:.1f} requests in flight, asked for {measured.concurrency}"
+        )
+    return [f"the load client could not keep up: {breach}" for breach in breaches[:1]] + breaches[1:]
+
+
+def _refuse_distorted(run: PointRun, measured: Measurement) -> None:
+    breaches = [] if run.client is None else _distortions(run.client, measured)
     if breaches:
         raise InvalidPointError(
             run.concurrency,
-            f"the load client could not keep up: {'; '.join(breaches)}. Use more client processes or a quieter machine",
+            f"{'; '.join(breaches)}. Use more client processes or a quieter machine",
             is_outside=True,
         )

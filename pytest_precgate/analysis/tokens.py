@@ -139,16 +139,38 @@ def refusals(
 
     ``speculates`` says that the server's counters count drafts.
     """
-    found = []
+    return [
+        *_wrong_cached(facts.cached_share, expected),
+        *_wrong_lengths(records, expected.template_tokens),
+        *_wrong_acceptance(facts.acceptance_length, speculates, expected),
+    ]
+
+
+def recorded_refusals(facts: TokenFacts, expected: Expected) -> list[str]:
+    """Return why the tokens of a recorded point, whose records are gone, cannot be or are not those it was to have."""
+    told = {
+        "tokens_per_event": (facts.tokens_per_event, 1.0, math.inf),
+        "first_event_tokens": (facts.first_event_tokens, 1.0, math.inf),
+        "cached_share": (facts.cached_share, 0.0, 1.0),
+        "acceptance_length": (facts.acceptance_length, 1.0, math.inf),
+    }
+    found = [
+        f"{name} is {value:g}, which no point has"
+        for name, (value, least, most) in told.items()
+        if value is not None and not least <= value <= most
+    ]
+    found += _wrong_cached(facts.cached_share, expected)
+    return found + _wrong_acceptance(facts.acceptance_length, False, expected)
+
+
+def _wrong_cached(cached_share: float | None, expected: Expected) -> list[str]:
     allowed = expected.cached_share + MAX_CACHED_SHARE
-    if facts.cached_share is not None and facts.cached_share > allowed:
-        found.append(
-            f"{facts.cached_share:.1%} of the prompt tokens came from the server's prefix cache, at most {allowed:.0%} "
-            "may: the prompts were not new to it, or cached_share is to say how many are meant to be"
-        )
-    found += _wrong_lengths(records, expected.template_tokens)
-    found += _wrong_acceptance(facts.acceptance_length, speculates, expected)
-    return found
+    if cached_share is None or cached_share <= allowed:
+        return []
+    return [
+        f"{cached_share:.1%} of the prompt tokens came from the server's prefix cache, at most {allowed:.0%} may: the "
+        "prompts were not new to it, or cached_share is to say how many are meant to be"
+    ]
 
 
 def _wrong_lengths(records: Sequence[RequestRecord], template_tokens: int) -> list[str]:

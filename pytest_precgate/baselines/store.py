@@ -55,9 +55,26 @@ class BaselineStore:
         return str(path.relative_to(self.shown_from) if path.is_relative_to(self.shown_from) else path)
 
     def suites(self, configured: Collection[str] = ()) -> tuple[str, ...]:
-        """Return the suites that have a file here: those ``configured``, and whatever begins like one of ours."""
-        files = self.directory.glob("*.json")
-        return tuple(sorted(path.stem for path in files if path.stem in configured or _begins_like_ours(path)))
+        """Return the suites that have a file here: those ``configured``, and whatever begins like one of ours.
+
+        Raises BaselineError where the directory is none.
+        """
+        return tuple(name for name in self.names() if name in configured or _begins_like_ours(self.path(name)))
+
+    def names(self) -> tuple[str, ...]:
+        """Return what the files here are called, damaged ones included, without .json. Raises as ``suites`` does."""
+        self.refuse_file()
+        return tuple(sorted(path.stem for path in self.directory.glob("*.json")))
+
+    def refuse_file(self) -> None:
+        """Raise BaselineError where something that is no directory stands in its place, or nothing can be asked."""
+        try:
+            if self.directory.is_dir() or not os.path.lexists(self.directory):
+                return
+            why = "is not a directory; name the one that holds the baselines"
+        except OSError as exc:
+            why = f"cannot be read: {exc.strerror}"
+        raise BaselineError(f"{self.shown(self.directory)}: {why}")
 
     def text(self, suite: str) -> str:
         """Return the file's text; raise BaselineCorruptError when it cannot be read as text."""
@@ -71,9 +88,15 @@ class BaselineStore:
 
     def read(self, suite: str) -> Stored:
         """Return what is stored for a suite; a file that is not there is no error, a bad one is."""
+        self.refuse_file()
         path = self.path(suite)
-        if not path.exists():
+        if not os.path.lexists(path):
             return Stored(path, "", None)
+        if not path.exists():
+            raise BaselineError(
+                f"{self.shown(path)}: is a link to {path.readlink()}, which is not there; restore that file, or "
+                "remove the link to begin anew"
+            )
         text = self.text(suite)
         baseline = parse(text, self.shown(path))
         if baseline.suite != suite:
@@ -144,7 +167,7 @@ def edited_values(stored: Stored) -> list[str]:
 
 def holds_baselines(directory: Path) -> bool:
     """Whether a directory that no settings speak of holds files of ours, told by what each of them begins with."""
-    return any(_begins_like_ours(path) for path in directory.glob("*.json"))
+    return directory.is_dir() and any(_begins_like_ours(path) for path in directory.glob("*.json"))
 
 
 def _begins_like_ours(path: Path) -> bool:

@@ -23,8 +23,10 @@ from pytest_precgate.documents import nearest
 from pytest_precgate.engines.simulated.calibration import fit, point_errors
 from pytest_precgate.environment import git_commit, tool_version
 from pytest_precgate.errors import PrecgateError
+from pytest_precgate.faults import Contained
 from pytest_precgate.reports import json, layout, terminal
 from pytest_precgate.settings import load
+from pytest_precgate.text import printable_lines
 
 _COMPARED = ("gpus", "hardware", "isl", "osl")
 """What may be stated of files that are compared or fitted; their precision stands behind a colon."""
@@ -34,10 +36,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with ``arguments`` (the process's own by default) and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        with Contained():
+            return _run(options)
     except PrecgateError as exc:
-        print(f"precgate: {exc}", file=sys.stderr)
+        print(f"precgate: {printable_lines(str(exc))}", file=sys.stderr)
         return EXIT_REFUSED
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run the command. Raises PrecgateError, also for a path that the system refuses to look at."""
+    try:
+        return int(options.run(options))
+    except OSError as exc:
+        raise PrecgateError(f"{exc.filename or 'a file'}: {exc.strerror}") from exc
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -168,15 +179,19 @@ def _store(options: argparse.Namespace) -> BaselineStore:
 
 def _show(options: argparse.Namespace) -> int:
     store = _store(options)
-    wanted = options.suites or store.suites()
+    wanted, unread = options.suites or store.names(), 0
     for suite in wanted:
-        stored = store.read(suite)
-        if stored.baseline is None:
-            raise PrecgateError(f"{store.shown(stored.path)}: there is no baseline of suite {suite!r}")
-        print("\n".join(_shown(store.shown(stored.path), stored.baseline)), end="\n\n")
+        try:
+            stored = store.read(suite)
+            if stored.baseline is None:
+                raise PrecgateError(f"{store.shown(stored.path)}: there is no baseline of suite {suite!r}")  # noqa: TRY301
+            print("\n".join(_shown(store.shown(stored.path), stored.baseline)), end="\n\n")
+        except PrecgateError as exc:  # the others are shown all the same
+            print(f"precgate: {printable_lines(str(exc))}", file=sys.stderr)
+            unread += 1
     if not wanted:
         print(f"no baseline in {store.shown(store.directory)}")
-    return EXIT_DONE
+    return EXIT_REFUSED if unread else EXIT_DONE
 
 
 def _shown(path: str, baseline: Baseline) -> list[str]:

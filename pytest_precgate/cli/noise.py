@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_precgate.analysis.bar import MOST_LAUNCHES
 from pytest_precgate.analysis.baseline import Launch, aim_at
 from pytest_precgate.analysis.comparison import Curve, compare
 from pytest_precgate.analysis.metrics import Measurement
@@ -28,6 +29,7 @@ from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.journal.directory import LATEST, RunDirectory
 from pytest_precgate.live.launches import Launches
 from pytest_precgate.live.record import Record
+from pytest_precgate.live.signals import StopSignals
 from pytest_precgate.reports import noise, progress
 from pytest_precgate.settings import Policy, Suite, load
 from pytest_precgate.settings.suite import BASELINE_LAUNCHES
@@ -89,12 +91,17 @@ def _noise(options: argparse.Namespace) -> int:
     record = _record(options, root, told)
     launches = Launches(root, lambda: record, os.environ, on_point=told.point, say=told.line)
     _refuse_recorded(suite, launches)
+    signals = StopSignals()
+    signals.watch()
     try:
         with _stopped_at_the_end(launches, told):
             measured = _measured(suite, launches, options.launches, told)
     except KeyboardInterrupt:
-        told.line("interrupted; every engine is stopped")
+        how = "interrupted" if signals.received is None else f"stopped by {signals.received}"
+        told.line(f"{how}; every engine is stopped")
         return EXIT_INTERRUPTED
+    finally:
+        signals.forget()
     run = record.directory.home(suite.name).name
     found = noise.Studied(
         suite=suite.name,
@@ -113,9 +120,11 @@ def _noise(options: argparse.Namespace) -> int:
 
 def _suite(options: argparse.Namespace, root: Path) -> Suite:
     """Return the suite to launch. Raises SettingsError for one that is not configured, or too few launches."""
-    if options.launches < LEAST_LAUNCHES:
+    if not LEAST_LAUNCHES <= options.launches <= MOST_LAUNCHES:
         raise SettingsError(
-            _WHERE, "--launches", f"got {options.launches}, wanted {LEAST_LAUNCHES} or more: fewer tell no sigma"
+            _WHERE,
+            "--launches",
+            f"got {options.launches}, wanted {LEAST_LAUNCHES} to {MOST_LAUNCHES}: fewer tell no sigma",
         )
     settings = load(root)
     if options.suite is None and len(settings.suites) > 1:

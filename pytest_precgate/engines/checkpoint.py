@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
-from pytest_precgate.documents import Node
+from pytest_precgate.documents import Node, strict_json
 from pytest_precgate.engines.quantization import (
     Weights,
     dtypes_weights,
@@ -92,7 +93,10 @@ def _cache(environ: Mapping[str, str]) -> Path:
 def _snapshot(folder: Path, revision: str) -> Path | None:
     """The snapshot of a branch, a tag or a commit: ``refs/NAME`` holds the commit, ``snapshots/COMMIT`` the files."""
     reference = folder / "refs" / revision
-    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
+    try:
+        commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
+    except (OSError, UnicodeError) as exc:
+        raise CheckpointError(str(reference), "", f"cannot be read: {getattr(exc, 'strerror', 'no UTF-8')}") from exc
     snapshot = folder / "snapshots" / commit
     return snapshot if (snapshot / "config.json").is_file() else None
 
@@ -172,9 +176,12 @@ def _refuse_missing_weights(path: Path) -> None:
 
 
 def _json(path: Path) -> Node:
+    def refuse(why: str) -> NoReturn:
+        raise CheckpointError(str(path), "", why)
+
     try:
-        return Node(json.loads(path.read_bytes()), str(path), "$", CheckpointError)
+        return Node(strict_json(path.read_bytes(), refuse, allow_constants=True), str(path), "$", CheckpointError)
     except OSError as exc:
         raise CheckpointError(str(path), "", f"cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:
+    except json.JSONDecodeError as exc:
         raise CheckpointError(str(path), "", f"is not JSON: {exc}") from exc

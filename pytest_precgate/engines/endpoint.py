@@ -4,6 +4,7 @@ Its key comes from an environment variable that the settings name; neither the k
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, Endpoint, OnFinished, untold
-from pytest_precgate.engines.load import LOAD_OPTIONAL, read_load
+from pytest_precgate.engines.load import LOAD_OPTIONAL, MOST_GPUS, read_load
 from pytest_precgate.errors import ConnectFailedError, InvalidValueError, SettingsError
 from pytest_precgate.http import tls_context
 
@@ -62,21 +63,30 @@ class EndpointSpec:
     def read(table: Node, base: Path) -> EndpointSpec:
         """Read a precision's table."""
         members = table.table(required=_REQUIRED, optional=_OPTIONAL)
-        texts: dict[str, Any] = {key: members[key].text() for key in ("api_key_env", "configuration") if key in members}
+        texts: dict[str, Any] = {"configuration": members["configuration"].name()} if "configuration" in members else {}
+        if "api_key_env" in members:
+            texts["api_key_env"] = _variable_name(members["api_key_env"])
         api = cast(Api, members["api"].choice(("completions", "chat"))) if "api" in members else "completions"
         load = read_load(members, base)
         if api == "chat" and load.tokenizer is None:
             table.fail("chat takes text, not token ids: name a tokenizer.json with tokenizer")
         url, ca_file = _address(members, base)
-        model, gpus = members["model"].text(), members["gpus"].count()
+        model, gpus = members["model"].text(), members["gpus"].count(MOST_GPUS)
         path = read_path(members["path"], api) if "path" in members else None
-        calibration = members["calibration"].text() if "calibration" in members else None
+        calibration = members["calibration"].path() if "calibration" in members else None
         endpoint = Endpoint(url, model, gpus, load, api, path=path, ca_file=ca_file, **texts)
         return EndpointSpec(endpoint, calibration)
 
     def open(self) -> EndpointEngine:
         """Return the engine these settings describe; nothing is connected yet."""
         return EndpointEngine(self.endpoint, self.calibration)
+
+
+def _variable_name(node: Node) -> str:
+    """Return the name of a variable; what is none is not repeated, since it may be the key itself."""
+    if not isinstance(node.value, str) or re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", node.value) is None:
+        node.fail("wanted the name of an environment variable that holds the key, like SERVER_KEY")
+    return node.value
 
 
 def _address(members: Mapping[str, Node], base: Path) -> tuple[str, Path | None]:
@@ -95,7 +105,7 @@ def _address(members: Mapping[str, Node], base: Path) -> tuple[str, Path | None]
         members["path"].fail("url has a path, too: give the whole path here, and url without one")
     if "ca_file" not in members:
         return node.value, None
-    found = base / members["ca_file"].text()
+    found = base / members["ca_file"].path()
     if not origin.tls:
         members["ca_file"].fail("is for https:// and url is http://")
     try:

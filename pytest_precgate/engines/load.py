@@ -12,7 +12,7 @@ from pytest_precgate.analysis.enough import DEFAULT, PUBLISHED, Extent
 from pytest_precgate.analysis.schedule import Grid, Range, Walk
 from pytest_precgate.analysis.tokens import HIDDEN_TOKENS, HiddenTokens
 from pytest_precgate.analysis.window import WINDOW_KINDS, WindowKind
-from pytest_precgate.documents import Node
+from pytest_precgate.documents import MOST_SECONDS, Node
 
 # Twice the highest concurrency of the published 1T-model sweeps: a target that is still exceeded there is set too low.
 HIGHEST_CONCURRENCY = 256
@@ -26,6 +26,12 @@ LOAD_OPTIONAL = (
     *("ignore_eos", "min_tokens", "vocabulary", "tokenizer", "max_failures", "processes", "seed"),
     *("silence_limit_s", "request_timeout_s", "point_limit_s", "cached_share", "hidden_tokens", "acceptance_length"),
 )
+# Beyond what anybody measures, and far below what a machine could hold: a slip of the pen is found before a start.
+MOST_CONCURRENCY = 65_536
+MOST_REQUESTS = 100_000
+MOST_ACCEPTED = 1_000
+MOST_GPUS = 100_000
+_MOST = {"processes": 1_024, "vocabulary": 2**31 - 1}
 _SECONDS = ("silence_limit_s", "request_timeout_s", "point_limit_s")
 
 
@@ -80,24 +86,23 @@ class LoadSettings(SweepSettings):
 def read_start_s(node: Node) -> float | None:
     """Return the seconds a launch takes before it answers, as a rehearsal counts them; 0 claims nothing."""
     seconds = node.number()
-    if seconds < 0:
-        node.fail(f"got {seconds:g}, wanted seconds from 0")
+    if not 0 <= seconds <= MOST_SECONDS:
+        node.fail(f"got {seconds:g}, wanted seconds from 0 to {MOST_SECONDS:g}")
     return seconds if seconds > 0 else None
 
 
 def read_load(members: Mapping[str, Node], base: Path) -> LoadSettings:
     """Read the keys of LOAD_OPTIONAL; relative paths start at ``base``."""
-    given: dict[str, Any] = {key: members[key].count() for key in ("processes", "vocabulary") if key in members}
+    given: dict[str, Any] = {key: members[key].count(most) for key, most in _MOST.items() if key in members}
     given |= {key: members[key].integer() for key in ("max_failures", "seed") if key in members}
-    if given.get("max_failures", 0) < 0:
-        members["max_failures"].fail(f"got {given['max_failures']}, wanted a whole number from 0")
+    if not 0 <= given.get("max_failures", 0) <= MOST_REQUESTS:
+        members["max_failures"].fail(f"got {given['max_failures']}, wanted a whole number from 0 to {MOST_REQUESTS}")
     given |= {key: members[key].flag() for key in ("ignore_eos", "min_tokens") if key in members}
     if "tokenizer" in members:
-        given["tokenizer"] = base / members["tokenizer"].text()
-    given |= {key: members[key].number() for key in (*_SECONDS, "cached_share") if key in members}
-    for key in _SECONDS:
-        if key in given and given[key] <= 0:
-            members[key].fail(f"got {given[key]:g}, wanted seconds above 0")
+        given["tokenizer"] = base / members["tokenizer"].path()
+    given |= {key: members[key].seconds() for key in _SECONDS if key in members}
+    if "cached_share" in members:
+        given["cached_share"] = members["cached_share"].number()
     if not 0 <= given.get("cached_share", 0.0) < 1:
         members["cached_share"].fail(f"got {given['cached_share']:g}, wanted a share from 0 to below 1")
     if "hidden_tokens" in members:
@@ -110,8 +115,11 @@ def read_load(members: Mapping[str, Node], base: Path) -> LoadSettings:
 
 def _acceptance_length(node: Node) -> float:
     length = node.number()
-    if length < 1:
-        node.fail(f"got {length:g}, wanted at least 1: each verification step of a request gives it one token")
+    if not 1 <= length <= MOST_ACCEPTED:
+        node.fail(
+            f"got {length:g}, wanted at least 1 and at most {MOST_ACCEPTED:g}: each verification step of a request "
+            "gives it one token, and those of its draft that hold"
+        )
     return length
 
 
@@ -125,14 +133,14 @@ def _concurrency(members: Mapping[str, Node], lowest: int, highest: int) -> Grid
     node = members.get("concurrency")
     bounds = {key: members[key] for key in ("min_concurrency", "max_concurrency") if key in members}
     if node is not None and not isinstance(node.value, str):
-        levels = [member.count() for member in node.items()]
+        levels = [member.count(MOST_CONCURRENCY) for member in node.items()]
         for bound in bounds.values():
             bound.fail("bounds a search or a doubling; concurrency is a list here")
         with node.building():
             return Grid(levels)
     walk = cast(Walk, "search" if node is None else node.choice(get_args(Walk)))
     low, high = (
-        bounds[key].count() if key in bounds else default
+        bounds[key].count(MOST_CONCURRENCY) if key in bounds else default
         for key, default in (("min_concurrency", lowest), ("max_concurrency", highest))
     )
     with next(iter(bounds.values())).building() if bounds else nullcontext():
@@ -150,7 +158,7 @@ def _extent(members: Mapping[str, Node], window: WindowKind) -> Extent:
     if limit is not None and ("requests_per_slot" in members or window == "whole"):
         limit.fail("goes with point_error; a number of requests takes the time it takes")
     if "requests_per_slot" in members:
-        return Extent(requests_per_slot=members["requests_per_slot"].count())
+        return Extent(requests_per_slot=members["requests_per_slot"].count(MOST_REQUESTS))
     if window == "whole":
         return PUBLISHED
     error, limit_s = DEFAULT.point_error, DEFAULT.window_limit_s
@@ -158,7 +166,5 @@ def _extent(members: Mapping[str, Node], window: WindowKind) -> Extent:
         with members["point_error"].building():
             error = Extent(point_error=members["point_error"].number()).point_error
     if limit is not None:
-        limit_s = limit.number()
-        if limit_s <= 0:
-            limit.fail(f"got {limit_s:g}, wanted seconds above 0, from the end of the ramp to the last request sent")
+        limit_s = limit.seconds()
     return Extent(point_error=error, window_limit_s=limit_s)

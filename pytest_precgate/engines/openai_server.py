@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +108,20 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def command_line(argv: Sequence[str], variables: Mapping[str, str]) -> str:
-    """Return the command as a person would type it, for the record."""
-    words = [f"{name}={shlex.quote(value)}" for name, value in sorted(variables.items())]
+def command_line(argv: Sequence[str], variables: Mapping[str, str], hidden: Collection[str] = ()) -> str:
+    """Return the command as a person would type it, for the record; values of ``hidden`` variables are left out."""
+    words = [
+        f'{name}="${name}"' if name in hidden else f"{name}={shlex.quote(value)}"
+        for name, value in sorted(variables.items())
+    ]
     return " ".join([*words, shlex.join(argv)]) + "\n"
 
 
-def recorded_command(seat: Seat, argv: Sequence[str], variables: Mapping[str, str]) -> dict[Path, str]:
-    """Return the file that keeps the command beside the server's output."""
-    return {seat.run_dir / "command.txt": command_line(argv, variables)}
+def recorded_command(
+    seat: Seat, argv: Sequence[str], variables: Mapping[str, str], hidden: Collection[str]
+) -> dict[Path, str]:
+    """Return the file that keeps the command beside the server's output, without the values of ``hidden`` variables."""
+    return {seat.run_dir / "command.txt": command_line(argv, variables, hidden)}
 
 
 def read_parallel(members: Mapping[str, Node], gpus: int) -> tuple[int, int]:
@@ -144,4 +149,6 @@ def _plain(node: Node) -> Any:
         node.fail(f"got {node.value!r}, wanted a text, a number, true, false, a list or a table")
     if isinstance(node.value, float):
         node.number()
+    if isinstance(node.value, int) and abs(node.value) >= 2**128:
+        node.fail(f"got {node.shown}, wanted a number of at most 128 bits")
     return node.value

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.analysis.gpu import Gpu
+from pytest_precgate.analysis.gpu import Gpu, names
 from pytest_precgate.engines.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from pytest_precgate.engines.server import Place, ServerSettings
 from pytest_precgate.engines.support import GENERATIONS, NAMES, Row, stated
@@ -43,9 +43,9 @@ def refuse_gpus(settings: ServerSettings, precision: str, hardware: str, place: 
     if len(gpus) < settings.gpus:
         raise PreflightError(f"{precision} asks for {settings.gpus} GPUs, more than there are; {visible}")
     for device in settings.devices:
-        if not any(_is(gpu, device) for gpu in gpus):
+        if not any(names(device, gpu) for gpu in gpus):
             raise PreflightError(f"{precision} asks for GPU {device} with devices; {visible}")
-    taken = [gpu for gpu in gpus if not settings.devices or any(_is(gpu, device) for device in settings.devices)]
+    taken = [gpu for gpu in gpus if not settings.devices or any(names(device, gpu) for device in settings.devices)]
     others = [gpu.name for gpu in taken[: settings.gpus] if not _is_of(gpu, hardware)]
     if hardware in GENERATIONS and others:
         raise PreflightError(f"the suite's hardware is {hardware} and {precision} would run on {others[0]}; {visible}")
@@ -54,25 +54,20 @@ def refuse_gpus(settings: ServerSettings, precision: str, hardware: str, place: 
 def visible_gpus(place: Place) -> Sequence[Gpu] | None:
     """Return the GPUs of this machine that CUDA_VISIBLE_DEVICES leaves, in its order; None where nothing can tell.
 
-    Like CUDA, it stops at the first entry that is no GPU. A MIG slice is nothing the driver's list can tell.
+    Like CUDA, it stops at the first entry that is no GPU. Nothing can tell of a MIG device the driver does not list.
     """
     limit = place.environ.get("CUDA_VISIBLE_DEVICES")
     if place.gpus is None or limit is None:
         return place.gpus
     chosen: list[Gpu] = []
     for entry in (part.strip() for part in limit.split(",")):
-        if entry.startswith("MIG-"):
+        match = next((gpu for gpu in place.gpus if names(entry, gpu)), None)
+        if match is None and entry.startswith("MIG-"):
             return None
-        match = next((gpu for gpu in place.gpus if _is(gpu, entry)), None)
         if match is None or match in chosen:
             break
         chosen.append(match)
     return chosen
-
-
-def _is(gpu: Gpu, device: str) -> bool:
-    """Whether ``device`` is the GPU's index, its UUID, or the beginning of its UUID."""
-    return device == str(gpu.index) or (device.startswith("GPU-") and gpu.uuid.startswith(device))
 
 
 def _is_of(gpu: Gpu, hardware: str) -> bool:

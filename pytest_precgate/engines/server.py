@@ -18,8 +18,9 @@ from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, OnFinished, untold
-from pytest_precgate.engines.load import LOAD_OPTIONAL, LoadSettings, read_load, read_start_s
+from pytest_precgate.engines.load import LOAD_OPTIONAL, MOST_GPUS, LoadSettings, read_load, read_start_s
 from pytest_precgate.errors import InvalidValueError
+from pytest_precgate.hidden import Variables
 from pytest_precgate.http import JSON_BYTES, Answer
 
 SERVER_REQUIRED = ("engine", "model", "gpus")
@@ -56,6 +57,9 @@ class Place:
     network: Network
     directory: Path
     gpus: Sequence[Gpu] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "environ", Variables(self.environ))
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,9 @@ class ServerCommand:
     files: Mapping[Path, str] = field(default_factory=dict)
     cwd: Path | None = None
     keeps_scheduler: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "variables", Variables(self.variables))
 
 
 @dataclass(frozen=True)
@@ -142,16 +149,19 @@ class ServerSettings:
     draft_tokens: int | None = None
     path: str | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "variables", Variables(self.variables))
+
 
 def read_server_settings(table: Node, members: Mapping[str, Node], base: Path) -> ServerSettings:
     """Read the keys of SERVER_REQUIRED and SERVER_OPTIONAL out of ``members`` of ``table``."""
-    gpus, load = members["gpus"].count(), read_load(members, base)
-    given: dict[str, Any] = {key: members[key].text() for key in ("configuration", "calibration") if key in members}
+    gpus, load = members["gpus"].count(MOST_GPUS), read_load(members, base)
+    given: dict[str, Any] = {"configuration": members["configuration"].name()} if "configuration" in members else {}
+    if "calibration" in members:
+        given["calibration"] = members["calibration"].path()
     for key in ("start_timeout_s", "stall_timeout_s", "stop_timeout_s"):
         if key in members:
-            given[key] = members[key].number()
-            if given[key] <= 0:
-                members[key].fail(f"got {given[key]:g}, wanted seconds above 0")
+            given[key] = members[key].seconds()
     if "start_s" in members:
         given["start_s"] = read_start_s(members["start_s"])
     if "api" in members:
@@ -161,8 +171,15 @@ def read_server_settings(table: Node, members: Mapping[str, Node], base: Path) -
     if "devices" in members:
         given["devices"] = _devices(members["devices"], gpus)
     if "variables" in members:
-        given["variables"] = {name: node.text() for name, node in members["variables"].mapping().items()}
-    return ServerSettings(members["model"].text(), gpus, load, **given)
+        given["variables"] = _variables(members["variables"].hidden())
+    return ServerSettings(members["model"].path(), gpus, load, **given)
+
+
+def _variables(node: Node) -> dict[str, str]:
+    for name, member in node.mapping().items():
+        if not name or "=" in name:
+            member.fail("wanted a name without =")
+    return {name: member.text() for name, member in node.mapping().items()}
 
 
 def _devices(node: Node, gpus: int) -> tuple[str, ...]:

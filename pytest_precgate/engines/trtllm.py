@@ -99,7 +99,7 @@ class TrtllmSpec:
             revision=members["revision"].text() if "revision" in members else None,
             launch_prefix=prefix,
             allow_unsupported="allow_unsupported" in members and members["allow_unsupported"].flag(),
-            program=members["program"].text() if "program" in members else "trtllm-serve",
+            program=members["program"].path() if "program" in members else "trtllm-serve",
         )
 
     def open(self) -> TrtllmEngine:
@@ -170,7 +170,7 @@ class TrtllmEngine(StartedServer):
         return ServerCommand(
             argv=tuple(argv),
             variables=variables,
-            files={options: self.options_yaml(), **recorded_command(seat, argv, variables)},
+            files={options: self.options_yaml(), **recorded_command(seat, argv, variables, spec.settings.variables)},
             keeps_scheduler=bool(spec.launch_prefix),
         )
 

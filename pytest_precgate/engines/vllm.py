@@ -93,7 +93,7 @@ class VllmSpec:
             pp=pp,
             revision=members["revision"].text() if "revision" in members else None,
             allow_unsupported="allow_unsupported" in members and members["allow_unsupported"].flag(),
-            program=members["program"].text() if "program" in members else "vllm",
+            program=members["program"].path() if "program" in members else "vllm",
         )
 
     def open(self) -> VllmEngine:
@@ -115,6 +115,8 @@ def _options(node: Node) -> dict[str, Any]:
             member.fail(f"{flag} is set twice; nothing is set in two places")
         if flag in _ELSEWHERE:
             member.fail(f"{flag} is set by {_ELSEWHERE[flag]}; nothing is set in two places")
+        if flag == "hf-token":
+            member.hidden().fail("a command line is seen by everybody; export HF_TOKEN before the run instead")
         if flag in _REFUSED:
             member.fail(f"{flag} is not supported: a server has tp * pp = gpus GPUs of this machine, and plain HTTP")
         named[flag] = values[key]
@@ -172,7 +174,7 @@ class VllmEngine(StartedServer):
         model = model_argument(spec.settings.model, place)
         argv = self._argv(locate_program(spec.program, place), model, seat.host, str(seat.port))
         variables = server_variables({"DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}, seat, spec.settings)
-        return ServerCommand(tuple(argv), variables, recorded_command(seat, argv, variables))
+        return ServerCommand(tuple(argv), variables, recorded_command(seat, argv, variables, spec.settings.variables))
 
     def _argv(self, program: str, model: str, host: str, port: str) -> list[str]:
         """The command line. Prefix caching is off unless the options say otherwise: a repeated prompt is no load.

@@ -17,7 +17,7 @@ from pathlib import Path
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.gpu import Gpu
 from pytest_precgate.environment.nvml import opened
-from pytest_precgate.environment.origin import git_commit, tool_version
+from pytest_precgate.environment.origin import tool_version
 from pytest_precgate.text import printable
 
 _ON = {True: "on", False: "off", None: None}
@@ -51,9 +51,9 @@ def gpu_facts(gpus: Sequence[Gpu]) -> dict[str, Fact]:
 
 
 def host_facts(
-    repository: Path, environ: Mapping[str, str], *, runs_on_cpu: bool, root: Path = Path("/")
+    commit: str, environ: Mapping[str, str], *, runs_on_cpu: bool, root: Path = Path("/")
 ) -> dict[str, Fact]:
-    """Return the facts of this machine and of the state under test in ``repository``.
+    """Return the facts of this machine, and which ``commit`` is under test.
 
     ``runs_on_cpu`` says that the engine uses no GPU: its processor is then hard. ``root`` is where /proc, /sys and the
     marks of containers are looked for.
@@ -61,7 +61,7 @@ def host_facts(
     processor = "hard.cpu" if runs_on_cpu else "cpu"
     return _known(
         {
-            "commit": git_commit(repository),
+            "commit": commit,
             "kernel": f"{platform.system()} {platform.release()}",
             "precgate": tool_version(),
             "python": platform.python_version(),

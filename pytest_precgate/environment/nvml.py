@@ -201,7 +201,9 @@ class Driver:
 
     def _must(self, of: str, function: str, *arguments: object) -> Any:
         try:
-            return getattr(self._pynvml, function)(*arguments)
+            return _text(getattr(self._pynvml, function)(*arguments))
+        except UnicodeDecodeError as exc:
+            return printable(exc.object)
         except self._pynvml.NVMLError as exc:
             raise _failed(function, of, exc) from exc
 
@@ -210,11 +212,23 @@ class Driver:
         if call is None:  # another version of the package has dropped it
             return None
         try:
-            return call(*arguments)
+            return _text(call(*arguments))
+        except UnicodeDecodeError as exc:
+            return printable(exc.object)
         except self._pynvml.NVMLError as exc:
             if exc.value in self._gone:
                 raise _failed(function, of, exc) from exc
             return None
+
+
+def _text(said: Any) -> Any:
+    """Return what pynvml said. Raises GpuDriverError for bytes, which only its forerunner gives for text."""
+    if isinstance(said, bytes):
+        raise GpuDriverError(
+            "the module pynvml is that of the old package pynvml, which hides nvidia-ml-py's and gives bytes for text: "
+            "pip uninstall pynvml, then pip install --force-reinstall nvidia-ml-py"
+        )
+    return said
 
 
 def _thousandth(number: int | None) -> float | None:

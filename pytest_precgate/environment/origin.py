@@ -7,17 +7,36 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_NOT_CI = ("", "0", "false", "no")
+_CI = ("CI", "BUILD_NUMBER")
 
 
-def git_commit(directory: Path) -> str:
-    """Return the commit checked out in ``directory``, with ``-dirty`` behind it where files differ, or ``unknown``."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    try:
-        found = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
+def git_commit(directory: Path, baselines: Path | None = None) -> str:
+    """Return the commit checked out in ``directory``, with ``-dirty`` behind it where files differ, or ``unknown``.
+
+    JSON files in the directory ``baselines`` do not count: a run rewrites them itself, and they change no figure.
+    """
+    commit = _git(directory, "describe", "--always", "--abbrev=40", "--exclude=*")
+    if not commit:
         return "unknown"
-    return found.stdout.strip() or "unknown"
+    paths = [":/"]
+    if baselines is not None and baselines.resolve().is_relative_to(directory.resolve()):
+        within = baselines.resolve().relative_to(directory.resolve()).as_posix()
+        paths.append(f":(exclude,glob){within}/*.json")
+    changed = _git(directory, "status", "--porcelain", "--untracked-files=no", "--", *paths)
+    return "unknown" if changed is None else f"{commit}-dirty" if changed else commit
+
+
+def _git(directory: Path, *words: str) -> str | None:
+    """What git says, None where it cannot be asked or refuses."""
+    # Without its optional locks: a status must not disturb what a person does in the repository meanwhile.
+    command = ["git", "--no-optional-locks", *words]
+    try:
+        found = subprocess.run(
+            command, cwd=directory, capture_output=True, text=True, errors="replace", timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()
 
 
 def tool_version() -> str:
@@ -29,5 +48,5 @@ def tool_version() -> str:
 
 
 def in_ci(environ: Mapping[str, str]) -> bool:
-    """Whether the CI variable says that nobody is watching."""
-    return environ.get("CI", "").strip().lower() not in _NOT_CI
+    """Whether nobody is watching: CI or BUILD_NUMBER is set and not empty, as pytest itself tells."""
+    return any(environ.get(name) for name in _CI)

@@ -121,10 +121,6 @@ def _parsed(text: str, source: str, line: int | None) -> object:
     except json.JSONDecodeError as exc:
         spot = f"line {exc.lineno if line is None else line}"
         refuse(f"is not JSON: {exc.msg}; is the file complete?")
-    except RecursionError:
-        refuse("is nested deeper than a result file is")
-    except ValueError:  # Python refuses to read a number of more than 4300 digits
-        refuse("holds a number of thousands of digits, which is no measurement")
 
 
 def _listed(root: Node) -> tuple[Node, ...]:

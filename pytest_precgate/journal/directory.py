@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pytest_precgate.errors import JournalWriteError, RunNotFoundError
 from pytest_precgate.journal.file import is_in_use
+from pytest_precgate.text import printable
 
 KEPT_RUNS = 20
 KEPT_DAYS = 14
@@ -45,10 +46,10 @@ class RunDirectory:
         if named == LATEST:
             found = recorded[0] if recorded else None
         else:
-            found = next((path for path in (here / named, _runs(root) / named) if path.is_dir()), None)
+            found = next((path for path in (here / named, _runs(root) / named) if _is_dir(path)), None)
         if found is None:
             known = f"the newest: {', '.join(path.name for path in recorded[:3])}" if recorded else "there is none"
-            raise RunNotFoundError(f"{named}: no such run in {_runs(root)}; {known}")
+            raise RunNotFoundError(f"{printable(named)}: no such run in {_runs(root)}; {known}")
         match = _NAME.fullmatch(found.resolve().name)
         if match is None or not (found / JOURNAL).is_file():
             raise RunNotFoundError(
@@ -105,6 +106,13 @@ def prunable(runs: Path, suite: str, now: str) -> list[Path]:
     limit = _stamp(datetime.strptime(now, "%Y%m%dT%H%M%S.%fZ") - timedelta(days=KEPT_DAYS))  # noqa: DTZ007  # UTC
     ours = sorted((path for path in _named(runs) if _suite_of(path) == suite), key=lambda p: p.name, reverse=True)
     return [path for path in ours[KEPT_RUNS:] if path.name < limit and not is_in_use(path / JOURNAL)]
+
+
+def _is_dir(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name no file system could hold
+        return False
 
 
 def _stamp(utc: datetime) -> str:

@@ -321,17 +321,18 @@ def fleet_here(
     directory: RunDirectory,
     say: Callable[[str], None],
     on_evict: Callable[[Up], None],
+    commit: Callable[[], str],
 ) -> Fleet:
     """Return the servers of a run in ``root`` on this machine, none yet; ``directory`` takes what they write.
 
-    Raises GpuDriverError.
+    ``commit`` says what is tested. Raises GpuDriverError.
     """
     gpus = visible_gpus()
     if (unread := unread_gpus()) is not None:
         say(unread)
     elif gpus is None:
         gpus = ()  # neither a driver nor a device of one
-    machine = Machine(root, environ, gpus)
+    machine = Machine(commit, environ, gpus)
     locks = Path(environ.get("PRECGATE_LOCK_DIR", DIRECTORY))
     return Fleet(
         place=Place(environ, http, root, gpus),

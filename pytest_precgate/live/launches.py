@@ -48,7 +48,7 @@ class Launches:
 
     root: Path
     open_record: Callable[[], Record]
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     on_point: OnPoint
     say: Callable[[str], None]
     _engines: dict[tuple[str, str], tuple[Engine, ...]] = field(default_factory=dict)
@@ -373,6 +373,6 @@ class Launches:
         if self._fleet is None:
             from pytest_precgate.live.fleet import fleet_here  # noqa: PLC0415  # processes, only where a server starts
 
-            directory = self._the_record().directory
-            self._fleet = fleet_here(self.root, self.environ, directory, self.say, self._evicted)
+            record = self._the_record()
+            self._fleet = fleet_here(self.root, self.environ, record.directory, self.say, self._evicted, record.commit)
         return self._fleet

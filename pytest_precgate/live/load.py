@@ -23,6 +23,7 @@ from pytest_precgate.engines.endpoint import require_key
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.environment import GpuWatch
 from pytest_precgate.errors import InconclusivePointError, InvalidPointError
+from pytest_precgate.hidden import Variables
 from pytest_precgate.live.counted import counted
 from pytest_precgate.live.probe import Wire, probe
 from pytest_precgate.live.tokenizer import TokenizerText
@@ -87,6 +88,9 @@ class Loaded:
     metrics: Callable[[], str | None]
     care: Care | None = None
     addresses: tuple[Address, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "environ", Variables(self.environ))
 
     def sweep(self, hardware: str, known: Sequence[FinishedPoint] = (), aim: Aim = UNAIMED) -> Sweep:
         """Run what settings and ``aim`` ask for beyond ``known`` and return the sweep.

@@ -5,20 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.gpu import Gpu, gpus_named
 from pytest_precgate.environment import GpuWatch, gpu_facts, host_facts, memory_used
+from pytest_precgate.hidden import Variables
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine a run happens on. ``gpus`` is None where nothing can tell; ``repository`` is what is tested."""
+    """The machine a run happens on. ``gpus`` is None where nothing can tell; ``commit`` says what is tested."""
 
-    repository: Path
+    commit: Callable[[], str]
     environ: Mapping[str, str]
     gpus: Sequence[Gpu] | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "environ", Variables(self.environ))
 
     def clock(self) -> float:
         """Seconds that only grow."""
@@ -35,7 +38,7 @@ class Machine:
     def facts(self, devices: Sequence[str]) -> Mapping[str, Fact]:
         """Return what is known of the machine and of the devices an engine runs on."""
         gpus = self._named(devices)
-        return {**host_facts(self.repository, self.environ, runs_on_cpu=not gpus), **gpu_facts(gpus)}
+        return {**host_facts(self.commit(), self.environ, runs_on_cpu=not gpus), **gpu_facts(gpus)}
 
     def watch(self, devices: Sequence[str], is_ours: Callable[[int], bool]) -> GpuWatch:
         """Return the watch over the devices of one engine while a point runs; it does nothing without GPUs."""

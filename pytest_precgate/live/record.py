@@ -30,6 +30,7 @@ from pytest_precgate.journal.events import (
 from pytest_precgate.journal.file import Journal, read
 from pytest_precgate.journal.paid import paid
 from pytest_precgate.journal.state import Recorded, RecordedLaunch
+from pytest_precgate.live.believed import require_believed
 from pytest_precgate.live.flat import settings_of
 from pytest_precgate.live.order import Key
 from pytest_precgate.settings import Suite
@@ -115,6 +116,7 @@ class Record:
         pairs = ((facts.hard, then.hard), (facts.soft, then.soft))
         unlike = [line for today, before in pairs for line in differences(today, _known(before, today))]
         self._refuse(journal, f"{suite.name} {key}", unlike)
+        require_believed(suite, journal.state.run, found)
         return found
 
     def replayed(self, suite: Suite, precision: str) -> int | None:
@@ -149,6 +151,7 @@ class Record:
         before = journal.state.launches.get(opened.key)
         if before is not None:
             self._refuse(journal, f"{suite.name} {opened.key}", opened.unlike(before.opened))
+            require_believed(suite, journal.state.run, before)
         journal.append(opened)
         return LaunchLog(journal, opened.key)
 
@@ -247,14 +250,15 @@ class Record:
         return self._replayed[suite.name]
 
     def _from_replay(self, suite: Suite, key: LaunchKey) -> RecordedLaunch:
-        path = self.directory.journal(suite.name)
-        launch = self._read_replay(suite).launches.get(key)
+        path, recorded = self.directory.journal(suite.name), self._read_replay(suite)
+        launch = recorded.launches.get(key)
         if launch is None or not launch.is_finished:
             what = "holds no launch of" if launch is None else f"has {len(launch.points)} points of the unfinished"
             raise ReplayError(
                 f"{path}: {what} {key}; a replay measures nothing. Finish the run with "
                 f"--precgate-resume={path.parent.name}, or replay another"
             )
+        require_believed(suite, recorded.run, launch)
         return launch
 
     def _refuse(self, journal: Journal, what: str, unlike: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.engines.base import Endpoint
+from pytest_precgate.faults import Contained
 
 if TYPE_CHECKING:
     from pytest_precgate.live.fleet import Up
@@ -27,24 +28,32 @@ class RunningEngine:
     @property
     def url(self) -> str:
         """Where it answers, ``http://127.0.0.1:PORT``."""
-        return self._ask().url
+        return self._asked().url
 
     @property
     def model(self) -> str:
         """The name requests must use."""
-        return self._ask().model
+        return self._asked().model
 
     @property
     def log(self) -> Path | None:
-        """The file of its whole output; None for a server somebody else started."""
-        up = self._up()
+        """The file of its output, beginning and end of more than 8 MiB; None for a server somebody else started."""
+        up = self._found()
         return None if up is None else up.process.log
 
     @property
     def facts(self) -> Mapping[str, Fact]:
         """What it said of itself: version, quantization, hashes."""
-        up = self._up()
+        up = self._found()
         return {} if up is None else up.facts
+
+    def _asked(self) -> Endpoint:
+        with Contained():
+            return self._ask()
+
+    def _found(self) -> Up | None:
+        with Contained():
+            return self._up()
 
     def __repr__(self) -> str:
         return f"RunningEngine(precision={self.precision!r}, configuration={self.configuration!r})"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_precgate.analysis.gpu import Gpu, gpus_named
+from pytest_precgate.analysis.gpu import Gpu, gpus_named, names
 from pytest_precgate.engines.server import ServerSettings
 from pytest_precgate.errors import PreflightError
+from pytest_precgate.text import printable
 
 
 def devices_of(settings: ServerSettings, environ: Mapping[str, str], gpus: Sequence[Gpu] | None) -> tuple[str, ...]:
@@ -25,10 +26,29 @@ def devices_of(settings: ServerSettings, environ: Mapping[str, str], gpus: Seque
         count = settings.gpus if gpus is None else max(len(gpus), 1)
         visible = [str(number) for number in range(count)]
     else:
-        visible = [word.strip() for word in limit.split(",") if word.strip()]
-        if visible and len(visible) < settings.gpus and not settings.spans_nodes:
-            raise PreflightError(f"gpus = {settings.gpus}, and CUDA_VISIBLE_DEVICES={limit} shows {len(visible)}")
+        words = [word.strip() for word in limit.split(",") if word.strip()]
+        visible = words[: _first_that_is_none(words, gpus)]
+        if words and len(visible) < (1 if settings.spans_nodes else settings.gpus):
+            stops = f": {words[len(visible)]!r} names no GPU here" if len(visible) < len(words) else ""
+            raise PreflightError(
+                f"gpus = {settings.gpus}, and CUDA_VISIBLE_DEVICES={printable(limit)} shows {len(visible)}{stops}"
+            )
     return tuple(visible if settings.spans_nodes else visible[: settings.gpus])
+
+
+def _first_that_is_none(words: Sequence[str], gpus: Sequence[Gpu] | None) -> int:
+    """Where CUDA stops reading its variable: at a word that names no GPU, or one that stands before.
+
+    Where the driver cannot be asked, a word that could be none: -1 and NoDevFiles are how all GPUs are hidden.
+    """
+    for number, word in enumerate(words):
+        if gpus:
+            is_one = any(names(word, gpu) for gpu in gpus)
+        else:
+            is_one = word.isdecimal() or word.startswith(("GPU-", "MIG-"))
+        if not is_one or word in words[:number]:
+            return number
+    return len(words)
 
 
 def identities(words: Sequence[str], gpus: Sequence[Gpu] | None) -> tuple[str, ...]:

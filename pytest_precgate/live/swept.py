@@ -104,7 +104,7 @@ def configuration_of(engine: Engine) -> str:
 
 def missed(engine: Engine, aim: Aim, sweep: Sweep) -> Sequence[float]:
     """Return what of ``aim`` the engine's points in ``sweep`` were not searched for; nothing where they are a grid."""
-    load = _sweep_settings_of(engine)
+    load = sweep_settings_of(engine)
     name = configuration_of(engine)
     own = [point for point in sweep.points if point.configuration == name]
     return () if load is None else load.concurrency.schedule(aim).missed(own)
@@ -118,7 +118,7 @@ def not_searched(launch: str, targets: Sequence[float]) -> str:
     )
 
 
-def _sweep_settings_of(engine: Engine) -> SweepSettings | None:
+def sweep_settings_of(engine: Engine) -> SweepSettings | None:
     """Return how an engine is swept, None for one whose points are there already."""
     if isinstance(engine, EndpointEngine):
         return engine.endpoint.load

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import pytest
 
 from pytest_precgate.errors import PrecgateError
-from pytest_precgate.plugin.run import ENGINE_FIXTURES, MARK, SWEEP_FIXTURES, XDIST_REFUSAL, Run
+from pytest_precgate.faults import Contained
+from pytest_precgate.plugin.frames import AsUsageErrors
+from pytest_precgate.plugin.run import ENGINE_FIXTURES, SWEEP_FIXTURES, XDIST_REFUSAL, Run
+from pytest_precgate.plugin.selection import MARK
 
 if TYPE_CHECKING:
     from pytest_precgate.analysis.comparison import Comparison
@@ -101,10 +104,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):  # an xdist worker: the controller has refused broken settings already
         return
     run = Run(config)
-    try:
+    with AsUsageErrors():
         run.prepare()
-    except PrecgateError as exc:
-        raise pytest.UsageError(f"precgate: {exc}") from exc
     config.pluginmanager.register(run, "precgate-run")
     if config.getoption("precgate_plan"):
         from pytest_precgate.plugin.plan import Plan  # noqa: PLC0415
@@ -149,24 +150,27 @@ class Precgate:
 
     def sweep(self, precision: str) -> Sweep:
         """Return the suite's sweep of one precision, measured once per run."""
-        return self._run.gatekeeper.launch(self._suite, precision).sweep
+        with Contained():
+            return self._run.gatekeeper.launch(self._suite, precision).sweep
 
     def compare(self, candidate: str, reference: str) -> Comparison:
         """Measure two precisions of the suite and compare them, candidate first."""
-        return self._run.gatekeeper.compare(self._suite, candidate, reference, self._item.nodeid)
+        with Contained():
+            return self._run.gatekeeper.compare(self._suite, candidate, reference, self._item.nodeid)
 
     def check(self, comparison: Comparison) -> GateReport:
         """Hold ``comparison`` against the suite's baseline: fail the test when a gate fails, skip it when told to."""
         from pytest_precgate.reports import terminal  # noqa: PLC0415
 
-        report = self._run.gatekeeper.check(self._suite, comparison, self._item.nodeid)
-        known = {name for name, _ in self._item.user_properties}
-        self._item.user_properties += [entry for entry in terminal.properties(report) if entry[0] not in known]
-        if report.outcome == "failed":
-            pytest.fail(terminal.failure(report), pytrace=False)
-        if report.outcome == "skipped":
-            pytest.skip(terminal.skip(report))
-        return report
+        with Contained():
+            report = self._run.gatekeeper.check(self._suite, comparison, self._item.nodeid)
+            known = {name for name, _ in self._item.user_properties}
+            self._item.user_properties += [entry for entry in terminal.properties(report) if entry[0] not in known]
+            if report.outcome == "failed":
+                pytest.fail(terminal.failure(report), pytrace=False)
+            if report.outcome == "skipped":
+                pytest.skip(terminal.skip(report))
+            return report
 
 
 @pytest.fixture
@@ -178,7 +182,8 @@ def precgate(request: pytest.FixtureRequest) -> Precgate:
 def _or_fail(act: Callable[[], _T]) -> _T:
     """Turn an error of ours into a failure without traceback: in a fixture there is no line of the user's to show."""
     try:
-        return act()
+        with Contained():
+            return act()
     except PrecgateError as exc:
         message = f"precgate: {exc}"
     pytest.fail(message, pytrace=False)
@@ -231,8 +236,9 @@ def precgate_engine(request: pytest.FixtureRequest) -> Callable[..., RunningEngi
     asked: list[str] = []
 
     def running(precision: str, configuration: str | None = None) -> RunningEngine:
-        run.refuse_clash(item, *asked, precision)
-        asked.append(precision)
-        return run.gatekeeper.launches.running(run.suite(item), precision, configuration)
+        with Contained():
+            run.refuse_clash(item, *asked, precision)
+            asked.append(precision)
+            return run.gatekeeper.launches.running(run.suite(item), precision, configuration)
 
     return running

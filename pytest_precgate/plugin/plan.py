@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_precgate.errors import PrecgateError
-from pytest_precgate.plugin.run import ENGINE_FIXTURES, MARK, SWEEP_FIXTURES, Run
+from pytest_precgate.plugin.frames import AsUsageErrors
+from pytest_precgate.plugin.run import ENGINE_FIXTURES, SWEEP_FIXTURES, Run
+from pytest_precgate.plugin.selection import MARK
 
 if TYPE_CHECKING:
     from pytest_precgate.analysis.plan import Asked, SuitePlan
@@ -38,10 +39,8 @@ class Plan:
         """Plan and run no test. Tests that could not be collected end the session as they would end a run."""
         if session.testsfailed and not self._config.getoption("continue_on_collection_errors"):
             return None
-        try:
+        with AsUsageErrors():
             self._plans = self._planned(session.items)
-        except PrecgateError as exc:
-            raise pytest.UsageError(f"precgate: {exc}") from exc
         return True
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_precgate.errors import PrecgateError, SettingsError
-from pytest_precgate.plugin.frames import without_ours
+from pytest_precgate.faults import Contained
+from pytest_precgate.live.signals import StopSignals
+from pytest_precgate.plugin.frames import AsUsageErrors, presentable
 from pytest_precgate.plugin.ordering import in_order, rank
-from pytest_precgate.plugin.runs import FLAGS, earlier_run, record_of
+from pytest_precgate.plugin.runs import FLAGS, earlier_run, record_of, refuse_no_directory
 from pytest_precgate.plugin.said import Said
-from pytest_precgate.plugin.selection import Selection
+from pytest_precgate.plugin.selection import MARK, Selection, marked
 from pytest_precgate.text import printable_lines
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from pytest_precgate.live.record import Record
     from pytest_precgate.settings import Policy, Settings, Suite
 
-MARK = "precgate"
 SWEEP_FIXTURES = {"fp4_sweep": "fp4", "int4_sweep": "int4"}
 ENGINE_FIXTURES = {"fp4_engine": "fp4", "int4_engine": "int4"}
 XDIST_REFUSAL = (
@@ -38,16 +39,6 @@ XDIST_REFUSAL = (
 _FIXTURES = (MARK, "precgate_engine", *SWEEP_FIXTURES, *ENGINE_FIXTURES)
 _LINE_SHOWN = 10_000
 _RUNS_NOTHING = ("collectonly", "setuponly", "setupplan", "precgate_plan")
-
-
-def marked(node: pytest.Item | pytest.Collector, where: str) -> dict[str, object]:
-    """Return the mark's keywords, those of the module and class included; the closest one wins for each."""
-    keywords: dict[str, object] = {}
-    for mark in reversed(list(node.iter_markers(MARK))):
-        if mark.args:
-            raise SettingsError(where, "", f"takes keywords only (suite=...), got {mark.args[0]!r}")
-        keywords |= mark.kwargs
-    return keywords
 
 
 class Run:
@@ -64,6 +55,7 @@ class Run:
         self._earlier: RunDirectory | None = None
         self._sweeping: dict[str, list[Points]] = {}
         self._rehearsed: dict[str, Suite] = {}
+        self._signals = StopSignals()
 
     def prepare(self) -> None:
         """Read the settings if there are any; a repository without them pays for two file look-ups.
@@ -88,6 +80,8 @@ class Run:
         if (root / "precgate.toml").is_file() or (project.is_file() and b"precgate" in project.read_bytes()):
             self._settings = self.settings
             self._policy()
+        if self._settings is not None or self._config.getoption("precgate_baselines") is not None:
+            refuse_no_directory(self._config.rootpath / (self._option("baselines") or "baselines"))
 
     def _refuse_standing_flags(self) -> None:
         """Under CI these are a person's command or none: in a configuration file they would switch the gate off."""
@@ -162,9 +156,10 @@ class Run:
             root, said, version = self._config.rootpath, Said(self._config), tool_version()
 
             def commit() -> str:
-                return git_commit(root)
+                return git_commit(root, self._baselines)
 
             def open_record() -> Record:
+                self._signals.watch()
                 return record_of(self._config, self._earlier, _now, commit, version, said.line)
 
             self._gatekeeper = Gatekeeper(
@@ -205,18 +200,19 @@ class Run:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Refuse a mark that cannot be used as a usage error, before any engine starts; put tests in order."""
+        with AsUsageErrors():
+            self._arrange(items)
+
+    def _arrange(self, items: list[pytest.Item]) -> None:
         ranks: dict[pytest.Item, tuple[int, float]] = {}
         suites: list[str] = []
         for item in items:
             asked = [name for name in _FIXTURES if name in _fixtures(item)]
             if item.get_closest_marker(MARK) is None and not asked:
                 continue
-            try:
-                suite = self.suite(item)
-                if MARK in asked:
-                    self._refuse_policy(suite)
-            except PrecgateError as exc:
-                raise pytest.UsageError(f"precgate: {exc}") from exc
+            suite = self.suite(item)
+            if MARK in asked:
+                self._refuse_policy(suite)
             if suite.name not in suites:
                 suites.append(suite.name)
             if MARK in asked or SWEEP_FIXTURES.keys() & {*asked}:
@@ -235,33 +231,30 @@ class Run:
             suite.beside(policy.paired_with)
 
     def refuse_clash(self, item: pytest.Item, *further: str) -> None:
-        """Refuse a test whose engines, by its fixtures and ``further`` ones, cannot be up together.
-
-        Raises UsageError for what its fixtures alone say, SettingsError for a further one.
-        """
+        """Raise SettingsError for a test whose engines, by its fixtures and ``further`` ones, are never up together."""
         named = [precision for fixture, precision in ENGINE_FIXTURES.items() if fixture in _fixtures(item)]
         engines = list(dict.fromkeys([*named, *further]))
         if len(engines) < 2:
             return
-        try:
-            self.gatekeeper.launches.refuse_clash(self.suite(item), engines)
-        except PrecgateError as exc:
-            if further:
-                raise
-            raise pytest.UsageError(f"precgate: {exc}") from exc
+        self.gatekeeper.launches.refuse_clash(self.suite(item), engines)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Show one of our errors at the test's own line: the frames inside the plugin tell its user nothing."""
-        shown = call.excinfo
-        if shown is not None and isinstance(shown.value, PrecgateError) and not self._config.getoption("fulltrace"):
-            error = shown.value
-            error.__cause__ = None
-            error.__suppress_context__ = True
-            call.excinfo = pytest.ExceptionInfo.from_exc_info((type(error), error, without_ours(shown.tb)))
+        """Show an error at the test's own line: frames inside the plugin tell its user nothing and hold secrets."""
+        if call.excinfo is not None:
+            call.excinfo = pytest.ExceptionInfo.from_exception(presentable(call.excinfo.value))
         return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Take the plugin's frames out of what --full-trace prints of an interrupted run."""
+        excinfo.traceback = pytest.ExceptionInfo.from_exception(presentable(excinfo.value)).traceback
+        if self._gatekeeper is not None and self._signals.received is not None:
+            # Now: what sent the signal may send SIGKILL before every engine is stopped and the summary is written.
+            for line in (f"stopped by {self._signals.received}", *self._gatekeeper.launches.remarks()):
+                Said(self._config).line(line)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember which tests failed and which ran: it decides what is recorded, and what counts as unused."""
@@ -276,6 +269,7 @@ class Run:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
         """Stop every engine; then write baselines, judge what went unused, fail the run for it, write the reports."""
+        self._signals.forget()
         left = self._stop_engines()
         if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
             return
@@ -285,12 +279,13 @@ class Run:
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         selection = self._selection
         try:
-            found = self.gatekeeper.finish(
-                selection,
-                configured=self.settings.suites if selection.covers_root else (),
-                cut_short=interrupted or self._uncollected or bool(session.shouldfail or session.shouldstop),
-                interrupted=interrupted,
-            )
+            with Contained():
+                found = self.gatekeeper.finish(
+                    selection,
+                    configured=self.settings.suites if selection.covers_root else (),
+                    cut_short=interrupted or self._uncollected or bool(session.shouldfail or session.shouldstop),
+                    interrupted=interrupted,
+                )
             self._found = replace(found, problems=(*found.problems, *self._refused, *left))
         except PrecgateError as exc:
             from pytest_precgate.analysis.report import RunReport  # noqa: PLC0415
@@ -304,14 +299,16 @@ class Run:
     def _stop_engines(self) -> list[str]:
         """Stop every engine; return one line for what is left of one."""
         try:
-            if self._gatekeeper is not None:
-                self._gatekeeper.launches.close()
+            with Contained():
+                if self._gatekeeper is not None:
+                    self._gatekeeper.launches.close()
         except PrecgateError as exc:
             return [str(exc)]
         return []
 
     def pytest_unconfigure(self) -> None:
         """Stop every engine once more, and say what is left: a session that ended in an error never finished."""
+        self._signals.forget()
         for line in self._stop_engines():
             sys.stderr.write(f"precgate: {line}\n")
 
@@ -344,8 +341,9 @@ class Run:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open(mode, encoding="utf-8") as file:
                     file.write(_rendered(kind, found))
-            except OSError as exc:
-                lost.append(f"{path}: the {kind} report cannot be written: {exc.strerror}")
+            except (OSError, PrecgateError) as exc:
+                why = exc.strerror if isinstance(exc, OSError) else exc
+                lost.append(f"{path}: the {kind} report cannot be written: {why}")
         return lost
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -355,8 +353,9 @@ class Run:
         from pytest_precgate.reports.terminal import summary  # noqa: PLC0415
 
         terminalreporter.section("precgate")
-        for line, good in summary(self._found):
-            terminalreporter.write_line(printable_lines(line, _LINE_SHOWN), green=good is True, red=good is False)
+        with AsUsageErrors():
+            for line, good in summary(self._found):
+                terminalreporter.write_line(printable_lines(line, _LINE_SHOWN), green=good is True, red=good is False)
 
 
 def _fixtures(item: pytest.Item) -> Sequence[str]:
@@ -375,4 +374,5 @@ def _rank(suite: Suite, asked: Sequence[str]) -> float:
 def _rendered(kind: str, found: RunReport) -> str:
     from pytest_precgate.reports import json, markdown  # noqa: PLC0415
 
-    return json.render(found) if kind == "json" else markdown.render(found)
+    with Contained():
+        return json.render(found) if kind == "json" else markdown.render(found)

@@ -5,15 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from pytest_precgate.text import printable
 
 if TYPE_CHECKING:
     from pytest_precgate.journal.directory import RunDirectory
     from pytest_precgate.live.record import Record
 
 FLAGS = ("resume", "replay")
+
+
+def refuse_no_directory(path: Path) -> None:
+    """Raise UsageError where the baselines are to lie in something that is no directory."""
+    try:
+        if path.is_dir() or not os.path.lexists(path):
+            return
+        why = "is not a directory"
+    except OSError as exc:
+        why = exc.strerror or type(exc).__name__
+    raise pytest.UsageError(
+        f"--precgate-baselines or ini key precgate_baselines: {printable(str(path))}: {why}; wanted the directory of "
+        "the baselines"
+    )
 
 
 def earlier_run(config: pytest.Config) -> RunDirectory | None:

@@ -13,10 +13,23 @@ from itertools import pairwise
 
 import pytest
 
+from pytest_precgate.errors import SettingsError
+
+MARK = "precgate"
 _NARROWING = (
     *("-k", "-m", "--deselect", "--lf", "--last-failed", "--sw", "--stepwise", "--pyargs"),
     *("--splits", "--group", "--num-shards", "--shard-id"),  # pytest-split, pytest-shard
 )
+
+
+def marked(node: pytest.Item | pytest.Collector, where: str) -> dict[str, object]:
+    """Return the mark's keywords, those of the module and class included; the closest one wins for each."""
+    keywords: dict[str, object] = {}
+    for mark in reversed(list(node.iter_markers(MARK))):
+        if mark.args:
+            raise SettingsError(where, "", f"takes keywords only (suite=...), got {mark.args[0]!r}")
+        keywords |= mark.kwargs
+    return keywords
 
 
 @dataclass

@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_precgate.analysis.economics import HARDWARE, Hardware
 from pytest_precgate.analysis.gates import Metric
 from pytest_precgate.analysis.waiver import Waiver
-from pytest_precgate.documents import Node, nearest
+from pytest_precgate.documents import TOO_DEEP, TOO_LONG, Node, nearest
 from pytest_precgate.errors import SettingsError
 from pytest_precgate.settings.policy import Policy, policy_from
 from pytest_precgate.settings.suite import MARKED, Suite, suite_from
@@ -98,12 +98,20 @@ def _toml(path: Path) -> dict[str, object]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise SettingsError(str(path), "", f"cannot be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except UnicodeDecodeError as exc:
+        raise SettingsError(str(path), "", "is not TOML: it is not UTF-8 text") from exc
+    except tomllib.TOMLDecodeError as exc:
         raise SettingsError(str(path), "", f"is not TOML: {exc}") from exc
+    except RecursionError as exc:
+        raise SettingsError(str(path), "", TOO_DEEP) from exc
+    except ValueError as exc:  # Python reads no whole number of more than 4300 digits, and no day like 2026-02-30
+        why = TOO_LONG if "digits" in str(exc) else f"is not TOML: {exc}"
+        raise SettingsError(str(path), "", why) from exc
 
 
 def settings_from(root: Node, base: Path) -> Settings:
     """Build the settings from the table at ``root``; relative paths in it start at ``base``."""
+    _refuse_nul(root)
     members = root.table(required=["suites"], optional=["hardware", "waive"])
     hardware = dict(HARDWARE)
     if "hardware" in members:
@@ -114,6 +122,19 @@ def settings_from(root: Node, base: Path) -> Settings:
     found = {name: suite_from(name, node, hardware, base) for name, node in suites.items()}
     waivers = [_waiver(node, found) for node in members["waive"].items()] if "waive" in members else []
     return Settings(root.source, found, hardware, tuple(waivers))
+
+
+def _refuse_nul(node: Node) -> None:
+    """Refuse a text that no process, file or server can be given, wherever it stands. Its value is not repeated."""
+    if isinstance(node.value, str) and "\0" in node.value:
+        node.hidden().fail("holds a NUL character, wanted text without one")
+    if isinstance(node.value, Mapping):
+        for name, member in node.mapping().items():
+            _refuse_nul(node.child("a key", name))
+            _refuse_nul(member)
+    elif isinstance(node.value, list):
+        for member in node.items():
+            _refuse_nul(member)
 
 
 def _waiver(node: Node, suites: Mapping[str, Suite]) -> Waiver:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
-from pytest_precgate.analysis.bar import LaunchPolicy
+from pytest_precgate.analysis.bar import MOST_LAUNCHES, LaunchPolicy
 from pytest_precgate.analysis.comparison import COST_MODES, Comparison, CostMode
 from pytest_precgate.analysis.economics import Hardware, hardware_named
 from pytest_precgate.analysis.gates import IMPLAUSIBLE_GAIN, Gate, Metric, gates_of
@@ -30,7 +30,11 @@ Rule = Literal["first-good", "median"]
 PRECISIONS = ("fp4", "int4", "fp8", "int8", "bf16", "fp16")
 Engines = Mapping[str, tuple[EngineSpec, ...]]
 
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_LONGEST_NAME = 100
+_NAME = rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}"
+_MOST_TOKENS = 100_000_000
+_MOST_DAYS = 36_500
+_MOST_INTERACTIVITY = 1e6
 _SUITE_REQUIRED = ("hardware", "workload", "interactivity")
 _SUITE_OPTIONAL = ("cost", "metrics", "tolerance", "implausible")
 _LAUNCHES = ("attempts", "rule", "baseline_launches", "max_baseline_age_days", "paired")
@@ -164,7 +168,10 @@ class Suite:
 def suite_from(name: str, node: Node, hardware: Mapping[str, Hardware], base: Path) -> Suite:
     """Return the suite called ``name`` of the table at ``node``; relative paths in it start at ``base``."""
     if not re.fullmatch(_NAME, name):
-        node.fail("a suite's name becomes its baseline's file name: use letters, digits, dot, dash and underscore")
+        node.fail(
+            "a suite's name becomes its baseline's file name: use letters, digits, dot, dash and underscore, at most "
+            f"{_LONGEST_NAME}"
+        )
     members = node.table(required=_SUITE_REQUIRED, optional=(*_SUITE_OPTIONAL, *_LAUNCHES, *PRECISIONS))
     engines = {key: _engines(members[key], base) for key in members if key in PRECISIONS}
     if len(engines) < 2:
@@ -191,25 +198,32 @@ def suite_from(name: str, node: Node, hardware: Mapping[str, Hardware], base: Pa
 
 def _with_launches(suite: Suite, node: Node, members: Mapping[str, Node], base: Path) -> Suite:
     """How a verdict is reached, and what it may be held against."""
-    given: dict[str, object] = {}
+    given: dict[str, Any] = {}
     for key in ("attempts", "baseline_launches"):
         if key in members:
-            given[key] = members[key].integer()
+            given[key] = members[key].count(MOST_LAUNCHES)
     if "max_baseline_age_days" in members:
         given["max_baseline_age_days"] = members["max_baseline_age_days"].number()
+        if given["max_baseline_age_days"] > _MOST_DAYS:
+            members["max_baseline_age_days"].fail(
+                f"got {given['max_baseline_age_days']:g}, wanted at most {_MOST_DAYS}"
+            )
     if "rule" in members:
         given["rule"] = members["rule"].choice(get_args(Rule))
     if "paired" in members:
         sides = members["paired"].mapping()
         given["paired"] = {side: _side(side, table, members, suite.engines, base) for side, table in sides.items()}
     with node.building():
-        return replace(suite, **given)  # type: ignore[arg-type]
+        return replace(suite, **given)
 
 
 def _side(side: str, node: Node, members: Mapping[str, Node], engines: Engines, base: Path) -> Engines:
     """The engines of another side: each precision's own table with the keys that differ there in place of its own."""
     if not re.fullmatch(_NAME, side):
-        node.fail("a side's name becomes part of a directory's: use letters, digits, dot, dash and underscore")
+        node.fail(
+            "a side's name becomes part of a directory's: use letters, digits, dot, dash and underscore, at most "
+            f"{_LONGEST_NAME}"
+        )
     own = node.table(optional=list(engines))
     if not own:
         node.fail("differs in nothing; name the keys that differ, by precision")
@@ -260,8 +274,8 @@ def _workload(node: Node) -> Workload:
     members = node.table(required=["isl", "osl"], optional=["range_ratio"])
     with node.building():
         return Workload(
-            isl=members["isl"].integer(),
-            osl=members["osl"].integer(),
+            isl=members["isl"].count(_MOST_TOKENS),
+            osl=members["osl"].count(_MOST_TOKENS),
             range_ratio=members["range_ratio"].number() if "range_ratio" in members else 1.0,
         )
 
@@ -276,8 +290,10 @@ def _points(node: Node) -> tuple[float, ...] | None:
         node.fail("got an empty list: without a point there is no gate")
     points = [member.number() for member in members]
     for member, point in zip(members, points, strict=True):
-        if point <= 0:
-            member.fail(f"got {point:g}, wanted an interactivity above 0 tok/s/user")
+        if not 0 < point <= _MOST_INTERACTIVITY:
+            member.fail(
+                f"got {point:g}, wanted an interactivity above 0 and at most {_MOST_INTERACTIVITY:g} tok/s/user"
+            )
         if points.count(point) > 1:
             member.fail(f"{point:g} stands twice")
     return tuple(points)

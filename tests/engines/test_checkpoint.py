@@ -252,12 +252,20 @@ def test_what_no_engine_could_load_is_refused_at_its_spot(
     assert isinstance(caught.value, PreflightError)
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff\xfe"])
-def test_a_file_that_is_no_json_is_refused(tmp_path: Path, content: bytes) -> None:
-    """Truncated, or no text at all."""
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{", "is not JSON"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"[" * 100_000, "is nested too deeply"),
+        (b'{"hidden_size": ' + b"9" * 5000 + b"}", "holds a number of more digits"),
+    ],
+)
+def test_a_file_that_is_no_json_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
+    """Truncated, no text at all, or more than a reader can take."""
     write_checkpoint(tmp_path, KIMI)
     (tmp_path / "config.json").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"config\.json: is not JSON"):
+    with pytest.raises(CheckpointError, match=rf"config\.json: {why}"):
         read_checkpoint(Found(tmp_path))
 
 

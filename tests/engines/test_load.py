@@ -55,7 +55,10 @@ def test_an_acceptance_length_is_a_number_of_tokens_per_step(length: float) -> N
 @pytest.mark.parametrize(
     ("length", "why"),
     [
-        (0.99, r"got 0\.99, wanted at least 1: each verification step of a request gives it one token"),
+        (
+            0.99,
+            r"got 0\.99, wanted at least 1 and at most 1000: each verification step of a request gives it one token",
+        ),
         (-1, "got -1, wanted at least 1"),
         (float("nan"), "got nan, wanted a finite number"),
         (10**400, "wanted a finite number"),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.gpu import Gpu
+from pytest_precgate.analysis.gpu import Gpu, gpus_named
 from pytest_precgate.analysis.schedule import Grid
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.engines.preflight import (
@@ -295,3 +295,16 @@ def test_words_before_the_launcher_and_without_one_are_left_alone() -> None:
     """srun quotes what it starts."""
     refuse_split_words(["srun", "--comment", "a b", "trtllm-llmapi-launch", "trtllm-serve", "model"])
     refuse_split_words(["trtllm-serve", "a b"])
+
+
+@pytest.mark.parametrize("word", ["MIG-5c1d", "GPU-0", "0", "00"])
+def test_preflight_and_telemetry_agree_on_what_a_word_names(word: str) -> None:
+    """A MIG device by its UUID, a GPU by its index or the beginning of its UUID: one rule for both."""
+    gpus = (Gpu(0, "GPU-0aaa", "NVIDIA B200", 1, ("MIG-5c1d",)), Gpu(1, "GPU-1bbb", "NVIDIA B200", 1, ("MIG-77aa",)))
+    assert gpus_named([word], gpus) == gpus[:1]
+    settings = replace(SETTINGS, gpus=1, devices=(word,))
+    refuse_gpus(settings, "fp4", "b200", Place({}, CannedNetwork(), Path(), gpus))
+    limited = Place({"CUDA_VISIBLE_DEVICES": word}, CannedNetwork(), Path(), gpus)
+    refuse_gpus(replace(settings, devices=()), "fp4", "b200", limited)
+    with pytest.raises(PreflightError, match="asks for GPU MIG-ffff"):
+        refuse_gpus(replace(settings, devices=("MIG-ffff",)), "fp4", "b200", Place({}, CannedNetwork(), Path(), gpus))

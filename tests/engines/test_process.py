@@ -187,6 +187,74 @@ sys.stderr.write("and this")
     assert second == "and this"
 
 
+FLOOD = """
+import os, sys
+sys.stdout.write("the beginning\\n"); sys.stdout.flush()
+block = b"x" * 99 + b"\\n"
+for _ in range(300):
+    os.write(1, block * 10_000)
+sys.stderr.write("the end\\n")
+"""
+
+
+def test_the_output_of_a_server_that_writes_without_end_is_capped(here: Marked) -> None:
+    """300 MB in a process of its own: beginning and end are kept, the middle is counted; no memory grows with it."""
+    before = psutil.Process().memory_info().rss
+    process = here.start(sys.executable, "-S", "-c", FLOOD)
+    most = 0
+    while process.is_alive():
+        most = max([most, *(memory(guard) for guard in psutil.Process().children(recursive=True))])
+        assert process.log_size() <= CAP + 2 * guardian.TAIL_BYTES  # while the end is put behind the beginning
+    assert process.exit_text() == "ended with exit code 0"
+    assert process.log_text().startswith("the beginning\nxxx")
+    assert process.tail(1) == "the end"
+    process.stop()
+    assert parts(here) == [here.log]
+    assert here.log.stat().st_size <= CAP
+    text = process.log_text()
+    assert text.endswith("x\nthe end\n")
+    [notice] = [line for line in text.splitlines() if line.startswith("[precgate: ")]
+    left_out = int(notice.split()[1])
+    written = len("the beginning\n") + 300 * 1_000_000 + len("the end\n")
+    assert left_out == written - (len(text) - len(f"\n{notice}\n"))
+    assert psutil.Process().memory_info().rss - before < 4 * CAP
+    assert most < 8 * CAP
+
+
+CAP = guardian.HEAD_BYTES + 2 * guardian.TAIL_BYTES + 100
+
+
+def memory(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def parts(here: Marked) -> list[Path]:
+    return sorted(here.log.parent.glob(f"{here.log.name}*"))
+
+
+def test_a_log_that_is_not_full_is_one_file_as_it_was_written(here: Marked) -> None:
+    """Nothing is left out, and nothing is added."""
+    process = here.start(sys.executable, "-c", "print('one'); import os; os.write(2, b'two')")
+    assert eventually(lambda: not process.is_alive())
+    process.stop()
+    assert here.log.read_bytes() == b"one\ntwo"
+    assert parts(here) == [here.log]
+
+
+def test_what_a_server_prints_of_its_secrets_is_not_quoted(here: Marked) -> None:
+    """Values of its own variables, and of those of the environment that are called like a secret."""
+    here.environ["OUR_TOKEN"] = "hf_hunter2hunter2"
+    code = "import os; print(os.environ['OUR_TOKEN'], os.environ['OWN'], os.environ['SMALL'])"
+    process = here.start(sys.executable, "-c", code, variables={"OWN": "sk-hunter2hunter2", "SMALL": "1"})
+    assert eventually(lambda: not process.is_alive())
+    process.stop()
+    assert process.log_text() == "$OUR_TOKEN $OWN 1\n"
+    assert process.tail(1) == "$OUR_TOKEN $OWN 1"
+
+
 def test_a_log_is_begun_anew_and_its_tail_is_its_last_lines(here: Marked) -> None:
     """What a progress bar overwrote counts as lines; broken bytes are no reason to fail."""
     here.log.write_text("of an earlier start")

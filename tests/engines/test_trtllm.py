@@ -111,7 +111,8 @@ def test_the_command_is_kept_beside_the_output(tmp_path: Path) -> None:
     run_dir = tmp_path / "a run"
     command = engine(variables={"A": "x y"}).command(seat(run_dir), kimi_place(tmp_path))
     assert command.files[run_dir / "command.txt"] == (
-        f"A='x y' HF_HUB_OFFLINE=1 TRTLLM_NO_USAGE_STATS=1 trtllm-serve {NVFP4} --host 127.0.0.1 --port 8000 "
+        f'A="$A" '
+        f"HF_HUB_OFFLINE=1 TRTLLM_NO_USAGE_STATS=1 trtllm-serve {NVFP4} --host 127.0.0.1 --port 8000 "
         f"--backend pytorch --extra_llm_api_options '{run_dir}/trtllm.yaml'\n"
     )
 

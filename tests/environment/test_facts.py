@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.environment import gpu_facts, host_facts, visible_gpus
+from pytest_precgate.environment import gpu_facts, host_facts, in_ci, visible_gpus
 from tests.environment.conftest import Nvml
 
 PAGE = Path(__file__).parents[2] / "docs" / "environment.md"
@@ -23,7 +23,7 @@ def of_gpus() -> dict[str, Fact]:
 
 
 def of_host(root: Path, environ: Mapping[str, str] | None = None, *, runs_on_cpu: bool = False) -> dict[str, Fact]:
-    return host_facts(root, environ or {}, runs_on_cpu=runs_on_cpu, root=root)
+    return host_facts("abc", environ or {}, runs_on_cpu=runs_on_cpu, root=root)
 
 
 @pytest.fixture
@@ -134,9 +134,9 @@ def test_the_cpus_counted_are_those_this_process_may_use(root: Path) -> None:
 
 
 def test_versions_and_the_state_under_test_are_soft(root: Path) -> None:
-    """Outside a repository the commit is called unknown."""
+    """The commit is the one that is given."""
     facts = of_host(root)
-    assert facts["commit"] == "unknown"
+    assert facts["commit"] == "abc"
     assert {"kernel", "python", "precgate"} <= {*facts}
 
 
@@ -206,3 +206,19 @@ def test_a_container_is_told_as_far_as_it_can_be_known(
         write(root / path, text)
     got = of_host(root, environ)
     assert {key: fact for key, fact in got.items() if key.startswith("container")} == facts
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, False),
+        ({"CI": ""}, False),
+        ({"CI": "true"}, True),
+        ({"CI": "false"}, True),
+        ({"BUILD_NUMBER": "17"}, True),
+        ({"BUILD_NUMBER": ""}, False),
+    ],
+)
+def test_ci_is_told_as_pytest_tells_it(environ: dict[str, str], expected: bool) -> None:
+    """By the same two variables (_pytest/compat.py): a runner that sets only BUILD_NUMBER is one, too."""
+    assert in_ci(environ) is expected

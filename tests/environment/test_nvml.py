@@ -40,6 +40,22 @@ def test_a_name_that_would_move_the_cursor_is_shown_escaped(nvml: Nvml) -> None:
     assert gpu.name == r"NVIDIA\x1b[2J\nB200"
 
 
+def test_the_old_package_is_named(nvml: Nvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pynvml gives bytes: the message says what to uninstall."""
+    nvml(gpus=1)
+    monkeypatch.setattr(sys.modules["pynvml"], "nvmlDeviceGetUUID", lambda _handle: b"GPU-0000")
+    with pytest.raises(GpuDriverError, match="pip uninstall pynvml"):
+        visible_gpus()
+
+
+def test_a_name_that_is_no_text_is_readable(nvml: Nvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under WSL, where the name's bytes are not UTF-8."""
+    nvml(gpus=1)
+    monkeypatch.setattr(sys.modules["pynvml"], "nvmlDeviceGetName", lambda _handle: b"NVIDIA\xf8B200".decode())
+    (gpu,) = visible_gpus() or ()
+    assert gpu.name == r"NVIDIA\xf8B200"
+
+
 def test_cuda_visible_devices_does_not_narrow_them(nvml: Nvml, monkeypatch: pytest.MonkeyPatch) -> None:
     """NVML does not know the variable; the words are looked up among all."""
     nvml(gpus=4)

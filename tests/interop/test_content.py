@@ -60,11 +60,11 @@ def test_a_table_says_whether_its_last_line_has_an_end(text: str, is_cut: bool) 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("[" * DEEP, "f: is nested deeper than a result file is"),
-        ('{"a":' * DEEP, "f: is nested deeper than a result file is"),
+        ("[" * DEEP, "f: is nested too deeply to be read"),
+        ('{"a":' * DEEP, "f: is nested too deeply to be read"),
         (f"a: {'[' * DEEP}", "f: is nested deeper than a result file is"),
-        (f'{{"a": {DIGITS}}}', "f: holds a number of thousands of digits"),
-        (f'{{"a": 1}}\n{{"a": {DIGITS}}}', "f: holds a number of thousands of digits, .* @ line 2"),
+        (f'{{"a": {DIGITS}}}', "f: holds a number of more digits than can be read"),
+        (f'{{"a": 1}}\n{{"a": {DIGITS}}}', "f: holds a number of more digits than can be read @ line 2"),
         (f"a: {DIGITS}", "f: is not YAML: "),
         ("a: 2026-99-99", "f: is not YAML: "),
         ("a: !!int ''", "f: is not YAML: "),

@@ -14,7 +14,7 @@ import pytest
 from pytest_precgate.analysis.economics import HARDWARE
 from pytest_precgate.analysis.enough import Extent
 from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
-from pytest_precgate.analysis.records import PointRun
+from pytest_precgate.analysis.records import ClientCheck, PointRun
 from pytest_precgate.analysis.schedule import Aim, Grid, Range
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.engines.base import Endpoint, Engine
@@ -115,7 +115,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
             measured.append(plan.concurrency)
             model = StepTime(6e-3, 2e-2, 1e-8, 2e-5, 0.05)
             assert plan.requests is not None
-            return simulate(model, Limits(), [(16, 16)] * plan.requests, plan.concurrency)
+            run = simulate(model, Limits(), [(16, 16)] * plan.requests, plan.concurrency)
+            return replace(run, client=ClientCheck(0.1, 1.0, 0.0, plan.concurrency))
 
         def up(order: Order, family: object) -> object:  # noqa: ARG001
             started.append(order.precision)

@@ -43,6 +43,24 @@ def test_fewer_visible_gpus_than_the_figures_are_divided_by_are_refused() -> Non
         devices_of(server(4), {"CUDA_VISIBLE_DEVICES": "0"}, EIGHT)
 
 
+@pytest.mark.parametrize("hidden", ["-1", "NoDevFiles", "-1,0", "none", "GPU-9", "MIG-77aa", "0,0", "0,9"])
+@pytest.mark.parametrize("gpus", [1, 2])
+def test_a_variable_that_hides_gpus_is_named(hidden: str, gpus: int) -> None:
+    """CUDA stops at the first word that names none, and the message says which variable holds it."""
+    if gpus == 1 and hidden.startswith("0"):
+        assert devices_of(server(1), {"CUDA_VISIBLE_DEVICES": hidden}, EIGHT) == ("0",)
+        return
+    with pytest.raises(PreflightError, match=f"CUDA_VISIBLE_DEVICES={hidden} shows [01]: '.*' names no GPU here"):
+        devices_of(server(gpus), {"CUDA_VISIBLE_DEVICES": hidden}, EIGHT)
+
+
+@pytest.mark.parametrize("hidden", ["-1", "NoDevFiles"])
+def test_a_variable_that_hides_every_gpu_is_named_without_a_driver(hidden: str) -> None:
+    """Where nothing can tell, these words still name none."""
+    with pytest.raises(PreflightError, match=f"CUDA_VISIBLE_DEVICES={hidden} shows 0"):
+        devices_of(server(1), {"CUDA_VISIBLE_DEVICES": hidden}, None)
+
+
 def test_a_gpu_has_one_identity_whoever_names_it() -> None:
     """An index and a UUID of the same GPU are one; where nothing can tell, the word is all there is."""
     assert identities(["0", "GPU-1"], EIGHT) == identities(["GPU-0", "1"], EIGHT) == ("GPU-0", "GPU-1")

@@ -336,11 +336,12 @@ def test_under_ci_a_missing_baseline_fails_whatever_the_flag_says(
     assert not repository.baseline.exists()
 
 
+@pytest.mark.parametrize("variable", ["CI", "BUILD_NUMBER"])
 def test_under_ci_a_mismatch_fails_whatever_the_flag_says(
-    accepted: Repository, monkeypatch: pytest.MonkeyPatch
+    accepted: Repository, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """CI=true and skip: exit 1."""
-    monkeypatch.setenv("CI", "true")
+    """CI=true or a BUILD_NUMBER, and skip: exit 1."""
+    monkeypatch.setenv(variable, "17")
     header_free(accepted)
     accepted.change_settings('hardware = "b200"', 'hardware = "h200"')
     result = accepted.run("--precgate-mismatch=skip")
@@ -463,12 +464,36 @@ def test_a_directory_that_turns_read_only_during_the_run_keeps_its_baseline(acce
     assert [path.name for path in accepted.baseline.parent.iterdir()] == ["kimi.json"]
 
 
-def test_a_baseline_directory_that_is_a_file_is_refused(repository: Repository) -> None:
-    """A name clash is no directory."""
+@pytest.mark.parametrize("flags", [(), ("--precgate-update",), ("--precgate-missing=skip",), ("--precgate-plan",)])
+def test_a_baseline_directory_that_is_a_file_is_refused(repository: Repository, flags: tuple[str, ...]) -> None:
+    """A usage error, before anything is measured: never "no baseline"."""
     (repository.path / "baselines").write_text("", encoding="utf-8")
-    result = repository.run("--precgate-update")
+    result = repository.run(*flags)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --precgate-baselines or ini key *baselines: is not a directory; wanted *"])
+
+
+@pytest.mark.parametrize("name", ["baselines/kimi.json", "x" * 5000])
+def test_a_file_named_as_the_directory_of_baselines_is_refused(accepted: Repository, name: str) -> None:
+    """As is a name no directory could have; the suite's baseline is not called missing."""
+    result = accepted.run(f"--precgate-baselines={name}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: --precgate-baselines or ini key precgate_baselines: *; wanted the directory *"]
+    )
+
+
+@pytest.mark.parametrize("flags", [(), ("--precgate-update",), ("--precgate-missing=create",)])
+def test_a_link_to_a_baseline_that_is_not_there_is_refused(accepted: Repository, flags: tuple[str, ...]) -> None:
+    """Not taken for a missing baseline, and not written through."""
+    accepted.baseline.unlink()
+    accepted.baseline.symlink_to("elsewhere/kimi.json")
+    result = accepted.run(*flags)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["E *BaselineWriteError: baselines: cannot be written: *baselines is not a directory*"])
+    result.stdout.fnmatch_lines(
+        ["E *BaselineError: baselines/kimi.json: is a link to elsewhere/kimi.json, which is not *"]
+    )
+    assert not accepted.baseline.exists()
 
 
 WAITING = """\

@@ -451,3 +451,16 @@ def test_a_swallowed_failure_still_fails(accepted: Repository) -> None:
         result.stdout.fnmatch_lines(
             ["FAIL: test_kimi.py::test_fp4_pays_off: 12 gates of suite kimi failed and the test did not (xfail, *"]
         )
+
+
+def test_points_that_are_the_baseline_s_own_are_said_to_be(accepted: Repository) -> None:
+    """A recorded file as it was gives 0.0% everywhere, and a note: nothing new was measured."""
+    note = "note: {}: these are the baseline's own points, so it is held against itself*"
+    result = accepted.run()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([note.format("fp4"), note.format("int4")])
+    accepted.write_points(fp4=1.001)
+    result = accepted.run()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([note.format("int4")])
+    result.stdout.no_fnmatch_line(note.format("fp4"))

@@ -72,3 +72,34 @@ def test_an_interrupted_run_ends_as_pytest_ends_and_writes_no_baseline(site: Sit
         process.send_signal(signal.SIGINT)
         assert process.wait() == 2
     assert not site.repository.baseline.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_run_that_is_told_to_stop_says_how_it_goes_on(site: Site, number: signal.Signals) -> None:
+    """By a CI's SIGTERM or a closed terminal as by Ctrl-C: exit code 2, nothing left, and the flag that resumes it."""
+    site.repository.change_settings("concurrency = [1, 8]\n", "concurrency = [1, 8, 9, 10, 11, 12, 13]\n")
+    with running(site) as process:
+        read_until(process, lambda line: "fp4 concurrency 1:" in line or "fp4 concurrency 8:" in line)
+        process.send_signal(number)
+        said = [] if process.stdout is None else process.stdout.readlines()
+        assert process.wait() == 2
+    [home] = (site.path / ".precgate" / "runs").iterdir()
+    told = [number for number, line in enumerate(said) if f"go on with --precgate-resume={home.name}" in line]
+    assert told
+    if number is not signal.SIGINT:  # before anything is waited for: SIGKILL may follow
+        assert f"precgate: stopped by {number.name}\n" in said[: told[0]]
+        assert said[told[0]].startswith("precgate: suite kimi: fp4 not finished")
+    assert eventually(lambda: site.running() == [])
+
+
+def test_a_run_under_nohup_is_not_ended_by_the_end_of_its_terminal(site: Site) -> None:
+    """A signal that was ignored stays ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with running(site) as process:
+            read_until(process, lambda line: "fp4 concurrency 1:" in line)
+            process.send_signal(signal.SIGHUP)
+            read_until(process, lambda line: "int4 concurrency 8:" in line)
+            assert process.wait() in (0, 1)
+    finally:
+        signal.signal(signal.SIGHUP, before)

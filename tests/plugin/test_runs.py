@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -300,3 +302,22 @@ def test_under_ci_the_flags_stand_on_the_command_line_or_nowhere(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: --precgate-{flag}: under CI it must stand on the command line*"])
     assert simulated.run(f"--precgate-{flag}=latest").ret == 0
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_a_baseline_that_is_rewritten_does_not_cost_the_finished_points(simulated: Repository) -> None:
+    """A run that goes on finds its tree as it was; another changed file still refuses it."""
+    assert simulated.run("--precgate-update").ret == 0
+    (simulated.path / "engine.py").write_text("old\n", encoding="utf-8")
+    who = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["add", "engine.py", "baselines"], [*who, "commit", "-q", "-m", "x"]):
+        subprocess.run(["git", *words], cwd=simulated.path, check=True)
+    assert simulated.run().ret == 0
+    text = simulated.baseline.read_text(encoding="utf-8")
+    simulated.baseline.write_text(text.replace('"reason": ""', '"reason": "rewritten"'), encoding="utf-8")
+    assert simulated.baseline.read_text(encoding="utf-8") != text
+    assert simulated.run("--precgate-resume=latest").ret == 0
+    (simulated.path / "engine.py").write_text("new\n", encoding="utf-8")
+    result = simulated.run("--precgate-resume=latest")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *RunDiffersError: *commit is *-dirty, the run's was *"])

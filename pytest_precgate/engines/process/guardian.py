@@ -22,6 +22,9 @@ from typing import Any, NoReturn
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _LOOK_S = 0.25  # how often it looks whether its parent is still there; everything else wakes it
 _ROUND_S = 0.02
+# A server's output on the disk: its beginning, which says what was started, and at least so much of its end.
+HEAD_BYTES, TAIL_BYTES = 8 << 20, 4 << 20
+_BLOCK_BYTES, _BLOCKS_A_LOOK = 1 << 16, 64
 # What is left of the stop timeout once pytest is gone, or the server is and others are not: nobody waits for a clean
 # end any more, and what comes next on this machine wants the GPUs.
 _LAST_GRACE_S = 5.0
@@ -68,6 +71,84 @@ def _tell(*words: object) -> None:
         os.write(1, " ".join(map(str, words)).encode() + b"\n")
 
 
+def _append(descriptor: int, data: bytes) -> None:
+    """Write everything, or what a full disk takes: a server does not end for want of its log."""
+    with suppress(OSError):
+        while data:
+            data = data[os.write(descriptor, data) :]
+
+
+class Output:
+    """What a server writes, taken from its pipe block by block into ``path``; the middle of too much is left out.
+
+    The end is kept in two files beside it that take turns, and is put behind the beginning when all is over.
+    """
+
+    def __init__(self, path: str, read_end: int) -> None:
+        self.source: int | None = read_end
+        self._path = path
+        self._room = HEAD_BYTES
+        self._head = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._tail: int | None = None
+        self._tail_room = 0
+        self._beyond = 0
+        os.set_blocking(read_end, False)
+
+    def pump(self) -> None:
+        """Take in what there is, without waiting, and no more than so many blocks of it."""
+        for _ in range(_BLOCKS_A_LOOK):
+            try:
+                block = b"" if self.source is None else os.read(self.source, _BLOCK_BYTES)
+            except BlockingIOError:
+                return
+            if not block:
+                self._close_source()
+                return
+            _append(self._head, block[: self._room])
+            self._keep(block[self._room :])
+            self._room = max(0, self._room - len(block))
+
+    def finish(self) -> None:
+        """Take in what is left, which is no more than a pipe holds, and put the end behind the beginning."""
+        self.pump()
+        self._close_source()
+        if self._tail is not None:
+            os.close(self._tail)
+            self._join()
+        os.close(self._head)
+
+    def _close_source(self) -> None:
+        if self.source is not None:
+            os.close(self.source)
+            self.source = None
+
+    def _keep(self, data: bytes) -> None:
+        """Append to the newer of the two files of the end; once it is full it is the older one."""
+        if not data:
+            return
+        self._beyond += len(data)
+        if self._tail_room < len(data):
+            with suppress(OSError):
+                if self._tail is not None:
+                    os.close(self._tail)
+                    Path(f"{self._path}.tail").replace(f"{self._path}.tail-before")
+                self._tail = os.open(f"{self._path}.tail", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            self._tail_room = TAIL_BYTES
+        if self._tail is not None:
+            _append(self._tail, data)
+        self._tail_room -= len(data)
+
+    def _join(self) -> None:
+        parts = [Path(f"{self._path}.tail-before"), Path(f"{self._path}.tail")]
+        kept = [part for part in parts if part.exists()]
+        left_out = self._beyond - sum(part.stat().st_size for part in kept)
+        if left_out:
+            _append(self._head, f"\n[precgate: {left_out} bytes of output are left out here]\n".encode())
+        for part in kept:
+            _append(self._head, part.read_bytes())
+            part.unlink()
+
+
 class Guard:
     """One process with everything below it. ``control`` is the pipe to pytest, None where it is not read.
 
@@ -77,6 +158,7 @@ class Guard:
     def __init__(self, parent: int, control: int | None = None) -> None:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         self.heard = b""
+        self.output: Output | None = None
         self._parent = parent
         self._control = control
         self._is_abandoned = False
@@ -104,11 +186,14 @@ class Guard:
         return self._is_abandoned or os.getppid() != self._parent
 
     def wait(self, timeout_s: float) -> None:
-        """Wait for the end of a child, for a word of pytest, for SIGTERM, or for the timeout."""
-        sources = [self._wake] if self._control is None else [self._wake, self._control]
+        """Wait for the end of a child, a word of pytest, output of the server, SIGTERM, or for the timeout."""
+        output = None if self.output is None else self.output.source
+        sources = [source for source in (self._wake, self._control, output) if source is not None]
         ready, _, _ = select.select(sources, [], [], timeout_s)
         if self._wake in ready:
             os.read(self._wake, 4096)
+        if self.output is not None and output in ready:
+            self.output.pump()
         if self._control is not None and self._control in ready:
             said = os.read(self._control, 65536)
             self.heard += said
@@ -146,7 +231,10 @@ class Service:
 
     def run(self, order: dict[str, Any]) -> None:
         """Start the server, mind it, and end it and everybody below it."""
-        self._pid = _spawn(order)
+        read_end, write_end = os.pipe()
+        self._guard.output = Output(sys.argv[2], read_end)
+        self._pid = _spawn(order, write_end)
+        os.close(write_end)
         self._is_up = self._pid != 0
         while self._is_up and not (self._guard.is_told or self._guard.is_orphan):
             self._guard.wait(_LOOK_S)
@@ -154,11 +242,15 @@ class Service:
         if self._is_up:
             os.kill(self._pid, signal.SIGTERM)
         self._wait_for_everybody(order["stop_timeout_s"])
-        _tell("left", *self._guard.kill_everybody(self._on_end))
+        left = self._guard.kill_everybody(self._on_end)
+        self._guard.output.finish()
+        _tell("left", *left)
 
     def _on_end(self, pid: int, code: int) -> None:
         if pid == self._pid and self._is_up:
             self._is_up = False
+            if self._guard.output is not None:
+                self._guard.output.pump()  # whoever hears of the end may look at once for the reason
             _tell("exit", code)
 
     def _wait_for_everybody(self, grace_s: float) -> None:
@@ -177,15 +269,15 @@ class Service:
             self._guard.wait(min(_LOOK_S, deadline_s - now_s))
 
 
-def _spawn(order: dict[str, Any]) -> int:
-    """Start the server and tell its pid, or why it does not start; then return 0."""
+def _spawn(order: dict[str, Any], output: int) -> int:
+    """Start the server, its output into a pipe, and tell its pid, or why it does not start; then return 0."""
     read_end, write_end = os.pipe()
     me = os.getpid()
     # A signal for the child between fork and exec would run the handlers of the guardian.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     pid = os.fork()
     if pid == 0:
-        _become_server(order, me, write_end)
+        _become_server(order, me, write_end, output)
     signal.pthread_sigmask(signal.SIG_SETMASK, held)
     os.close(write_end)
     refusal = os.read(read_end, 4096)  # exec closes the other end
@@ -198,14 +290,15 @@ def _spawn(order: dict[str, Any]) -> int:
     return pid
 
 
-def _become_server(order: dict[str, Any], guardian: int, complaints: int) -> NoReturn:
+def _become_server(order: dict[str, Any], guardian: int, complaints: int, output: int) -> NoReturn:
     try:
         os.setsid()
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != guardian:
             os._exit(1)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(2, 1)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])

@@ -15,12 +15,15 @@ import sys
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 
+from pytest_precgate.engines.process.guardian import HEAD_BYTES, TAIL_BYTES
 from pytest_precgate.engines.process.variables import inherited
 from pytest_precgate.engines.server import ServerCommand
 from pytest_precgate.errors import EngineStartError, EngineStopError, PreflightError
+from pytest_precgate.hidden import secrets_of, without
 from pytest_precgate.text import printable, printable_lines
 
 GUARDIAN = Path(__file__).with_name("guardian.py")
@@ -28,6 +31,7 @@ _START_S = 60.0
 # Beyond the server's own time: SIGKILL by both guardians, five seconds each, and a busy machine.
 _GUARDIAN_S = 30.0
 _TAIL_BYTES = 65536
+_TAILS = (".tail-before", ".tail")
 _ARGUMENTS_SHOWN = 200
 
 
@@ -63,7 +67,9 @@ def start(
     for path, text in command.files.items():
         _write(path, text)
     _write(log, "")
-    process = Process(command, log, stop_timeout_s, keep_open)
+    for ending in _TAILS:
+        log.with_name(f"{log.name}{ending}").unlink(missing_ok=True)
+    process = Process(command, log, stop_timeout_s, keep_open, secrets_of(environ, command.variables))
     try:
         process.begin(order)
     except BaseException:
@@ -76,11 +82,17 @@ class Process:
     """A server that was started; for use by one thread. ``pid`` is the server's, ``log`` the file of its output."""
 
     def __init__(
-        self, command: ServerCommand, log: Path, stop_timeout_s: float, keep_open: Collection[int] = ()
+        self,
+        command: ServerCommand,
+        log: Path,
+        stop_timeout_s: float,
+        keep_open: Collection[int] = (),
+        secrets: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.pid = 0
         self.log = log
         self._command = command
+        self._secrets = secrets
         self._stop_timeout_s = stop_timeout_s
         self._exit_code: int | None = None
         self._refusal: str | None = None
@@ -143,18 +155,24 @@ class Process:
         return f"was killed by {name}{hint}"
 
     def log_size(self) -> int:
-        """Bytes of output so far."""
-        return self.log.stat().st_size
+        """Bytes of output on the disk, which change whenever something is written."""
+        return sum(_size(path) for path in self._parts())
 
     def log_text(self) -> str:
-        """Return the whole output so far."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
+        """Return what is kept of the output so far: all of it up to 8 MiB, the beginning and the end of more."""
+        texts = [_read(path) for path in self._parts()]
+        return without(self._secrets, b"".join(texts)).decode("utf-8", "replace")
 
     def tail(self, lines: int) -> str:
         """Return the last lines of the output, each printable. A progress bar's states are lines of their own."""
-        with self.log.open("rb") as log:
-            log.seek(max(0, self.log_size() - _TAIL_BYTES))
-            return "\n".join(printable_lines(log.read()).split("\n")[-lines:])
+        end = b""
+        for path in reversed(self._parts()):
+            end = _read(path, _TAIL_BYTES - len(end)) + end
+        return "\n".join(printable_lines(without(self._secrets, end)).split("\n")[-lines:])
+
+    def _parts(self) -> tuple[Path, ...]:
+        """Where the guardian keeps the output, the oldest first; the last two only where there is too much of it."""
+        return tuple(self.log.with_name(f"{self.log.name}{end}") for end in ("", *_TAILS))
 
     def listens_on(self, port: int) -> bool:
         """Whether the server, or a process below it, is who listens on that TCP port of this machine.
@@ -255,6 +273,24 @@ class Process:
             return psutil.Process(self._guardian.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
+
+
+def _size(path: Path) -> int:
+    """The size of a file, nothing where there is none (any more)."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _read(path: Path, most: int = HEAD_BYTES + 3 * TAIL_BYTES) -> bytes:
+    """The last ``most`` bytes of a file, nothing where there is none (any more)."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, _size(path) - most))
+            return file.read(most)
+    except FileNotFoundError:
+        return b""
 
 
 def _program(name: str, variables: Mapping[str, str], cwd: Path) -> str:

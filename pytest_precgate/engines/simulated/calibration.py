@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pytest_precgate.analysis.enough import PUBLISHED_PER_SLOT
 from pytest_precgate.analysis.metrics import Measurement, measure
 from pytest_precgate.analysis.sweep import SweepPoint
 from pytest_precgate.analysis.window import WindowKind
 from pytest_precgate.analysis.workload import Workload
-from pytest_precgate.documents import Node, nearest
+from pytest_precgate.documents import Node, nearest, strict_json
 from pytest_precgate.engines.simulated.model import Limits, StepTime
 from pytest_precgate.engines.simulated.scheduler import draw_lengths, simulate
 from pytest_precgate.errors import CalibrationError, InvalidValueError
@@ -96,11 +96,15 @@ def load_calibration(name: str, base: Path) -> Calibration:
             )
         return known[name]
     path = base / name
+
+    def refuse(why: str) -> NoReturn:
+        raise CalibrationError(str(path), "", why)
+
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = strict_json(path.read_bytes(), refuse)
     except OSError as exc:
         raise CalibrationError(str(path), "", f"cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:
+    except json.JSONDecodeError as exc:
         raise CalibrationError(str(path), "", f"is not JSON: {exc}") from exc
     return Calibration.read(Node(document, str(path), "$", CalibrationError))
 

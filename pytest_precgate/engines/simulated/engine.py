@@ -54,7 +54,7 @@ class SimulatedSpec:
     def read(table: Node, base: Path) -> SimulatedSpec:
         """Read a precision's table; ``calibration`` is a shipped name or a .json file."""
         members = table.table(required=["engine", "calibration"], optional=_OPTIONAL)
-        name = members["calibration"].text()
+        name = members["calibration"].path()
         try:
             calibration = load_calibration(name, base)
         except CalibrationError as exc:
@@ -63,14 +63,14 @@ class SimulatedSpec:
         levels = {key: node.number() for key, node in noise.items()}
         if "slowdown" in members:
             levels["slowdown"] = members["slowdown"].number()
-        limits = {key: members[key].integer() for key in ("max_batch", "max_tokens") if key in members}
+        limits = {key: members[key].count() for key in ("max_batch", "max_tokens") if key in members}
         fitted = calibration.concurrency
         load = read_sweep(members, min(fitted), max(fitted))
         with table.building():
             return SimulatedSpec(
                 name=name,
                 calibration=calibration,
-                configuration=members["configuration"].text() if "configuration" in members else "default",
+                configuration=members["configuration"].name() if "configuration" in members else "default",
                 load=load,
                 seed=members["seed"].integer() if "seed" in members else 0,
                 noise=Noise(**levels),

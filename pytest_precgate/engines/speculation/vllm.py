@@ -71,7 +71,7 @@ def read_config(value: object, refuse: Refuse) -> dict[str, Any]:
     if isinstance(value, str):
         try:
             read = strict_json(value, refuse)
-        except (ValueError, RecursionError):
+        except ValueError:
             read = None
     if not isinstance(read, Mapping):
         refuse(f"got {str(value)[:60]!r}, wanted a table, or one as JSON text")

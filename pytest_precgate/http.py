@@ -55,8 +55,10 @@ class Answer:
         return said
 
 
-def get(url: str, total_s: float, most_bytes: int = JSON_BYTES, ca_file: str | None = None) -> Answer:
-    """Return the answer to a GET of ``url``; any HTTP status is an answer.
+def get(
+    url: str, total_s: float, most_bytes: int = JSON_BYTES, ca_file: str | None = None, key: str | None = None
+) -> Answer:
+    """Return the answer to a GET of ``url``, which carries ``key`` as a bearer's; any HTTP status is an answer.
 
     The whole exchange takes at most ``total_s`` seconds, the body holds at most ``most_bytes``. Raises
     InvalidValueError for a URL that cannot be used, ConnectFailedError, ReadFailedError, or ResponseError for a body
@@ -73,6 +75,8 @@ def get(url: str, total_s: float, most_bytes: int = JSON_BYTES, ca_file: str | N
             connection.putrequest("GET", path or "/", skip_host=True)
             connection.putheader("Host", origin.host_header)
             connection.putheader("Connection", "close")
+            if key is not None:
+                connection.putheader("Authorization", f"Bearer {key}")
             connection.endheaders()
             response = connection.getresponse()
             body = response.read(most_bytes + 1)

@@ -25,9 +25,10 @@ PATIENT_S = 30.0  # for answers that must come: a busy machine decides nothing
 class Peer:
     """A server's side of one connection. What it sends ends when the client is gone, or the test is over."""
 
-    def __init__(self, connection: socket.socket, over: threading.Event) -> None:
+    def __init__(self, connection: socket.socket, over: threading.Event, request: bytes) -> None:
         self.connection = connection
         self.over = over
+        self.request = request
 
     def send(self, data: bytes) -> None:
         self.connection.sendall(data)
@@ -49,8 +50,7 @@ def answering(act: Callable[[Peer], None], tls: ssl.SSLContext | None = None) ->
             with suppress(OSError):
                 plain, _ = listener.accept()
                 with plain, tls.wrap_socket(plain, server_side=True) if tls else plain as connection:
-                    connection.recv(1 << 16)
-                    act(Peer(connection, over))
+                    act(Peer(connection, over, connection.recv(1 << 16)))
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -79,6 +79,18 @@ def test_an_answer_is_its_status_and_body(status: int) -> None:
     """A 503 while loading is an answer like any other, and a redirect is not followed."""
     with answering(says(f"HTTP/1.1 {status} Whatever\r\nContent-Length: 2\r\nLocation: /x\r\n\r\nhi")) as url:
         assert http.get(f"{url}/health", PATIENT_S) == Answer(status, b"hi")
+
+
+@pytest.mark.parametrize(("key", "status"), [("sk-1", 200), (None, 401)])
+def test_a_key_is_sent_where_there_is_one(key: str | None, status: int) -> None:
+    """As a bearer's, to the server of the URL alone."""
+
+    def guarded(peer: Peer) -> None:
+        known = b"\r\nAuthorization: Bearer sk-1\r\n" in peer.request
+        peer.send(f"HTTP/1.1 {200 if known else 401} X\r\nContent-Length: 0\r\n\r\n".encode())
+
+    with answering(guarded) as url:
+        assert http.get(f"{url}/metrics", PATIENT_S, key=key).status == status
 
 
 @pytest.mark.parametrize(

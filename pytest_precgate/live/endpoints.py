@@ -8,13 +8,14 @@ The same host under IPv4 and IPv6 is one: only addresses of one family count, an
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_precgate import http
 from pytest_precgate.address import Address, Origin, split_url
 from pytest_precgate.engines.base import Endpoint
+from pytest_precgate.engines.endpoint import require_key
 from pytest_precgate.errors import ConnectFailedError, LoadError, SettingsError
 
 ANSWER_S = 30.0  # SGLang's /health generates a token, and may take 20 s
@@ -50,8 +51,8 @@ class Endpoints:
         yield from self._shared.values()
 
 
-def metrics_page(endpoint: Endpoint, addresses: Sequence[Address]) -> str | None:
-    """Return the page on which a server shows its counters, None where it shows none.
+def metrics_page(endpoint: Endpoint, addresses: Sequence[Address], environ: Mapping[str, str]) -> str | None:
+    """Return the page on which a server shows its counters, None where it shows none; ``environ`` holds its key.
 
     Nothing is asked where several ``addresses`` are loaded: each counts its own share, and one of them would answer.
     """
@@ -60,7 +61,7 @@ def metrics_page(endpoint: Endpoint, addresses: Sequence[Address]) -> str | None
     origin, below = _address(endpoint)
     url = f"{origin}{below.removesuffix('/v1')}{endpoint.metrics_path}"
     try:
-        page = http.get(url, METRICS_S, http.METRICS_BYTES, ca_file=origin.ca_file)
+        page = http.get(url, METRICS_S, http.METRICS_BYTES, origin.ca_file, require_key(endpoint, environ))
     except LoadError:
         return None
     return page.body.decode("utf-8", "replace") if page.status == 200 else None

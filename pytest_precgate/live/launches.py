@@ -301,7 +301,7 @@ class Launches:
         key, clock = log.key, time.monotonic
         loaded = Loaded(
             *(endpoint, key.precision, suite.workload, self.environ, self.on_point, self.say, clock, log),
-            lambda: metrics_page(endpoint, addresses),
+            lambda: metrics_page(endpoint, addresses, self.environ),
             care,
             addresses,
         )

@@ -272,7 +272,7 @@ def _distortions(check: ClientCheck, measured: Measurement) -> list[str]:
     if not check.events_per_read <= MAX_EVENTS_PER_READ:
         breaches.append(
             f"it found {check.events_per_read:.1f} events in a read, at most {MAX_EVENTS_PER_READ:g} may be: they had "
-            "waited for it"
+            "waited for it, or something before it bundles them"
         )
     if not check.achieved_concurrency >= MIN_ACHIEVED_SHARE * measured.concurrency:
         breaches.append(

@@ -2,7 +2,10 @@
 
 Interactivity falls as concurrency rises, so the two neighbouring concurrencies around a target can be searched for like
 a root. Measured interactivity is noisy: a point is believed as it was measured, nothing is measured twice, and every
-step narrows a bracket of whole numbers, so the search ends whatever it is told."""
+step narrows a bracket of whole numbers, so the search ends whatever it is told.
+
+Neighbours in concurrency need not be neighbours on the frontier: behind a padded batch size the slower one may deliver
+less than the faster one. A gap of the frontier around a target is closed as far as there are concurrencies in it."""
 
 from __future__ import annotations
 
@@ -24,7 +27,11 @@ _STEEPEST_SLOPE, _FLATTEST_SLOPE = -1.0, -0.25
 _GUESSES_PER_TARGET = 4
 # A guess beyond the points may be far off, and a point far too high is the dearest of all.
 _WIDEST_STEP = 4
-_FURTHER = 1.25
+_FURTHER = 1.2
+# A curve is read across a frontier gap of this much of its interactivity at most, while there is anything in between;
+# after so many points in the gap that did not make the frontier it is taken for a step of the server.
+_WIDEST_GAP = 1.25
+_POINTS_PER_GAP = 4
 
 Walk = Literal["search", "doubling"]
 
@@ -33,21 +40,29 @@ Walk = Literal["search", "doubling"]
 class Aim:
     """What a sweep is for: the ``targets`` that will be read off its curve, tok/s/user.
 
-    The points of an ``earlier`` sweep (a baseline's) say where to look first. Without targets nobody knows yet
-    where the curve will be read.
+    The points of an ``earlier`` sweep (a baseline's) say where to look first. ``held`` are the points (configuration,
+    GPUs, concurrency) that serve the targets there: each is held against its like, so they are measured before anything
+    is searched for. Without targets nobody knows yet where the curve will be read.
     """
 
     targets: Collection[float] = ()
     earlier: Sequence[SweepPoint] = ()
+    held: Sequence[tuple[str, int, int]] = ()
 
     def __post_init__(self) -> None:
         targets = {positive("Aim", "targets", target, "tok/s/user") for target in self.targets}
         object.__setattr__(self, "targets", tuple(sorted(targets, reverse=True)))
         object.__setattr__(self, "earlier", tuple(self.earlier))
+        object.__setattr__(self, "held", tuple(self.held))
 
     def of(self, configuration: str, gpus: int) -> Aim:
         """Return the aim of one configuration, which learns from its own points only."""
-        return replace(self, earlier=[p for p in self.earlier if (p.configuration, p.gpus) == (configuration, gpus)])
+        own = (configuration, gpus)
+        return replace(
+            self,
+            earlier=[point for point in self.earlier if (point.configuration, point.gpus) == own],
+            held=[key for key in self.held if key[:2] == own],
+        )
 
 
 UNAIMED = Aim()
@@ -153,14 +168,21 @@ class Search:
     highest: int
 
     def next(self, points: Sequence[SweepPoint]) -> int | None:
-        """Return the concurrency to measure after ``points``, None when every target is bracketed or out of reach."""
+        """Return the concurrency to measure after ``points``.
+
+        None when what is held is measured, and every target is bracketed on the frontier or out of reach.
+        """
         speed = {point.concurrency: point.interactivity for point in points}
+        for concurrency in sorted({concurrency for _, _, concurrency in self.aim.held} - {*speed}):
+            if self.lowest <= concurrency <= self.highest:
+                return concurrency
         for target in self.missed(points):
             return self._inside(speed, target, *_bracket(speed, target))
         if len(speed) == 1 and self.lowest < self.highest:  # no target is in reach; one point is no curve to say so by
             (only,) = speed
             return only + 1 if only < self.highest else only - 1
-        return self._beyond(points)
+        further = self._beyond(points)
+        return self._across(points) if further is None else further
 
     def missed(self, points: Sequence[SweepPoint]) -> Sequence[float]:
         """Return the targets that are neither bracketed by neighbours nor out of reach."""
@@ -208,8 +230,49 @@ class Search:
             return None
         _, below = _bracket(speed, min(bracketed))
         assert below is not None
-        further = min(self.highest, math.ceil(_FURTHER * below))
+        throughput = {point.concurrency: point.throughput_per_gpu for point in points}
+        further = max(math.ceil(_FURTHER * below), _past_step(below, throughput[below], max(throughput.values())))
+        further = min(self.highest, further, _WIDEST_STEP * below)
         return further if further > max(speed) else None
+
+    def _across(self, points: Sequence[SweepPoint]) -> int | None:
+        """Return a concurrency inside a gap of the frontier around a target, None where every one is closed."""
+        on_frontier = frontier(points)
+        for target in self.aim.targets:
+            slower = [point for point in on_frontier if point.interactivity < target]
+            faster = [point for point in on_frontier if point.interactivity >= target]
+            if slower and faster and faster[0].interactivity > _WIDEST_GAP * slower[-1].interactivity:
+                found = _inside_gap(points, faster[0], slower[-1])
+                if found is not None:
+                    return found
+        return None
+
+
+def _inside_gap(points: Sequence[SweepPoint], fast: SweepPoint, slow: SweepPoint) -> int | None:
+    """Return the concurrency between two neighbours of the frontier that may be its next point, None for no other.
+
+    Points in between that deliver no more than the fast one lie behind a step of the server. It delivers more again
+    where there are as many more requests as each is slower; and halfway to the slow one, where that was not enough.
+    """
+    inside = sorted(
+        (point for point in points if fast.concurrency < point.concurrency < slow.concurrency),
+        key=lambda point: point.concurrency,
+    )
+    short = [point for point in inside if point.throughput_per_gpu <= fast.throughput_per_gpu]
+    first = short[-1].concurrency if short else fast.concurrency
+    last = min((point.concurrency for point in inside if point.concurrency > first), default=slow.concurrency)
+    if last - first < 2 or len(inside) >= _POINTS_PER_GAP:
+        return None
+    halfway = (first + last) // 2
+    if not short:
+        return halfway
+    wanted = _past_step(first, short[-1].throughput_per_gpu, fast.throughput_per_gpu)
+    return wanted if wanted < last else halfway
+
+
+def _past_step(concurrency: int, throughput: float, wanted: float) -> int:
+    """Return the concurrency that delivers more than ``wanted`` where each request keeps the pace it has here."""
+    return math.floor(concurrency * wanted / throughput) + 1
 
 
 def _bracket(speed: Mapping[int, float], target: float) -> tuple[int | None, int | None]:

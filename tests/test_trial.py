@@ -122,10 +122,11 @@ def _worse(factors: tuple[float, float] | None) -> Worse:
 kept = st.just((1.0, 1.0))
 less = st.floats(0.9, 1.0) | st.floats(0.01, 1.0)
 worsenings = st.lists(
-    st.one_of(kept, kept, st.tuples(less, less), st.tuples(st.just(1.0), less), st.none()).map(_worse),
+    st.one_of(kept, kept, kept, kept, st.tuples(less, less), st.tuples(st.just(1.0), less), st.none()).map(_worse),
     min_size=1,
     max_size=12,
 )
+quiet = st.floats(0.999, 1.001)
 small = st.floats(0.98, 1.02)
 changes = st.one_of(small, small, st.floats(0.7, 1.3))
 
@@ -134,17 +135,21 @@ changes = st.one_of(small, small, st.floats(0.7, 1.3))
 def clouds(draw: st.DrawFn, launches: int) -> tuple[list[Points], list[Points]]:
     """Launches of a baseline and of a candidate: points anywhere, most of them at the same concurrencies."""
     places = st.tuples(st.floats(4.5, 210), st.floats(10, 3000))
+    anywhere = st.lists(places, min_size=3, max_size=8)
+    on_frontier = st.lists(st.floats(4.5, 210), min_size=3, max_size=8, unique=True).map(
+        lambda speeds: [(speed, 3e4 * speed**-1.2) for speed in speeds]
+    )
     first = [
         SweepPoint(number, 4, *place, configuration=draw(st.sampled_from(["tp4", "tp8"])))
-        for number, place in enumerate(draw(st.lists(places, min_size=3, max_size=8)), 1)
+        for number, place in enumerate(draw(anywhere | on_frontier), 1)
     ]
     sides = []
-    for size in (small, changes):
+    for size in (quiet, changes):
         side: list[Points] = []
         for _ in range(launches):
             pace = draw(size)
-            points = [scaled(point, pace * draw(small), pace * draw(size)) for point in first]
-            side.append([point for point in points if size is small or draw(st.integers(0, 20))])
+            points = [scaled(point, pace * draw(quiet), pace * draw(size)) for point in first]
+            side.append([point for point in points if size is quiet or draw(st.integers(0, 40))])
         sides.append(side)
     extra = [SweepPoint(100 + number, 4, *place) for number, place in enumerate(draw(st.lists(places, max_size=2)))]
     return sides[0], [[*points, *extra] for points in sides[1]]
@@ -163,7 +168,6 @@ def test_no_recorded_cloud_passes_by_becoming_worse(
         first = judged(before, after, [target], policy)
     except InvalidValueError:  # one point beats all others: no curve, and too good to be true
         assume(False)
-        return
     _refuse_helped_by(lambda: judged(before, worsened(after, worse), [target], policy), first)
 
 
@@ -220,7 +224,6 @@ def test_no_sweep_passes_by_becoming_worse(
         first = judged([before], [after], [target])
     except InvalidValueError:  # one point beats all others: no curve, and too good to be true
         assume(False)
-        return
 
     def again() -> Sequence[JudgedGate]:
         if not searches_again:
@@ -244,7 +247,7 @@ def stretched(points: Points, pace: float) -> Points:
 @unhurried
 @given(st.floats(0.8, 1.2), st.floats(0.05, 0.95))
 def test_a_server_that_is_slower_throughout_reads_what_its_curve_reads(pace: float, share: float) -> None:
-    """Held point by point, every point and the value agree with the curve through the new points, to the last digits."""
+    """Held point by point, the value agrees with the curve through the new points."""
     before = kimi("fp4").points
     target = reach([before, stretched(before, pace)], share)
     throughput = next(

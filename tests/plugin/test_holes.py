@@ -82,7 +82,7 @@ def coarse(repository: Repository) -> Repository:
 
 @pytest.mark.parametrize("throughput", [900, 600, 500, 300, 60])
 def test_a_point_that_collapses_fails_every_gate_it_serves(coarse: Repository, throughput: float) -> None:
-    """However low it falls, on the frontier or off it: REGRESSED at 40, 60 and 80 tok/s/user, and the point is named."""
+    """However low it falls, on the frontier or off it: REGRESSED at 40, 60 and 80 tok/s/user, and it is named."""
     write(coarse, [row if row[0] != 64 else (64, 45, throughput) for row in FP4])
     result = coarse.run(JSON)
     assert result.ret == 1

@@ -57,12 +57,14 @@ def launch_side(launches: Launches, suite: Suite, side: str, precision: str) -> 
 def aim_of(launches: Launches, suite: Suite, precision: str, side: str | None, aim: Aim) -> Aim:
     """Return what a launch of ``suite``, or of the ``side`` it is paired with, is for; ``aim`` is that of a baseline.
 
-    In pairs it is held against launches of the side: the points that serve the targets in the first of them.
+    Without a baseline to be held against, the points that serve the targets are those of a first launch: of the side in
+    pairs, else of the suite, whose other launches become a baseline with it.
     """
-    if side is None:
+    if side is None and aim.earlier:
         return aim
-    first = launches.measured(f"{suite.base_name}{BESIDE}{side}").get(precision, ())[:1]
-    if not first:
+    old = suite.name if side is None else f"{suite.base_name}{BESIDE}{side}"
+    first = launches.measured(old).get(precision, ())[:1]
+    if not first or not aim.targets:
         return replace(aim, held=())
     return aim_beside(aim.targets, [launch.sweep for launch in first], suite.hardware)
 

@@ -28,6 +28,7 @@ _GUESSES_PER_TARGET = 4
 # A guess beyond the points may be far off, and a point far too high is the dearest of all.
 _WIDEST_STEP = 4
 _FURTHER = 1.2
+_FURTHER_AGAIN = 1.1
 # A curve is read across a frontier gap of this much of its interactivity at most, while there is anything in between;
 # after so many points in the gap that did not make the frontier it is taken for a step of the server.
 _WIDEST_GAP = 1.25
@@ -185,9 +186,16 @@ class Search:
         return self._across(points) if further is None else further
 
     def missed(self, points: Sequence[SweepPoint]) -> Sequence[float]:
-        """Return the targets that are neither bracketed by neighbours nor out of reach."""
+        """Return the targets that are neither bracketed by neighbours nor out of reach.
+
+        Where an earlier sweep's points are held against their like, a frontier without a gap there will do.
+        """
         speed = {point.concurrency: point.interactivity for point in points}
-        return tuple(target for target in self.aim.targets if not self._is_closed(*_bracket(speed, target)))
+        return tuple(
+            target
+            for target in self.aim.targets
+            if not self._is_closed(*_bracket(speed, target)) and not (self.aim.held and self._is_near(points, target))
+        )
 
     def _is_closed(self, above: int | None, below: int | None) -> bool:
         if above is None or below is None:
@@ -221,8 +229,9 @@ class Search:
     def _beyond(self, points: Sequence[SweepPoint]) -> int | None:
         """Return one point further on where the curve would end before a target that was bracketed.
 
-        Where throughput hardly rises any more, noise may push the slower end of a bracket off the frontier. Where it
-        falls, the next point lies off the frontier too, and the curve ends there for good.
+        Where throughput hardly rises any more, noise may push the slower end of a bracket off the frontier, and so does
+        a step of the server, behind which throughput rises again: then further points follow. Where it falls, they lie
+        off the frontier too, and the curve ends there for good.
         """
         speed = {point.concurrency: point.interactivity for point in points}
         bracketed = [target for target in self.aim.targets if target > min(speed.values())]
@@ -230,22 +239,42 @@ class Search:
             return None
         _, below = _bracket(speed, min(bracketed))
         assert below is not None
-        throughput = {point.concurrency: point.throughput_per_gpu for point in points}
-        further = max(math.ceil(_FURTHER * below), _past_step(below, throughput[below], max(throughput.values())))
-        further = min(self.highest, further, _WIDEST_STEP * below)
-        return further if further > max(speed) else None
+        beyond = sorted((point.concurrency, point.throughput_per_gpu) for point in points if point.concurrency >= below)
+        (concurrency, throughput), most = beyond[-1], max(point.throughput_per_gpu for point in points)
+        first = math.ceil(_FURTHER * below)
+        if concurrency >= first and (throughput <= beyond[-2][1] or len(beyond) > _POINTS_PER_GAP):
+            return None
+        least = first if concurrency < first else math.ceil(_FURTHER_AGAIN * concurrency)
+        further = min(self.highest, max(least, _past_step(concurrency, throughput, most)), _WIDEST_STEP * concurrency)
+        return further if further > concurrency else None
+
+    def _is_near(self, points: Sequence[SweepPoint], target: float) -> bool:
+        """Whether the frontier of ``points`` holds ``target`` without a gap around it."""
+        fast, slow = _around(frontier(points), target)
+        return fast is not None and slow is not None and self._is_gap_closed(fast, slow)
+
+    def _is_gap_closed(self, fast: SweepPoint, slow: SweepPoint) -> bool:
+        """Whether two neighbours of the frontier are near, or those of the earlier sweep, which got no nearer."""
+        held = {concurrency for _, _, concurrency in self.aim.held}
+        return fast.interactivity <= _WIDEST_GAP * slow.interactivity or {fast.concurrency, slow.concurrency} <= held
 
     def _across(self, points: Sequence[SweepPoint]) -> int | None:
         """Return a concurrency inside a gap of the frontier around a target, None where every one is closed."""
         on_frontier = frontier(points)
         for target in self.aim.targets:
-            slower = [point for point in on_frontier if point.interactivity < target]
-            faster = [point for point in on_frontier if point.interactivity >= target]
-            if slower and faster and faster[0].interactivity > _WIDEST_GAP * slower[-1].interactivity:
-                found = _inside_gap(points, faster[0], slower[-1])
+            fast, slow = _around(on_frontier, target)
+            if fast is not None and slow is not None and not self._is_gap_closed(fast, slow):
+                found = _inside_gap(points, fast, slow)
                 if found is not None:
                     return found
         return None
+
+
+def _around(on_frontier: Sequence[SweepPoint], target: float) -> tuple[SweepPoint | None, SweepPoint | None]:
+    """Return the neighbours of ``target`` on a frontier, the faster one first; None where there is none."""
+    faster = next((point for point in on_frontier if point.interactivity >= target), None)
+    slower = next((point for point in reversed(on_frontier) if point.interactivity < target), None)
+    return faster, slower
 
 
 def _inside_gap(points: Sequence[SweepPoint], fast: SweepPoint, slow: SweepPoint) -> int | None:

@@ -65,7 +65,7 @@ def aim_of(launches: Launches, suite: Suite, precision: str, side: str | None, a
     old = suite.name if side is None else f"{suite.base_name}{BESIDE}{side}"
     first = launches.measured(old).get(precision, ())[:1]
     if not first or not aim.targets:
-        return replace(aim, held=())
+        return replace(aim, held={})
     return aim_beside(aim.targets, [launch.sweep for launch in first], suite.hardware)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
@@ -245,20 +245,20 @@ def aim_at(points: Iterable[Points], baseline: Baseline | None, precision: str) 
     targets = {target for named in readers if named is not None for target in named}
     if baseline is None:
         return Aim(targets)
-    targets |= {gate.key.point for gate in baseline.gates if precision in gate.key.precisions}
-    return aim_beside(targets, [launch.sweep for launch in baseline.launches_of(precision)], baseline.hardware)
+    gated = {gate.key.point for gate in baseline.gates if precision in gate.key.precisions}
+    sweeps = [launch.sweep for launch in baseline.launches_of(precision)]
+    return replace(aim_beside(gated, sweeps, baseline.hardware), targets=targets | gated)
 
 
-def aim_beside(targets: Iterable[float], earlier: Sequence[Sweep], hardware: Hardware) -> Aim:
-    """Return the aim of a sweep that is held against ``earlier`` ones, of one precision and workload.
+def aim_beside(targets: Collection[float], earlier: Sequence[Sweep], hardware: Hardware) -> Aim:
+    """Return the aim of a sweep that is held at all ``targets`` against ``earlier`` ones of its precision.
 
     The points that serve a target there are measured in any case: what is missing makes a gate INCONCLUSIVE.
     """
-    targets = tuple(targets)
     if not earlier:
         return Aim(targets)
-    curves, held = [Curve(sweep, hardware) for sweep in earlier], set[PointKey]()
+    curves, held = [Curve(sweep, hardware) for sweep in earlier], dict[float, list[PointKey]]()
     for target in targets:
         with contextlib.suppress(OutsideSweepError):  # then it has no value there to be held against
-            held |= {point.key for point in ServedTarget.of(curves, target).points}
-    return Aim(targets, earlier[0].points, sorted(held))
+            held[target] = [point.key for point in ServedTarget.of(curves, target).points]
+    return Aim(targets, earlier[0].points, held)

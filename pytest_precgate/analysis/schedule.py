@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from pytest_precgate.analysis.frontier import frontier
@@ -41,20 +41,19 @@ Walk = Literal["search", "doubling"]
 class Aim:
     """What a sweep is for: the ``targets`` that will be read off its curve, tok/s/user.
 
-    The points of an ``earlier`` sweep (a baseline's) say where to look first. ``held`` are the points (configuration,
-    GPUs, concurrency) that serve the targets there: each is held against its like, so they are measured before anything
-    is searched for. Without targets nobody knows yet where the curve will be read.
+    The points of an ``earlier`` sweep (a baseline's) say where to look first. ``held`` are, by target, the points
+    (configuration, GPUs, concurrency) that serve it there: each is held against its like, so they are measured before
+    anything is searched for. Without targets nobody knows yet where the curve will be read.
     """
 
     targets: Collection[float] = ()
     earlier: Sequence[SweepPoint] = ()
-    held: Sequence[tuple[str, int, int]] = ()
+    held: Mapping[float, Collection[tuple[str, int, int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         targets = {positive("Aim", "targets", target, "tok/s/user") for target in self.targets}
         object.__setattr__(self, "targets", tuple(sorted(targets, reverse=True)))
         object.__setattr__(self, "earlier", tuple(self.earlier))
-        object.__setattr__(self, "held", tuple(self.held))
 
     def of(self, configuration: str, gpus: int) -> Aim:
         """Return the aim of one configuration, which learns from its own points only."""
@@ -62,7 +61,7 @@ class Aim:
         return replace(
             self,
             earlier=[point for point in self.earlier if (point.configuration, point.gpus) == own],
-            held=[key for key in self.held if key[:2] == own],
+            held={target: [key for key in keys if key[:2] == own] for target, keys in self.held.items()},
         )
 
 
@@ -174,7 +173,8 @@ class Search:
         None when what is held is measured, and every target is bracketed on the frontier or out of reach.
         """
         speed = {point.concurrency: point.interactivity for point in points}
-        for concurrency in sorted({concurrency for _, _, concurrency in self.aim.held} - {*speed}):
+        held = {concurrency for keys in self.aim.held.values() for _, _, concurrency in keys}
+        for concurrency in sorted(held - {*speed}):
             if self.lowest <= concurrency <= self.highest:
                 return concurrency
         for target in self.missed(points):
@@ -194,7 +194,7 @@ class Search:
         return tuple(
             target
             for target in self.aim.targets
-            if not self._is_closed(*_bracket(speed, target)) and not (self.aim.held and self._is_near(points, target))
+            if not self._is_closed(*_bracket(speed, target)) and not self._is_held(points, target)
         )
 
     def _is_closed(self, above: int | None, below: int | None) -> bool:
@@ -248,14 +248,16 @@ class Search:
         further = min(self.highest, max(least, _past_step(concurrency, throughput, most)), _WIDEST_STEP * concurrency)
         return further if further > concurrency else None
 
-    def _is_near(self, points: Sequence[SweepPoint], target: float) -> bool:
-        """Whether the frontier of ``points`` holds ``target`` without a gap around it."""
+    def _is_held(self, points: Sequence[SweepPoint], target: float) -> bool:
+        """Whether points are held for ``target``, and the frontier has no gap around it."""
+        if not self.aim.held.get(target):
+            return False
         fast, slow = _around(frontier(points), target)
-        return fast is not None and slow is not None and self._is_gap_closed(fast, slow)
+        return fast is not None and slow is not None and self._is_gap_closed(fast, slow, target)
 
-    def _is_gap_closed(self, fast: SweepPoint, slow: SweepPoint) -> bool:
+    def _is_gap_closed(self, fast: SweepPoint, slow: SweepPoint, target: float) -> bool:
         """Whether two neighbours of the frontier are near, or those of the earlier sweep, which got no nearer."""
-        held = {concurrency for _, _, concurrency in self.aim.held}
+        held = {concurrency for _, _, concurrency in self.aim.held.get(target, ())}
         return fast.interactivity <= _WIDEST_GAP * slow.interactivity or {fast.concurrency, slow.concurrency} <= held
 
     def _across(self, points: Sequence[SweepPoint]) -> int | None:
@@ -263,7 +265,7 @@ class Search:
         on_frontier = frontier(points)
         for target in self.aim.targets:
             fast, slow = _around(on_frontier, target)
-            if fast is not None and slow is not None and not self._is_gap_closed(fast, slow):
+            if fast is not None and slow is not None and not self._is_gap_closed(fast, slow, target):
                 found = _inside_gap(points, fast, slow)
                 if found is not None:
                     return found

@@ -199,7 +199,7 @@ def test_points_that_are_held_come_first_and_are_enough() -> None:
     """Those that served the targets before, from below; a launch that changed little measures no others."""
     before = searched(KIMI, (55, 73, 91))
     held = [point.key for point in before]
-    aim = Aim((55, 73, 91), before, held)
+    aim = Aim((55, 73, 91), before, dict.fromkeys((55, 73, 91), held))
     for pace in (0.97, 1.0, 1.03):
         points = follow(Search(aim, 1, len(KIMI)), points_of([pace * level for level in KIMI]))
         first = [point.concurrency for point in points[: len(held)]]
@@ -209,7 +209,7 @@ def test_points_that_are_held_come_first_and_are_enough() -> None:
 
 def test_a_point_that_is_held_outside_the_range_is_not_measured() -> None:
     """The range is what the settings allow; the gate that lacks the point says so."""
-    points = follow(Search(Aim((91,), (), [("default", 4, 200)]), 1, 64), points_of(KIMI))
+    points = follow(Search(Aim((91,), (), {91: [("default", 4, 200)]}), 1, 64), points_of(KIMI))
     assert 200 not in {point.concurrency for point in points}
 
 

@@ -16,6 +16,7 @@ gate that is INCONCLUSIVE since a point is missing, or a target is off the curve
 from __future__ import annotations
 
 import argparse
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from pytest_precgate.analysis.comparison import Curve
 from pytest_precgate.analysis.economics import HARDWARE
 from pytest_precgate.analysis.enough import DEFAULT
 from pytest_precgate.analysis.finished import FinishedPoint
+from pytest_precgate.analysis.frontier import frontier
 from pytest_precgate.analysis.gates import Gate, GateKey, Metric
 from pytest_precgate.analysis.schedule import Aim, Grid, Search, follow
 from pytest_precgate.analysis.serving import GateReading, ServedGate, ServedLimits
@@ -54,6 +56,16 @@ class SearchBefore(Search):
     def _across(self, points: Sequence[SweepPoint]) -> int | None:
         del points
         return None
+
+    def _beyond(self, points: Sequence[SweepPoint]) -> int | None:
+        """One point a quarter further on where the curve would end before a target, and no more."""
+        speed = {point.concurrency: point.interactivity for point in points}
+        bracketed = [target for target in self.aim.targets if target > min(speed.values())]
+        if not bracketed or frontier(points)[0].interactivity <= min(bracketed):
+            return None
+        below = min(concurrency for concurrency, measured in speed.items() if measured < min(bracketed))
+        further = min(self.highest, math.ceil(1.25 * below))
+        return further if further > max(speed) else None
 
 
 @dataclass

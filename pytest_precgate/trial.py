@@ -38,11 +38,12 @@ _DECIDED = Absent(Verdict.INCONCLUSIVE, "not measured again: the launches before
 class _ServedValues:
     """What launches read through the points that serve their gates.
 
-    ``beyond`` holds, by launch and gate, the value of a gate and the point beyond its limit that stands behind it.
+    ``beyond`` holds, by launch and gate, where a point is beyond its limit: the value the rule was given, what the
+    launch really read, and the point.
     """
 
     gates: Sequence[Gate]
-    beyond: dict[tuple[int, int], tuple[float, PointReading]] = field(default_factory=dict)
+    beyond: dict[tuple[int, int], tuple[float, float, PointReading]] = field(default_factory=dict)
 
     def value(
         self, launch: tuple[int, int], served: ServedGate, curves: Mapping[str, Curve], limits: ServedLimits
@@ -54,22 +55,23 @@ class _ServedValues:
         value = found.held_to(gate, limits)
         point = found.beyond(gate, limits)
         if point is not None:
-            self.beyond[launch] = value, point
+            self.beyond[launch] = value, found.value, point
         return value
 
     def named(self, index: int, judged: JudgedGate, launches: int) -> JudgedGate:
-        """Return the gate with the point that made it fail in its reason."""
+        """Return the gate with the value as read, and the point that made it fail in its reason."""
         if judged.verdict is not Verdict.REGRESSED or judged.evidence is None:
             return judged
         for number in range(1, launches + 1):
             if (number, index) not in self.beyond or self.beyond[number, index][0] != judged.value:
                 continue
-            value, point = self.beyond[number, index]
-            which = f"{point}{f', in launch {number} of {launches}' * (launches > 1)}"
-            if point.value != value:
+            given, value, point = self.beyond[number, index]
+            reason = f"{point}{f', in launch {number} of {launches}' * (launches > 1)}"
+            if given == value:
                 is_hole = judged.gate.gain(point.value, value) < -judged.gate.tolerance
-                which = f"{judged.reason}; {which}" if is_hole else judged.reason
-            return replace(judged, reason=which, evidence=replace(judged.evidence, lowest=point.value))
+                reason = f"{judged.reason}; {reason}" if is_hole else judged.reason
+            evidence = replace(judged.evidence, lowest=point.value)
+            return replace(judged, value=value, reason=reason, evidence=evidence)
         return judged
 
 

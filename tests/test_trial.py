@@ -278,3 +278,16 @@ def test_a_hole_in_one_launch_costs_another_one() -> None:
     assert {
         each.verdict for each in judged(before, [hole, points, hole], [55], MEDIAN) if "fp4" in each.gate.key.precisions
     } == {Verdict.REGRESSED}
+
+
+def test_points_that_nearly_tie_may_change_places() -> None:
+    """On the frontier in the baseline, dominated by a hair now: a point counts by its own reading, and that is fine."""
+    rows = ((1, 120, 60), (4, 100, 190), (16, 75, 560), (64, 45, 1300), (72, 44.9, 1303), (128, 30, 1700))
+    before = [SweepPoint(c, 4, speed, throughput) for c, speed, throughput in rows]
+    after = [scaled(point, 1.004, 1.0) if point.concurrency == 72 else point for point in before]
+    kept = {point.concurrency for point in Curve(sweep("fp4", after), B200).frontier}
+    assert {point.concurrency for point in after} - kept == {64}
+    assert {each.verdict for each in judged([before], [after], [44.95, 60])} == {Verdict.PASS}
+    lower = [scaled(point, 1.0, 0.5) if point.concurrency == 64 else point for point in after]
+    found = judged([before], [lower], [60])
+    assert {each.verdict for each in found if "fp4" in each.gate.key.precisions} == {Verdict.REGRESSED}

@@ -20,6 +20,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_precgate.analysis.baseline import aim_beside
 from pytest_precgate.analysis.comparison import Curve
 from pytest_precgate.analysis.economics import HARDWARE
 from pytest_precgate.analysis.enough import DEFAULT, PUBLISHED, Extent
@@ -84,16 +85,17 @@ def published(precision: str, seed: int, noise: Noise) -> Measured:
     return Measured(points, len(points), gpu_s)
 
 
-def default(precision: str, seed: int, noise: Noise, known: Sequence[SweepPoint] = ()) -> Measured:
+def default(precision: str, seed: int, noise: Noise, aim: Aim | None = None) -> Measured:
     """One launch, searched for the targets, each point as long as its figures need."""
     calibration = shipped()[CALIBRATIONS[precision]]
     load = SweepSettings(Range(min(calibration.concurrency), max(calibration.concurrency)), "steady", DEFAULT)
-    return launched(engine(precision, seed, noise, load), precision, Aim(TARGETS, known))
+    return launched(engine(precision, seed, noise, load), precision, Aim(TARGETS) if aim is None else aim)
 
 
 def with_baseline(precision: str, seed: int, noise: Noise) -> Measured:
-    """The same, started where a baseline of another launch found the targets."""
-    return default(precision, seed, noise, default(precision, -1 - seed, noise).points)
+    """The same, held against a baseline of another launch."""
+    before = curve(precision, default(precision, -1 - seed, noise).points)
+    return default(precision, seed, noise, aim_beside(TARGETS, [before.sweep], before.hardware))
 
 
 def curve(precision: str, points: Sequence[SweepPoint]) -> Curve:

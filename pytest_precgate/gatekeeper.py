@@ -30,7 +30,7 @@ from pytest_precgate.errors import (
     SweepMismatchError,
 )
 from pytest_precgate.live.launches import Launches
-from pytest_precgate.planning import plans_of
+from pytest_precgate.planning import aim_of, launch_side, plans_of
 from pytest_precgate.recording import launch_for_baseline
 from pytest_precgate.settings import Policy, Suite
 from pytest_precgate.trial import Trial
@@ -83,13 +83,13 @@ class Gatekeeper:
         if self.policy.update or self.policy.update_new_only:
             self.store.refuse_unwritable()
         if self.policy.paired_with is not None:
-            self.launches.preflight(suite.beside(self.policy.paired_with))
+            launch_side(self.launches, suite, self.policy.paired_with, precision)
         return self.launches.of(suite, precision)
 
     def aim(self, suite: Suite, precision: str) -> Aim:
         """Return what a launch is for: every point of ``suite``, or of the one it is a side of, that a test reads."""
         points, baseline = (suite.points, *self.asked.get(suite.base_name, ())), self._read(suite.base_name).baseline
-        return aim_at(points, baseline, precision)
+        return aim_of(self.launches, suite, precision, self.policy.paired_with, aim_at(points, baseline, precision))
 
     def compare(self, suite: Suite, candidate: str, reference: str, test: str) -> Comparison:
         """Measure both precisions and compare them, candidate first."""

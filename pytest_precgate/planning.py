@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from pytest_precgate.analysis.baseline import Baseline
+from pytest_precgate.analysis.baseline import Baseline, aim_beside
 from pytest_precgate.analysis.plan import Asked, SuitePlan, plan
 from pytest_precgate.analysis.schedule import Aim
 from pytest_precgate.live.forecast import candidates
+from pytest_precgate.live.launches import Launches
 from pytest_precgate.settings import Policy, Suite
+from pytest_precgate.settings.suite import BESIDE
 
 
 def plans_of(
@@ -38,6 +41,32 @@ def plans_of(
         plan(side.name, side.hardware, asked, list(candidates(side, baseline, root, aim)), launches, baseline)
         for side in sides
     ]
+
+
+def launch_side(launches: Launches, suite: Suite, side: str, precision: str) -> None:
+    """Launch the ``side`` that ``suite`` is paired with, once both could start.
+
+    It comes first: every other launch measures the points that serve the targets in this one (:func:`aim_of`).
+    """
+    beside = suite.beside(side)
+    for each in (suite, beside):
+        launches.preflight(each)
+    launches.of(beside, precision)
+
+
+def aim_of(launches: Launches, suite: Suite, precision: str, side: str | None, aim: Aim) -> Aim:
+    """Return what a launch of ``suite``, or of the ``side`` it is paired with, is for; ``aim`` is that of a baseline.
+
+    Without a baseline to be held against, the points that serve the targets are those of a first launch: of the side in
+    pairs, else of the suite, whose other launches become a baseline with it.
+    """
+    if side is None and aim.earlier:
+        return aim
+    old = suite.name if side is None else f"{suite.base_name}{BESIDE}{side}"
+    first = launches.measured(old).get(precision, ())[:1]
+    if not first or not aim.targets:
+        return replace(aim, held={})
+    return aim_beside(aim.targets, [launch.sweep for launch in first], suite.hardware)
 
 
 def launches_of(

@@ -1,12 +1,16 @@
 """One check: launch until every gate has its verdict, and no longer.
 
-The rule decides (analysis/rule, analysis/pairs); here are the launches it asks for. A gate that waits for a launch
-nobody can make is INCONCLUSIVE."""
+The rule decides (analysis/rule, analysis/pairs); here are the launches it asks for. What a launch reads comes from the
+points that serve its gates in the baseline (analysis/serving): where one of them is beyond its limit, that point is the
+gate's value, and the launch is a low one. A gate that waits for a launch nobody can make is INCONCLUSIVE."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+import math
+import statistics
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from pytest_precgate.analysis.bar import Bar, LaunchPolicy, suite_bars
@@ -17,6 +21,7 @@ from pytest_precgate.analysis.noise import reading_sigma, step_stretch
 from pytest_precgate.analysis.pairs import PairedRule
 from pytest_precgate.analysis.rule import GateRuling, SuiteRule, SuiteRuling
 from pytest_precgate.analysis.scatter import GateLaunches
+from pytest_precgate.analysis.serving import PointReading, ServedGate, ServedLimits
 from pytest_precgate.analysis.verdict import Absent, JudgedGate, Verdict, judge
 from pytest_precgate.errors import InconclusivePointError, OutsideSweepError
 from pytest_precgate.live.launches import Launches
@@ -24,7 +29,50 @@ from pytest_precgate.settings import Suite
 
 Value = float | Absent
 _Value = TypeVar("_Value")
+Read = Callable[[int, Mapping[str, Curve]], Value]
+"""The value of a gate, by its number, from the curves of one launch."""
 _DECIDED = Absent(Verdict.INCONCLUSIVE, "not measured again: the launches before have decided")
+
+
+@dataclass(frozen=True)
+class _ServedValues:
+    """What launches read through the points that serve their gates.
+
+    ``beyond`` holds, by launch and gate, where a point is beyond its limit: the value the rule was given, what the
+    launch really read, and the point.
+    """
+
+    gates: Sequence[Gate]
+    beyond: dict[tuple[int, int], tuple[float, float, PointReading]] = field(default_factory=dict)
+
+    def value(
+        self, launch: tuple[int, int], served: ServedGate, curves: Mapping[str, Curve], limits: ServedLimits
+    ) -> Value:
+        """Return what ``curves`` read of a gate; ``launch`` is its number and the gate's."""
+        found, gate = served.read(curves), self.gates[launch[1]]
+        if isinstance(found, Absent):
+            return found
+        value = found.held_to(gate, limits)
+        point = found.beyond(gate, limits)
+        if point is not None:
+            self.beyond[launch] = value, found.value, point
+        return value
+
+    def named(self, index: int, judged: JudgedGate, launches: int) -> JudgedGate:
+        """Return the gate with the value as read, and the point that made it fail in its reason."""
+        if judged.verdict is not Verdict.REGRESSED or judged.evidence is None:
+            return judged
+        for number in range(1, launches + 1):
+            if (number, index) not in self.beyond or self.beyond[number, index][0] != judged.value:
+                continue
+            given, value, point = self.beyond[number, index]
+            reason = f"{point}{f', in launch {number} of {launches}' * (launches > 1)}"
+            if given == value:
+                is_hole = judged.gate.gain(point.value, value) < -judged.gate.tolerance
+                reason = f"{judged.reason}; {reason}" if is_hole else judged.reason
+            evidence = replace(judged.evidence, lowest=point.value)
+            return replace(judged, value=value, reason=reason, evidence=evidence)
+        return judged
 
 
 @dataclass(frozen=True)
@@ -42,36 +90,66 @@ class Trial:
             # recorded points are one launch, whatever the suite allows
             policy = LaunchPolicy("first-good", 1)
         rule = SuiteRule(holding.held, policy, holding.beside)
+        points = _ServedValues(self.gates)
 
         def launch(number: int, wanted: Collection[int]) -> Sequence[Value]:
-            return self._values(self.suite, number, wanted)
+            def read(index: int, curves: Mapping[str, Curve]) -> Value:
+                served, bar = holding.held[index].served, rule.bars[index]
+                if served is None or bar is None:
+                    return self._on_curve(index, curves)
+                limit = bar.limits[min(number, len(bar.limits)) - 1]
+                limits = ServedLimits(bar.centre, limit, bar.point_limit(served.deviation, len(served.points)))
+                return points.value((number, index), served, curves, limits)
 
-        return self._judged(rule.judge, launch, policy.launches, lambda value: value)
+            return self._values(self.suite, number, wanted, read)
+
+        def sigma(index: int, launches: int) -> float:
+            served = holding.held[index].served
+            return 0.0 if served is None else self._short_sigma(served, launches)
+
+        return self._judged(rule.judge, launch, policy.launches, lambda value: value, points, sigma)
 
     def beside(self, side: Suite, policy: LaunchPolicy) -> tuple[JudgedGate, ...]:
         """Return every gate judged against fresh launches of ``side``, each launched in turn with one of the suite."""
         rule = PairedRule([(gate, self._stretch(gate)) for gate in self.gates], policy)
+        points = _ServedValues(self.gates)
 
         def pair(number: int, wanted: Collection[int]) -> Sequence[tuple[Value, Value]]:
-            # Turned about from pair to pair: a machine that warms up slows neither side more than the other.
-            order = (self.suite, side) if number % 2 else (side, self.suite)
+            # Turned about from pair to pair: a machine that warms up slows neither side more than the other. The old
+            # state is first of all: every other launch measures the points that serve its targets.
+            order = (side, self.suite) if number % 2 else (self.suite, side)
             for precision in self._read_by(wanted):
                 for suite in order:
                     if self._has(suite, precision, number):
                         self.launches.of(suite, precision, number)
-            base, values = (self._values(suite, number, wanted) for suite in (side, self.suite))
-            return tuple(zip(base, values, strict=True))
+            base = self._values(side, number, wanted, self._on_curve)
 
-        return self._judged(rule.judge, pair, policy.launches, _ratio)
+            def read(index: int, curves: Mapping[str, Curve]) -> Value:
+                before, gate = base[index], self.gates[index]
+                if isinstance(before, Absent):
+                    return before
+                names = gate.key.precisions
+                first = ServedGate.of(gate.key, [[self._curve(side, name, 1)] for name in names])
+                served = first.along([self._curve(side, name, number) for name in names])
+                limits = ServedLimits(before, 1.0, 2 * gate.tolerance)
+                return points.value((number, index), served, curves, limits)
+
+            return tuple(zip(base, self._values(self.suite, number, wanted, read), strict=True))
+
+        def sigma(index: int, launches: int) -> float:
+            return self._reading(self.gates[index], launches)
+
+        return self._judged(rule.judge, pair, policy.launches, _ratio, points, sigma)
 
     def recorded(self, holding: Holding, policy: LaunchPolicy) -> tuple[JudgedGate, ...]:
         """Return every gate as it is about to be recorded, beside the value it had: every launch, and no rule."""
         most = [self._recordable(gate) for gate in self.gates]
         everything = range(len(self.gates))
-        launches = [self._values(self.suite, 1, everything)]
+        launches = [self._values(self.suite, 1, everything, self._on_curve)]
         if not any(isinstance(value, Absent) for value in launches[0]):  # else nothing is recorded, however often
             for number in range(2, max(most) + 1):
-                launches.append(self._values(self.suite, number, [i for i in everything if most[i] >= number]))
+                wanted = [i for i in everything if most[i] >= number]
+                launches.append(self._values(self.suite, number, wanted, self._on_curve))
         each = [[launch[i] for launch in launches[: most[i]]] for i in everything]
         whole = {i: values for i in everything if (values := _numbers(each[i])) is not None}
         scatters = [
@@ -97,10 +175,13 @@ class Trial:
         launch: Callable[[int, Collection[int]], Sequence[_Value]],
         most: int,
         figure: Callable[[_Value], Value],
+        points: _ServedValues,
+        sigma: Callable[[int, int], float],
     ) -> tuple[JudgedGate, ...]:
         """Launch while a gate wants it; of the precisions no such gate reads, none is launched again.
 
-        ``figure`` turns what the rule judges into the one number a report shows of a launch.
+        ``figure`` turns what the rule judges into the one number a report shows of a launch; ``sigma`` is what points
+        that ended early leave on a gate, by its number, in its first launches.
         """
         taken: list[Sequence[_Value]] = []
         ruling = SuiteRuling(tuple(GateRuling(None, None, 0) for _ in self.gates))
@@ -108,19 +189,12 @@ class Trial:
             wanted = [index for index, gate in enumerate(ruling.gates) if gate.judged is None]
             taken.append(launch(len(taken) + 1, wanted))
             ruling = judge_all(taken)
-        return tuple(
-            _told(self._doubted(self.gates[index], gate), [figure(launch[index]) for launch in taken[: gate.launches]])
-            for index, gate in enumerate(ruling.gates)
-        )
-
-    def _doubted(self, gate: Gate, ruling: GateRuling) -> GateRuling:
-        """Make a pass INCONCLUSIVE that rests on points which are not known well enough."""
-        if ruling.bar is None or ruling.judged is None or not ruling.judged.verdict.passes:
-            return ruling
-        doubt = ruling.bar.doubt(self._reading(gate, ruling.launches))
-        if doubt is None:
-            return ruling
-        return replace(ruling, judged=replace(ruling.judged, verdict=Verdict.INCONCLUSIVE, reason=doubt))
+        judged = []
+        for index, gate in enumerate(ruling.gates):
+            values = [figure(launch[index]) for launch in taken[: gate.launches]]
+            told = _told(_doubted(gate, partial(sigma, index)), values)
+            judged.append(points.named(index, told, gate.launches))
+        return tuple(judged)
 
     # --- launches and what they read ------------------------------------------------------------------------------
 
@@ -139,8 +213,8 @@ class Trial:
         names = {name for index in wanted for name in self.gates[index].key.precisions}
         return [name for name in self.precisions if name in names]
 
-    def _values(self, suite: Suite, number: int, wanted: Collection[int]) -> Sequence[Value]:
-        """The ``wanted`` gates' values in one launch."""
+    def _values(self, suite: Suite, number: int, wanted: Collection[int], read: Read) -> Sequence[Value]:
+        """The ``wanted`` gates' values in one launch, as ``read`` finds them in its curves."""
         names = [name for name in self._read_by(wanted) if self._has(suite, name, number)]
         curves: dict[str, Curve] = {}
         disturbed: dict[str, str] = {}
@@ -150,18 +224,24 @@ class Trial:
             except InconclusivePointError as exc:  # other launches may still decide
                 disturbed[name] = f"launch {number} of {name}: {exc}"
 
-        def value(gate: Gate) -> Value:
+        def value(index: int) -> Value:
+            gate = self.gates[index]
             for name in gate.key.precisions:
                 if name in disturbed:
                     return Absent(Verdict.INCONCLUSIVE, disturbed[name])
             if not {*gate.key.precisions} <= {*curves}:
                 return Absent(Verdict.INCONCLUSIVE, f"wants launch {number}, which the replayed run does not hold")
             try:
-                return gate.key.value({name: curves[name].at(gate.key.point) for name in gate.key.precisions})
+                return read(index, curves)
             except OutsideSweepError as exc:  # a point off the measured range is no measurement
                 return Absent(Verdict.INCONCLUSIVE, str(exc))
 
-        return [value(gate) if index in wanted else _DECIDED for index, gate in enumerate(self.gates)]
+        return [value(index) if index in wanted else _DECIDED for index in range(len(self.gates))]
+
+    def _on_curve(self, index: int, curves: Mapping[str, Curve]) -> Value:
+        """What a launch's own curves read: the value of a launch that is held against nothing."""
+        key = self.gates[index].key
+        return key.value({name: curves[name].at(key.point) for name in key.precisions})
 
     def _curve(self, suite: Suite, precision: str, number: int) -> Curve:
         launch = number if self.launches.can_repeat(suite, precision) else 1  # what a file holds stands beside each
@@ -178,11 +258,27 @@ class Trial:
         except OutsideSweepError:  # then it has no value either, and that decides
             return 0.0
 
+    def _short_sigma(self, served: ServedGate, launches: int) -> float:
+        """The sigma that points which ended early leave on a gate that has a value in each of its first launches."""
+        names = served.key.precisions
+        each = [{name: self._curve(self.suite, name, number) for name in names} for number in range(1, launches + 1)]
+        return math.sqrt(statistics.fmean(served.short_sigma(curves) ** 2 for curves in each))
+
     def _stretch(self, gate: Gate) -> float:
         try:
             return step_stretch([self._curve(self.suite, name, 1) for name in gate.key.precisions], gate.key.point)
         except OutsideSweepError:  # then it has no value either, and that decides
             return 1.0
+
+
+def _doubted(ruling: GateRuling, sigma: Callable[[int], float]) -> GateRuling:
+    """Take a pass away that rests on points nobody knows well enough; it is INCONCLUSIVE."""
+    if ruling.bar is None or ruling.judged is None or not ruling.judged.verdict.passes:
+        return ruling
+    doubt = ruling.bar.doubt(sigma(ruling.launches))
+    if doubt is None:
+        return ruling
+    return replace(ruling, judged=replace(ruling.judged, verdict=Verdict.INCONCLUSIVE, reason=doubt))
 
 
 def _told(ruling: GateRuling, values: Sequence[Value]) -> JudgedGate:

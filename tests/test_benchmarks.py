@@ -20,6 +20,7 @@ from tests.published import ROOT
             ("stopping.py", "--points", "2", "--truth-s", "200", "--server", "kimi-k2.5"),
             "wanders by 5% within 20 s | now",
         ),
+        (("padded_steps.py", "--cases", "1"), "50%  fp4       now"),
         (("realtime.py", "--help"), "--speed"),
         (("decision_rule.py", "--runs", "8"), "alarms of single baselines"),
         (("end_to_end.py", "--suites", "1"), "predicted from 20 suites"),

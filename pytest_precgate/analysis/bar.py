@@ -148,6 +148,18 @@ class Bar:
             return self.design.launches
         return least_median(self._asked / self.noise.sigma, self.design)
 
+    def point_limit(self, deviation: float, points: int) -> float:
+        """Return how much worse each of ``points`` serving points may be than the centre, as a share.
+
+        The tolerance; or, where that is more, what the noise of so many points needs, each of which scatters by
+        ``deviation`` around a value that scatters itself. Where the noise is unknown, twice the tolerance: one point
+        scatters more than the value between two, and a suite is not failed inside its tolerance.
+        """
+        if self.noise is None:
+            return min(2 * self.gate.tolerance, 0.99)
+        lines = least_lines(replace(self.design, gates=self.design.gates * points))
+        return max(self.gate.tolerance, self._share(max(lines) * math.hypot(self.noise.sigma, deviation)))
+
     @property
     def refusal(self) -> str | None:
         """Why no launch can pass, which tolerance would be honest, and what keeps the one asked; None where one can."""

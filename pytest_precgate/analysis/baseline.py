@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
@@ -17,6 +17,7 @@ from pytest_precgate.analysis.noise import LEAST_LAUNCHES, GateNoise, reading_si
 from pytest_precgate.analysis.quantity import one_line
 from pytest_precgate.analysis.scatter import GateLaunches, noise_of
 from pytest_precgate.analysis.schedule import UNAIMED, Aim
+from pytest_precgate.analysis.serving import PointKey, ServedGate, ServedTarget
 from pytest_precgate.analysis.spent import LaunchCost
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
@@ -156,6 +157,11 @@ class Baseline:
         """
         return self._scatter(key, self._curves(hardware, cost))
 
+    def served(self, key: GateKey, hardware: Hardware, cost: CostMode) -> ServedGate:
+        """Return which points the gate's value rests on; raise OutsideSweepError where a launch does not reach it."""
+        curves = self._curves(hardware, cost)
+        return ServedGate.of(key, [curves[precision] for precision in key.precisions])
+
     def scatters(self, hardware: Hardware, cost: CostMode) -> tuple[GateLaunches, ...]:
         """Return the values of every gate that each of its launches reaches; a gate of several tests stands once."""
         curves, found = self._curves(hardware, cost), []
@@ -241,7 +247,7 @@ class Baseline:
 def aim_at(points: Iterable[Points], baseline: Baseline | None, precision: str) -> Aim:
     """Return what a sweep of ``precision`` is for: all of ``points`` and those of every gate of ``baseline``.
 
-    They are looked for first where the baseline had them.
+    They are looked for first where the baseline had them, at the points that served them there.
 
     Gates of tests that this run leaves out count, too: a sweep must not depend on which tests were selected. Where
     quartiles are read nothing is aimed at: nobody knows them before a first sweep, and later ones are swept like it.
@@ -252,6 +258,20 @@ def aim_at(points: Iterable[Points], baseline: Baseline | None, precision: str) 
     targets = {target for named in readers if named is not None for target in named}
     if baseline is None:
         return Aim(targets)
-    targets |= {gate.key.point for gate in baseline.gates if precision in gate.key.precisions}
-    launches = baseline.launches_of(precision)
-    return Aim(targets, launches[0].sweep.points if launches else ())
+    gated = {gate.key.point for gate in baseline.gates if precision in gate.key.precisions}
+    sweeps = [launch.sweep for launch in baseline.launches_of(precision)]
+    return replace(aim_beside(gated, sweeps, baseline.hardware), targets=targets | gated)
+
+
+def aim_beside(targets: Collection[float], earlier: Sequence[Sweep], hardware: Hardware) -> Aim:
+    """Return the aim of a sweep that is held at all ``targets`` against ``earlier`` ones of its precision.
+
+    The points that serve a target there are measured in any case: what is missing makes a gate INCONCLUSIVE.
+    """
+    if not earlier:
+        return Aim(targets)
+    curves, held = [Curve(sweep, hardware) for sweep in earlier], dict[float, list[PointKey]]()
+    for target in targets:
+        with contextlib.suppress(OutsideSweepError):  # then it has no value there to be held against
+            held[target] = [point.key for point in ServedTarget.of(curves, target).points]
+    return Aim(targets, earlier[0].points, held)

@@ -98,6 +98,10 @@ class Curve:
         price = self.hardware.price_per_gpu_hour
         return self._through([cost_per_million_tokens(price, point.throughput_per_gpu) for point in self.frontier])
 
+    def throughput(self, interactivity: float) -> float:
+        """Return the throughput at ``interactivity``, tok/s/GPU; raise OutsideSweepError off the measured range."""
+        return self._throughput.at(interactivity)
+
     def at(self, interactivity: float) -> Reading:
         """Read the curve at ``interactivity`` tok/s/user; raise OutsideSweepError off the measured range."""
         throughput = self._throughput.at(interactivity)

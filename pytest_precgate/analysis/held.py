@@ -75,9 +75,10 @@ def _held(baseline: Baseline, recorded: RecordedGate, gate: Gate, today: Today, 
         return Held(gate, Absent(Verdict.MISMATCH, f"{how_old(baseline, today)}; {_INSTEAD}"))
     try:
         scatter = baseline.scatter(gate.key, hardware, today.cost)
+        served = baseline.served(gate.key, hardware, today.cost)
     except OutsideSweepError as exc:
         return Held(gate, Absent(Verdict.MISSING, f"the baseline does not reach this point: {exc}"))
-    return Held(gate, scatter.values, scatter.stretch, scatter.reading)
+    return Held(gate, scatter.values, scatter.stretch, scatter.reading, served)
 
 
 def _repriced(baseline: Baseline, hardware: Hardware) -> Hardware:

@@ -33,7 +33,7 @@ _UNTRIMMED = 1.04
 # and refuse more suites by luck, the common sigma alone overlooks a gate louder than the others (docs/noise.md).
 _POOL_FREEDOM = 12
 # The half-width of a normal distribution's 90% interval.
-_SIGMAS_OF_INTERVAL = 1.645
+SIGMAS_OF_INTERVAL = 1.645
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _short_sigma(curve: Curve, interactivity: float) -> float:
     error = max((error for point in (*below, *above) if (error := point.short_error) is not None), default=0.0)
     if error >= UNKNOWN_ERROR:
         return math.inf
-    return (1 - _log_slope(curve, interactivity)) * error / _SIGMAS_OF_INTERVAL if error else 0.0
+    return (1 - _log_slope(curve, interactivity)) * error / SIGMAS_OF_INTERVAL if error else 0.0
 
 
 def _log_slope(curve: Curve, interactivity: float) -> float:

@@ -14,6 +14,7 @@ from pytest_precgate.analysis.bar import Bar, LaunchPolicy, suite_bars
 from pytest_precgate.analysis.gates import Gate
 from pytest_precgate.analysis.quantity import positive
 from pytest_precgate.analysis.scatter import GateLaunches
+from pytest_precgate.analysis.serving import ServedGate
 from pytest_precgate.analysis.verdict import Absent, Evidence, JudgedGate, Verdict, judge
 from pytest_precgate.errors import InvalidValueError
 
@@ -22,13 +23,15 @@ from pytest_precgate.errors import InvalidValueError
 class Held:
     """A gate and its baseline: one value per launch, or why there is none.
 
-    ``stretch`` and ``reading``: see scatter.GateLaunches.
+    ``stretch`` and ``reading``: see scatter.GateLaunches. ``served`` says which of the baseline's points the value
+    rests on, None where there is no baseline, or values come from elsewhere than points.
     """
 
     gate: Gate
     baseline: Sequence[float] | Absent
     stretch: float = 1.0
     reading: float = 0.0
+    served: ServedGate | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.baseline, Absent):

@@ -2,13 +2,16 @@
 
 Interactivity falls as concurrency rises, so the two neighbouring concurrencies around a target can be searched for like
 a root. Measured interactivity is noisy: a point is believed as it was measured, nothing is measured twice, and every
-step narrows a bracket of whole numbers, so the search ends whatever it is told."""
+step narrows a bracket of whole numbers, so the search ends whatever it is told.
+
+Neighbours in concurrency need not be neighbours on the frontier: behind a padded batch size the slower one may deliver
+less than the faster one. A gap of the frontier around a target is closed as far as there are concurrencies in it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from pytest_precgate.analysis.frontier import frontier
@@ -24,7 +27,12 @@ _STEEPEST_SLOPE, _FLATTEST_SLOPE = -1.0, -0.25
 _GUESSES_PER_TARGET = 4
 # A guess beyond the points may be far off, and a point far too high is the dearest of all.
 _WIDEST_STEP = 4
-_FURTHER = 1.25
+_FURTHER = 1.2
+_FURTHER_AGAIN = 1.1
+# A curve is read across a frontier gap of this much of its interactivity at most, while there is anything in between;
+# after so many points in the gap that did not make the frontier it is taken for a step of the server.
+_WIDEST_GAP = 1.25
+_POINTS_PER_GAP = 4
 
 Walk = Literal["search", "doubling"]
 
@@ -33,12 +41,14 @@ Walk = Literal["search", "doubling"]
 class Aim:
     """What a sweep is for: the ``targets`` that will be read off its curve, tok/s/user.
 
-    The points of an ``earlier`` sweep (a baseline's) say where to look first. Without targets nobody knows yet
-    where the curve will be read.
+    The points of an ``earlier`` sweep (a baseline's) say where to look first. ``held`` are, by target, the points
+    (configuration, GPUs, concurrency) that serve it there: each is held against its like, so they are measured before
+    anything is searched for. Without targets nobody knows yet where the curve will be read.
     """
 
     targets: Collection[float] = ()
     earlier: Sequence[SweepPoint] = ()
+    held: Mapping[float, Collection[tuple[str, int, int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         targets = {positive("Aim", "targets", target, "tok/s/user") for target in self.targets}
@@ -47,7 +57,12 @@ class Aim:
 
     def of(self, configuration: str, gpus: int) -> Aim:
         """Return the aim of one configuration, which learns from its own points only."""
-        return replace(self, earlier=[p for p in self.earlier if (p.configuration, p.gpus) == (configuration, gpus)])
+        own = (configuration, gpus)
+        return replace(
+            self,
+            earlier=[point for point in self.earlier if (point.configuration, point.gpus) == own],
+            held={target: [key for key in keys if key[:2] == own] for target, keys in self.held.items()},
+        )
 
 
 UNAIMED = Aim()
@@ -153,19 +168,34 @@ class Search:
     highest: int
 
     def next(self, points: Sequence[SweepPoint]) -> int | None:
-        """Return the concurrency to measure after ``points``, None when every target is bracketed or out of reach."""
+        """Return the concurrency to measure after ``points``.
+
+        None when what is held is measured, and every target is bracketed on the frontier or out of reach.
+        """
         speed = {point.concurrency: point.interactivity for point in points}
+        held = {concurrency for keys in self.aim.held.values() for _, _, concurrency in keys}
+        for concurrency in sorted(held - {*speed}):
+            if self.lowest <= concurrency <= self.highest:
+                return concurrency
         for target in self.missed(points):
             return self._inside(speed, target, *_bracket(speed, target))
         if len(speed) == 1 and self.lowest < self.highest:  # no target is in reach; one point is no curve to say so by
             (only,) = speed
             return only + 1 if only < self.highest else only - 1
-        return self._beyond(points)
+        further = self._beyond(points)
+        return self._across(points) if further is None else further
 
     def missed(self, points: Sequence[SweepPoint]) -> Sequence[float]:
-        """Return the targets that are neither bracketed by neighbours nor out of reach."""
+        """Return the targets that are neither bracketed by neighbours nor out of reach.
+
+        Where an earlier sweep's points are held against their like, a frontier without a gap there will do.
+        """
         speed = {point.concurrency: point.interactivity for point in points}
-        return tuple(target for target in self.aim.targets if not self._is_closed(*_bracket(speed, target)))
+        return tuple(
+            target
+            for target in self.aim.targets
+            if not self._is_closed(*_bracket(speed, target)) and not self._is_held(points, target)
+        )
 
     def _is_closed(self, above: int | None, below: int | None) -> bool:
         if above is None or below is None:
@@ -199,8 +229,9 @@ class Search:
     def _beyond(self, points: Sequence[SweepPoint]) -> int | None:
         """Return one point further on where the curve would end before a target that was bracketed.
 
-        Where throughput hardly rises any more, noise may push the slower end of a bracket off the frontier. Where it
-        falls, the next point lies off the frontier too, and the curve ends there for good.
+        Where throughput hardly rises any more, noise may push the slower end of a bracket off the frontier, and so does
+        a step of the server, behind which throughput rises again: then further points follow. Where it falls, they lie
+        off the frontier too, and the curve ends there for good.
         """
         speed = {point.concurrency: point.interactivity for point in points}
         bracketed = [target for target in self.aim.targets if target > min(speed.values())]
@@ -208,8 +239,71 @@ class Search:
             return None
         _, below = _bracket(speed, min(bracketed))
         assert below is not None
-        further = min(self.highest, math.ceil(_FURTHER * below))
-        return further if further > max(speed) else None
+        beyond = sorted((point.concurrency, point.throughput_per_gpu) for point in points if point.concurrency >= below)
+        (concurrency, throughput), most = beyond[-1], max(point.throughput_per_gpu for point in points)
+        first = math.ceil(_FURTHER * below)
+        if concurrency >= first and (throughput <= beyond[-2][1] or len(beyond) > _POINTS_PER_GAP):
+            return None
+        least = first if concurrency < first else math.ceil(_FURTHER_AGAIN * concurrency)
+        further = min(self.highest, max(least, _past_step(concurrency, throughput, most)), _WIDEST_STEP * concurrency)
+        return further if further > concurrency else None
+
+    def _is_held(self, points: Sequence[SweepPoint], target: float) -> bool:
+        """Whether points are held for ``target``, and the frontier has no gap around it."""
+        if not self.aim.held.get(target):
+            return False
+        fast, slow = _around(frontier(points), target)
+        return fast is not None and slow is not None and self._is_gap_closed(fast, slow, target)
+
+    def _is_gap_closed(self, fast: SweepPoint, slow: SweepPoint, target: float) -> bool:
+        """Whether two neighbours of the frontier are near, or those of the earlier sweep, which got no nearer."""
+        held = {concurrency for _, _, concurrency in self.aim.held.get(target, ())}
+        return fast.interactivity <= _WIDEST_GAP * slow.interactivity or {fast.concurrency, slow.concurrency} <= held
+
+    def _across(self, points: Sequence[SweepPoint]) -> int | None:
+        """Return a concurrency inside a gap of the frontier around a target, None where every one is closed."""
+        on_frontier = frontier(points)
+        for target in self.aim.targets:
+            fast, slow = _around(on_frontier, target)
+            if fast is not None and slow is not None and not self._is_gap_closed(fast, slow, target):
+                found = _inside_gap(points, fast, slow)
+                if found is not None:
+                    return found
+        return None
+
+
+def _around(on_frontier: Sequence[SweepPoint], target: float) -> tuple[SweepPoint | None, SweepPoint | None]:
+    """Return the neighbours of ``target`` on a frontier, the faster one first; None where there is none."""
+    faster = next((point for point in on_frontier if point.interactivity >= target), None)
+    slower = next((point for point in reversed(on_frontier) if point.interactivity < target), None)
+    return faster, slower
+
+
+def _inside_gap(points: Sequence[SweepPoint], fast: SweepPoint, slow: SweepPoint) -> int | None:
+    """Return the concurrency between two neighbours of the frontier that may be its next point, None for no other.
+
+    Points in between that deliver no more than the fast one lie behind a step of the server. It delivers more again
+    where there are as many more requests as each is slower; and halfway to the slow one, where that was not enough.
+    """
+    inside = sorted(
+        (point for point in points if fast.concurrency < point.concurrency < slow.concurrency),
+        key=lambda point: point.concurrency,
+    )
+    short = [point for point in inside if point.throughput_per_gpu <= fast.throughput_per_gpu]
+    first = short[-1].concurrency if short else fast.concurrency
+    last = min((point.concurrency for point in inside if point.concurrency > first), default=slow.concurrency)
+    if last - first < 2 or len(inside) >= _POINTS_PER_GAP:
+        return None
+    halfway = (first + last) // 2
+    if not short:
+        return halfway
+    wanted = _past_step(first, short[-1].throughput_per_gpu, fast.throughput_per_gpu)
+    return wanted if wanted < last else halfway
+
+
+def _past_step(concurrency: int, throughput: float, wanted: float) -> int:
+    """Return the concurrency that delivers more than ``wanted`` where each request keeps the pace it has here."""
+    return math.floor(concurrency * wanted / throughput) + 1
 
 
 def _bracket(speed: Mapping[int, float], target: float) -> tuple[int | None, int | None]:

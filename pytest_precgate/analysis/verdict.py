@@ -58,7 +58,8 @@ class Evidence:
     five, both shares and None where too few launches tell; ``launches`` is how many it took to decide, ``limit`` how
     much worse the last of them might be, a share, None where that is the tolerance itself. ``refusal`` says why the
     noise lets nothing pass at this tolerance; ``set_aside`` how many baseline launches are too far off to count;
-    ``values`` are the launches' own, in order (of pairs, candidate over the other side).
+    ``values`` are those the rule was given, in order (of pairs, candidate over the other side). ``lowest`` is what the
+    gate reads by a serving point that was beyond its limit in the launch that decided; None where none was.
     """
 
     sigma: float | None
@@ -68,6 +69,7 @@ class Evidence:
     refusal: str | None = None
     set_aside: int = 0
     values: tuple[float, ...] = ()
+    lowest: float | None = None
 
 
 @dataclass(frozen=True)

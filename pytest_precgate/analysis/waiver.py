@@ -70,7 +70,8 @@ def waived(suite: str, judged: JudgedGate, waivers: Sequence[Waiver], today: dat
     told = judged.verdict in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE) or judged.verdict.passes
     if not told or judged.refusal is not None or judged.value is None or judged.baseline is None:
         return judged, first  # nobody can say that it is not needed
-    loss = -judged.gate.gain(judged.value, judged.baseline)
+    lowest = None if judged.evidence is None else judged.evidence.lowest  # no waiver covers a hole in the curve
+    loss = -min(judged.gate.gain(value, judged.baseline) for value in (judged.value, lowest) if value is not None)
     if judged.verdict is not Verdict.REGRESSED:
         return judged, first if judged.verdict.passes and _may_return(judged, loss) else None
     for waiver in covering:

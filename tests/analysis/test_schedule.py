@@ -155,7 +155,7 @@ def saturated(concurrency: int, noise: dict[int, float]) -> SweepPoint:
 def test_a_plateau_turned_round_by_noise_gets_a_point_further_on() -> None:
     """The slower neighbour gave less than the faster one: without a point beyond, the curve would end too soon."""
     points = follow(Search(Aim((39.8,)), 1, 256), lambda c: saturated(c, {101: -0.05}))
-    assert [point.concurrency for point in points][-2:] == [101, math.ceil(101 * 1.25)]
+    assert [point.concurrency for point in points][-2:] == [101, math.ceil(101 * 1.2)]
     assert Curve(Sweep("fp4", WORKLOAD, "b200", points), HARDWARE["b200"]).at(39.8)
 
 
@@ -163,8 +163,54 @@ def test_throughput_that_falls_is_not_chased() -> None:
     """One further point shows that the frontier has ended."""
     points = follow(Search(Aim((39.8,)), 1, 256), lambda c: SweepPoint(c, 4, 4000 / c, 1000 - c))
     measured = [point.concurrency for point in points]
-    assert measured[-1] == math.ceil(101 * 1.25)
+    assert measured[-1] == math.ceil(101 * 1.2)
     assert sum(concurrency > 101 for concurrency in measured) == 1
+
+
+def padded(concurrency: int, step: float = 0.15) -> SweepPoint:
+    """A server whose steps take ``step`` longer than the batch explains, for every power of two behind which it is."""
+    speed = kimi_like(concurrency) / (1 + step) ** (concurrency - 1).bit_length()
+    return SweepPoint(concurrency, 4, speed, concurrency * speed / 2)
+
+
+def test_a_gap_of_the_frontier_around_a_target_is_closed() -> None:
+    """Behind a padded batch of 8 the neighbour delivers less; the first point that delivers more is found."""
+    eight, nine = padded(8, 0.3), padded(9, 0.3)
+    assert nine.throughput_per_gpu < eight.throughput_per_gpu
+    target = (eight.interactivity + nine.interactivity) / 2
+    points = follow(Search(Aim((target,)), 1, 256), lambda concurrency: padded(concurrency, 0.3))
+    curve = Curve(Sweep("fp4", WORKLOAD, "b200", points), HARDWARE["b200"])
+    slower = [point.concurrency for point in curve.frontier if point.interactivity < target]
+    assert {8, 9} <= {point.concurrency for point in points}
+    assert slower[-1] == next(c for c in range(9, 17) if padded(c, 0.3).throughput_per_gpu > eight.throughput_per_gpu)
+    assert len(points) <= 10
+
+
+@pytest.mark.parametrize("step", [0.05, 0.15, 0.2])
+@pytest.mark.parametrize("batch", [16, 32])
+def test_a_step_at_the_end_of_the_curve_is_passed(step: float, batch: int) -> None:
+    """The lowest target lies behind a power of two: points follow until throughput has risen above the step."""
+    target = padded(batch + 1, step).interactivity * 1.02
+    points = follow(Search(Aim((target,)), 1, 256), lambda concurrency: padded(concurrency, step))
+    assert Curve(Sweep("fp4", WORKLOAD, "b200", points), HARDWARE["b200"]).at(target)
+
+
+def test_points_that_are_held_come_first_and_are_enough() -> None:
+    """Those that served the targets before, from below; a launch that changed little measures no others."""
+    before = searched(KIMI, (55, 73, 91))
+    held = [point.key for point in before]
+    aim = Aim((55, 73, 91), before, dict.fromkeys((55, 73, 91), held))
+    for pace in (0.97, 1.0, 1.03):
+        points = follow(Search(aim, 1, len(KIMI)), points_of([pace * level for level in KIMI]))
+        first = [point.concurrency for point in points[: len(held)]]
+        assert first == sorted(concurrency for _, _, concurrency in held)
+        assert len(points) <= len(held) + 2
+
+
+def test_a_point_that_is_held_outside_the_range_is_not_measured() -> None:
+    """The range is what the settings allow; the gate that lacks the point says so."""
+    points = follow(Search(Aim((91,), (), {91: [("default", 4, 200)]}), 1, 64), points_of(KIMI))
+    assert 200 not in {point.concurrency for point in points}
 
 
 def test_what_a_sweep_was_not_searched_for_is_told() -> None:

@@ -92,6 +92,17 @@ def test_pairs_are_replayed_without_measuring(sides: Repository) -> None:
     result.stdout.fnmatch_lines(["warning: suite kimi@release: nothing was measured: replays *"])
 
 
+def test_searched_sides_measure_each_other_s_points(repository: Repository, paced: Paced) -> None:
+    """The old state is launched first, and each further launch holds its points: none is missing on either side."""
+    searched = (SETTINGS + SIDE).replace("concurrency = [4, 8, 16, 32]\n", "").replace("[2, 4, 8, 16]", '"search"')
+    repository.write_settings(searched)
+    pace = [1.0, 1.02, 0.98, 1.01, 0.99]
+    paced(fp4=pace, int4=pace[::-1])
+    result = repository.run(PAIRED, JSON)
+    assert not any("was not measured" in line for line in result.stdout.lines)
+    assert {gate["launches"] for gate in gates(repository).values()} == {5}
+
+
 def test_stored_gates_count_as_used(sides: Repository) -> None:
     """They are judged, by something better than the baseline."""
     assert sides.run("--precgate-update").ret == 0

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.plugin.paced import Paced
 from tests.repository import Repository
 
 SETTINGS = """\
@@ -121,3 +122,14 @@ def test_a_target_no_concurrency_reaches_is_inconclusive_and_not_a_broken_curve(
     result = kimi.run("--precgate-update")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["INCONCLUSIVE *: 400 tok/s/user lies outside the measured range *"])
+
+
+def test_the_launches_of_a_first_baseline_measure_the_same_points(kimi: Repository, paced: Paced) -> None:
+    """Those that serve the targets in its first launch, so that each point's own noise is known."""
+    kimi.write_test("def test_x(precgate):\n    precgate.check(precgate.compare('fp4', 'int4'))\n")
+    paced(fp4=[1.0, 1.03, 0.97, 1.02, 0.98])
+    assert kimi.run("--precgate-update").ret == 0
+    launches = json.loads(kimi.baseline.read_text(encoding="utf-8"))["launches"]
+    fp4 = [{p["concurrency"] for p in launch["points"]} for launch in launches if launch["precision"] == "fp4"]
+    assert len(fp4) == 5
+    assert len(set.intersection(*fp4)) >= 6

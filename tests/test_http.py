@@ -201,7 +201,7 @@ def test_a_plain_port_asked_over_tls_is_given_up_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"https://127.0.0.1:{mute.getsockname()[1]}"
         with pytest.raises(ConnectFailedError, match="no TLS connection: timed out"):
-            within(PATIENT_S, lambda: http.get(url, SHORT_S))
+            within(PATIENT_S, lambda: http.get(url, 10 * SHORT_S))  # its threads and connection take a part
     with answering(says("HTTP/1.1 400 Bad Request\r\n\r\n")) as plain:
         url = plain.replace("http:", "https:")
         with pytest.raises(ConnectFailedError, match="no TLS connection"):

@@ -47,6 +47,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No limits on the client's own load: a busy test machine must not decide whether the plumbing works."""
     monkeypatch.setattr(metrics, "MAX_LAG_OF_ITL", math.inf)
     monkeypatch.setattr(metrics, "MAX_CPU_SHARE", math.inf)
+    monkeypatch.setattr(metrics, "MAX_EVENTS_PER_READ", math.inf)
     monkeypatch.setattr(metrics, "MIN_ACHIEVED_SHARE", 0.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 
@@ -25,8 +26,8 @@ gpus = 4
 concurrency = [2]
 requests_per_slot = {requests}
 silence_limit_s = 1
-request_timeout_s = 3
-point_limit_s = 10
+request_timeout_s = {timeout}
+point_limit_s = 90
 {more}
 
 [tool.precgate.suites.kimi.int4]
@@ -50,8 +51,8 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "MIN_ACHIEVED_SHARE", 0.0)
 
 
-def swept(repository: Repository, url: str, more: str = "", requests: int = 8) -> pytest.RunResult:
-    repository.write_settings(SETTINGS.format(url=url, more=more, requests=requests))
+def swept(repository: Repository, url: str, more: str = "", requests: int = 8, timeout: int = 60) -> pytest.RunResult:
+    repository.write_settings(SETTINGS.format(url=url, more=more, requests=requests, timeout=timeout))
     repository.write_test(LOOK)
     return repository.run("-s", "test_kimi.py")
 
@@ -80,7 +81,7 @@ def swept(repository: Repository, url: str, more: str = "", requests: int = 8) -
 def test_a_fault_ends_the_point_with_its_cause(repository: Repository, kind: str, cause: str) -> None:
     """Exit 1, the cause and the concurrency in the error, not a figure, and not one more run of the point."""
     with served("--speed", "20", "--misbehave", kind) as url:
-        result = swept(repository, url)
+        result = swept(repository, url, timeout=3 if cause == "request_timeout_s" else 60)
     assert result.ret == 1
     error = next(line for line in result.outlines if line.startswith("E ") and "Error: " in line)
     assert "InvalidPointError: concurrency 2: not a point: " in error
@@ -110,12 +111,18 @@ def test_hidden_tokens_are_refused_or_said(repository: Repository) -> None:
     assert said.ret == 0
 
 
-def test_a_reset_connection_is_tried_again_and_then_inconclusive(repository: Repository) -> None:
-    """A server that resets every other kept connection disturbs all three runs of the point."""
+def test_a_reset_connection_is_tried_again_and_then_inconclusive(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that resets every other kept connection disturbs all three runs of the point.
+
+    One slot: of two, both may be reset before the point has ended, and that is more than a network does.
+    """
+    monkeypatch.setattr(sys.modules[__name__], "SETTINGS", SETTINGS.replace("concurrency = [2]", "concurrency = [1]"))
     with served("--speed", "20", "--misbehave", "reset=2") as url:
         result = swept(repository, url)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["E *InconclusivePointError: concurrency 2: *(run 3 times)"])
+    result.stdout.fnmatch_lines(["E *InconclusivePointError: concurrency 1: *(run 3 times)"])
 
 
 CACHED = "isl = 256, osl = 16"

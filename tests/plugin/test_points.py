@@ -79,7 +79,7 @@ def events(repository: Repository, kind: str) -> list[dict[str, object]]:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with served("--speed", "20") as address:
+    with served("--speed", "4") as address:
         yield address
 
 

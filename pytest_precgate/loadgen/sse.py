@@ -120,15 +120,16 @@ class TokenStream:
     def settle(self) -> list[float]:
         """Decide, at the end of the stream, which events without text were tokens: as many as usage still counts.
 
-        None is where the server counts the tokens of its events. Elsewhere the earliest are taken first, the one with
-        the finish reason last: a guess, since the missing tokens may have shared another event. Returns the gaps, in s,
+        None is where the server counts the tokens of its events, nor where more of them came than tokens are missing:
+        then they are no tokens as such, and the missing ones may have shared any event. Elsewhere all are, the one with
+        the finish reason last: a guess, which ``guessed_step_s`` lets others judge. Returns the gaps, in s,
         that ended in one of the others. Raises ResponseError for a stream that ended inside an event.
         """
         self._refuse_rest()
         if self.usage is None or not (self._silent or self._finish_s is not None):
             return []
         missing = 0 if self.tells else self.usage.completion_tokens - (self.events - len(self._silent))
-        taken = min(max(missing, 0), len(self._silent))
+        taken = len(self._silent) if missing >= len(self._silent) else 0
         left, retracted = self._silent[taken:], []
         while left and left[-1][0] == self.events - 1:
             _, at_s, before_s = left.pop()
@@ -139,7 +140,7 @@ class TokenStream:
         self.events -= len(left)
         if not taken:
             self.first_token_s, self.first_tokens = self._sure_first
-        takes_finish = self._finish_s is not None and missing > taken
+        takes_finish = self._finish_s is not None and missing > taken == len(self._silent)
         if takes_finish:
             self.events += 1
             self.last_token_s = self._finish_s

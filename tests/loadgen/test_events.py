@@ -227,6 +227,28 @@ def test_a_late_event_is_not_taken_for_a_token_that_shared_an_event(late: dict[s
         pace_ms([record_of(events, 32)] * 5)
 
 
+@pytest.mark.parametrize("end", [[], [delta(), finish(9, 20)]])
+def test_empty_events_between_tokens_hide_no_token_that_shared_an_event(end: list[object]) -> None:
+    """ollama/ollama#16450: an empty chunk behind each of 16 tokens, and usage counts 20: 4 could be in any event."""
+    events = [each for _ in range(16) for each in (delta(content="a"), delta(content=""))]
+    assert pace_ms([record_of(paced([*events, *end], step_s=0.005), 16)]) == pytest.approx(10)
+    with pytest.raises(UntoldTokensError, match="usage counts 20 tokens and 16 events brought them"):
+        pace_ms([record_of(paced([*events, *end], step_s=0.005), 20)] * 5)
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ([token()] * 8, "usage counts 32 tokens and 8 events brought them"),
+        (listing([token()] * 8, [1] * 8), r"tokens that no event shows \(24 of 32"),
+    ],
+)
+def test_tokens_that_a_stream_interval_drops_are_no_pace(told: list[object], why: str) -> None:
+    """raullenchai/Rapid-MLX#209: of every four tokens one is sent, and usage counts all."""
+    with pytest.raises(InvalidValueError, match=why):
+        pace_ms([record_of(paced(told, step_s=0.04), 32)] * 5)
+
+
 @pytest.mark.parametrize("early", [token(""), delta(content="")])
 def test_an_early_event_is_not_taken_for_the_first_token(early: dict[str, object]) -> None:
     """It comes after 1 ms, the tokens after 500 ms."""

@@ -2,7 +2,7 @@
 
 The rule decides (analysis/rule, analysis/pairs); here are the launches it asks for. What a launch reads comes from the
 points that serve its gates in the baseline (analysis/serving): where one of them is beyond its limit, that point is the
-gate's value, and the launch is a low one. A gate that waits for a launch nobody can make is INCONCLUSIVE."""
+gate's value, and the launch is a low one. A gate that needs a launch which cannot be made is INCONCLUSIVE."""
 
 from __future__ import annotations
 
@@ -272,7 +272,7 @@ class Trial:
 
 
 def _doubted(ruling: GateRuling, sigma: Callable[[int], float]) -> GateRuling:
-    """Take a pass away that rests on points nobody knows well enough; it is INCONCLUSIVE."""
+    """Make a pass INCONCLUSIVE where the error of its points is too large for the tolerance."""
     if ruling.bar is None or ruling.judged is None or not ruling.judged.verdict.passes:
         return ruling
     doubt = ruling.bar.doubt(sigma(ruling.launches))

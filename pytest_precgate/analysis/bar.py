@@ -21,10 +21,10 @@ from pytest_precgate.errors import InvalidValueError
 # A limit stands inside the tolerance by what sigma times this needs, while there is room: sigma is an estimate, easily
 # too small by half. Without noise the limit is the tolerance.
 _ROOM = 2.5
-# More launches than this nobody takes for a verdict.
+# The most launches per verdict that are advised.
 _ADVISED = 21
-# A tolerance nobody asked for grows with the noise, up to here: what misses a tenth is no gate unless somebody says so.
-# Of the throughput, that is: the cost of a tenth less is a ninth more.
+# A default tolerance grows with the noise up to a tenth of the throughput, which is a ninth of the cost. A wider one must
+# be set.
 WIDEST = 0.10
 # Below this, sigma is rounding: the values are the same figure.
 _NO_NOISE = 1e-9
@@ -89,7 +89,7 @@ class Bar:
 
     @cached_property
     def too_noisy(self) -> bool:
-        """Whether the noise is known and lets nobody keep the tolerance; then no launch can pass."""
+        """Whether the noise is known and too large for the tolerance; then no launch can pass."""
         return self.noise is not None and least_drop(self.design) * self.noise.sigma > self._asked * (1 + 1e-12)
 
     def doubt(self, reading: float) -> str | None:
@@ -180,7 +180,7 @@ class Bar:
         return why + (" or ".join(ways) or nothing)
 
     def supported(self) -> Bar:
-        """Return the bar with a tolerance the noise supports, where nobody asked for another and that one is usable."""
+        """Return the bar with a tolerance that the noise supports, where the default applies and that one is usable."""
         honest, log = self.honest_tolerance, self._honest
         if self.gate.asked or not self.too_noisy or honest is None or log is None:
             return self

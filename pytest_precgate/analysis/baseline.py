@@ -26,7 +26,7 @@ SIGNIFICANT_DIGITS = 6
 UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 Points = tuple[float, ...] | None
-"""The interactivities somebody reads a curve at, tok/s/user; None are the quartiles of the band."""
+"""The interactivities a test reads a curve at, tok/s/user; None are the quartiles of the band."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _rounded(value: float) -> float:
 
 @dataclass(frozen=True)
 class RecordedGate:
-    """A gate and the test that held it: a renamed test is a gate nobody has a baseline for."""
+    """A gate and the test that held it: the gate of a renamed test has no baseline."""
 
     test: str
     key: GateKey

@@ -85,8 +85,8 @@ class GateKey:
 class Gate:
     """A key with its tolerance and its bound of plausibility, both as shares (0.03 is 3%).
 
-    ``tolerance`` is how much worse the value may be than its baseline; ``implausible`` how much better before
-    nobody should believe it. A tolerance that nobody ``asked`` for is the least one: noise may widen it.
+    ``tolerance`` is how much worse the value may be than its baseline; ``implausible`` how much better
+    makes it implausible. Where ``asked`` is False the tolerance is the default, which noise may widen.
     """
 
     key: GateKey

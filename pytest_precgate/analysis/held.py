@@ -37,7 +37,7 @@ class Today:
 
     @property
     def is_too_old(self) -> bool:
-        """Whether it is older than the suite allows; an age nobody can tell is, and so is one of the day after."""
+        """Whether it is older than the suite allows; an unknown age is, and so is a date in the future."""
         if self.max_age_days is None:
             return False
         return self.age_days is None or not -_CLOCKS_DIFFER_DAYS <= self.age_days <= self.max_age_days

@@ -52,14 +52,14 @@ class StudiedGate:
 
     @property
     def outcome(self) -> Outcome:
-        """Whether the noise keeps the tolerance, widened it since nobody asked for it, or lets nobody keep it."""
+        """Whether the noise supports the tolerance, widened a default one, or refuses it."""
         if self.bar.too_noisy:
             return "refused"
         return "kept" if self.bar.gate.tolerance == self.gate.tolerance else "widened"
 
     @property
     def tolerance_to_ask(self) -> float | None:
-        """The tolerance this noise can keep, as a share; None where it would reach what nobody would believe."""
+        """The tolerance this noise can keep, as a share; None where it would reach the bound of plausibility."""
         honest = self.bar.honest_tolerance
         return honest if honest is not None and honest < min(1.0, self.gate.implausible) else None
 

@@ -169,7 +169,7 @@ def plan(
 
 
 def uses(asked: Sequence[Asked], precisions: Sequence[str], baseline: Baseline | None) -> Mapping[str, Use]:
-    """Return what the tests want of each precision, those nobody wants left out.
+    """Return what the tests want of each precision, those that no test wants left out.
 
     A test that compares is taken to measure the precisions of the gates it has in the baseline, all of them where it
     has none.

@@ -2,7 +2,7 @@
 
 Interactivity falls as concurrency rises, so the two neighbouring concurrencies around a target can be searched for like
 a root. Measured interactivity is noisy: a point is believed as it was measured, nothing is measured twice, and every
-step narrows a bracket of whole numbers, so the search ends whatever it is told.
+step narrows a bracket of whole numbers, so the search ends for any sequence of measurements.
 
 Neighbours in concurrency need not be neighbours on the frontier: behind a padded batch size the slower one may deliver
 less than the faster one. A gap of the frontier around a target is closed as far as there are concurrencies in it."""
@@ -43,7 +43,7 @@ class Aim:
 
     The points of an ``earlier`` sweep (a baseline's) say where to look first. ``held`` are, by target, the points
     (configuration, GPUs, concurrency) that serve it there: each is held against its like, so they are measured before
-    anything is searched for. Without targets nobody knows yet where the curve will be read.
+    anything is searched for. Without targets it is not known yet where the curve will be read.
     """
 
     targets: Collection[float] = ()

@@ -1,4 +1,4 @@
-"""What measuring costs, in GPU-seconds: their number times the seconds. What nobody knows is None, and never a zero.
+"""What measuring costs, in GPU-seconds: their number times the seconds. An unknown cost is None and never zero.
 
 A GPU is paid for from the start of its server's process to the end of it, loading, load and idling alike."""
 
@@ -15,7 +15,7 @@ from pytest_precgate.errors import InvalidValueError
 
 SIGNIFICANT_DIGITS = 6
 Kind = Literal["started", "endpoint", "simulated"]
-"""Servers a run starts, a server somebody else started, and engines whose seconds are virtual."""
+"""Servers a run starts, a server that was running before, and engines whose seconds are virtual."""
 KINDS: tuple[Kind, ...] = ("started", "endpoint", "simulated")
 _OVERLAP = 1e-6  # of the whole: what rounding may make the parts longer
 

@@ -61,7 +61,7 @@ class Expected:
 class ServerCounts:
     """What the server's own counters rose by while a point ran; None where it has no such counter.
 
-    ``speculates`` says that one of them counts drafts, whatever the acceptance length was.
+    ``speculates`` says that one of them counts drafts, even where no acceptance length is known.
     """
 
     cached_share: float | None = None

@@ -1,7 +1,7 @@
-"""A regression somebody has agreed to, for a while and up to a ceiling. It shows as WAIVED, never as PASS.
+"""A regression accepted until a date and up to a ceiling. It shows as WAIVED, never as PASS.
 
 A waiver is narrow on purpose: one suite, one metric, one point. One that has expired, or that nothing needed, fails the
-run: a waiver nobody looks at is a gate that is gone."""
+run: an unused waiver would switch its gate off unseen."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ from pytest_precgate.errors import InvalidValueError
 _ROOM = 2.5
 # The most launches per verdict that are advised.
 _ADVISED = 21
-# A default tolerance grows with the noise up to a tenth of the throughput, which is a ninth of the cost. A wider one must
-# be set.
+# A default tolerance grows with the noise up to a tenth of the throughput, which is a ninth of the cost. A wider one
+# must be set.
 WIDEST = 0.10
 # Below this, sigma is rounding: the values are the same figure.
 _NO_NOISE = 1e-9

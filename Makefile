@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # Which pytest to test against, as CI's matrix sets it; empty is the newest.
 PYTEST_VERSION ?=
+# Tests wait for processes more than they compute, so two cores are kept busy by four of them.
+WORKERS ?= 4
 BIN := $(VENV)/bin
 TESTED := $(VENV)/installed-test-$(PYTEST_VERSION)
 # A real server for the tests and for examples/test_llama_cpp.py, and the exit status that says it cannot be had here.
@@ -10,16 +12,19 @@ LLAMA := .llama
 UNAVAILABLE := 69
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test llama lint clean
+.PHONY: demo test test-edges llama lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-demo ## run the examples as a user's repository would
 	$(BIN)/python benchmarks/simulation.py --differences
 	$(BIN)/python -m pytest examples/ --ignore examples/test_llama_cpp.py # that one measures this machine, see its head
 
-test: $(TESTED) lint ## what CI runs; without llama-server its tests are skipped, and say so
+test: $(TESTED) lint ## everything but test-edges
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not (real_server or benchmarks)'
+
+test-edges: $(TESTED) ## a real server and the benchmarks, one at a time; without llama-server its tests are skipped, and say so
 	@$(BIN)/python tools/fetch_llama_server.py $(LLAMA) || [ $$? -eq $(UNAVAILABLE) ]
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -rs -m 'real_server or benchmarks'
 
 llama: $(TESTED) ## fetch llama-server and a random model in 4 and 8 bits: 12 MB, some 10 seconds, no root
 	$(BIN)/python tools/fetch_llama_server.py $(LLAMA)

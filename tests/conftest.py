@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import hypothesis
 import pytest
 
@@ -16,6 +18,12 @@ import pytest_precgate.reports.markdown  # noqa: F401
 from tests.repository import Repository
 
 pytest_plugins = ["pytester"]
+
+# Under nohup, or in the background of a shell without job control, SIGHUP or SIGINT is ignored, and every process that
+# a test starts would inherit that. A handler that does nothing ignores them here too, and exec sets it to the default.
+for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 # A deadline is a timed assertion: on a shared machine it fails for what others do.
 hypothesis.settings.register_profile("precgate", deadline=None)

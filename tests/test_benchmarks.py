@@ -9,6 +9,8 @@ import pytest
 
 from tests.published import ROOT
 
+pytestmark = pytest.mark.benchmarks
+
 
 @pytest.mark.parametrize(
     ("command", "said"),

@@ -35,9 +35,13 @@ from tests.engines.marked import marked
 from tests.engines.undisturbed import undisturbed
 from tests.published import ROOT
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / ".llama" / "made-by").is_file(), reason="no llama-server in .llama; to get it: make llama"
-)
+pytestmark = [
+    pytest.mark.real_server,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        not (ROOT / ".llama" / "made-by").is_file(), reason="no llama-server in .llama; to get it: make llama"
+    ),
+]
 
 SMALL = Prompts(Workload(isl=8, osl=12, range_ratio=0.5), token_high=8192)
 DEADLINE_S = 120.0

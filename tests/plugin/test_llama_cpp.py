@@ -21,9 +21,13 @@ from tests.published import ROOT
 from tests.repository import Repository
 
 LLAMA = ROOT / ".llama"
-pytestmark = pytest.mark.skipif(
-    not (LLAMA / "llama-server").is_file(), reason="no .llama/llama-server here; `make llama` fetches it"
-)
+pytestmark = [
+    pytest.mark.real_server,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        not (LLAMA / "llama-server").is_file(), reason="no .llama/llama-server here; `make llama` fetches it"
+    ),
+]
 TABLE = """
 [tool.precgate.suites.llama.{precision}]
 engine = "command"

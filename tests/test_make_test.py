@@ -1,0 +1,32 @@
+"""The project's own tests pass however they are started: in the background, under nohup, beside other work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.published import ROOT
+
+SENDS_SIGINT = "tests/engines/test_serve_command.py::test_every_option_reaches_the_server_and_ctrl_c_ends_it_quietly"
+
+
+@pytest.mark.parametrize("signals", ["INT", "HUP INT QUIT"])
+def test_tests_that_send_signals_pass_where_the_shell_ignores_them(signals: str) -> None:
+    """As in the background of a shell without job control, and under nohup."""
+    command = f'trap "" {signals}; exec "$0" -m pytest -q -p no:cacheprovider "$1"'
+    run = subprocess.run(
+        ["sh", "-c", command, sys.executable, SENDS_SIGINT],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stdout
+
+
+def test_no_test_waits_without_a_limit(pytestconfig: pytest.Config) -> None:
+    """A hang fails its test."""
+    assert float(pytestconfig.getini("timeout")) > 0

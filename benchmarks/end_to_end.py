@@ -38,7 +38,7 @@ from pytest_precgate.analysis.gates import Gate
 from pytest_precgate.analysis.noise import step_stretch
 from pytest_precgate.analysis.rule import Held, SuiteRule
 from pytest_precgate.analysis.verdict import Verdict
-from pytest_precgate.engines.simulated import SimulatedSpec
+from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.engines.simulated.model import Noise
 from pytest_precgate.settings import load
 
@@ -235,8 +235,8 @@ def model_of(sigma: float, short_launches: int) -> Model:
 
     def curve(precision: str, noise: Noise, seed: int = 0) -> Curve:
         (spec,) = suite.configurations(precision)
-        assert isinstance(spec, SimulatedSpec)
-        engine = replace(spec, noise=noise, seed=seed).open()
+        assert isinstance(spec, SimulatedEngine)
+        engine = replace(spec, noise=noise, seed=seed)
         return Curve(engine.sweep(precision, suite.workload, suite.hardware.name), suite.hardware)
 
     def logs(curves: Iterable[Curve]) -> Numbers:

@@ -33,7 +33,7 @@ from pytest_precgate.analysis.schedule import Aim, Grid, Search, follow
 from pytest_precgate.analysis.serving import GateReading, ServedGate, ServedLimits
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.engines.load import SweepSettings
-from pytest_precgate.engines.simulated import SimulatedSpec
+from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.engines.simulated.calibration import shipped
 from pytest_precgate.engines.simulated.model import Limits, Noise
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
@@ -93,7 +93,7 @@ def point(precision: str, padded: float, seed: int, concurrency: int) -> SweepPo
     """One point of the engine whose requests ``seed`` draws, as an undisturbed launch measures it."""
     name = CALIBRATIONS[precision]
     calibration = shipped()[name]
-    engine = SimulatedSpec(
+    engine = SimulatedEngine(
         name,
         replace(calibration, step_time=replace(calibration.step_time, padded_steps=padded)),
         "default",
@@ -101,7 +101,7 @@ def point(precision: str, padded: float, seed: int, concurrency: int) -> SweepPo
         seed,
         Noise(),
         Limits(),
-    ).open()
+    )
     finished: list[FinishedPoint] = []
     engine.sweep(precision, calibration.workload, calibration.hardware, on_finished=finished.append)
     return finished[0].point

@@ -29,7 +29,7 @@ from pytest_precgate.analysis.metrics import measure
 from pytest_precgate.analysis.schedule import UNAIMED, Aim, Grid, Range
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.engines.load import SweepSettings
-from pytest_precgate.engines.simulated import SimulatedEngine, SimulatedSpec
+from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.engines.simulated.calibration import shipped
 from pytest_precgate.engines.simulated.model import Limits, Noise
 from pytest_precgate.engines.simulated.scheduler import draw_lengths, simulate
@@ -60,12 +60,12 @@ Recipe = Callable[[str, int, Noise], Measured]
 
 def engine(precision: str, seed: int, noise: Noise, load: SweepSettings) -> SimulatedEngine:
     name = CALIBRATIONS[precision]
-    return SimulatedSpec(name, shipped()[name], "default", load, seed, noise, Limits()).open()
+    return SimulatedEngine(name, shipped()[name], "default", load, seed, noise, Limits())
 
 
 def launched(engine: SimulatedEngine, precision: str, aim: Aim = UNAIMED) -> Measured:
     """One launch, as the engine sweeps it."""
-    calibration, finished = engine.spec.calibration, list[FinishedPoint]()
+    calibration, finished = engine.calibration, list[FinishedPoint]()
     engine.sweep(precision, calibration.workload, calibration.hardware, on_finished=finished.append, aim=aim)
     return Measured([one.point for one in finished], 1, sum(one.gpu_seconds for one in finished))
 

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_precgate.analysis.bar import LaunchPolicy
 from pytest_precgate.analysis.gates import Metric
-from pytest_precgate.engines.simulated import SimulatedSpec
+from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.errors import SettingsError
 from pytest_precgate.settings import Policy, Settings, load, policy_from
 
@@ -308,8 +308,8 @@ def test_another_side_has_the_suite_s_own_keys_but_for_those_it_names(tmp_path: 
     release = suite.beside("release")
     assert (release.name, release.base_name, suite.base_name) == ("kimi@release", "kimi", "kimi")
     (fp4,), (int4,) = release.engines["fp4"], release.engines["int4"]
-    assert isinstance(fp4, SimulatedSpec)
-    assert isinstance(int4, SimulatedSpec)
+    assert isinstance(fp4, SimulatedEngine)
+    assert isinstance(int4, SimulatedEngine)
     assert (fp4.seed, fp4.noise.launch_sigma, fp4.noise.step_sigma) == (3, 0.1, 0.2)  # a table in a table, too
     assert replace(int4, side=None) == suite.engines["int4"][0]
     assert fp4.side == int4.side == "release"  # or both sides would draw the same launches

@@ -1,20 +1,27 @@
-"""What every engine offers the gatekeeper: facts for a fingerprint, and a sweep or an endpoint to load."""
+"""What every kind of engine offers, and the three ways in which one is measured.
+
+An engine is its settings: a frozen value, read from a precision's table. Nothing is started, connected or read until
+that is asked for. ``Engine`` is what all have. A ``SelfSweeping`` engine gives a sweep by itself. An ``Attached`` one
+is a server that runs already, and a ``Started`` one (``engines.server``) is a server that this tool starts; the load
+client sweeps both. Only the module that composes a launch tells the three apart."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.schedule import UNAIMED, Aim
+from pytest_precgate.analysis.spent import Kind
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.workload import Workload
-from pytest_precgate.engines.load import LoadSettings
+from pytest_precgate.engines.load import LoadSettings, SweepSettings
 
 Api = Literal["completions", "chat"]
+_Engine = TypeVar("_Engine", bound="EngineDefaults")
 OnFinished = Callable[[FinishedPoint], None]
 """Told of each point once it is measured and believed; what it raises ends the sweep."""
 
@@ -24,11 +31,46 @@ def untold(point: FinishedPoint) -> None:
 
 
 class Engine(Protocol):
-    """One precision of one suite, ready to be measured."""
+    """One configuration of one precision of a suite."""
 
     @property
     def kind(self) -> str:
         """The word of the setting ``engine``; a baseline of one kind never matches another."""
+        ...
+
+    @property
+    def configuration(self) -> str:
+        """The name of the configuration."""
+        ...
+
+    @property
+    def load(self) -> SweepSettings | None:
+        """How it is swept; None where its points are there already."""
+        ...
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether there can be a second launch."""
+        ...
+
+    @property
+    def paid(self) -> Kind | None:
+        """What its GPU-seconds are; None where it takes none."""
+        ...
+
+    @property
+    def start_s(self) -> float | None:
+        """What the settings say a start takes, in seconds; None where they say nothing."""
+        ...
+
+    @property
+    def starting_gpu_s(self) -> float | None:
+        """The same in GPU-seconds."""
+        ...
+
+    @property
+    def calibration_name(self) -> str | None:
+        """The calibration that simulates it, as the settings name it."""
         ...
 
     def identity(self) -> Mapping[str, Fact]:
@@ -39,9 +81,22 @@ class Engine(Protocol):
         """Return what is worth telling when it differs from the baseline: versions, sources, hashes."""
         ...
 
-    def fresh(self, attempt: int) -> Engine:
-        """Return the engine of launch number ``attempt``, from 1; raise InvalidValueError where there is none."""
+    def as_simulated(self) -> SelfSweeping | None:
+        """Return the engine itself where its figures are simulated, else None."""
         ...
+
+    def under_ci(self) -> Engine:
+        """Return the engine as it is measured under CI."""
+        ...
+
+    def on_side(self, side: str) -> Engine:
+        """Return the engine as it is measured on a ``side`` of pairs."""
+        ...
+
+
+@runtime_checkable
+class SelfSweeping(Engine, Protocol):
+    """An engine that gives its sweep by itself: recorded points, a simulation."""
 
     def sweep(
         self,
@@ -51,21 +106,62 @@ class Engine(Protocol):
         known: Sequence[FinishedPoint] = (),
         on_finished: OnFinished = untold,
         aim: Aim = UNAIMED,
+        *,
+        launch: int = 1,
     ) -> Sweep:
-        """Measure one launch; raise a PrecgateError when any point of it cannot be believed.
+        """Measure launch number ``launch``; raise a PrecgateError when any point of it cannot be believed.
 
         ``known`` are points of it that need not be measured again, in the order they were; ``on_finished`` is told of
         every further one. ``aim`` says what the curve is for, where the engine has a choice of concurrencies.
         """
         ...
 
-
-class EngineSpec(Protocol):
-    """The settings of one engine, validated, with nothing started."""
-
-    def open(self) -> Engine:
-        """Return the engine these settings describe."""
+    def served(self) -> Engine | None:
+        """Return the server that stands for it where a test wants to talk to one; None where there is none."""
         ...
+
+
+@runtime_checkable
+class Attached(Engine, Protocol):
+    """A server that runs already."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it answers, and how it is loaded."""
+        ...
+
+
+class EngineDefaults:
+    """What holds of an engine that says nothing else."""
+
+    is_repeatable: ClassVar[bool] = True
+
+    @property
+    def start_s(self) -> float | None:
+        """The settings say nothing of a start."""
+        return None
+
+    @property
+    def starting_gpu_s(self) -> float | None:
+        """The settings say nothing of a start."""
+        return None
+
+    @property
+    def calibration_name(self) -> str | None:
+        """The settings name no calibration."""
+        return None
+
+    def as_simulated(self) -> SelfSweeping | None:
+        """It is not simulated."""
+        return None
+
+    def under_ci(self: _Engine) -> _Engine:
+        """It is measured under CI as elsewhere."""
+        return self
+
+    def on_side(self: _Engine, side: str) -> _Engine:  # noqa: ARG002  # a simulation alone depends on it
+        """It is measured alike on either side."""
+        return self
 
 
 @dataclass(frozen=True)

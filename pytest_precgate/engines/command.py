@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Formatter
+from typing import ClassVar
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.documents import Node, nearest
@@ -53,8 +54,10 @@ _FAILURES = (
 
 
 @dataclass(frozen=True)
-class CommandSpec:
+class CommandEngine(StartedServer):
     """The settings of one command line. ``served_model`` None asks the server what it serves."""
+
+    kind: ClassVar[str] = "command"
 
     settings: ServerSettings
     argv: tuple[str, ...]
@@ -62,7 +65,7 @@ class CommandSpec:
     served_model: str | None = None
 
     @staticmethod
-    def read(table: Node, base: Path) -> CommandSpec:
+    def read(table: Node, base: Path) -> CommandEngine:
         """Read a precision's table; an unknown placeholder and a command line without {port} are refused."""
         members = table.table(required=(*SERVER_REQUIRED, "argv"), optional=(*SERVER_OPTIONAL, *_OWN))
         given = {key: members[key].text() for key in ("ready", "served_model") if key in members}
@@ -70,11 +73,77 @@ class CommandSpec:
             members["ready"].fail(f"got {given['ready']!r}, wanted a path of the server, like /health")
         settings = read_server_settings(table, members, base)
         path = read_path(members["path"], settings.api) if "path" in members else None
-        return CommandSpec(replace(settings, path=path), _argv(members["argv"]), **given)
+        return CommandEngine(replace(settings, path=path), _argv(members["argv"]), **given)
 
-    def open(self) -> CommandEngine:
-        """Return the engine these settings describe; nothing is started yet."""
-        return CommandEngine(self)
+    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:  # noqa: ARG002
+        """Return the program, a hash of the words, and size and hash of a model that is a file.
+
+        Raises PreflightError for a program that is not there, for a model path (it begins with ``/`` or ``.``) with
+        nothing behind it, and for speculative decoding whose acceptance is not forced. GPUs are not
+        counted: for a server on CPUs ``gpus = 1`` means the machine.
+        """
+        self._program(precision, place)
+        variables = {**place.environ, **self.settings.variables}
+        require_forced(
+            self._words("HOST", "PORT"), variables, self.settings.load.acceptance_length, self.settings.model
+        )
+        words = json.dumps(self.argv).encode()
+        facts: dict[str, Fact] = {"argv_sha256": hashlib.sha256(words).hexdigest(), "program": self.argv[0]}
+        model, path = self.settings.model, place.directory / self.settings.model
+        if model.startswith(("/", ".")) and not path.exists():
+            raise PreflightError(f"{precision}: no model {model!r}: there is no {path}")
+        if path.is_file():
+            facts["model_file"] = _described(path)
+        return facts | acceptance_facts(self.settings.load.acceptance_length)
+
+    def command(self, seat: Seat, place: Place) -> ServerCommand:
+        """Return the words with their placeholders filled in, the program by its whole path."""
+        words = self._words(seat.host, str(seat.port))[1:]
+        variables = {**self.settings.variables, **device_variables(seat)}
+        program = self._program(self.settings.configuration, place)
+        return ServerCommand((program, *words), variables, cwd=place.directory)
+
+    def _words(self, host: str, port: str) -> list[str]:
+        values = {"host": host, "model": self.settings.model, "port": port}
+        return [word.format_map(values) for word in self.argv]
+
+    def _program(self, whose: str, place: Place) -> str:
+        """A word with a slash is a path that starts at the settings' directory; any other is looked up in PATH."""
+        word = self.argv[0].format()
+        search = {**place.environ, **self.settings.variables}.get("PATH", os.defpath)
+        is_path = "/" in word
+        found = shutil.which(str(place.directory / word) if is_path else word, path=search)
+        if found is None:
+            path = place.directory / word
+            there = "it is not a program that may be executed" if path.exists() else "it is not there"
+            where = f"{path}: {there}" if is_path else f"it is not in PATH ({search})"
+            raise PreflightError(
+                f"{whose}: no program {word!r}: {where}. Install it, or give its path; argv is no shell command"
+            )
+        return found
+
+    def is_ready(self, seat: Seat, network: Network) -> bool:
+        """Ask once whether the path of ``ready`` answers 200."""
+        return answers_200(seat, network, self.ready)
+
+    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # it may say anything
+        """Ask for the served model, where the settings do not name it, and for the version."""
+        facts = {"version": _version(seat, network)}
+        if self.served_model is not None:
+            return Confirmed(self.served_model, facts)
+        try:
+            served = served_models(seat, network)
+        except LoadError as exc:
+            refusal = f"/v1/models cannot be read: {exc}; name the model with served_model"
+            return Confirmed(self.settings.model, facts, refusal)
+        if len(served) == 1:
+            return Confirmed(served[0], facts)
+        refusal = f"/v1/models must name one model and names {listed_names(served)}; name one with served_model"
+        return Confirmed(self.settings.model, facts, refusal)
+
+    def cause(self, log: str) -> str | None:
+        """Return the recognised reason of a failure in one line, or None: other servers say it their way."""
+        return recognise(log, _FAILURES)
 
 
 def _argv(node: Node) -> tuple[str, ...]:
@@ -103,89 +172,6 @@ def _placeholders(word: Node) -> list[str]:
         for _, name, spec, conversion in parts
         if name is not None
     ]
-
-
-@dataclass(frozen=True)
-class CommandEngine(StartedServer):
-    """A server behind a command line. It runs in the settings' directory, where relative paths of its words start."""
-
-    spec: CommandSpec
-    kind: str = "command"
-
-    @property
-    def settings(self) -> ServerSettings:
-        """What every kind of server has in common."""
-        return self.spec.settings
-
-    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:  # noqa: ARG002
-        """Return the program, a hash of the words, and size and hash of a model that is a file.
-
-        Raises PreflightError for a program that is not there, for a model path (it begins with ``/`` or ``.``) with
-        nothing behind it, and for speculative decoding whose acceptance is not forced. GPUs are not
-        counted: for a server on CPUs ``gpus = 1`` means the machine.
-        """
-        self._program(precision, place)
-        variables = {**place.environ, **self.settings.variables}
-        require_forced(
-            self._words("HOST", "PORT"), variables, self.settings.load.acceptance_length, self.settings.model
-        )
-        words = json.dumps(self.spec.argv).encode()
-        facts: dict[str, Fact] = {"argv_sha256": hashlib.sha256(words).hexdigest(), "program": self.spec.argv[0]}
-        model, path = self.settings.model, place.directory / self.settings.model
-        if model.startswith(("/", ".")) and not path.exists():
-            raise PreflightError(f"{precision}: no model {model!r}: there is no {path}")
-        if path.is_file():
-            facts["model_file"] = _described(path)
-        return facts | acceptance_facts(self.settings.load.acceptance_length)
-
-    def command(self, seat: Seat, place: Place) -> ServerCommand:
-        """Return the words with their placeholders filled in, the program by its whole path."""
-        words = self._words(seat.host, str(seat.port))[1:]
-        variables = {**self.settings.variables, **device_variables(seat)}
-        program = self._program(self.settings.configuration, place)
-        return ServerCommand((program, *words), variables, cwd=place.directory)
-
-    def _words(self, host: str, port: str) -> list[str]:
-        values = {"host": host, "model": self.settings.model, "port": port}
-        return [word.format_map(values) for word in self.spec.argv]
-
-    def _program(self, whose: str, place: Place) -> str:
-        """A word with a slash is a path that starts at the settings' directory; any other is looked up in PATH."""
-        word = self.spec.argv[0].format()
-        search = {**place.environ, **self.settings.variables}.get("PATH", os.defpath)
-        is_path = "/" in word
-        found = shutil.which(str(place.directory / word) if is_path else word, path=search)
-        if found is None:
-            path = place.directory / word
-            there = "it is not a program that may be executed" if path.exists() else "it is not there"
-            where = f"{path}: {there}" if is_path else f"it is not in PATH ({search})"
-            raise PreflightError(
-                f"{whose}: no program {word!r}: {where}. Install it, or give its path; argv is no shell command"
-            )
-        return found
-
-    def is_ready(self, seat: Seat, network: Network) -> bool:
-        """Ask once whether the path of ``ready`` answers 200."""
-        return answers_200(seat, network, self.spec.ready)
-
-    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # it may say anything
-        """Ask for the served model, where the settings do not name it, and for the version."""
-        facts = {"version": _version(seat, network)}
-        if self.spec.served_model is not None:
-            return Confirmed(self.spec.served_model, facts)
-        try:
-            served = served_models(seat, network)
-        except LoadError as exc:
-            refusal = f"/v1/models cannot be read: {exc}; name the model with served_model"
-            return Confirmed(self.settings.model, facts, refusal)
-        if len(served) == 1:
-            return Confirmed(served[0], facts)
-        refusal = f"/v1/models must name one model and names {listed_names(served)}; name one with served_model"
-        return Confirmed(self.settings.model, facts, refusal)
-
-    def cause(self, log: str) -> str | None:
-        """Return the recognised reason of a failure in one line, or None: other servers say it their way."""
-        return recognise(log, _FAILURES)
 
 
 def _described(path: Path) -> str:

@@ -5,21 +5,18 @@ Its key comes from an environment variable that the settings name; neither the k
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from pytest_precgate.address import check_path, split_url
 from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.analysis.finished import FinishedPoint
-from pytest_precgate.analysis.schedule import UNAIMED, Aim
-from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.spent import Kind
 from pytest_precgate.documents import Node
-from pytest_precgate.engines.base import Api, Endpoint, OnFinished, untold
-from pytest_precgate.engines.load import LOAD_OPTIONAL, MOST_GPUS, read_load
-from pytest_precgate.errors import ConnectFailedError, InvalidValueError, SettingsError
+from pytest_precgate.engines.base import Api, Endpoint, EngineDefaults
+from pytest_precgate.engines.load import LOAD_OPTIONAL, MOST_GPUS, LoadSettings, read_load
+from pytest_precgate.errors import ConnectFailedError, SettingsError
 from pytest_precgate.http import tls_context
 
 _REQUIRED = ("engine", "url", "model", "gpus")
@@ -53,14 +50,20 @@ def require_key(endpoint: Endpoint, environ: Mapping[str, str]) -> str | None:
 
 
 @dataclass(frozen=True)
-class EndpointSpec:
-    """The settings of one running server; ``calibration`` is what a rehearsal simulates."""
+class EndpointEngine(EngineDefaults):
+    """A server that runs already, measured from outside by the load client.
+
+    A second launch measures it again; nothing is started anew. ``calibration`` is what a rehearsal simulates.
+    """
+
+    kind: ClassVar[str] = "endpoint"
+    paid: ClassVar[Kind] = "endpoint"
 
     endpoint: Endpoint
     calibration: str | None = None
 
     @staticmethod
-    def read(table: Node, base: Path) -> EndpointSpec:
+    def read(table: Node, base: Path) -> EndpointEngine:
         """Read a precision's table."""
         members = table.table(required=_REQUIRED, optional=_OPTIONAL)
         texts: dict[str, Any] = {"configuration": members["configuration"].name()} if "configuration" in members else {}
@@ -75,11 +78,32 @@ class EndpointSpec:
         path = read_path(members["path"], api) if "path" in members else None
         calibration = members["calibration"].path() if "calibration" in members else None
         endpoint = Endpoint(url, model, gpus, load, api, path=path, ca_file=ca_file, **texts)
-        return EndpointSpec(endpoint, calibration)
+        return EndpointEngine(endpoint, calibration)
 
-    def open(self) -> EndpointEngine:
-        """Return the engine these settings describe; nothing is connected yet."""
-        return EndpointEngine(self.endpoint, self.calibration)
+    @property
+    def configuration(self) -> str:
+        """The name of the configuration."""
+        return self.endpoint.configuration
+
+    @property
+    def load(self) -> LoadSettings:
+        """How it is loaded."""
+        return self.endpoint.load
+
+    @property
+    def calibration_name(self) -> str | None:
+        """The calibration that simulates it, as the settings name it."""
+        return self.calibration
+
+    def identity(self) -> Mapping[str, Fact]:
+        """Return the model, the API, the window and the acceptance: figures under another of them are no baseline."""
+        endpoint, length = self.endpoint, self.endpoint.load.acceptance_length
+        accepted: dict[str, Fact] = {} if length is None else {"acceptance_length": length}
+        return {"api": endpoint.api, "model": endpoint.model, "window": endpoint.load.window, **accepted}
+
+    def facts(self) -> Mapping[str, Fact]:
+        """Return how it was loaded; not the address, which changes, nor anything of the key."""
+        return self.endpoint.load.facts
 
 
 def _variable_name(node: Node) -> str:
@@ -123,38 +147,3 @@ def read_path(node: Node, api: Api) -> str:
     if path.endswith("/completions") and path.endswith("/chat/completions") != (api == "chat"):
         node.fail(f'got {path!r} and api = "{api}"; the two must be of one kind')
     return path
-
-
-@dataclass(frozen=True)
-class EndpointEngine:
-    """A server that is measured from outside: the load client does what other engines do themselves."""
-
-    endpoint: Endpoint
-    calibration: str | None = None
-    kind: str = "endpoint"
-
-    def identity(self) -> Mapping[str, Fact]:
-        """Return the model, the API, the window and the acceptance: figures under another of them are no baseline."""
-        endpoint, length = self.endpoint, self.endpoint.load.acceptance_length
-        accepted: dict[str, Fact] = {} if length is None else {"acceptance_length": length}
-        return {"api": endpoint.api, "model": endpoint.model, "window": endpoint.load.window, **accepted}
-
-    def facts(self) -> Mapping[str, Fact]:
-        """Return how it was loaded; not the address, which changes, nor anything of the key."""
-        return self.endpoint.load.facts
-
-    def fresh(self, attempt: int) -> EndpointEngine:  # noqa: ARG002  # the protocol's
-        """Return itself: it is measured again, but nobody here can start it anew."""
-        return self
-
-    def sweep(
-        self,
-        precision: str,
-        workload: Workload,
-        hardware: str,
-        known: Sequence[FinishedPoint] = (),  # noqa: ARG002  # the protocol's
-        on_finished: OnFinished = untold,  # noqa: ARG002
-        aim: Aim = UNAIMED,  # noqa: ARG002
-    ) -> Sweep:
-        """A server does not sweep itself; pytest_precgate.live does it with the load client."""
-        raise InvalidValueError(f"{precision} on {hardware} ({workload}): an endpoint is swept by the load client")

@@ -8,40 +8,33 @@ from pathlib import Path
 
 from pytest_precgate.analysis.schedule import Range
 from pytest_precgate.documents import nearest
-from pytest_precgate.engines.base import EngineSpec
-from pytest_precgate.engines.endpoint import EndpointEngine
+from pytest_precgate.engines.base import Engine, SelfSweeping
 from pytest_precgate.engines.load import LoadSettings, SweepSettings
-from pytest_precgate.engines.server import ServerEngine
 from pytest_precgate.engines.simulated.calibration import load_calibration, shipped
-from pytest_precgate.engines.simulated.engine import SimulatedSpec
+from pytest_precgate.engines.simulated.engine import SimulatedEngine
 from pytest_precgate.engines.simulated.model import Limits, Noise
 from pytest_precgate.errors import CalibrationError
 
 
-def rehearsal_of(spec: EngineSpec, precision: str, hardware: str, base: Path) -> SimulatedSpec:
-    """Return the simulated engine that stands for ``spec``. Raises CalibrationError when no model can be told."""
-    if isinstance(spec, SimulatedSpec):
-        return spec
-    engine, load, configuration, name, start_s = spec.open(), None, "default", None, None
-    if isinstance(engine, EndpointEngine):
-        load, configuration, name = engine.endpoint.load, engine.endpoint.configuration, engine.calibration
-    elif isinstance(engine, ServerEngine):
-        settings = engine.settings
-        load, configuration, name = settings.load, settings.configuration, settings.calibration
-        start_s = settings.start_s
+def rehearsal_of(engine: Engine, precision: str, hardware: str, base: Path) -> SelfSweeping:
+    """Return the simulated engine that stands for ``engine``. Raises CalibrationError when no model can be told."""
+    simulated = engine.as_simulated()
+    if simulated is not None:
+        return simulated
+    name, load = engine.calibration_name, engine.load
     chosen = _only_shipped(precision, hardware) if name is None else name
     calibration = load_calibration(chosen, base)
     if load is None:
-        load = LoadSettings(Range(min(calibration.concurrency), max(calibration.concurrency)))
-    return SimulatedSpec(
+        load = SweepSettings(Range(min(calibration.concurrency), max(calibration.concurrency)))
+    return SimulatedEngine(
         name=chosen,
         calibration=calibration,
-        configuration=configuration,
+        configuration=engine.configuration,
         load=SweepSettings(load.concurrency, load.window, load.extent),
-        seed=load.seed,
+        seed=load.seed if isinstance(load, LoadSettings) else 0,
         noise=Noise(),
         limits=Limits(),
-        start_s=start_s,
+        start_s=engine.start_s,
     )
 
 

@@ -4,22 +4,17 @@ Nothing here touches a process, a socket or a clock: the network, the environmen
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.gpu import Gpu
-from pytest_precgate.analysis.schedule import UNAIMED, Aim
-from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.spent import Kind
 from pytest_precgate.documents import Node
-from pytest_precgate.engines.base import Api, OnFinished, untold
+from pytest_precgate.engines.base import Api, Engine, EngineDefaults
 from pytest_precgate.engines.load import LOAD_OPTIONAL, MOST_GPUS, LoadSettings, read_load, read_start_s
-from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.hidden import Variables
 from pytest_precgate.http import JSON_BYTES, Answer
 
@@ -189,16 +184,36 @@ def _devices(node: Node, gpus: int) -> tuple[str, ...]:
     return found
 
 
-_Server = TypeVar("_Server", bound="StartedServer")
-
-
-class StartedServer(ABC):
+class StartedServer(EngineDefaults):
     """What the engines that start a server have in common: it is the load client that measures them."""
 
+    settings: ServerSettings
+    paid: ClassVar[Kind] = "started"
+
     @property
-    @abstractmethod
-    def settings(self) -> ServerSettings:
-        """What every kind of server has in common."""
+    def configuration(self) -> str:
+        """The name of the configuration."""
+        return self.settings.configuration
+
+    @property
+    def load(self) -> LoadSettings:
+        """How it is loaded."""
+        return self.settings.load
+
+    @property
+    def start_s(self) -> float | None:
+        """What the settings say a start takes, in seconds."""
+        return self.settings.start_s
+
+    @property
+    def starting_gpu_s(self) -> float | None:
+        """The same in GPU-seconds."""
+        return None if self.start_s is None else self.settings.gpus * self.start_s
+
+    @property
+    def calibration_name(self) -> str | None:
+        """The calibration that simulates it, as the settings name it."""
+        return self.settings.calibration
 
     def identity(self) -> Mapping[str, Fact]:
         """Return the model, the API and the window: figures of another model or window are no baseline.
@@ -211,43 +226,14 @@ class StartedServer(ABC):
         """Return how it is loaded."""
         return self.settings.load.facts
 
-    def fresh(self: _Server, attempt: int) -> _Server:  # noqa: ARG002  # the protocol's
-        """Return itself: every start of its server is a launch of its own."""
-        return self
-
-    def sweep(
-        self,
-        precision: str,
-        workload: Workload,
-        hardware: str,
-        known: Sequence[FinishedPoint] = (),  # noqa: ARG002  # the protocol's
-        on_finished: OnFinished = untold,  # noqa: ARG002
-        aim: Aim = UNAIMED,  # noqa: ARG002
-    ) -> Sweep:
-        """A server does not sweep itself; pytest_precgate.live does it with the load client."""
-        raise InvalidValueError(f"{precision} on {hardware} ({workload}): a server is swept by the load client")
-
 
 @runtime_checkable
-class ServerEngine(Protocol):
+class Started(Engine, Protocol):
     """An engine that is a server this tool starts, loads and stops. Its sweep is the load client's."""
-
-    @property
-    def kind(self) -> str:
-        """The word of the setting ``engine``."""
-        ...
 
     @property
     def settings(self) -> ServerSettings:
         """What every kind of server has in common."""
-        ...
-
-    def identity(self) -> Mapping[str, Fact]:
-        """Return what must agree with the baseline: the model, and how a point is taken."""
-        ...
-
-    def facts(self) -> Mapping[str, Fact]:
-        """Return how it is loaded, worth telling when it differs."""
         ...
 
     def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.documents import Node
@@ -60,12 +60,14 @@ _METRICS_PATH = "/prometheus/metrics"  # its /metrics is JSON and is emptied whe
 
 
 @dataclass(frozen=True)
-class TrtllmSpec:
+class TrtllmEngine(StartedServer):
     """The settings of one TensorRT-LLM server: what every server has, and its own.
 
     ``options`` is written to the engine's YAML file. ``ep`` is the size of the expert-parallel groups, the engine's own
     choice when None. ``launch_prefix`` stands in front of ``program``: ``srun ... trtllm-llmapi-launch``.
     """
+
+    kind: ClassVar[str] = "trtllm"
 
     settings: ServerSettings
     options: Mapping[str, Any]
@@ -78,7 +80,7 @@ class TrtllmSpec:
     program: str = "trtllm-serve"
 
     @staticmethod
-    def read(table: Node, base: Path) -> TrtllmSpec:
+    def read(table: Node, base: Path) -> TrtllmEngine:
         """Read a precision's table."""
         members = table.table(required=SERVER_REQUIRED, optional=(*SERVER_OPTIONAL, *_OWN))
         settings = read_server_settings(table, members, base)
@@ -88,7 +90,7 @@ class TrtllmSpec:
         if nodes > 1 and not prefix:
             members["nodes"].fail(f"got {nodes}, and no launch_prefix to start the others (srun or mpirun)")
         options = _options(members["options"]) if "options" in members else {}
-        return TrtllmSpec(
+        return TrtllmEngine(
             settings=replace(
                 settings, spans_nodes=nodes > 1, metrics_path=_METRICS_PATH, draft_tokens=draft_length(options)
             ),
@@ -102,9 +104,87 @@ class TrtllmSpec:
             program=members["program"].path() if "program" in members else "trtllm-serve",
         )
 
-    def open(self) -> TrtllmEngine:
-        """Return the engine these settings describe; nothing is started."""
-        return TrtllmEngine(self)
+    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:
+        """Return facts of checkpoint, command line and options.
+
+        Raises PreflightError for a program, GPUs or a checkpoint that cannot work, for words the launcher splits, and
+        for speculative decoding whose acceptance is not forced.
+        """
+        self._program(place)
+        argv = self._argv(Path(self.program).name, self.settings.model, "HOST", "PORT", "OPTIONS")
+        refuse_split_words(argv)
+        self._forced()
+        refuse_gpus(self.settings, precision, hardware, place)
+        claim = Claim(self.kind, precision, hardware, self.allow_unsupported)
+        facts = checkpoint_facts(claim, self.settings, self.revision, place)
+        facts |= {"command_sha256": digest("\n".join(argv)), "options_sha256": digest(self.options_yaml())}
+        facts |= acceptance_facts(self.settings.load.acceptance_length)
+        return facts | stream_facts(self.options.get("stream_interval"))
+
+    def command(self, seat: Seat, place: Place) -> ServerCommand:
+        """Return what to start, and the options file it reads; both stay in the seat's directory.
+
+        Raises PreflightError where the launcher would split a path.
+        """
+        options = seat.run_dir / "trtllm.yaml"
+        model = model_argument(self.settings.model, place)
+        argv = self._argv(self._program(place), model, seat.host, str(seat.port), str(options))
+        refuse_split_words(argv)
+        variables = server_variables({"TRTLLM_NO_USAGE_STATS": "1", **self._forced()}, seat, self.settings)
+        return ServerCommand(
+            argv=tuple(argv),
+            variables=variables,
+            files={options: self.options_yaml(), **recorded_command(seat, argv, variables, self.settings.variables)},
+            keeps_scheduler=bool(self.launch_prefix),
+        )
+
+    def _forced(self) -> dict[str, str]:
+        """The variables that force the acceptance length, where the server speculates."""
+        settings = self.settings
+        return forced_variables(self.options, settings.variables, settings.load.acceptance_length, settings.model)
+
+    def _program(self, place: Place) -> str:
+        """What is started, looked up here unless a launcher does that, maybe in a container or on another machine."""
+        if self.launch_prefix:
+            locate_program(self.launch_prefix[0], place)
+            return self.program
+        return locate_program(self.program, place)
+
+    def _argv(self, program: str, model: str, host: str, port: str, options: str) -> list[str]:
+        """The command line. MODEL comes first: the first argument tells the program whether it names a subcommand."""
+        own = ["--host", host, "--port", port, "--backend", "pytorch", "--extra_llm_api_options", options]
+        return [*self.launch_prefix, program, model, *own]
+
+    def options_yaml(self) -> str:
+        """Return the options file. Prefix reuse is off unless the settings say otherwise: it would skip the prefill."""
+        import yaml  # noqa: PLC0415  # only where a server is started
+
+        options = dict(self.options)
+        options["kv_cache_config"] = {"enable_block_reuse": False, **options.get("kv_cache_config", {})}
+        options["tensor_parallel_size"], options["pipeline_parallel_size"] = self.tp, self.pp
+        if self.ep is not None:
+            options["moe_expert_parallel_size"] = self.ep
+        if self.revision is not None:
+            options["revision"] = self.revision
+        return str(yaml.safe_dump(options, sort_keys=True))
+
+    def is_ready(self, seat: Seat, network: Network) -> bool:
+        """Ask once, without waiting, whether the server is ready."""
+        return answers_200(seat, network)
+
+    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:
+        """Let the server generate one token, ask it what it is, and read from its output what it runs."""
+        model, moe = self.settings.model, self.options.get("moe_config", {}).get("backend", "AUTO")
+        generates = answers_200(seat, network, "/health_generate", _ONE_TOKEN_S)
+        name, unnamed = served_name(seat, network, (model, Path(model).name))
+        mute = None if generates else "/health_generate gave no token"
+        facts = {"engine_version": engine_version(seat, network), **log_facts(log, str(moe))}
+        refusal = mute or unnamed or contradiction(log) or fallback_refusal(log, str(moe))
+        return Confirmed(name or model, facts, refusal)
+
+    def cause(self, log: str) -> str | None:
+        """Return the recognised reason of a failure in one line, or None."""
+        return recognise(log, FAILURES)
 
 
 def _expert_parallel(node: Node, tp: int) -> int:
@@ -125,99 +205,3 @@ def _options(node: Node) -> dict[str, Any]:
         if key in ("kv_cache_config", "moe_config"):
             member.mapping()
     return plain_options(node)
-
-
-@dataclass(frozen=True)
-class TrtllmEngine(StartedServer):
-    """A TensorRT-LLM server this tool starts, loads and stops."""
-
-    spec: TrtllmSpec
-    kind: str = "trtllm"
-
-    @property
-    def settings(self) -> ServerSettings:
-        """What every kind of server has in common."""
-        return self.spec.settings
-
-    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:
-        """Return facts of checkpoint, command line and options.
-
-        Raises PreflightError for a program, GPUs or a checkpoint that cannot work, for words the launcher splits, and
-        for speculative decoding whose acceptance is not forced.
-        """
-        spec = self.spec
-        self._program(place)
-        argv = self._argv(Path(spec.program).name, spec.settings.model, "HOST", "PORT", "OPTIONS")
-        refuse_split_words(argv)
-        self._forced()
-        refuse_gpus(spec.settings, precision, hardware, place)
-        claim = Claim(self.kind, precision, hardware, spec.allow_unsupported)
-        facts = checkpoint_facts(claim, spec.settings, spec.revision, place)
-        facts |= {"command_sha256": digest("\n".join(argv)), "options_sha256": digest(self.options_yaml())}
-        facts |= acceptance_facts(spec.settings.load.acceptance_length)
-        return facts | stream_facts(spec.options.get("stream_interval"))
-
-    def command(self, seat: Seat, place: Place) -> ServerCommand:
-        """Return what to start, and the options file it reads; both stay in the seat's directory.
-
-        Raises PreflightError where the launcher would split a path.
-        """
-        spec, options = self.spec, seat.run_dir / "trtllm.yaml"
-        model = model_argument(spec.settings.model, place)
-        argv = self._argv(self._program(place), model, seat.host, str(seat.port), str(options))
-        refuse_split_words(argv)
-        variables = server_variables({"TRTLLM_NO_USAGE_STATS": "1", **self._forced()}, seat, spec.settings)
-        return ServerCommand(
-            argv=tuple(argv),
-            variables=variables,
-            files={options: self.options_yaml(), **recorded_command(seat, argv, variables, spec.settings.variables)},
-            keeps_scheduler=bool(spec.launch_prefix),
-        )
-
-    def _forced(self) -> dict[str, str]:
-        """The variables that force the acceptance length, where the server speculates."""
-        settings = self.settings
-        return forced_variables(self.spec.options, settings.variables, settings.load.acceptance_length, settings.model)
-
-    def _program(self, place: Place) -> str:
-        """What is started, looked up here unless a launcher does that, maybe in a container or on another machine."""
-        if self.spec.launch_prefix:
-            locate_program(self.spec.launch_prefix[0], place)
-            return self.spec.program
-        return locate_program(self.spec.program, place)
-
-    def _argv(self, program: str, model: str, host: str, port: str, options: str) -> list[str]:
-        """The command line. MODEL comes first: the first argument tells the program whether it names a subcommand."""
-        own = ["--host", host, "--port", port, "--backend", "pytorch", "--extra_llm_api_options", options]
-        return [*self.spec.launch_prefix, program, model, *own]
-
-    def options_yaml(self) -> str:
-        """Return the options file. Prefix reuse is off unless the settings say otherwise: it would skip the prefill."""
-        import yaml  # noqa: PLC0415  # only where a server is started
-
-        spec, options = self.spec, dict(self.spec.options)
-        options["kv_cache_config"] = {"enable_block_reuse": False, **options.get("kv_cache_config", {})}
-        options["tensor_parallel_size"], options["pipeline_parallel_size"] = spec.tp, spec.pp
-        if spec.ep is not None:
-            options["moe_expert_parallel_size"] = spec.ep
-        if spec.revision is not None:
-            options["revision"] = spec.revision
-        return str(yaml.safe_dump(options, sort_keys=True))
-
-    def is_ready(self, seat: Seat, network: Network) -> bool:
-        """Ask once, without waiting, whether the server is ready."""
-        return answers_200(seat, network)
-
-    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:
-        """Let the server generate one token, ask it what it is, and read from its output what it runs."""
-        model, moe = self.settings.model, self.spec.options.get("moe_config", {}).get("backend", "AUTO")
-        generates = answers_200(seat, network, "/health_generate", _ONE_TOKEN_S)
-        name, unnamed = served_name(seat, network, (model, Path(model).name))
-        mute = None if generates else "/health_generate gave no token"
-        facts = {"engine_version": engine_version(seat, network), **log_facts(log, str(moe))}
-        refusal = mute or unnamed or contradiction(log) or fallback_refusal(log, str(moe))
-        return Confirmed(name or model, facts, refusal)
-
-    def cause(self, log: str) -> str | None:
-        """Return the recognised reason of a failure in one line, or None."""
-        return recognise(log, FAILURES)

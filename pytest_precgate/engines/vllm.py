@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.documents import Node
@@ -66,11 +66,13 @@ _DEFAULTS: Mapping[str, Any] = {"enable-prefix-caching": False, "enable-prompt-t
 
 
 @dataclass(frozen=True)
-class VllmSpec:
+class VllmEngine(StartedServer):
     """The settings of one vLLM server: what every server has, and its own.
 
     ``options`` are flags by name, with dashes and without the leading two.
     """
+
+    kind: ClassVar[str] = "vllm"
 
     settings: ServerSettings
     options: Mapping[str, Any]
@@ -81,12 +83,12 @@ class VllmSpec:
     program: str = "vllm"
 
     @staticmethod
-    def read(table: Node, base: Path) -> VllmSpec:
+    def read(table: Node, base: Path) -> VllmEngine:
         """Read a precision's table."""
         members = table.table(required=SERVER_REQUIRED, optional=(*SERVER_OPTIONAL, *_OWN))
         settings = read_server_settings(table, members, base)
         tp, pp = read_parallel(members, settings.gpus)
-        return VllmSpec(
+        return VllmEngine(
             settings=settings,
             options=_options(members["options"]) if "options" in members else {},
             tp=tp,
@@ -96,9 +98,56 @@ class VllmSpec:
             program=members["program"].path() if "program" in members else "vllm",
         )
 
-    def open(self) -> VllmEngine:
-        """Return the engine these settings describe; nothing is started."""
-        return VllmEngine(self)
+    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:
+        """Return facts of checkpoint and command line.
+
+        Raises PreflightError for a program, GPUs or a checkpoint that cannot work, and for speculative decoding whose
+        acceptance is not forced.
+        """
+        program = locate_program(self.program, place)
+        argv = self._argv(Path(program).name, self.settings.model, "HOST", "PORT")
+        refuse_gpus(self.settings, precision, hardware, place)
+        claim = Claim(self.kind, precision, hardware, self.allow_unsupported)
+        facts = checkpoint_facts(claim, self.settings, self.revision, place)
+        facts |= {"command_sha256": digest("\n".join(argv))} | acceptance_facts(self.settings.load.acceptance_length)
+        return facts | stream_facts(self.options.get("stream-interval"))
+
+    def command(self, seat: Seat, place: Place) -> ServerCommand:
+        """Return what to start; the command line stays in the seat's directory."""
+        model = model_argument(self.settings.model, place)
+        argv = self._argv(locate_program(self.program, place), model, seat.host, str(seat.port))
+        variables = server_variables({"DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}, seat, self.settings)
+        return ServerCommand(tuple(argv), variables, recorded_command(seat, argv, variables, self.settings.variables))
+
+    def _argv(self, program: str, model: str, host: str, port: str) -> list[str]:
+        """The command line. Prefix caching is off unless the options say otherwise: a repeated prompt is no load.
+
+        What is cached all the same is reported with each response. Raises PreflightError for speculative decoding whose
+        acceptance is not forced.
+        """
+        options = forced_options(self.options, self.settings.load.acceptance_length, self.settings.model)
+        words = ["--host", host, "--port", port, "--served-model-name", self.settings.model]
+        words += ["--tensor-parallel-size", str(self.tp)]
+        words += ["--pipeline-parallel-size", str(self.pp)] if self.pp > 1 else []
+        words += ["--revision", self.revision] if self.revision is not None else []
+        return [program, "serve", model, *words, *flags_of({**_DEFAULTS, **options})]
+
+    def is_ready(self, seat: Seat, network: Network) -> bool:
+        """Ask once, without waiting, whether the server is ready."""
+        return answers_200(seat, network)
+
+    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:
+        """Ask the server what it is, and read from its output what it runs."""
+        name, unnamed = served_name(seat, network, (self.settings.model,))
+        facts = {"engine_version": engine_version(seat, network), **log_facts(log)}
+        forced = self.settings.load.acceptance_length is not None
+        refusal = unnamed or contradiction(log, is_forced=forced)
+        refusal = refusal or fallback_refusal(log, self.options, self.settings.variables)
+        return Confirmed(name or self.settings.model, facts, refusal)
+
+    def cause(self, log: str) -> str | None:
+        """Return the recognised reason of a failure in one line, or None."""
+        return recognise(log, FAILURES)
 
 
 def _options(node: Node) -> dict[str, Any]:
@@ -139,70 +188,3 @@ def flags_of(options: Mapping[str, Any]) -> list[str]:
 
 def _word(value: object) -> str:
     return json.dumps(value, sort_keys=True) if isinstance(value, (Mapping, list, bool)) else str(value)
-
-
-@dataclass(frozen=True)
-class VllmEngine(StartedServer):
-    """A vLLM server this tool starts, loads and stops."""
-
-    spec: VllmSpec
-    kind: str = "vllm"
-
-    @property
-    def settings(self) -> ServerSettings:
-        """What every kind of server has in common."""
-        return self.spec.settings
-
-    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:
-        """Return facts of checkpoint and command line.
-
-        Raises PreflightError for a program, GPUs or a checkpoint that cannot work, and for speculative decoding whose
-        acceptance is not forced.
-        """
-        spec = self.spec
-        program = locate_program(spec.program, place)
-        argv = self._argv(Path(program).name, spec.settings.model, "HOST", "PORT")
-        refuse_gpus(spec.settings, precision, hardware, place)
-        claim = Claim(self.kind, precision, hardware, spec.allow_unsupported)
-        facts = checkpoint_facts(claim, spec.settings, spec.revision, place)
-        facts |= {"command_sha256": digest("\n".join(argv))} | acceptance_facts(spec.settings.load.acceptance_length)
-        return facts | stream_facts(spec.options.get("stream-interval"))
-
-    def command(self, seat: Seat, place: Place) -> ServerCommand:
-        """Return what to start; the command line stays in the seat's directory."""
-        spec = self.spec
-        model = model_argument(spec.settings.model, place)
-        argv = self._argv(locate_program(spec.program, place), model, seat.host, str(seat.port))
-        variables = server_variables({"DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}, seat, spec.settings)
-        return ServerCommand(tuple(argv), variables, recorded_command(seat, argv, variables, spec.settings.variables))
-
-    def _argv(self, program: str, model: str, host: str, port: str) -> list[str]:
-        """The command line. Prefix caching is off unless the options say otherwise: a repeated prompt is no load.
-
-        What is cached all the same is reported with each response. Raises PreflightError for speculative decoding whose
-        acceptance is not forced.
-        """
-        spec = self.spec
-        options = forced_options(spec.options, spec.settings.load.acceptance_length, spec.settings.model)
-        words = ["--host", host, "--port", port, "--served-model-name", spec.settings.model]
-        words += ["--tensor-parallel-size", str(spec.tp)]
-        words += ["--pipeline-parallel-size", str(spec.pp)] if spec.pp > 1 else []
-        words += ["--revision", spec.revision] if spec.revision is not None else []
-        return [program, "serve", model, *words, *flags_of({**_DEFAULTS, **options})]
-
-    def is_ready(self, seat: Seat, network: Network) -> bool:
-        """Ask once, without waiting, whether the server is ready."""
-        return answers_200(seat, network)
-
-    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:
-        """Ask the server what it is, and read from its output what it runs."""
-        name, unnamed = served_name(seat, network, (self.settings.model,))
-        facts = {"engine_version": engine_version(seat, network), **log_facts(log)}
-        forced = self.settings.load.acceptance_length is not None
-        refusal = unnamed or contradiction(log, is_forced=forced)
-        refusal = refusal or fallback_refusal(log, self.spec.options, self.settings.variables)
-        return Confirmed(name or self.settings.model, facts, refusal)
-
-    def cause(self, log: str) -> str | None:
-        """Return the recognised reason of a failure in one line, or None."""
-        return recognise(log, FAILURES)

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from pytest_precgate.analysis.metrics import require_believable
 from pytest_precgate.analysis.tokens import Expected
-from pytest_precgate.engines import open_engine
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.errors import InvalidPointError
 from pytest_precgate.journal.events import RunOpened
 from pytest_precgate.journal.state import RecordedLaunch
-from pytest_precgate.live.swept import sweep_settings_of
 from pytest_precgate.settings import Suite
 
 
@@ -22,7 +20,7 @@ def require_believed(suite: Suite, run: RunOpened, launch: RecordedLaunch) -> No
     A run from before points told their tokens and the error they were to be known to (one without a salt) has neither.
     """
     key = launch.opened.key
-    load = sweep_settings_of(open_engine(suite.configurations(key.precision)[key.number]))
+    load = suite.configurations(key.precision)[key.number].load
     loaded = isinstance(load, LoadSettings)  # by the client; the simulated engine in virtual time has none
     max_failures, expected = 0, Expected()
     if isinstance(load, LoadSettings):

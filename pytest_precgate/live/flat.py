@@ -27,9 +27,9 @@ def settings_of(suite: Suite, root: Path) -> dict[str, Setting]:
     """
     return {
         key: value
-        for precision, specs in suite.engines.items()
-        for number, spec in enumerate(specs)
-        for key, value in _flat(spec, f"{precision}[{number}]" if len(specs) > 1 else precision, root)
+        for precision, engines in suite.engines.items()
+        for number, engine in enumerate(engines)
+        for key, value in _flat(engine, f"{precision}[{number}]" if len(engines) > 1 else precision, root)
     }
 
 

@@ -16,17 +16,14 @@ from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.schedule import UNAIMED, Aim
 from pytest_precgate.analysis.spent import SuiteCost, by_kind
 from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.engines import open_engine
-from pytest_precgate.engines.base import Endpoint, Engine
-from pytest_precgate.engines.endpoint import EndpointEngine, require_key
-from pytest_precgate.engines.recorded import RecordedEngine
-from pytest_precgate.engines.server import ServerEngine
-from pytest_precgate.engines.simulated import SimulatedEngine
+from pytest_precgate.engines.base import Attached, Endpoint, Engine, SelfSweeping
+from pytest_precgate.engines.endpoint import require_key
+from pytest_precgate.engines.server import Started
 from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, PrecgateError, ReplayError, SettingsError
 from pytest_precgate.live.held import Loads, spent, started_again
 from pytest_precgate.live.order import Key, Order
 from pytest_precgate.live.running import RunningEngine
-from pytest_precgate.live.swept import Swept, configuration_of, fingerprint_of, merged, missed, not_searched
+from pytest_precgate.live.swept import Swept, fingerprint_of, merged, missed, not_searched
 from pytest_precgate.settings import Suite
 
 if TYPE_CHECKING:
@@ -89,7 +86,7 @@ class Launches:
 
     def can_repeat(self, suite: Suite, precision: str) -> bool:
         """Whether there can be a second launch: recorded points are what they are."""
-        return not any(isinstance(engine, RecordedEngine) for engine in self._engines_of(suite, precision))
+        return all(engine.is_repeatable for engine in self._engines_of(suite, precision))
 
     def recordable(self, suite: Suite, precision: str) -> int:
         """Return how many launches a baseline of this precision is made of: what the suite asks for, or what there is.
@@ -119,11 +116,11 @@ class Launches:
         if self._the_record().mode == "replay":
             raise ReplayError(f"suite {suite.name}: a test asks for the {precision} engine; a replay starts nothing")
         number, engine = self._chosen(suite, precision, configuration)
-        if isinstance(engine, EndpointEngine):
+        if isinstance(engine, Attached):
             endpoint = engine.endpoint
             return RunningEngine(precision, endpoint.configuration, lambda: endpoint, lambda: None)
-        server = engine.served() if isinstance(engine, SimulatedEngine) else engine
-        if not isinstance(server, ServerEngine):
+        server = engine.served() if isinstance(engine, SelfSweeping) else engine
+        if not isinstance(server, Started):
             raise SettingsError(
                 f"suite {suite.name}", precision, f"an engine of kind {engine.kind} is no server a test could talk to"
             )
@@ -213,12 +210,12 @@ class Launches:
         key = (suite.name, precision)
         if key not in self._engines:
             self._suites[suite.name] = suite
-            self._engines[key] = tuple(open_engine(spec) for spec in suite.configurations(precision))
+            self._engines[key] = suite.configurations(precision)
         return self._engines[key]
 
     def _chosen(self, suite: Suite, precision: str, configuration: str | None) -> tuple[int, Engine]:
         engines = self._engines_of(suite, precision)
-        names = [configuration_of(engine) for engine in engines]
+        names = [engine.configuration for engine in engines]
         if configuration is None and len(engines) == 1:
             return 0, engines[0]
         if configuration is None or configuration not in names:
@@ -244,8 +241,8 @@ class Launches:
 
     def _sweep(self, suite: Suite, precision: str, number: int, attempt: int) -> Swept:
         engine = self._engines_of(suite, precision)[number]
-        if isinstance(engine, RecordedEngine):  # its files are its record
-            sweep = engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name)
+        if isinstance(engine, SelfSweeping) and not engine.is_repeatable:  # its files are its record
+            sweep = engine.sweep(precision, suite.workload, suite.hardware.name, launch=attempt)
             return Swept(sweep, engine.kind, engine.identity(), engine.facts())
         key, record = (suite.name, precision, number, attempt), self._the_record()
         found = record.finished(suite, key, lambda: self._facts_before(suite, precision, number, engine))
@@ -254,18 +251,18 @@ class Launches:
             swept = Swept.recorded(suite, found)
             self._note_unsearched(f"suite {suite.name}: {found.opened.key}", engine, aim, swept.sweep)
             return swept
-        if isinstance(engine, ServerEngine):
+        if isinstance(engine, Started):
             return self._sweep_server(suite, self._order(suite, precision, number, engine, attempt))
-        if isinstance(engine, EndpointEngine):
+        if isinstance(engine, Attached):
             return self._sweep_endpoint(suite, key, engine)
-        starting_gpu_s = engine.starting_gpu_s if isinstance(engine, SimulatedEngine) else None
+        assert isinstance(engine, SelfSweeping), engine
         facts = Fingerprint(engine.identity(), engine.facts())
-        log = record.begin(suite, key, engine.kind, facts, starting_gpu_s)
+        log = record.begin(suite, key, engine.kind, facts, engine.starting_gpu_s)
         known = log.launch.points
-        engine.fresh(attempt).sweep(precision, suite.workload, suite.hardware.name, known, log.add, aim)
+        engine.sweep(precision, suite.workload, suite.hardware.name, known, log.add, aim, launch=attempt)
         return Swept.recorded(suite, log.finish())  # what is judged is what is kept
 
-    def _sweep_endpoint(self, suite: Suite, key: Key, engine: EndpointEngine) -> Swept:
+    def _sweep_endpoint(self, suite: Suite, key: Key, engine: Attached) -> Swept:
         if suite.base_name in self._wanted:
             self.preflight(suite)
         addresses = self._the_endpoints().addresses(engine.endpoint)
@@ -314,14 +311,14 @@ class Launches:
 
     def _facts_before(self, suite: Suite, precision: str, number: int, engine: Engine) -> Fingerprint:
         """What can be told of an engine without starting it."""
-        if isinstance(engine, ServerEngine):
+        if isinstance(engine, Started):
             order = self._order(suite, precision, number, engine)
             return fingerprint_of(engine, self._the_fleet().preflight(order))
         return Fingerprint(engine.identity(), engine.facts())
 
     # --- servers --------------------------------------------------------------------------------------------------
 
-    def _order(self, suite: Suite, precision: str, number: int, engine: ServerEngine, attempt: int = 1) -> Order:
+    def _order(self, suite: Suite, precision: str, number: int, engine: Started, attempt: int = 1) -> Order:
         return Order(suite.name, precision, suite.hardware.name, number, engine, attempt)
 
     def _family(self, suite: Suite) -> list[Order]:
@@ -329,12 +326,12 @@ class Launches:
             self._order(suite, precision, number, engine)
             for precision in suite.engines
             for number, engine in enumerate(self._engines_of(suite, precision))
-            if isinstance(engine, ServerEngine)
+            if isinstance(engine, Started)
         ]
 
     def _endpoints_of(self, suite: Suite) -> list[Endpoint]:
         engines = [engine for precision in suite.engines for engine in self._engines_of(suite, precision)]
-        return [engine.endpoint for engine in engines if isinstance(engine, EndpointEngine)]
+        return [engine.endpoint for engine in engines if isinstance(engine, Attached)]
 
     def _started(self, suite: Suite, order: Order) -> Up:
         if order.key in self._failed:

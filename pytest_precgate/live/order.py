@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_precgate.engines.server import ServerEngine
+from pytest_precgate.engines.server import Started
 
 Key = tuple[str, str, int, int]
 """Suite, precision, number of the configuration, number of the launch from 1."""
@@ -18,7 +18,7 @@ class Order:
     precision: str
     hardware: str
     number: int
-    engine: ServerEngine
+    engine: Started
     attempt: int = 1
 
     @property

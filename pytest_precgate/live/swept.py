@@ -13,10 +13,6 @@ from pytest_precgate.analysis.spent import LaunchCost
 from pytest_precgate.analysis.sweep import Sweep
 from pytest_precgate.analysis.tokens import TokenFacts
 from pytest_precgate.engines.base import Engine
-from pytest_precgate.engines.endpoint import EndpointEngine
-from pytest_precgate.engines.load import SweepSettings
-from pytest_precgate.engines.server import ServerEngine
-from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.journal.paid import launch_cost
 from pytest_precgate.settings import Suite
 
@@ -80,7 +76,7 @@ def merged(swept: Sequence[Swept]) -> Launch:
     return Launch(cloud, fingerprint, costs if len(costs) == len(swept) else ())
 
 
-def fingerprint_of(engine: ServerEngine, facts: Mapping[str, Fact]) -> Fingerprint:
+def fingerprint_of(engine: Engine, facts: Mapping[str, Fact]) -> Fingerprint:
     """Return the fingerprint of a server: what its engine says, and ``facts``, hard where the key begins with hard."""
     hard = {name.removeprefix(_HARD): fact for name, fact in facts.items() if name.startswith(_HARD)}
     soft = {name: fact for name, fact in facts.items() if not name.startswith(_HARD)}
@@ -93,21 +89,10 @@ def _numbered(each: Sequence[Mapping[str, Fact]]) -> Mapping[str, Fact]:
     return {f"{key}.{number}": fact for number, facts in enumerate(each, 1) for key, fact in facts.items()}
 
 
-def configuration_of(engine: Engine) -> str:
-    """Return the name of an engine's configuration."""
-    if isinstance(engine, EndpointEngine):
-        return engine.endpoint.configuration
-    if isinstance(engine, ServerEngine):
-        return engine.settings.configuration
-    return engine.spec.configuration if isinstance(engine, SimulatedEngine) else "default"
-
-
 def missed(engine: Engine, aim: Aim, sweep: Sweep) -> Sequence[float]:
     """Return what of ``aim`` the engine's points in ``sweep`` were not searched for; nothing where they are a grid."""
-    load = sweep_settings_of(engine)
-    name = configuration_of(engine)
-    own = [point for point in sweep.points if point.configuration == name]
-    return () if load is None else load.concurrency.schedule(aim).missed(own)
+    own = [point for point in sweep.points if point.configuration == engine.configuration]
+    return () if engine.load is None else engine.load.concurrency.schedule(aim).missed(own)
 
 
 def not_searched(launch: str, targets: Sequence[float]) -> str:
@@ -116,12 +101,3 @@ def not_searched(launch: str, targets: Sequence[float]) -> str:
         f"{launch} was not searched for {', '.join(f'{target:g}' for target in targets)} tok/s/user: its run has no "
         "neighbouring concurrencies there, and what is read between others is less exact"
     )
-
-
-def sweep_settings_of(engine: Engine) -> SweepSettings | None:
-    """Return how an engine is swept, None for one whose points are there already."""
-    if isinstance(engine, EndpointEngine):
-        return engine.endpoint.load
-    if isinstance(engine, ServerEngine):
-        return engine.settings.load
-    return engine.spec.load if isinstance(engine, SimulatedEngine) else None

@@ -18,17 +18,14 @@ from pytest_precgate.analysis.gates import IMPLAUSIBLE_GAIN, Gate, Metric, gates
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node, nearest
-from pytest_precgate.engines import ENGINES, EngineSpec
-from pytest_precgate.engines.recorded import RecordedEngine, RecordedSpec
+from pytest_precgate.engines import ENGINES, Engine
 from pytest_precgate.engines.rehearsal import rehearsal_of
-from pytest_precgate.engines.server import ServerEngine
-from pytest_precgate.engines.simulated import SimulatedSpec
 from pytest_precgate.errors import CalibrationError, SettingsError
 
 Rule = Literal["first-good", "median"]
 
 PRECISIONS = ("fp4", "int4", "fp8", "int8", "bf16", "fp16")
-Engines = Mapping[str, tuple[EngineSpec, ...]]
+Engines = Mapping[str, tuple[Engine, ...]]
 
 _LONGEST_NAME = 100
 _NAME = rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}"
@@ -78,7 +75,7 @@ class Suite:
         if self.max_baseline_age_days is not None:
             positive("Suite", "max_baseline_age_days", self.max_baseline_age_days, "days")
 
-    def configurations(self, precision: str) -> tuple[EngineSpec, ...]:
+    def configurations(self, precision: str) -> tuple[Engine, ...]:
         """Return the engines of one precision, one per configuration; raise SettingsError naming those there are."""
         if precision not in self.engines:
             raise SettingsError(
@@ -89,7 +86,7 @@ class Suite:
     @property
     def starts_servers(self) -> bool:
         """Whether an engine of this suite is a server that this tool starts."""
-        return any(isinstance(spec.open(), ServerEngine) for specs in self.engines.values() for spec in specs)
+        return any(engine.paid == "started" for engines in self.engines.values() for engine in engines)
 
     def points_for(self, pair: Comparison) -> tuple[float, ...]:
         """Return the points to gate: those set, or the quartiles of the band ``pair`` spans."""
@@ -112,24 +109,19 @@ class Suite:
         if side not in self.paired:
             known = nearest(side, self.paired) if self.paired else "it has none; add a table paired.NAME"
             raise SettingsError(f"suite {self.name}", "paired", f"no side {side!r} to be judged against; {known}")
-        for precision, specs in (*self.engines.items(), *self.paired[side].items()):
-            if any(isinstance(spec.open(), RecordedEngine) for spec in specs):
+        for precision, each in (*self.engines.items(), *self.paired[side].items()):
+            if not all(engine.is_repeatable for engine in each):
                 raise SettingsError(
                     f"suite {self.name}", precision, "recorded points are one launch; pairs need engines that run"
                 )
-        # A simulation draws its launches from its seed: both sides would draw the same.
         engines = {
-            precision: tuple(replace(spec, side=side) if isinstance(spec, SimulatedSpec) else spec for spec in specs)
-            for precision, specs in self.paired[side].items()
+            precision: tuple(engine.on_side(side) for engine in each) for precision, each in self.paired[side].items()
         }
         return replace(self, name=f"{self.name}{BESIDE}{side}", engines=engines, paired={})
 
     def under_ci(self) -> Suite:
         """Return the suite with recorded files refused that may have been cut, which are warned about elsewhere."""
-        engines = {
-            precision: tuple(spec.under_ci() if isinstance(spec, RecordedSpec) else spec for spec in specs)
-            for precision, specs in self.engines.items()
-        }
+        engines = {precision: tuple(engine.under_ci() for engine in each) for precision, each in self.engines.items()}
         return replace(self, engines=engines)
 
     def rehearsed(self, source: str, rootdir: Path) -> Suite:
@@ -140,9 +132,9 @@ class Suite:
 
         def played(engines: Engines, spot: str) -> Engines:
             found = {}
-            for precision, specs in engines.items():
+            for precision, each in engines.items():
                 try:
-                    found[precision] = tuple(rehearsal_of(s, precision, self.hardware.name, rootdir) for s in specs)
+                    found[precision] = tuple(rehearsal_of(e, precision, self.hardware.name, rootdir) for e in each)
                 except CalibrationError as exc:
                     raise SettingsError(source, f"{spot}.{precision}", str(exc)) from exc
             return found
@@ -248,7 +240,7 @@ def _over(own: Node, table: Node) -> dict[str, object]:
     return merged
 
 
-def _engines(node: Node, base: Path) -> tuple[EngineSpec, ...]:
+def _engines(node: Node, base: Path) -> tuple[Engine, ...]:
     """One engine, or one per entry of ``configurations``, each with the precision's own keys where it has none."""
     members = node.mapping()
     if "configurations" not in members:
@@ -263,7 +255,7 @@ def _engines(node: Node, base: Path) -> tuple[EngineSpec, ...]:
     )
 
 
-def _engine(node: Node, base: Path) -> EngineSpec:
+def _engine(node: Node, base: Path) -> Engine:
     members = node.mapping()
     if "engine" not in members:
         node.child("engine", None).fail("required field missing")

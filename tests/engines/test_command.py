@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_precgate.documents import Node
-from pytest_precgate.engines import CommandEngine, CommandSpec
+from pytest_precgate.engines import CommandEngine
 from pytest_precgate.engines.command import HASHED_BELOW_BYTES
-from pytest_precgate.engines.server import Place, Seat, ServerEngine
+from pytest_precgate.engines.server import Place, Seat, Started
 from pytest_precgate.errors import PreflightError, SettingsError
 from pytest_precgate.http import Answer
 from tests.engines.places import CannedNetwork
@@ -31,9 +31,9 @@ def saying(**paths: object) -> CannedNetwork:
     )
 
 
-def read(**changes: object) -> CommandSpec:
+def read(**changes: object) -> CommandEngine:
     table = {"engine": "command", "model": "org/model", "gpus": 1, "concurrency": [1, 2], "argv": WORDS, **changes}
-    return CommandSpec.read(Node(table, "pyproject.toml", "suites.x.int4", SettingsError), Path("/repo"))
+    return CommandEngine.read(Node(table, "pyproject.toml", "suites.x.int4", SettingsError), Path("/repo"))
 
 
 def place(directory: Path, **environ: str) -> Place:
@@ -51,8 +51,8 @@ def program(directory: Path, name: str = "server") -> Path:
 
 def test_it_is_a_server_engine() -> None:
     """What starts servers can start it."""
-    engine = read().open()
-    assert isinstance(engine, ServerEngine)
+    engine = read()
+    assert isinstance(engine, Started)
     assert engine.kind == "command"
     assert engine.identity() == {"api": "completions", "model": "org/model", "window": "steady"}
 
@@ -69,10 +69,8 @@ def test_placeholders_are_filled_and_nothing_else_is_touched(tmp_path: Path) -> 
     """No shell reads the words: blanks, dollars, quotes and escaped braces arrive as they are written."""
     odd = ["$HOME", "a b; rm x", "'\"*", "{{literal}}", '{{"a": {{"b": {port}}}}}']
     path = program(tmp_path / "bin")
-    command = (
-        read(argv=[*WORDS, *odd], variables={"OMP_NUM_THREADS": "1"})
-        .open()
-        .command(SEAT, place(tmp_path, PATH=str(path.parent)))
+    command = read(argv=[*WORDS, *odd], variables={"OMP_NUM_THREADS": "1"}).command(
+        SEAT, place(tmp_path, PATH=str(path.parent))
     )
     assert command.argv[:5] == (str(path), "--model", "org/model", "--address", "127.0.0.1:8123")
     assert command.argv[5:] == ("$HOME", "a b; rm x", "'\"*", "{literal}", '{"a": {"b": 8123}}')
@@ -86,7 +84,7 @@ def test_any_word_can_be_written(word: str) -> None:
     """A word with its braces doubled reaches the program unchanged."""
     escaped = word.replace("{", "{{").replace("}", "}}")
     spec = read(argv=["/bin/sh", "{port}", escaped])
-    assert spec.open().command(SEAT, place(Path("/"))).argv[1:] == ("8123", word)
+    assert spec.command(SEAT, place(Path("/"))).argv[1:] == ("8123", word)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +117,7 @@ def test_a_command_that_cannot_be_used_is_refused_at_its_spot(changes: dict[str,
 
 def test_devices_become_cuda_visible_devices(tmp_path: Path) -> None:
     """The seat says which GPUs; without any the variable stays as inherited."""
-    engine = read(argv=[str(program(tmp_path)), "{port}"]).open()
+    engine = read(argv=[str(program(tmp_path)), "{port}"])
     seat = Seat("127.0.0.1", 8123, ("2", "0"), tmp_path)
     variables = engine.command(seat, place(tmp_path)).variables
     assert variables == {"CUDA_VISIBLE_DEVICES": "2,0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
@@ -142,15 +140,15 @@ def test_a_program_that_is_not_there_is_refused_before_a_start(tmp_path: Path, w
     """The message names the program and where it was looked for."""
     program(tmp_path, "bin/text").chmod(0o644)
     with pytest.raises(PreflightError, match=why):
-        read(argv=[word, "{port}"]).open().preflight("int4", "laptop", place(tmp_path, PATH="/a:/b"))
+        read(argv=[word, "{port}"]).preflight("int4", "laptop", place(tmp_path, PATH="/a:/b"))
 
 
 def test_a_program_is_found_where_the_settings_or_the_path_say(tmp_path: Path) -> None:
     """A path starts at the settings' directory; the PATH is the one the server will have."""
     here, there = program(tmp_path, "tools/server"), program(tmp_path, "other/server")
-    relative = read(argv=["tools/server", "{port}"]).open()
+    relative = read(argv=["tools/server", "{port}"])
     assert relative.command(SEAT, place(tmp_path)).argv == (str(here), "8123")
-    by_name = read(variables={"PATH": str(there.parent)}).open()
+    by_name = read(variables={"PATH": str(there.parent)})
     assert by_name.command(SEAT, place(tmp_path, PATH=str(here.parent))).argv[0] == str(there)
 
 
@@ -159,8 +157,8 @@ def test_a_missing_model_file_is_refused_before_a_start(tmp_path: Path, model: s
     """A model that is written as a path must be there; a hub's name is the server's business."""
     program(tmp_path)
     with pytest.raises(PreflightError, match=f"int8: no model '{model}': there is no .*none"):
-        read(model=model).open().preflight("int8", "laptop", place(tmp_path, PATH=str(tmp_path)))
-    assert "model_file" not in read().open().preflight("int8", "laptop", place(tmp_path, PATH=str(tmp_path)))
+        read(model=model).preflight("int8", "laptop", place(tmp_path, PATH=str(tmp_path)))
+    assert "model_file" not in read().preflight("int8", "laptop", place(tmp_path, PATH=str(tmp_path)))
 
 
 def test_what_is_known_before_a_start_is_recorded(tmp_path: Path) -> None:
@@ -169,7 +167,7 @@ def test_what_is_known_before_a_start_is_recorded(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"weights")
 
     def facts(argv: list[str]) -> Mapping[str, object]:
-        return read(model="m.gguf", argv=argv).open().preflight("int4", "laptop", place(tmp_path, PATH=str(tmp_path)))
+        return read(model="m.gguf", argv=argv).preflight("int4", "laptop", place(tmp_path, PATH=str(tmp_path)))
 
     known = facts(WORDS)
     assert known["program"] == "server"
@@ -183,7 +181,7 @@ def test_a_large_model_is_known_by_its_size(tmp_path: Path) -> None:
     program(tmp_path)
     with (tmp_path / "m.gguf").open("wb") as file:
         file.truncate(HASHED_BELOW_BYTES)
-    facts = read(model="m.gguf").open().preflight("int4", "laptop", place(tmp_path, PATH=str(tmp_path)))
+    facts = read(model="m.gguf").preflight("int4", "laptop", place(tmp_path, PATH=str(tmp_path)))
     assert facts["model_file"] == f"{HASHED_BELOW_BYTES} bytes"
 
 
@@ -193,9 +191,9 @@ def test_a_large_model_is_known_by_its_size(tmp_path: Path) -> None:
 def test_ready_is_a_200_of_the_path_the_settings_name() -> None:
     """No answer and 503 are not ready yet."""
     answers = CannedNetwork({"/health": Answer(503, b""), "/up": Answer(200, b"")})
-    assert not read().open().is_ready(SEAT, answers)
-    assert read(ready="/up").open().is_ready(SEAT, answers)
-    assert not read(ready="/nothing").open().is_ready(SEAT, answers)
+    assert not read().is_ready(SEAT, answers)
+    assert read(ready="/up").is_ready(SEAT, answers)
+    assert not read(ready="/nothing").is_ready(SEAT, answers)
 
 
 def models(*names: str) -> dict[str, object]:
@@ -204,7 +202,7 @@ def models(*names: str) -> dict[str, object]:
 
 def test_the_one_model_a_server_lists_is_the_one_that_is_asked_for() -> None:
     """Requests name it; the settings' model may be a path."""
-    confirmed = read().open().confirm(SEAT, saying(models=models("random-llama")), "")
+    confirmed = read().confirm(SEAT, saying(models=models("random-llama")), "")
     assert (confirmed.model, confirmed.refusal) == ("random-llama", None)
 
 
@@ -227,18 +225,18 @@ def test_the_one_model_a_server_lists_is_the_one_that_is_asked_for() -> None:
 )
 def test_a_server_that_does_not_say_what_it_serves_is_not_measured(said: CannedNetwork, why: str) -> None:
     """Two models, none, or something else than a list: the settings must name one."""
-    confirmed = read().open().confirm(SEAT, said, "")
+    confirmed = read().confirm(SEAT, said, "")
     assert confirmed.refusal is not None
     assert why in confirmed.refusal
-    assert read(served_model="mine").open().confirm(SEAT, said, "").refusal is None
-    assert read(served_model="mine").open().confirm(SEAT, said, "").model == "mine"
+    assert read(served_model="mine").confirm(SEAT, said, "").refusal is None
+    assert read(served_model="mine").confirm(SEAT, said, "").model == "mine"
 
 
 def test_the_version_is_what_the_server_says_or_unknown() -> None:
     """vLLM and TensorRT-LLM answer /version, llama-server puts it into /props; it is never guessed."""
 
     def version(answers: CannedNetwork) -> object:
-        return read(served_model="m").open().confirm(SEAT, answers, "").facts["version"]
+        return read(served_model="m").confirm(SEAT, answers, "").facts["version"]
 
     assert version(saying(version={"version": "0.11.0"})) == "0.11.0"
     assert version(saying(props={"build_info": "b11669-Debian"})) == "b11669-Debian"
@@ -249,4 +247,4 @@ def test_the_version_is_what_the_server_says_or_unknown() -> None:
 
 def test_a_failure_without_a_known_text_has_no_cause() -> None:
     """Guessing would name the wrong one; the end of the log is shown instead."""
-    assert CommandEngine(read()).cause("starting\nTraceback (most recent call last):\n") is None
+    assert read().cause("starting\nTraceback (most recent call last):\n") is None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_precgate.documents import Node
-from pytest_precgate.engines import EndpointEngine, EndpointSpec
+from pytest_precgate.engines import EndpointEngine
 from pytest_precgate.errors import SettingsError
 
 HERE = Path(__file__).parent
@@ -18,7 +18,7 @@ CHAT = {"api": "chat", "tokenizer": "tokenizer.json"}
 
 
 def read(changes: Mapping[str, object], base: Path = HERE) -> EndpointEngine:
-    return EndpointSpec.read(Node({**TABLE, **changes}, "pyproject.toml", "fp4", SettingsError), base).open()
+    return EndpointEngine.read(Node({**TABLE, **changes}, "pyproject.toml", "fp4", SettingsError), base)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from pytest_precgate.analysis.schedule import Grid
-from pytest_precgate.engines import TrtllmSpec, VllmSpec
-from pytest_precgate.engines.server import ServerCommand, ServerEngine
+from pytest_precgate.engines import TrtllmEngine, VllmEngine
+from pytest_precgate.engines.server import ServerCommand, Started
 from pytest_precgate.engines.simulated.calibration import load_calibration
 from pytest_precgate.engines.support import NAMES, ROWS
 from pytest_precgate.settings import Suite, load
@@ -32,19 +32,19 @@ def live() -> Suite:
     return load(ROOT).suites["kimi-k2-b200-live"]
 
 
-def fp4() -> TrtllmSpec:
+def fp4() -> TrtllmEngine:
     (spec,) = live().configurations("fp4")
-    assert isinstance(spec, TrtllmSpec)
+    assert isinstance(spec, TrtllmEngine)
     return spec
 
 
-def int4() -> VllmSpec:
+def int4() -> VllmEngine:
     (spec,) = live().configurations("int4")
-    assert isinstance(spec, VllmSpec)
+    assert isinstance(spec, VllmEngine)
     return spec
 
 
-def started(engine: ServerEngine, tmp_path: Path) -> ServerCommand:
+def started(engine: Started, tmp_path: Path) -> ServerCommand:
     return engine.command(seat(RUN_DIR), kimi_place(tmp_path))
 
 
@@ -65,7 +65,7 @@ def unknown_keys(options: dict[str, object], release: str) -> list[str]:
 @pytest.mark.parametrize("release", RELEASES)
 def test_the_command_line_has_only_flags_both_releases_take(tmp_path: Path, release: str) -> None:
     """An unknown flag would end the server at once."""
-    asked = flags(started(fp4().open(), tmp_path))
+    asked = flags(started(fp4(), tmp_path))
     assert asked == ["host", "port", "backend", "extra_llm_api_options"]
     assert set(asked) <= TRTLLM_FLAGS[release]
 
@@ -73,7 +73,7 @@ def test_the_command_line_has_only_flags_both_releases_take(tmp_path: Path, rele
 @pytest.mark.parametrize("release", RELEASES)
 def test_the_options_file_has_only_keys_both_releases_take(release: str) -> None:
     """YAML models are strict: one unknown key, at any depth, and the server does not start."""
-    options = yaml.safe_load(fp4().open().options_yaml())
+    options = yaml.safe_load(fp4().options_yaml())
     assert unknown_keys(options, release) == []
     assert options["moe_config"]["backend"] in TRTLLM_MOE_BACKENDS[release]
     assert options["kv_cache_config"]["dtype"] in {"auto", "fp8", "nvfp4"}
@@ -94,7 +94,7 @@ def test_flags_that_only_main_has_are_not_in_the_older_table() -> None:
 
 def test_the_vllm_command_has_only_flags_both_releases_take(tmp_path: Path) -> None:
     """0.20.2 and 0.33.0; a switch's name may have no- in front."""
-    asked = {flag.removeprefix("no-") for flag in flags(started(int4().open(), tmp_path))}
+    asked = {flag.removeprefix("no-") for flag in flags(started(int4(), tmp_path))}
     assert asked <= VLLM_FLAGS
     assert "disable-log-requests" not in VLLM_FLAGS
 
@@ -102,7 +102,7 @@ def test_the_vllm_command_has_only_flags_both_releases_take(tmp_path: Path) -> N
 @pytest.mark.parametrize("precision", ["fp4", "int4"])
 def test_it_passes_the_preflight_on_eight_b200(tmp_path: Path, precision: str) -> None:
     """With both checkpoints in the cache and both programs on PATH."""
-    engine: ServerEngine = fp4().open() if precision == "fp4" else int4().open()
+    engine: Started = fp4() if precision == "fp4" else int4()
     facts = engine.preflight(precision, "b200", kimi_place(tmp_path))
     assert str(facts["support"]).startswith("yes: ")
 
@@ -137,7 +137,7 @@ def wrapped(command: ServerCommand) -> str:
 
 def test_the_docs_show_the_files_and_commands_the_example_would_use(tmp_path: Path) -> None:
     """They cannot drift from the settings."""
-    trtllm, vllm = started(fp4().open(), tmp_path / "a"), started(int4().open(), tmp_path / "b")
+    trtllm, vllm = started(fp4(), tmp_path / "a"), started(int4(), tmp_path / "b")
     assert as_block(trtllm.files[RUN_DIR / "trtllm.yaml"]) in page("trtllm.md")
     assert as_block(wrapped(trtllm)) in page("trtllm.md")
     assert as_block(wrapped(vllm)) in page("vllm.md")

@@ -52,8 +52,7 @@ def the_suite() -> Suite:
 
 
 def the_engine(precision: str) -> CommandEngine:
-    (spec,) = the_suite().configurations(precision)
-    engine = spec.open()
+    (engine,) = the_suite().configurations(precision)
     assert isinstance(engine, CommandEngine)
     return engine
 
@@ -147,9 +146,9 @@ def test_it_is_one_process_that_ends_when_told(tmp_path: Path) -> None:
 )
 def test_its_failures_are_recognised(tmp_path: Path, argv: Sequence[str], model: str | None, cause: str) -> None:
     """The line that says why, not the last one, which says that it ends."""
-    spec = the_engine("int4").spec
-    settings = spec.settings if model is None else replace(spec.settings, model=model)
-    engine = CommandEngine(replace(spec, argv=(*spec.argv, *argv), settings=settings))
+    known = the_engine("int4")
+    settings = known.settings if model is None else replace(known.settings, model=model)
+    engine = replace(known, argv=(*known.argv, *argv), settings=settings)
     with started(engine, tmp_path) as running:
         assert running.process.wait(timeout=DEADLINE_S) != 0
         assert cause in str(engine.cause(running.log.read_text(encoding="utf-8")))

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
-from pytest_precgate.engines.recorded import RecordedSpec
+from pytest_precgate.engines.recorded import RecordedEngine
 from pytest_precgate.errors import PrecgateWarning, RecordedPointsError, SettingsError
 from pytest_precgate.interop.files import read_rows
 from pytest_precgate.interop.sweeps import sweep_of
@@ -276,15 +276,15 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
         read_rows(path)
 
 
-def spec(base: Path, path: object) -> RecordedSpec:
-    return RecordedSpec.read(Node({"engine": "recorded", "path": path}, "pyproject.toml", "fp4", SettingsError), base)
+def spec(base: Path, path: object) -> RecordedEngine:
+    return RecordedEngine.read(Node({"engine": "recorded", "path": path}, "pyproject.toml", "fp4", SettingsError), base)
 
 
 def test_a_pattern_gathers_one_file_per_point(tmp_path: Path) -> None:
     """InferenceX publishes a file per point; a glob makes them one cloud, in a fixed order."""
     for concurrency in (8, 4):
         written(tmp_path, f"agg_c{concurrency}.json", json.dumps(agg(conc=concurrency)))
-    engine = spec(tmp_path, "agg_*.json").open()
+    engine = spec(tmp_path, "agg_*.json")
     sweep = engine.sweep("int4", Workload(1024, 1024), "mi355x")
     assert [point.concurrency for point in sweep.points] == [4, 8]
     assert engine.facts()["source"] == "agg_*.json"
@@ -294,7 +294,7 @@ def test_a_list_of_paths_is_one_cloud(tmp_path: Path) -> None:
     """TP4 and TP8 in a file each; a file named twice is read once."""
     written(tmp_path, "tp4.csv", f"{HEAD},configuration\n4,4,100,200,tp4\n")
     written(tmp_path, "tp8.csv", f"{HEAD},configuration\n4,8,120,130,tp8\n")
-    sweep = spec(tmp_path, ["tp4.csv", "tp8.csv", "tp*.csv"]).open().sweep("fp4", WORKLOAD, "b200")
+    sweep = spec(tmp_path, ["tp4.csv", "tp8.csv", "tp*.csv"]).sweep("fp4", WORKLOAD, "b200")
     assert [point.configuration for point in sweep.points] == ["tp4", "tp8"]
 
 
@@ -314,29 +314,29 @@ def test_a_path_that_is_none_is_refused(tmp_path: Path, path: object) -> None:
 def test_the_facts_change_with_the_bytes(tmp_path: Path) -> None:
     """A re-recorded file under the same name is seen."""
     path = written(tmp_path, "p.csv", f"{HEAD}\n4,4,50,100\n")
-    before = spec(tmp_path, "p.csv").open().facts()
+    before = spec(tmp_path, "p.csv").facts()
     path.write_text(f"{HEAD}\n4,4,50,101\n", encoding="utf-8")
-    after = spec(tmp_path, "p.csv").open().facts()
+    after = spec(tmp_path, "p.csv").facts()
     assert before["source"] == after["source"]
     assert before["sha256"] != after["sha256"]
 
 
-def beside(**facts: object) -> RecordedSpec:
+def beside(**facts: object) -> RecordedEngine:
     table = {"engine": "recorded", "path": "raw.json", **facts}
-    return RecordedSpec.read(Node(table, "pyproject.toml", "fp4", SettingsError), Path())
+    return RecordedEngine.read(Node(table, "pyproject.toml", "fp4", SettingsError), Path())
 
 
 def test_what_a_file_lacks_may_stand_beside_its_path(tmp_path: Path) -> None:
     """A raw result of `vllm bench serve` says no GPUs; the suite says the rest."""
     written(tmp_path, "raw.json", json.dumps(results.vllm()))
     spec = replace(beside(gpus=4, configuration="tp4"), base=tmp_path)
-    sweep = spec.open().sweep("fp4", Workload(1000, 500), "b200")
+    sweep = spec.sweep("fp4", Workload(1000, 500), "b200")
     assert [(point.gpus, point.configuration, point.throughput_per_gpu) for point in sweep.points] == [
         (4, "tp4", 300.0)
     ]
-    assert spec.open().facts()["stated"] == "gpus 4, configuration tp4"
+    assert spec.facts()["stated"] == "gpus 4, configuration tp4"
     with pytest.raises(RecordedPointsError, match=r"raw\.json: does not say its gpus; give --gpus, or state it beside"):
-        replace(beside(), base=tmp_path).open().sweep("fp4", Workload(1000, 500), "b200")
+        replace(beside(), base=tmp_path).sweep("fp4", Workload(1000, 500), "b200")
 
 
 @pytest.mark.parametrize(
@@ -360,6 +360,6 @@ def test_under_ci_an_engine_refuses_a_file_that_may_have_been_cut(tmp_path: Path
     written(tmp_path, "p.csv", f"{HEAD}\n4,4,50,80\n8,4,40,120")
     lenient = spec(tmp_path, "p.csv")
     with pytest.warns(PrecgateWarning, match="has no line end"):
-        lenient.open().sweep("fp4", WORKLOAD, "b200")
+        lenient.sweep("fp4", WORKLOAD, "b200")
     with pytest.raises(RecordedPointsError, match="refused under CI"):
-        lenient.under_ci().open().sweep("fp4", WORKLOAD, "b200")
+        lenient.under_ci().sweep("fp4", WORKLOAD, "b200")

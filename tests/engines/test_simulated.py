@@ -24,7 +24,7 @@ from pytest_precgate.analysis.schedule import Aim
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
-from pytest_precgate.engines.simulated import SimulatedEngine, SimulatedSpec
+from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.engines.simulated.calibration import (
     Calibration,
     fit,
@@ -138,7 +138,7 @@ def table(**keys: object) -> Node:
 
 def engine(**keys: object) -> SimulatedEngine:
     keys = {"requests_per_slot": 4, "concurrency": [4, 8]} | keys
-    return SimulatedSpec.read(table(**keys), Path()).open()
+    return SimulatedEngine.read(table(**keys), Path())
 
 
 def sweep(**keys: object) -> Sweep:
@@ -159,7 +159,7 @@ def test_a_further_concurrency_does_not_change_the_others() -> None:
 
 
 def searched(earlier: Sequence[SweepPoint] = (), **keys: object) -> Sweep:
-    swept = SimulatedSpec.read(table(**keys), Path()).open()
+    swept = SimulatedEngine.read(table(**keys), Path())
     return swept.sweep("int4", WORKLOAD, "b200", aim=Aim((55, 73, 91), earlier))
 
 
@@ -177,7 +177,7 @@ def test_by_default_a_sweep_is_searched_for_what_it_is_for() -> None:
 def test_without_an_aim_the_calibrated_concurrencies_are_doubled_through() -> None:
     """As they were recorded, whether that is asked for or nobody knows where the curve will be read."""
     for keys in ({}, {"concurrency": "doubling"}):
-        swept = SimulatedSpec.read(table(requests_per_slot=3, **keys), Path()).open().sweep("int4", WORKLOAD, "b200")
+        swept = SimulatedEngine.read(table(requests_per_slot=3, **keys), Path()).sweep("int4", WORKLOAD, "b200")
         assert [point.concurrency for point in swept.points] == [4, 8, 16, 32, 64]
 
 
@@ -190,8 +190,8 @@ def test_a_short_point_reads_what_a_long_one_reads(concurrency: int) -> None:
     long = measure(simulate(fitted.step_time, Limits(), lengths, concurrency), 8).point()
     errors = []
     for seed in range(8):
-        spec = SimulatedSpec.read(table(concurrency=[concurrency], seed=seed), Path())
-        (short,) = spec.open().sweep("int4", WORKLOAD, "b200").points
+        spec = SimulatedEngine.read(table(concurrency=[concurrency], seed=seed), Path())
+        (short,) = spec.sweep("int4", WORKLOAD, "b200").points
         errors.append(
             (short.throughput_per_gpu / long.throughput_per_gpu - 1, short.interactivity / long.interactivity - 1)
         )
@@ -220,9 +220,9 @@ def test_requests_without_end_are_taken_as_they_are_sent() -> None:
 def test_a_point_that_is_not_known_as_asked_ends_with_its_time(concurrency: int, limit_s: int) -> None:
     """Requests of 10 to 20 s, noise on every step: the window ends less than a request after its limit."""
     keys = {"concurrency": [concurrency], "point_error": 1e-6, "window_limit_s": limit_s}
-    spec = SimulatedSpec.read(table(**keys, noise={"step_sigma": 0.1}), Path())
+    spec = SimulatedEngine.read(table(**keys, noise={"step_sigma": 0.1}), Path())
     finished: list[FinishedPoint] = []
-    spec.open().sweep("int4", WORKLOAD, "b200", on_finished=finished.append)
+    spec.sweep("int4", WORKLOAD, "b200", on_finished=finished.append)
     (point,) = (one.measurement for one in finished)
     assert point.is_short
     assert limit_s <= point.window.length_s <= limit_s + point.request_latency.p99_s
@@ -333,7 +333,7 @@ def test_a_calibration_that_cannot_be_used_is_refused(tmp_path: Path, name: str,
     with pytest.raises(CalibrationError, match=why):
         load_calibration(name, tmp_path)
     with pytest.raises(SettingsError, match=r"@ suites\.kimi\.int4\.calibration"):
-        SimulatedSpec.read(table(calibration=name), tmp_path)
+        SimulatedEngine.read(table(calibration=name), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -365,13 +365,13 @@ def test_a_calibration_that_cannot_be_used_is_refused(tmp_path: Path, name: str,
 def test_settings_of_the_simulation_that_cannot_be_used_are_refused(keys: dict[str, object], why: str) -> None:
     """By name and spot, before anything runs."""
     with pytest.raises(SettingsError, match=why):
-        SimulatedSpec.read(table(**keys), Path())
+        SimulatedEngine.read(table(**keys), Path())
 
 
 def test_a_start_costs_and_changes_no_figure() -> None:
     """Virtual seconds on every GPU before a launch answers; nothing is claimed without the setting, nor by 0."""
     slow = engine(start_s=900)
-    assert slow.starting_gpu_s == 900 * slow.spec.calibration.gpus
+    assert slow.starting_gpu_s == 900 * slow.calibration.gpus
     assert slow.sweep("int4", WORKLOAD, "b200") == engine().sweep("int4", WORKLOAD, "b200")
     assert (slow.identity(), slow.facts()) == (engine().identity(), engine().facts())
     assert engine().starting_gpu_s is None

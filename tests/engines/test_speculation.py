@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from pytest_precgate.engines.speculation import decimal_text, is_length
 from pytest_precgate.engines.speculation.trtllm import VARIABLE, draft_length, forced_variables
 from pytest_precgate.engines.speculation.vllm import forced_options
-from pytest_precgate.engines.trtllm import TrtllmEngine, TrtllmSpec
-from pytest_precgate.engines.vllm import VllmEngine, VllmSpec
+from pytest_precgate.engines.trtllm import TrtllmEngine
+from pytest_precgate.engines.vllm import VllmEngine
 from pytest_precgate.errors import PreflightError
 from tests.engines.places import INT4, NVFP4, CannedNetwork, kimi_place, said, seat, table
 
@@ -30,11 +30,11 @@ GOLDEN = (1.83, 2.43, 2.88, 3.24, 3.46, 3.62, 3.71, 3.77)
 
 
 def vllm(**keys: object) -> VllmEngine:
-    return VllmSpec.read(table(**{"engine": "vllm", "model": INT4, "gpus": 8, **keys}), Path()).open()
+    return VllmEngine.read(table(**{"engine": "vllm", "model": INT4, "gpus": 8, **keys}), Path())
 
 
 def trtllm(**keys: object) -> TrtllmEngine:
-    return TrtllmSpec.read(table(**{"engine": "trtllm", "model": NVFP4, "gpus": 4, **keys}), Path()).open()
+    return TrtllmEngine.read(table(**{"engine": "trtllm", "model": NVFP4, "gpus": 4, **keys}), Path())
 
 
 def speculating(length: float | None, config: object = EAGLE3, **options: object) -> VllmEngine:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_precgate.documents import Node
-from pytest_precgate.engines import CommandSpec
+from pytest_precgate.engines import CommandEngine
 from pytest_precgate.engines.server import Place
 from pytest_precgate.engines.speculation.argv import require_forced
 from pytest_precgate.errors import PreflightError, SettingsError
@@ -216,9 +216,9 @@ def command(tmp_path: Path, environ: Mapping[str, str], **keys: object) -> Mappi
     program.write_text("#!/bin/sh\n", encoding="utf-8")
     program.chmod(0o755)
     table = {"engine": "command", "model": "org/model", "gpus": 1, **keys}
-    spec = CommandSpec.read(Node(table, "pyproject.toml", "fp4", SettingsError), tmp_path)
+    spec = CommandEngine.read(Node(table, "pyproject.toml", "fp4", SettingsError), tmp_path)
     where = Place(environ, CannedNetwork(), tmp_path)
-    return spec.open().preflight("fp4", "laptop", where)
+    return spec.preflight("fp4", "laptop", where)
 
 
 def test_the_command_engine_looks_before_a_start(tmp_path: Path) -> None:

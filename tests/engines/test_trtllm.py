@@ -11,38 +11,36 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.workload import Workload
-from pytest_precgate.engines.base import Engine
-from pytest_precgate.engines.server import ServerEngine
-from pytest_precgate.engines.trtllm import TrtllmEngine, TrtllmSpec
-from pytest_precgate.errors import InvalidValueError, PreflightError, SettingsError
+from pytest_precgate.engines.base import Engine, SelfSweeping
+from pytest_precgate.engines.server import Started
+from pytest_precgate.engines.trtllm import TrtllmEngine
+from pytest_precgate.errors import PreflightError, SettingsError
 from pytest_precgate.http import Answer
 from tests.engines.places import INT4, NVFP4, CannedNetwork, b200, kimi_place, place, said, seat, table
 
 LAUNCH = ["srun", "--mpi=pmix", "-n", "8", "trtllm-llmapi-launch"]
 
 
-def spec(**keys: object) -> TrtllmSpec:
-    return TrtllmSpec.read(table(**{"engine": "trtllm", "model": NVFP4, "gpus": 4, **keys}), Path())
+def spec(**keys: object) -> TrtllmEngine:
+    return TrtllmEngine.read(table(**{"engine": "trtllm", "model": NVFP4, "gpus": 4, **keys}), Path())
 
 
 def engine(**keys: object) -> TrtllmEngine:
-    return spec(**keys).open()
+    return spec(**keys)
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 
 def test_it_is_an_engine_that_is_a_server() -> None:
-    """Both protocols hold, and its own sweep is refused."""
+    """Both protocols hold, and it gives no sweep by itself."""
     opened = engine()
-    assert isinstance(opened, ServerEngine)
+    assert isinstance(opened, Started)
     as_engine: Engine = opened
-    assert (as_engine.kind, opened.settings.gpus, opened.spec.tp, opened.spec.pp) == ("trtllm", 4, 4, 1)
+    assert (as_engine.kind, opened.settings.gpus, opened.tp, opened.pp) == ("trtllm", 4, 4, 1)
     assert dict(opened.identity()) == {"api": "completions", "model": NVFP4, "window": "steady"}
     assert dict(opened.facts()) == {"concurrency": "4, 8", "point_error": 0.005, "window_limit_s": 120, "seed": 0}
-    with pytest.raises(InvalidValueError, match="a server is swept by the load client"):
-        opened.sweep("fp4", Workload(isl=8, osl=8), "b200")
+    assert not isinstance(opened, SelfSweeping)
 
 
 def test_parallelism_fills_the_gpus() -> None:

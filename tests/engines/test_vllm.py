@@ -10,36 +10,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.workload import Workload
-from pytest_precgate.engines.base import Engine
-from pytest_precgate.engines.server import ServerEngine
-from pytest_precgate.engines.vllm import VllmEngine, VllmSpec, flags_of
-from pytest_precgate.errors import InvalidValueError, PreflightError, SettingsError
+from pytest_precgate.engines.base import Engine, SelfSweeping
+from pytest_precgate.engines.server import Started
+from pytest_precgate.engines.vllm import VllmEngine, flags_of
+from pytest_precgate.errors import PreflightError, SettingsError
 from pytest_precgate.http import Answer
 from tests.engines.places import INT4, NVFP4, CannedNetwork, kimi_place, place, said, seat, table
 
 
-def spec(**keys: object) -> VllmSpec:
-    return VllmSpec.read(table(**{"engine": "vllm", "model": INT4, "gpus": 8, **keys}), Path())
+def spec(**keys: object) -> VllmEngine:
+    return VllmEngine.read(table(**{"engine": "vllm", "model": INT4, "gpus": 8, **keys}), Path())
 
 
 def engine(**keys: object) -> VllmEngine:
-    return spec(**keys).open()
+    return spec(**keys)
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 
 def test_it_is_an_engine_that_is_a_server() -> None:
-    """Both protocols hold, and its own sweep is refused."""
+    """Both protocols hold, and it gives no sweep by itself."""
     opened = engine(gpus=8, pp=2)
-    assert isinstance(opened, ServerEngine)
+    assert isinstance(opened, Started)
     as_engine: Engine = opened
-    assert (as_engine.kind, opened.spec.tp, opened.spec.pp) == ("vllm", 4, 2)
+    assert (as_engine.kind, opened.tp, opened.pp) == ("vllm", 4, 2)
     assert dict(opened.identity()) == {"api": "completions", "model": INT4, "window": "steady"}
     assert dict(opened.facts()) == {"concurrency": "4, 8", "point_error": 0.005, "window_limit_s": 120, "seed": 0}
-    with pytest.raises(InvalidValueError, match="a server is swept by the load client"):
-        opened.sweep("int4", Workload(isl=8, osl=8), "b200")
+    assert not isinstance(opened, SelfSweeping)
 
 
 @pytest.mark.parametrize(

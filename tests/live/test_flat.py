@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from pytest_precgate.analysis.economics import HARDWARE
 from pytest_precgate.analysis.workload import Workload
-from pytest_precgate.engines.recorded import RecordedEngine, RecordedSpec
+from pytest_precgate.engines.base import Engine
+from pytest_precgate.engines.recorded import RecordedEngine
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.live.flat import settings_of
 from pytest_precgate.settings import Suite, load
@@ -27,12 +29,9 @@ class Settings:
     variables: Mapping[str, str] = field(default_factory=dict)
     path: Path = Path()
 
-    def open(self) -> RecordedEngine:
-        raise NotImplementedError
 
-
-def suite(*specs: Settings) -> Suite:
-    return Suite("kimi", HARDWARE["b200"], Workload(1024, 1024), (55.0,), {"fp4": specs})
+def suite(*engines: Settings) -> Suite:
+    return Suite("kimi", HARDWARE["b200"], Workload(1024, 1024), (55.0,), {"fp4": cast(tuple[Engine, ...], engines)})
 
 
 def test_every_setting_of_an_engine_has_a_key_of_its_own(tmp_path: Path) -> None:
@@ -69,7 +68,7 @@ def test_a_shipped_engine_lies_flat_and_survives_json(tmp_path: Path) -> None:
 def test_the_same_settings_elsewhere_are_the_same(tmp_path: Path) -> None:
     """Paths below the repository are written from there, others in full."""
     homes = [tmp_path / "a", tmp_path / "b"]
-    specs = [RecordedSpec(("points.csv",), home) for home in homes]
+    specs = [RecordedEngine(("points.csv",), home) for home in homes]
     suites = [replace(suite(), engines={"fp4": (spec,)}) for spec in specs]
     first, second = (settings_of(each, home) for each, home in zip(suites, homes, strict=True))
     assert first == second == {"fp4.patterns": '["points.csv"]', "fp4.base": "."}

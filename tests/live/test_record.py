@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import ClassVar, cast
 
 import pytest
 
@@ -17,9 +17,9 @@ from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.records import ClientCheck, PointRun
 from pytest_precgate.analysis.schedule import Aim, Grid, Range
 from pytest_precgate.analysis.workload import Workload
-from pytest_precgate.engines.base import Endpoint, Engine
+from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.engines.load import LoadSettings
-from pytest_precgate.engines.server import Confirmed, Network, Place, Seat, ServerCommand, ServerSettings
+from pytest_precgate.engines.server import Confirmed, Network, Place, Seat, ServerCommand, ServerSettings, StartedServer
 from pytest_precgate.engines.simulated.model import Limits, StepTime
 from pytest_precgate.engines.simulated.scheduler import simulate
 from pytest_precgate.errors import JournalBusyError, LoadStoppedError, PrecgateError, ReplayError, RunDiffersError
@@ -40,19 +40,17 @@ LOAD = LoadSettings(Grid((1, 2, 4)), extent=Extent(requests_per_slot=4))
 
 
 @dataclass(frozen=True)
-class Server:
-    """A spec and engine of a server that nobody starts; ``facts`` are known before a start."""
+class Server(StartedServer):
+    """A server that no test starts; ``facts`` are known before a start."""
+
+    kind: ClassVar[str] = "stand-in"
 
     precision: str
     known: Mapping[str, Fact] = field(default_factory=dict)
     load: LoadSettings = LOAD
-    kind: str = "stand-in"
-
-    def open(self) -> Engine:
-        return cast(Engine, self)
 
     @property
-    def settings(self) -> ServerSettings:
+    def settings(self) -> ServerSettings:  # type: ignore[override]  # it is made of the load
         return ServerSettings("model", 4, self.load)
 
     def identity(self) -> Mapping[str, Fact]:

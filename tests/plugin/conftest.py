@@ -37,9 +37,9 @@ def paced(monkeypatch: pytest.MonkeyPatch) -> Paced:
     """
 
     def set_paces(**paces: Sequence[float]) -> None:
-        def pace(engine: SimulatedEngine, precision: str) -> float:
+        def pace(engine: SimulatedEngine, precision: str, launch: int) -> float:
             launches = paces.get(precision, [1.0])
-            return launches[min(engine.attempt, len(launches)) - 1] * (1 + engine.spec.noise.slowdown)
+            return launches[min(launch, len(launches)) - 1] * (1 + engine.noise.slowdown)
 
         monkeypatch.setattr(SimulatedEngine, "_launch_pace", pace)
 

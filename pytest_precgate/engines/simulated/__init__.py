@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pytest_precgate.engines.simulated.engine import SimulatedEngine, SimulatedSpec
+from pytest_precgate.engines.simulated.engine import SimulatedEngine
 
-__all__ = ["SimulatedEngine", "SimulatedSpec"]
+__all__ = ["SimulatedEngine"]

@@ -8,16 +8,18 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.analysis.finished import FinishedPoint
 from pytest_precgate.analysis.lengths import closed_loop_lengths
 from pytest_precgate.analysis.metrics import measure
 from pytest_precgate.analysis.schedule import UNAIMED, Aim, follow
+from pytest_precgate.analysis.spent import Kind
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node
-from pytest_precgate.engines.base import OnFinished, untold
+from pytest_precgate.engines.base import EngineDefaults, OnFinished, untold
 from pytest_precgate.engines.load import SWEEP_OPTIONAL, SweepSettings, read_start_s, read_sweep
 from pytest_precgate.engines.simulated.calibration import Calibration, load_calibration
 from pytest_precgate.engines.simulated.model import Limits, Noise
@@ -33,12 +35,15 @@ _NOISE = ("launch_sigma", "step_sigma", "outlier_rate", "outlier_drop")
 
 
 @dataclass(frozen=True)
-class SimulatedSpec:
-    """The settings of one simulated configuration.
+class SimulatedEngine(EngineDefaults):
+    """Sweeps a model closed-loop at each concurrency; the records go through the same code as real ones.
 
     ``start_s`` is None where nothing is claimed about a start; ``side`` names the side of a pair this one is, whose
     launches are its own.
     """
+
+    kind: ClassVar[str] = "simulated"
+    paid: ClassVar[Kind] = "simulated"
 
     name: str
     calibration: Calibration
@@ -51,7 +56,7 @@ class SimulatedSpec:
     side: str | None = None
 
     @staticmethod
-    def read(table: Node, base: Path) -> SimulatedSpec:
+    def read(table: Node, base: Path) -> SimulatedEngine:
         """Read a precision's table; ``calibration`` is a shipped name or a .json file."""
         members = table.table(required=["engine", "calibration"], optional=_OPTIONAL)
         name = members["calibration"].path()
@@ -67,7 +72,7 @@ class SimulatedSpec:
         fitted = calibration.concurrency
         load = read_sweep(members, min(fitted), max(fitted))
         with table.building():
-            return SimulatedSpec(
+            return SimulatedEngine(
                 name=name,
                 calibration=calibration,
                 configuration=members["configuration"].name() if "configuration" in members else "default",
@@ -78,48 +83,42 @@ class SimulatedSpec:
                 start_s=read_start_s(members["start_s"]) if "start_s" in members else None,
             )
 
-    def open(self) -> SimulatedEngine:
-        """Return the engine these settings describe."""
-        return SimulatedEngine(self)
-
-
-@dataclass(frozen=True)
-class SimulatedEngine:
-    """Sweeps the model closed-loop at each concurrency; the records go through the same code as real ones."""
-
-    spec: SimulatedSpec
-    kind: str = "simulated"
-    attempt: int = 1
-
-    def identity(self) -> Mapping[str, Fact]:
-        """Return the calibration and the window: figures of another model or window are no baseline."""
-        return {"calibration": self.spec.name, "window": self.spec.load.window}
-
-    def facts(self) -> Mapping[str, Fact]:
-        """Return what a baseline tells when it differs: seed, noise and slowdown."""
-        spec = self.spec
-        noise = spec.noise
-        return {
-            "noise": f"launch {noise.launch_sigma:g}, step {noise.step_sigma:g}, outliers {noise.outlier_rate:g}"
-            + (f" at -{noise.outlier_drop:g}" if noise.outlier_rate else ""),
-            "seed": spec.seed,
-            "slowdown": noise.slowdown,
-            **spec.load.facts,
-        }
-
     @property
     def starting_gpu_s(self) -> float | None:
         """Return the virtual GPU-seconds before a launch answers; they are part of its cost and of no figure."""
-        start_s = self.spec.start_s
-        return None if start_s is None else self.spec.calibration.gpus * start_s
+        return None if self.start_s is None else self.calibration.gpus * self.start_s
 
     def served(self) -> ServedSimulation:
         """Return the server a test can talk to, in real time."""
-        return ServedSimulation(self.spec)
+        return ServedSimulation(self)
 
-    def fresh(self, attempt: int) -> SimulatedEngine:
-        """Return the engine of another launch: its pace and its requests are drawn anew."""
-        return replace(self, attempt=attempt)
+    @property
+    def calibration_name(self) -> str:
+        """The calibration, as the settings name it."""
+        return self.name
+
+    def as_simulated(self) -> SimulatedEngine:
+        """Return itself."""
+        return self
+
+    def on_side(self, side: str) -> SimulatedEngine:
+        """Return the engine with launches of its own: both sides would draw the same from one seed."""
+        return replace(self, side=side)
+
+    def identity(self) -> Mapping[str, Fact]:
+        """Return the calibration and the window: figures of another model or window are no baseline."""
+        return {"calibration": self.name, "window": self.load.window}
+
+    def facts(self) -> Mapping[str, Fact]:
+        """Return what a baseline tells when it differs: seed, noise and slowdown."""
+        noise = self.noise
+        return {
+            "noise": f"launch {noise.launch_sigma:g}, step {noise.step_sigma:g}, outliers {noise.outlier_rate:g}"
+            + (f" at -{noise.outlier_drop:g}" if noise.outlier_rate else ""),
+            "seed": self.seed,
+            "slowdown": noise.slowdown,
+            **self.load.facts,
+        }
 
     def sweep(
         self,
@@ -129,51 +128,52 @@ class SimulatedEngine:
         known: Sequence[FinishedPoint] = (),
         on_finished: OnFinished = untold,
         aim: Aim = UNAIMED,
+        *,
+        launch: int = 1,
     ) -> Sweep:
         """Simulate one launch; raises CalibrationError for hardware the calibration was not fitted on."""
-        spec = self.spec
-        if hardware != spec.calibration.hardware:
+        if hardware != self.calibration.hardware:
             raise CalibrationError(
-                spec.name, "", f"was fitted on {spec.calibration.hardware}, the suite runs on {hardware}"
+                self.name, "", f"was fitted on {self.calibration.hardware}, the suite runs on {hardware}"
             )
 
         def measured(concurrency: int) -> SweepPoint:
-            finished = self._point(precision, workload, concurrency)
+            finished = self._point(precision, workload, concurrency, launch)
             on_finished(finished)
             return finished.point
 
-        schedule = spec.load.concurrency.schedule(aim.of(spec.configuration, spec.calibration.gpus))
+        schedule = self.load.concurrency.schedule(aim.of(self.configuration, self.calibration.gpus))
         points = follow(schedule, measured, [finished.point for finished in known])
         return Sweep(precision, workload, hardware, points, simulated=True)
 
-    def _point(self, precision: str, workload: Workload, concurrency: int) -> FinishedPoint:
-        spec, sigma, launch = self.spec, self.spec.noise.step_sigma, self._launch_pace(precision)
-        rng = self._random(precision, concurrency)
+    def _point(self, precision: str, workload: Workload, concurrency: int, launch: int) -> FinishedPoint:
+        sigma, factor = self.noise.step_sigma, self._launch_pace(precision, launch)
+        rng = self._random(launch, precision, concurrency)
         requests = self._requests(workload, concurrency, rng)
-        pace: Callable[[], float] = lambda: launch  # noqa: E731  # without step noise no random number is drawn
+        pace: Callable[[], float] = lambda: factor  # noqa: E731  # without step noise no random number is drawn
         if sigma:
-            pace = lambda: launch * math.exp(rng.gauss(0.0, sigma))  # noqa: E731
-        is_enough = spec.load.extent.is_enough(concurrency)
-        run = simulate(spec.calibration.step_time, spec.limits, requests, concurrency, pace, is_enough)
-        gpu_seconds = spec.calibration.gpus * max(record.last_token_s for record in run.records)
-        measured = measure(run, spec.calibration.gpus, spec.load.window, asked_error=spec.load.extent.point_error)
-        return FinishedPoint(measured, gpu_seconds, spec.configuration)
+            pace = lambda: factor * math.exp(rng.gauss(0.0, sigma))  # noqa: E731
+        is_enough = self.load.extent.is_enough(concurrency)
+        run = simulate(self.calibration.step_time, self.limits, requests, concurrency, pace, is_enough)
+        gpu_seconds = self.calibration.gpus * max(record.last_token_s for record in run.records)
+        measured = measure(run, self.calibration.gpus, self.load.window, asked_error=self.load.extent.point_error)
+        return FinishedPoint(measured, gpu_seconds, self.configuration)
 
-    def _random(self, *about: object) -> random.Random:
+    def _random(self, launch: int, *about: object) -> random.Random:
         """A generator of its own for each purpose: a further concurrency does not change the others' figures."""
-        launch = () if self.attempt == 1 else (f"attempt {self.attempt}",)
-        side = () if self.spec.side is None else (f"side {self.spec.side}",)
-        return random.Random("/".join(map(str, (self.spec.seed, self.spec.configuration, *about, *launch, *side))))
+        number = () if launch == 1 else (f"attempt {launch}",)
+        side = () if self.side is None else (f"side {self.side}",)
+        return random.Random("/".join(map(str, (self.seed, self.configuration, *about, *number, *side))))
 
-    def _launch_pace(self, precision: str) -> float:
-        """The factor on every step of this launch."""
-        noise, rng = self.spec.noise, self._random(precision, "launch")
+    def _launch_pace(self, precision: str, launch: int) -> float:
+        """The factor on every step of a launch."""
+        noise, rng = self.noise, self._random(launch, precision, "launch")
         pace = math.exp(rng.gauss(0.0, noise.launch_sigma)) * (1.0 + noise.slowdown)
         return pace / (1.0 - noise.outlier_drop) if rng.random() < noise.outlier_rate else pace
 
     def _requests(self, workload: Workload, concurrency: int, rng: random.Random) -> Iterable[Lengths]:
         """The lengths of a point's requests: random and drawn at once for the whole window, as published."""
-        number = self.spec.load.extent.requests(concurrency)
-        if number is not None and self.spec.load.window == "whole":
+        number = self.load.extent.requests(concurrency)
+        if number is not None and self.load.window == "whole":
             return draw_lengths(number, workload.isl, workload.osl, workload.range_ratio, rng)
         return itertools.islice(closed_loop_lengths(workload, concurrency, rng.randrange(1 << 20)), number)

@@ -8,42 +8,43 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pytest_precgate.analysis.fingerprint import Fact
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.engines.openai_server import answers_200
-from pytest_precgate.engines.server import Confirmed, Network, Place, Seat, ServerCommand, ServerSettings
+from pytest_precgate.engines.server import Confirmed, Network, Place, Seat, ServerCommand, ServerSettings, StartedServer
 
 if TYPE_CHECKING:
-    from pytest_precgate.engines.simulated.engine import SimulatedSpec
+    from pytest_precgate.engines.simulated.engine import SimulatedEngine
 
 _CALIBRATION = "calibration.json"
 
 
 @dataclass(frozen=True)
-class ServedSimulation:
+class ServedSimulation(StartedServer):
     """``precgate serve-simulated`` of one calibration; it needs no GPU."""
 
-    spec: SimulatedSpec
-    kind: str = "simulated"
+    kind: ClassVar[str] = "simulated"
+
+    engine: SimulatedEngine
 
     @property
-    def settings(self) -> ServerSettings:
+    def settings(self) -> ServerSettings:  # type: ignore[override]  # it is made of the calibration
         """Return what a server has in common with others, as far as a simulated one has it."""
-        spec = self.spec
+        engine = self.engine
         return ServerSettings(
-            model=spec.name,
-            gpus=spec.calibration.gpus,
-            load=LoadSettings(spec.load.concurrency),
-            configuration=spec.configuration,
+            model=engine.name,
+            gpus=engine.calibration.gpus,
+            load=LoadSettings(engine.load.concurrency),
+            configuration=engine.configuration,
             start_timeout_s=60.0,
             occupies_gpus=False,
         )
 
     def identity(self) -> Mapping[str, Fact]:
         """Return the calibration: nothing else tells two simulated servers apart."""
-        return {"calibration": self.spec.name}
+        return {"calibration": self.engine.name}
 
     def facts(self) -> Mapping[str, Fact]:
         """Return nothing: it is not measured."""
@@ -59,9 +60,9 @@ class ServedSimulation:
         argv = (
             *(sys.executable, "-m", "pytest_precgate.cli", "serve-simulated"),
             *("--calibration", str(path), "--host", seat.host, "--port", str(seat.port)),
-            *("--max-batch", str(self.spec.limits.max_batch)),
+            *("--max-batch", str(self.engine.limits.max_batch)),
         )
-        return ServerCommand(argv, files={path: json.dumps(self.spec.calibration.document(), indent=2) + "\n"})
+        return ServerCommand(argv, files={path: json.dumps(self.engine.calibration.document(), indent=2) + "\n"})
 
     def is_ready(self, seat: Seat, network: Network) -> bool:
         """Ask ``/health``."""
@@ -69,7 +70,7 @@ class ServedSimulation:
 
     def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # the protocol's
         """Return the model's name, which is the calibration file's."""
-        return Confirmed(model=_CALIBRATION.removesuffix(".json"), facts={"simulated": self.spec.name})
+        return Confirmed(model=_CALIBRATION.removesuffix(".json"), facts={"simulated": self.engine.name})
 
     def cause(self, log: str) -> str | None:  # noqa: ARG002  # the protocol's
         """Return nothing: its own last line is the cause."""

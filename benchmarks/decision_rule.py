@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from pytest_precgate.analysis import noise
-from pytest_precgate.analysis.bar import LaunchPolicy
-from pytest_precgate.analysis.gates import Gate, GateKey, Metric
-from pytest_precgate.analysis.pairs import PairedRule
-from pytest_precgate.analysis.rule import Held, SuiteRule, SuiteRuling
-from pytest_precgate.analysis.verdict import Verdict
+from pytest_precgate.analysis.gating import noise
+from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
+from pytest_precgate.analysis.gating.launch_rule import GateBaseline, SuiteRule, SuiteRuling
+from pytest_precgate.analysis.gating.limits import LaunchPolicy
+from pytest_precgate.analysis.gating.paired_rule import PairedRule
+from pytest_precgate.analysis.gating.verdict import Verdict
 
 Numbers = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ class Seen:
     power: tuple[float, ...]
     launches: float
     launches_dropped: float
-    smallest_drop: float
+    minimum_detectable_drop: float
     refused: float | None = None
 
 
@@ -63,9 +63,11 @@ def launches(random: np.random.Generator, shape: tuple[int, int, int], sigma: Nu
     """Return values of unchanged launches, shape (runs, launches, gates)."""
     share, together = NOISES[kind]
     each = (shape[0], shape[1], 1)
-    scatter = math.sqrt(share) * random.standard_normal(each) + math.sqrt(1 - share) * random.standard_normal(shape)
+    gate_launches = math.sqrt(share) * random.standard_normal(each) + math.sqrt(1 - share) * random.standard_normal(
+        shape
+    )
     strays = random.random(each if together else shape) < OUTLIER_RATE
-    values: Numbers = UNIT * np.exp(sigma * scatter) * np.where(strays, 1 - OUTLIER_DROP, 1.0)
+    values: Numbers = UNIT * np.exp(sigma * gate_launches) * np.where(strays, 1 - OUTLIER_DROP, 1.0)
     return values
 
 
@@ -88,29 +90,37 @@ Ruling = Callable[[Numbers], SuiteRuling]
 
 
 def first_good(
-    baseline: Numbers, tolerance: float | None, policy: LaunchPolicy, stretches: Sequence[float]
+    baseline: Numbers, tolerance: float | None, policy: LaunchPolicy, elasticities: Sequence[float]
 ) -> SuiteRule:
     """Return the rule for one run; without a tolerance, at the one its own baseline advises."""
     if tolerance is None:
-        bars = first_good(baseline, 0.05, policy, stretches).bars
+        bars = first_good(baseline, 0.05, policy, elasticities).bars
         tolerance = max(bar.honest_tolerance or 0.0 for bar in bars if bar is not None)
     return SuiteRule(
-        [Held(gate(g, tolerance), baseline[:, g].tolist(), stretch) for g, stretch in enumerate(stretches)], policy
+        [
+            GateBaseline(gate(g, tolerance), baseline[:, g].tolist(), elasticity)
+            for g, elasticity in enumerate(elasticities)
+        ],
+        policy,
     )
 
 
-def rulings(run: Draw, index: int, tolerance: float | None, policy: LaunchPolicy, stretches: Sequence[float]) -> Ruling:
+def rulings(
+    run: Draw, index: int, tolerance: float | None, policy: LaunchPolicy, elasticities: Sequence[float]
+) -> Ruling:
     """Return what the package does with candidates of one run."""
     baseline = run.baseline[index]
     if policy.kind == "pairs":
-        paired = PairedRule([(gate(g, tolerance or 0.05), stretch) for g, stretch in enumerate(stretches)], policy)
+        paired = PairedRule(
+            [(gate(g, tolerance or 0.05), elasticity) for g, elasticity in enumerate(elasticities)], policy
+        )
         return lambda values: paired.judge(
             [
                 list(zip(base, value, strict=True))
                 for base, value in zip(baseline.tolist(), values.tolist(), strict=True)
             ]
         )
-    rule = first_good(baseline, tolerance, policy, stretches)
+    rule = first_good(baseline, tolerance, policy, elasticities)
     return lambda values: rule.judge(values[: policy.launches].tolist())
 
 
@@ -141,14 +151,17 @@ def smallest_failing(ruling: Ruling, values: Numbers) -> float:
 
 
 def package(
-    run: Draw, tolerance: float | None, policy: LaunchPolicy = FIRST_GOOD, stretches: Sequence[float] = (1.0,) * GATES
+    run: Draw,
+    tolerance: float | None,
+    policy: LaunchPolicy = FIRST_GOOD,
+    elasticities: Sequence[float] = (1.0,) * GATES,
 ) -> Seen:
     """Return what the package's rule does; ``tolerance`` None is the one each baseline advises."""
     alarms, refused = [], []
     power: dict[float, list[bool]] = {drop: [] for drop in DROPS}
     costs, costs_dropped, smallest = [], [], []
     for index, values in enumerate(run.candidate):
-        ruling = rulings(run, index, tolerance, policy, stretches)
+        ruling = rulings(run, index, tolerance, policy, elasticities)
         unchanged = ruling(values)
         alarms.append(fails(unchanged))
         refused.append(any(each.bar is not None and each.bar.too_noisy for each in unchanged.gates))
@@ -220,7 +233,7 @@ def three_low(run: Draw, factor: float) -> Seen:
         twice = np.any(np.all(low[:, :2], axis=1), axis=1)
         cost.append(1 + float(np.mean(np.any(low[:, 0], axis=1)) + np.mean(twice)))
     seen = conventional(above.max(axis=1), 3)
-    return Seen(seen.alarms, seen.power, cost[0], cost[1], seen.smallest_drop)
+    return Seen(seen.alarms, seen.power, cost[0], cost[1], seen.minimum_detectable_drop)
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -243,8 +256,9 @@ RULES: dict[str, Callable[[Draw], Seen]] = {
 def row(name: str, seen: Seen) -> str:
     power = "/".join(f"{100 * share:.1f}" for share in seen.power)
     refused = "" if seen.refused is None else f"{100 * seen.refused:.1f}"
+    drop = 100 * seen.minimum_detectable_drop
     cost = f"{seen.launches:.2f} -> {seen.launches_dropped:.2f}"
-    return f"{name:<36}{refused:>9}{100 * seen.alarms:>9.2f}{power:>18}{cost:>16}{100 * seen.smallest_drop:>9.1f}"
+    return f"{name:<36}{refused:>9}{100 * seen.alarms:>9.2f}{power:>18}{cost:>16}{drop:>9.1f}"
 
 
 HEAD = f"{'rule':<36}{'refused':>9}{'alarms':>9}{'power 3/5/10%':>18}{'launches':>16}{'drop':>9}"
@@ -286,8 +300,8 @@ def weak(runs: int, seed: int) -> None:
     suites["1 gate, sigma 2%"] = draw(seed, runs, 0.02, "shared", gates=1), 0.05
     suites["1 gate, sigma 2%, as advised"] = draw(seed, runs, 0.02, "shared", gates=1), None
     for name, (run, tolerance) in suites.items():
-        stretches = (1.0,) * run.baseline.shape[2]
-        print(row(name, package(run, tolerance, FIRST_GOOD, stretches)), flush=True)
+        elasticities = (1.0,) * run.baseline.shape[2]
+        print(row(name, package(run, tolerance, FIRST_GOOD, elasticities)), flush=True)
     print(row("1 attempt, sigma 1%", package(draw(seed, runs, 0.01, "shared"), 0.05, LaunchPolicy("first-good", 1))))
     pooling(runs, seed)
     half_slow(runs, seed)
@@ -299,14 +313,14 @@ def pooling(runs: int, seed: int) -> None:
     """Print what it is worth that gates lend each other launches, where they scatter alike and where they do not."""
     print(f"\nsigma of each gate from its own launches, pooled, or between the two as built (weight 12)\n{HEAD}")
     built = noise._POOL_FREEDOM
-    for name, sigma, stretches in (
+    for name, sigma, elasticities in (
         ("alike, 2%", 0.02, (1.0,) * GATES),
         ("0.5 to 2%, not told", np.array([0.5, 0.5, 1, 1, 2, 2]) / 100, (1.0,) * GATES),
         ("0.5 to 2%, told", np.array([0.5, 0.5, 1, 1, 2, 2]) / 100, (1.0, 1.0, 2.0, 2.0, 4.0, 4.0)),
     ):
         for weight in (0, built, 10**6):
             noise._POOL_FREEDOM = weight
-            seen = package(draw(seed, runs, sigma, "shared"), 0.05, FIRST_GOOD, stretches)
+            seen = package(draw(seed, runs, sigma, "shared"), 0.05, FIRST_GOOD, elasticities)
             print(row(f"{name}, weight {weight}", seen), flush=True)
     noise._POOL_FREEDOM = built
 

@@ -32,12 +32,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from pytest_precgate.analysis.bar import LaunchPolicy
-from pytest_precgate.analysis.comparison import Curve
-from pytest_precgate.analysis.gates import Gate
-from pytest_precgate.analysis.noise import step_stretch
-from pytest_precgate.analysis.rule import Held, SuiteRule
-from pytest_precgate.analysis.verdict import Verdict
+from pytest_precgate.analysis.curves.comparison import Curve
+from pytest_precgate.analysis.gating.gates import Gate
+from pytest_precgate.analysis.gating.launch_rule import GateBaseline, SuiteRule
+from pytest_precgate.analysis.gating.limits import LaunchPolicy
+from pytest_precgate.analysis.gating.noise import step_time_elasticity
+from pytest_precgate.analysis.gating.verdict import Verdict
 from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.engines.simulated.model import Noise
 from pytest_precgate.settings import load
@@ -133,7 +133,9 @@ def found_in(status: int, report: Mapping[str, Any]) -> Found:
     verdict = worst([Verdict[gate["verdict"]] for gate in gates])
     if (status == 0) is not verdict.passes or report["problems"]:
         raise RuntimeError(f"exit status {status} with {verdict}, problems {report['problems']}")
-    sigma, sees, tolerance = ([gate[key] for gate in gates] for key in ("sigma", "smallest_drop", "tolerance"))
+    sigma, sees, tolerance = (
+        [gate[key] for gate in gates] for key in ("sigma", "minimum_detectable_drop", "tolerance")
+    )
     return Found(Outcome(verdict, max(gate["launches"] for gate in gates)), Report(sigma, sees, tolerance))
 
 
@@ -175,7 +177,7 @@ class Model:
 
     gates: Sequence[Gate]
     points: Sequence[float]
-    stretches: Sequence[float]
+    elasticities: Sequence[float]
     paces: Numbers
     logs: Mapping[str, Numbers]
     short: Mapping[str, Numbers]
@@ -205,8 +207,8 @@ class Model:
 
     def rule(self, baseline: Numbers) -> SuiteRule:
         """Return the package's rule for these gates and one baseline."""
-        held = zip(self.gates, baseline.T.tolist(), self.stretches, strict=True)
-        return SuiteRule([Held(*each) for each in held], LaunchPolicy("first-good", ATTEMPTS))
+        held = zip(self.gates, baseline.T.tolist(), self.elasticities, strict=True)
+        return SuiteRule([GateBaseline(*each) for each in held], LaunchPolicy("first-good", ATTEMPTS))
 
     def _at(self, precision: str, paces: Numbers) -> Numbers:
         return np.stack([np.interp(paces, self.paces, column) for column in self.logs[precision].T], axis=1)
@@ -242,7 +244,7 @@ def model_of(sigma: float, short_launches: int) -> Model:
     def logs(curves: Iterable[Curve]) -> Numbers:
         return np.log([[curve.at(point).throughput_per_gpu for point in points] for curve in curves])
 
-    def scatter(launches: Numbers) -> Numbers:
+    def gate_launches(launches: Numbers) -> Numbers:
         return np.cov(launches.T).astype(np.float64)
 
     plain = {precision: curve(precision, Noise()) for precision in PRECISIONS}
@@ -250,11 +252,13 @@ def model_of(sigma: float, short_launches: int) -> Model:
     return Model(
         gates=gates,
         points=points,
-        stretches=[step_stretch([plain[name] for name in gate.key.precisions], gate.key.point) for gate in gates],
+        elasticities=[
+            step_time_elasticity([plain[name] for name in gate.key.precisions], gate.key.point) for gate in gates
+        ],
         paces=paces,
         logs={name: logs(curve(name, Noise(slowdown=math.expm1(pace))) for pace in paces) for name in PRECISIONS},
         short={
-            name: scatter(logs(curve(name, Noise(step_sigma=STEP_SIGMA), seed) for seed in range(short_launches)))
+            name: gate_launches(logs(curve(name, Noise(step_sigma=STEP_SIGMA), seed) for seed in range(short_launches)))
             for name in PRECISIONS
         },
         sigma=sigma,

@@ -29,8 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 
-from pytest_precgate.analysis.records import PointRun
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.records import PointRun
 from pytest_precgate.loadgen import LoadPlan, Prompts, Target, run_point
 from pytest_precgate.loadgen.plan import Requests
 

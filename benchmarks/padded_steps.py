@@ -22,16 +22,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from pytest_precgate.analysis.baseline import aim_beside
-from pytest_precgate.analysis.comparison import Curve
-from pytest_precgate.analysis.economics import HARDWARE
-from pytest_precgate.analysis.enough import DEFAULT
-from pytest_precgate.analysis.finished import FinishedPoint
-from pytest_precgate.analysis.frontier import frontier
-from pytest_precgate.analysis.gates import Gate, GateKey, Metric
-from pytest_precgate.analysis.schedule import Aim, Grid, Search, follow
-from pytest_precgate.analysis.serving import GateReading, ServedGate, ServedLimits
-from pytest_precgate.analysis.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.accepted.baseline import targets_beside
+from pytest_precgate.analysis.curves.comparison import Curve
+from pytest_precgate.analysis.curves.economics import HARDWARE
+from pytest_precgate.analysis.curves.frontier import frontier
+from pytest_precgate.analysis.curves.search import Grid, Search, SweepTargets, follow
+from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
+from pytest_precgate.analysis.gating.serving import GateReading, ServedGate, ServedLimits
+from pytest_precgate.analysis.measure.point import MeasuredPoint
+from pytest_precgate.analysis.measure.stopping import DEFAULT
 from pytest_precgate.engines.load import SweepSettings
 from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.engines.simulated.calibration import shipped
@@ -60,7 +60,7 @@ class SearchBefore(Search):
     def _beyond(self, points: Sequence[SweepPoint]) -> int | None:
         """One point a quarter further on where the curve would end before a target, and no more."""
         speed = {point.concurrency: point.interactivity for point in points}
-        bracketed = [target for target in self.aim.targets if target > min(speed.values())]
+        bracketed = [target for target in self.sweep_targets.targets if target > min(speed.values())]
         if not bracketed or frontier(points)[0].interactivity <= min(bracketed):
             return None
         below = min(concurrency for concurrency, measured in speed.items() if measured < min(bracketed))
@@ -102,8 +102,8 @@ def point(precision: str, padded: float, seed: int, concurrency: int) -> SweepPo
         Noise(),
         Limits(),
     )
-    finished: list[FinishedPoint] = []
-    engine.sweep(precision, calibration.workload, calibration.hardware, on_finished=finished.append)
+    finished: list[MeasuredPoint] = []
+    engine.sweep(precision, calibration.workload, calibration.hardware, on_measured=finished.append)
     return finished[0].point
 
 
@@ -116,8 +116,8 @@ def gate(precision: str, target: float) -> Gate:
 
 
 def before(precision: str, targets: Sequence[float], engines: tuple[Measure, Measure], tally: Tally) -> None:
-    first = follow(SearchBefore(Aim(targets), LOWEST, HIGHEST), engines[0])
-    again = follow(SearchBefore(Aim(targets, first), LOWEST, HIGHEST), engines[1])
+    first = follow(SearchBefore(SweepTargets(targets), LOWEST, HIGHEST), engines[0])
+    again = follow(SearchBefore(SweepTargets(targets, first), LOWEST, HIGHEST), engines[1])
     tally.first_points.append(len(first))
     tally.points.append(len(again))
     for target in targets:
@@ -131,9 +131,9 @@ def before(precision: str, targets: Sequence[float], engines: tuple[Measure, Mea
 
 
 def now(precision: str, targets: Sequence[float], engines: tuple[Measure, Measure], tally: Tally) -> None:
-    first = follow(Search(Aim(targets), LOWEST, HIGHEST), engines[0])
-    aim = aim_beside(targets, [sweep(precision, first)], B200)
-    again = follow(Search(aim, LOWEST, HIGHEST), engines[1])
+    first = follow(Search(SweepTargets(targets), LOWEST, HIGHEST), engines[0])
+    sweep_targets = targets_beside(targets, [sweep(precision, first)], B200)
+    again = follow(Search(sweep_targets, LOWEST, HIGHEST), engines[1])
     tally.first_points.append(len(first))
     tally.points.append(len(again))
     for target in targets:

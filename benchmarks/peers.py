@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.loadgen import LoadPlan, Prompts, Target, run_point
 
 NAME = "kimi-k2.5-b200-fp4-tp4"

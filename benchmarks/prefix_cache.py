@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from pytest_precgate.analysis.metrics import Measurement, measure
-from pytest_precgate.analysis.tokens import Expected
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.metrics import Measurement, measure
+from pytest_precgate.analysis.measure.tokens import Expected
 from pytest_precgate.errors import InvalidPointError
 from pytest_precgate.loadgen import LoadPlan, Prompts, Target, run_point
 

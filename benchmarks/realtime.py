@@ -12,8 +12,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from pytest_precgate.analysis.metrics import measure
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.metrics import measure
 from pytest_precgate.engines.simulated.calibration import shipped
 from pytest_precgate.engines.simulated.model import Limits
 from pytest_precgate.engines.simulated.scheduler import simulate

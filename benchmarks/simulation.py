@@ -12,9 +12,9 @@ import statistics
 import time
 from pathlib import Path
 
-from pytest_precgate.analysis.comparison import Curve
-from pytest_precgate.analysis.economics import HARDWARE
-from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.curves.comparison import Curve
+from pytest_precgate.analysis.curves.economics import HARDWARE
+from pytest_precgate.analysis.curves.sweep import Sweep
 from pytest_precgate.engines.simulated.calibration import Calibration, point_errors, shipped, simulated_measurement
 from pytest_precgate.engines.simulated.model import Limits
 from pytest_precgate.engines.simulated.scheduler import draw_lengths, simulate

@@ -27,12 +27,12 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 
-from pytest_precgate.analysis.enough import DEFAULT_LIMIT_S, IsEnough, known_to
-from pytest_precgate.analysis.lengths import closed_loop_lengths
-from pytest_precgate.analysis.metrics import Measurement, measure
-from pytest_precgate.analysis.records import PointRun, RequestRecord
-from pytest_precgate.analysis.window import end_of_ramp, served_within
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.lengths import closed_loop_lengths
+from pytest_precgate.analysis.measure.metrics import Measurement, measure
+from pytest_precgate.analysis.measure.records import PointRun, RequestRecord
+from pytest_precgate.analysis.measure.stopping import DEFAULT_LIMIT_S, IsEnough, known_to
+from pytest_precgate.analysis.measure.window import end_of_ramp, served_within
 from pytest_precgate.engines.simulated.calibration import shipped
 from pytest_precgate.engines.simulated.model import Limits, StepTime
 from pytest_precgate.engines.simulated.scheduler import simulate
@@ -143,8 +143,8 @@ class Read:
 
 
 class OldRule:
-    """The stopping rule of commit e19db26, copied from its analysis/enough.py: 20 requests a slot at most, the standard
-    error of ten batches, a look whenever there are a quarter more requests."""
+    """The stopping rule of commit e19db26, copied from its analysis/measure/stopping.py: 20 requests a slot at most,
+    the standard error of ten batches, a look whenever there are a quarter more requests."""
 
     name = "e19db26"
 

@@ -20,14 +20,14 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_precgate.analysis.baseline import aim_beside
-from pytest_precgate.analysis.comparison import Curve
-from pytest_precgate.analysis.economics import HARDWARE
-from pytest_precgate.analysis.enough import DEFAULT, PUBLISHED, Extent
-from pytest_precgate.analysis.finished import FinishedPoint
-from pytest_precgate.analysis.metrics import measure
-from pytest_precgate.analysis.schedule import UNAIMED, Aim, Grid, Range
-from pytest_precgate.analysis.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.accepted.baseline import targets_beside
+from pytest_precgate.analysis.curves.comparison import Curve
+from pytest_precgate.analysis.curves.economics import HARDWARE
+from pytest_precgate.analysis.curves.search import NO_TARGETS, Grid, Range, SweepTargets
+from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.measure.metrics import measure
+from pytest_precgate.analysis.measure.point import MeasuredPoint
+from pytest_precgate.analysis.measure.stopping import DEFAULT, PUBLISHED, StopRule
 from pytest_precgate.engines.load import SweepSettings
 from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.engines.simulated.calibration import shipped
@@ -63,10 +63,12 @@ def engine(precision: str, seed: int, noise: Noise, load: SweepSettings) -> Simu
     return SimulatedEngine(name, shipped()[name], "default", load, seed, noise, Limits())
 
 
-def launched(engine: SimulatedEngine, precision: str, aim: Aim = UNAIMED) -> Measured:
+def launched(engine: SimulatedEngine, precision: str, sweep_targets: SweepTargets = NO_TARGETS) -> Measured:
     """One launch, as the engine sweeps it."""
-    calibration, finished = engine.calibration, list[FinishedPoint]()
-    engine.sweep(precision, calibration.workload, calibration.hardware, on_finished=finished.append, aim=aim)
+    calibration, finished = engine.calibration, list[MeasuredPoint]()
+    engine.sweep(
+        precision, calibration.workload, calibration.hardware, on_measured=finished.append, sweep_targets=sweep_targets
+    )
     return Measured([one.point for one in finished], 1, sum(one.gpu_seconds for one in finished))
 
 
@@ -76,7 +78,7 @@ def published(precision: str, seed: int, noise: Noise) -> Measured:
     gpu_s = 0.0
     for number, concurrency in enumerate(shipped()[CALIBRATIONS[precision]].concurrency):
         load = SweepSettings(Grid([concurrency]), "whole", PUBLISHED)
-        warm_up = replace(load, extent=Extent(requests_per_slot=DRAINED_PER_SLOT))
+        warm_up = replace(load, stop_rule=StopRule(requests_per_slot=DRAINED_PER_SLOT))
         before, found = (
             launched(engine(precision, 1000 * seed + number, noise, each), precision) for each in (warm_up, load)
         )
@@ -85,17 +87,21 @@ def published(precision: str, seed: int, noise: Noise) -> Measured:
     return Measured(points, len(points), gpu_s)
 
 
-def default(precision: str, seed: int, noise: Noise, aim: Aim | None = None) -> Measured:
+def default(precision: str, seed: int, noise: Noise, sweep_targets: SweepTargets | None = None) -> Measured:
     """One launch, searched for the targets, each point as long as its figures need."""
     calibration = shipped()[CALIBRATIONS[precision]]
     load = SweepSettings(Range(min(calibration.concurrency), max(calibration.concurrency)), "steady", DEFAULT)
-    return launched(engine(precision, seed, noise, load), precision, Aim(TARGETS) if aim is None else aim)
+    return launched(
+        engine(precision, seed, noise, load),
+        precision,
+        SweepTargets(TARGETS) if sweep_targets is None else sweep_targets,
+    )
 
 
 def with_baseline(precision: str, seed: int, noise: Noise) -> Measured:
     """The same, held against a baseline of another launch."""
     before = curve(precision, default(precision, -1 - seed, noise).points)
-    return default(precision, seed, noise, aim_beside(TARGETS, [before.sweep], before.hardware))
+    return default(precision, seed, noise, targets_beside(TARGETS, [before.sweep], before.hardware))
 
 
 def curve(precision: str, points: Sequence[SweepPoint]) -> Curve:

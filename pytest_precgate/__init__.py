@@ -6,15 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_precgate.analysis.baseline import Baseline
-    from pytest_precgate.analysis.comparison import Comparison, Curve, Reading, Row, compare
-    from pytest_precgate.analysis.economics import Hardware
-    from pytest_precgate.analysis.fingerprint import Fingerprint
-    from pytest_precgate.analysis.records import RequestRecord
+    from pytest_precgate.analysis.accepted.baseline import Baseline
+    from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+    from pytest_precgate.analysis.curves.comparison import Comparison, Curve, Reading, Row, compare
+    from pytest_precgate.analysis.curves.economics import Hardware
+    from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
+    from pytest_precgate.analysis.curves.workload import Workload
+    from pytest_precgate.analysis.gating.verdict import Verdict
+    from pytest_precgate.analysis.measure.records import RequestRecord
     from pytest_precgate.analysis.report import GateReport
-    from pytest_precgate.analysis.sweep import Sweep, SweepPoint
-    from pytest_precgate.analysis.verdict import Verdict
-    from pytest_precgate.analysis.workload import Workload
     from pytest_precgate.engines.base import Engine
     from pytest_precgate.errors import OutsideSweepError, PrecgateError
     from pytest_precgate.plugin import Precgate

@@ -93,7 +93,7 @@ class BaselineWriteError(BaselineError):
     """The baseline directory or file cannot be written."""
 
 
-class LoweredBarError(BaselineError):
+class EasierGateError(BaselineError):
     """An update would make a gate easier to pass and no reason was given."""
 
 

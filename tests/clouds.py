@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
 from tests.published import WORKLOAD
 
 interactivities = st.floats(1.0, 500.0)

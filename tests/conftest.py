@@ -9,12 +9,6 @@ import pytest
 
 # pytester forgets every module that a run inside this process imports, numpy refuses to be imported twice, and what is
 # patched must be what runs.
-import pytest_precgate.analysis.interpolation
-import pytest_precgate.gatekeeper
-import pytest_precgate.live.fleet
-import pytest_precgate.live.load
-import pytest_precgate.reports.json
-import pytest_precgate.reports.markdown  # noqa: F401
 from tests.repository import Repository
 
 pytest_plugins = ["pytester"]

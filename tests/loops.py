@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Sequence
 
-from pytest_precgate.analysis.records import RequestRecord
+from pytest_precgate.analysis.measure.records import RequestRecord
 
 
 def closed_loop(

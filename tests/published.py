@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.interop.files import read_rows
 from pytest_precgate.interop.sweeps import sweep_of
 

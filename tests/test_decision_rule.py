@@ -51,9 +51,9 @@ def test_launches_scatter_as_the_table_says(benchmark_module: ModuleType) -> Non
     for noise, common, together in (("independent", 0.0, True), ("shared", 0.7, True), ("apart", 0.0, False)):
         logs = np.log(benchmark_module.launches(random, (8000, 3, 6), 0.01, noise) / benchmark_module.UNIT)
         strays = logs < -0.06
-        scatter = logs[~strays.any(axis=2)]
-        assert scatter.std() == pytest.approx(0.01, rel=0.03)
-        assert np.corrcoef(scatter.T)[0, 1] == pytest.approx(common, abs=0.03)
+        gate_launches = logs[~strays.any(axis=2)]
+        assert gate_launches.std() == pytest.approx(0.01, rel=0.03)
+        assert np.corrcoef(gate_launches.T)[0, 1] == pytest.approx(common, abs=0.03)
         assert strays.mean() == pytest.approx(0.05, abs=0.006)
         assert (strays.any(axis=2) == strays.all(axis=2)).all() == together
 
@@ -77,7 +77,7 @@ def test_the_table_at_one_setting_is_what_the_docs_say(benchmark_module: ModuleT
     assert seen.alarms <= 0.01
     assert seen.power[1] == pytest.approx(0.956, abs=0.041)
     assert seen.launches == pytest.approx(1.08, abs=0.06)
-    assert seen.smallest_drop == pytest.approx(0.041, abs=0.003)
+    assert seen.minimum_detectable_drop == pytest.approx(0.041, abs=0.003)
     single = module.conventional(module.fixed(run, 1), 1)
     assert single.alarms > seen.alarms
     assert single.power[1] == pytest.approx(0.5, abs=0.1)

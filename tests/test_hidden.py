@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_precgate.engines.process.variables import inherited
-from pytest_precgate.engines.server import Place, ServerCommand
+from pytest_precgate.engines.server import HostContext, ServerCommand
 from pytest_precgate.hidden import Variables
-from pytest_precgate.live.machine import Machine
+from pytest_precgate.servers.machine import Machine
+from pytest_precgate.servers.process.variables import inherited
 from tests.engines.places import place
 
 SECRET = "hunter2"
@@ -42,7 +42,7 @@ def test_no_value_is_shown(tmp_path: Path, quote: object) -> None:
         [Variables(variables)],
         inherited(variables),
         ServerCommand(("serve",), variables),
-        Place(variables, base.network, base.directory),
+        HostContext(variables, base.network, base.directory),
         Machine(lambda: "abc", variables, None),
     ]
     assert callable(quote)

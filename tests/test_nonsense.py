@@ -138,8 +138,8 @@ def test_an_engine_s_own_setting_is_refused_with_its_range(
         ("workload", "{ isl = 1000000000000, osl = 1 }", "at most 100000000"),
         ("workload", "{ isl = 1, osl = 0 }", "at least 1"),
         ("workload", "{ isl = 1, osl = 1, range_ratio = nan }", "a finite number"),
-        ("attempts", "0", "at least 1"),
-        ("attempts", "1000000", "at most 1000"),
+        ("max_launches", "0", "at least 1"),
+        ("max_launches", "1000000", "at most 1000"),
         ("baseline_launches", "1000000", "at most 1000"),
         ("max_baseline_age_days", "1e300", "at most 36500"),
         ("max_baseline_age_days", "-1", "above 0"),
@@ -180,9 +180,9 @@ def test_a_run_nobody_could_have_is_a_usage_error(accepted: Repository, flag: st
 @pytest.mark.parametrize("number", ["0", "-3", "100000000000000000000"])
 def test_attempts_nobody_could_wait_for_are_a_usage_error(accepted: Repository, number: str) -> None:
     """From the command line as from the settings."""
-    result = accepted.run(f"--precgate-attempts={number}")
+    result = accepted.run(f"--precgate-max-launches={number}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: precgate: *attempts: got *, wanted *"])
+    result.stderr.fnmatch_lines(["ERROR: precgate: *max_launches: got *, wanted *"])
 
 
 @pytest.mark.usefixtures("accepted")

@@ -36,7 +36,7 @@ def loaded(code: str) -> set[str]:
 def test_loading_the_plugin_loads_nothing_heavy() -> None:
     """No numpy, scipy or network module, and none through the settings or the baselines either."""
     assert loaded("import pytest_precgate, pytest_precgate.plugin") <= loaded("import pytest")
-    assert loaded("import pytest, pytest_precgate.gatekeeper, pytest_precgate.reports.terminal") <= loaded(
+    assert loaded("import pytest, pytest_precgate.run.gatekeeper, pytest_precgate.reports.terminal") <= loaded(
         "import pytest"
     )
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_precgate.analysis.bar import LaunchPolicy
-from pytest_precgate.analysis.gates import Metric
+from pytest_precgate.analysis.gating.gates import Metric
+from pytest_precgate.analysis.gating.limits import LaunchPolicy
 from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.errors import SettingsError
 from pytest_precgate.settings import Policy, Settings, load, policy_from
@@ -73,14 +73,14 @@ def test_no_source_is_no_suite(tmp_path: Path) -> None:
             r"unknown key 'interactivty'; did you mean 'interactivity'.* @ suites\.kimi",
         ),
         ("hardware =", "metrics = []\nhardware =", r"without a metric there is no gate @ suites\.kimi\.metrics"),
-        ("hardware =", 'rule = "mean"\nhardware =', r"unknown value 'mean'.* @ suites\.kimi\.rule"),
+        ("hardware =", 'launch_rule = "mean"\nhardware =', r"unknown value 'mean'.* @ suites\.kimi\.launch_rule"),
         (
             "hardware =",
-            'rule = "median"\nattempts = 4\nhardware =',
-            r"attempts: got 4, wanted an odd number for a median",
+            'launch_rule = "median"\nattempts = 4\nhardware =',
+            r"max_launches: got 4, wanted an odd number for a median",
         ),
-        ("hardware =", "attempts = 0\nhardware =", r"got 0, wanted at least 1 @ .*attempts"),
-        ("hardware =", "attempts = 2.5\nhardware =", r"2\.5.* @ suites\.kimi\.attempts"),
+        ("hardware =", "max_launches = 0\nhardware =", r"got 0, wanted at least 1 @ .*max_launches"),
+        ("hardware =", "max_launches = 2.5\nhardware =", r"2\.5.* @ suites\.kimi\.max_launches"),
         ("hardware =", "baseline_launches = 0\nhardware =", r"got 0, wanted at least 1 @ .*baseline_launches"),
         ("hardware =", "max_baseline_age_days = -1\nhardware =", r"Suite\.max_baseline_age_days: got -1"),
         ("[55, 73, 91]", "[]", r"without a point there is no gate @ suites\.kimi\.interactivity"),
@@ -274,12 +274,14 @@ def test_how_many_launches_a_verdict_takes_has_defaults_by_rule(tmp_path: Path) 
     suite = loaded(tmp_path, SUITE).suite(None, "here")
     assert suite.baseline_launches == 5
     assert Policy().launches(suite) == LaunchPolicy("first-good", 3)
-    assert Policy(rule="median").launches(suite) == LaunchPolicy("median", 5)
+    assert Policy(launch_rule="median").launches(suite) == LaunchPolicy("median", 5)
     assert Policy(paired_with="release").launches(suite) == LaunchPolicy("pairs", 5)
-    own = replace(suite, attempts=2)
+    own = replace(suite, max_launches=2)
     assert Policy().launches(own) == LaunchPolicy("first-good", 2)
-    assert Policy(attempts=4).launches(own) == LaunchPolicy("first-good", 4)
-    assert Policy(rule="median").launches(own) == LaunchPolicy("median", 5)  # two of another rule say nothing of it
+    assert Policy(max_launches=4).launches(own) == LaunchPolicy("first-good", 4)
+    assert Policy(launch_rule="median").launches(own) == LaunchPolicy(
+        "median", 5
+    )  # two of another rule say nothing of it
 
 
 def test_a_tolerance_is_asked_for_only_where_somebody_wrote_it(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from pytest_precgate.analysis.baseline import Baseline, Launch
-from pytest_precgate.analysis.economics import Hardware
+from pytest_precgate.analysis.accepted.baseline import Baseline, Launch
+from pytest_precgate.analysis.cost import Kind, dollars
+from pytest_precgate.analysis.curves.economics import Hardware
+from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.quantity import count, one_line
-from pytest_precgate.analysis.spent import Kind, dollars
-from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import InvalidValueError
 
 NOT_KNOWN = "not known"

@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from pytest_precgate.analysis.comparison import Comparison
-from pytest_precgate.analysis.gates import GateKey
-from pytest_precgate.analysis.spent import SuiteCost
-from pytest_precgate.analysis.update import GateChange
-from pytest_precgate.analysis.verdict import JudgedGate, all_pass
+from pytest_precgate.analysis.accepted.update import GateChange
+from pytest_precgate.analysis.cost import SuiteCost
+from pytest_precgate.analysis.curves.comparison import Comparison
+from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.analysis.gating.verdict import JudgedGate, all_pass
 
 Outcome = Literal["passed", "failed", "skipped", "recorded", "added"]
 """What became of a check. ``recorded``: its baseline is rewritten, so it was not held against one. ``added``: the gates

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_precgate.analysis.baseline import Baseline, Provenance
+from pytest_precgate.analysis.accepted.baseline import Baseline, Provenance
 from pytest_precgate.baselines.store import BaselineStore, Stored, edited_values
 from pytest_precgate.errors import BaselineError, OutsideSweepError, PrecgateError
 

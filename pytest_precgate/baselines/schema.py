@@ -15,14 +15,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import NoReturn, cast
 
-from pytest_precgate.analysis.baseline import SIGNIFICANT_DIGITS, Baseline, Launch, Provenance, RecordedGate
-from pytest_precgate.analysis.comparison import COST_MODES, CostMode
-from pytest_precgate.analysis.economics import Hardware
-from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
-from pytest_precgate.analysis.gates import GateKey, Metric
-from pytest_precgate.analysis.spent import LaunchCost
-from pytest_precgate.analysis.sweep import Sweep, SweepPoint
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.accepted.baseline import SIGNIFICANT_DIGITS, Baseline, Launch, Provenance, RecordedGate
+from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.cost import LaunchCost
+from pytest_precgate.analysis.curves.comparison import COST_MODES, CostMode
+from pytest_precgate.analysis.curves.economics import Hardware
+from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.gating.gates import GateKey, Metric
 from pytest_precgate.documents import Node, strict_json
 from pytest_precgate.errors import BaselineCorruptError, BaselineSchemaError
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_precgate.analysis.baseline import SIGNIFICANT_DIGITS, Baseline, RecordedGate
+from pytest_precgate.analysis.accepted.baseline import SIGNIFICANT_DIGITS, Baseline, RecordedGate
 from pytest_precgate.baselines.schema import dump, parse, recorded_values
 from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, BaselineError, BaselineWriteError
 

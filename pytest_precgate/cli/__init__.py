@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from pytest_precgate.analysis.baseline import Baseline, Provenance
-from pytest_precgate.analysis.comparison import COST_MODES, compare
-from pytest_precgate.analysis.economics import hardware_named
+from pytest_precgate.analysis.accepted.baseline import Baseline, Provenance
+from pytest_precgate.analysis.curves.comparison import COST_MODES, compare
+from pytest_precgate.analysis.curves.economics import hardware_named
 from pytest_precgate.baselines.housekeeping import problems, prune
 from pytest_precgate.baselines.store import BaselineStore
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_PROBLEMS, EXIT_REFUSED

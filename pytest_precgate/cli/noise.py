@@ -15,22 +15,22 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_precgate.analysis.bar import MOST_LAUNCHES
-from pytest_precgate.analysis.baseline import Launch, aim_at
-from pytest_precgate.analysis.comparison import Curve, compare
-from pytest_precgate.analysis.metrics import Measurement
-from pytest_precgate.analysis.noise import LEAST_LAUNCHES
-from pytest_precgate.analysis.noise_study import NoiseStudy, study
-from pytest_precgate.analysis.schedule import Aim
+from pytest_precgate.analysis.accepted.baseline import Launch, targets_at
+from pytest_precgate.analysis.curves.comparison import Curve, compare
+from pytest_precgate.analysis.curves.search import SweepTargets
+from pytest_precgate.analysis.gating.limits import MOST_LAUNCHES
+from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES
+from pytest_precgate.analysis.gating.noise_study import NoiseStudy, study
+from pytest_precgate.analysis.measure.metrics import Measurement
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_PROBLEMS
 from pytest_precgate.documents import nearest
 from pytest_precgate.environment import git_commit, tool_version
 from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.journal.directory import LATEST, RunDirectory
-from pytest_precgate.live.launches import Launches
-from pytest_precgate.live.record import Record
-from pytest_precgate.live.signals import StopSignals
 from pytest_precgate.reports import noise, progress
+from pytest_precgate.run.journaling import Record
+from pytest_precgate.run.launches import Launches
+from pytest_precgate.servers.process.stop_signals import StopSignals
 from pytest_precgate.settings import Policy, Suite, load
 from pytest_precgate.settings.suite import BASELINE_LAUNCHES
 
@@ -203,7 +203,9 @@ def _measured(suite: Suite, launches: Launches, number: int, told: _Narrator) ->
     """Launch each precision ``number`` times in turn: a machine that warms up slows neither more than the other."""
     precisions = _precisions(suite)
     measured: dict[str, list[Launch]] = {precision: [] for precision in precisions}
-    launches.expect([suite.name], _aim)  # what could never start is refused before the other precision has been loaded
+    launches.expect(
+        [suite.name], _sweep_targets
+    )  # what could never start is refused before the other precision has been loaded
     for attempt in range(1, number + 1):
         for precision in precisions:
             told.line(f"launch {attempt} of {number}: {precision}")
@@ -211,8 +213,8 @@ def _measured(suite: Suite, launches: Launches, number: int, told: _Narrator) ->
     return measured
 
 
-def _aim(suite: Suite, precision: str) -> Aim:
-    return aim_at([suite.points], None, precision)
+def _sweep_targets(suite: Suite, precision: str) -> SweepTargets:
+    return targets_at([suite.points], None, precision)
 
 
 def _studied(suite: Suite, measured: dict[str, list[Launch]]) -> NoiseStudy:

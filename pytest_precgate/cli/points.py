@@ -14,8 +14,8 @@ from itertools import groupby
 from pathlib import Path
 from statistics import median
 
-from pytest_precgate.analysis.sweep import Sweep, SweepPoint
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.baselines.store import BaselineStore
 from pytest_precgate.cli.exits import EXIT_DONE
 from pytest_precgate.environment import in_ci, tool_version

@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
-from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.analysis.finished import FinishedPoint
-from pytest_precgate.analysis.schedule import UNAIMED, Aim
-from pytest_precgate.analysis.spent import Kind
-from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.cost import Kind
+from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets
+from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.engines.load import LoadSettings, SweepSettings
 
 Api = Literal["completions", "chat"]
 _Engine = TypeVar("_Engine", bound="EngineDefaults")
-OnFinished = Callable[[FinishedPoint], None]
+OnMeasured = Callable[[MeasuredPoint], None]
 """Told of each point once it is measured and believed; what it raises ends the sweep."""
 
 
-def untold(point: FinishedPoint) -> None:
+def untold(point: MeasuredPoint) -> None:
     """Tell nobody."""
 
 
@@ -103,16 +103,16 @@ class SelfSweeping(Engine, Protocol):
         precision: str,
         workload: Workload,
         hardware: str,
-        known: Sequence[FinishedPoint] = (),
-        on_finished: OnFinished = untold,
-        aim: Aim = UNAIMED,
+        known: Sequence[MeasuredPoint] = (),
+        on_measured: OnMeasured = untold,
+        sweep_targets: SweepTargets = NO_TARGETS,
         *,
         launch: int = 1,
     ) -> Sweep:
         """Measure launch number ``launch``; raise a PrecgateError when any point of it cannot be believed.
 
-        ``known`` are points of it that need not be measured again, in the order they were; ``on_finished`` is told of
-        every further one. ``aim`` says what the curve is for, where the engine has a choice of concurrencies.
+        ``known`` are points of it that need not be measured again, in the order they were; ``on_measured`` is told of
+        every further one. ``sweep_targets`` says what the curve is for, where the engine has a choice of concurrencies.
         """
         ...
 

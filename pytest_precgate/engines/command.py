@@ -15,20 +15,20 @@ from pathlib import Path
 from string import Formatter
 from typing import ClassVar
 
-from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fact
 from pytest_precgate.documents import Node, nearest
 from pytest_precgate.engines.endpoint import read_path
+from pytest_precgate.engines.failures import COMMON, FailureText, recognise
 from pytest_precgate.engines.openai_server import answers_200, listed_names, said_version, served_models
-from pytest_precgate.engines.process.failures import COMMON, FailureText, recognise
 from pytest_precgate.engines.server import (
     SERVER_OPTIONAL,
     SERVER_REQUIRED,
     Confirmed,
+    HostContext,
     Network,
-    Place,
-    Seat,
     ServerCommand,
     ServerSettings,
+    ServerSlot,
     StartedServer,
     device_variables,
     read_server_settings,
@@ -75,7 +75,7 @@ class CommandEngine(StartedServer):
         path = read_path(members["path"], settings.api) if "path" in members else None
         return CommandEngine(replace(settings, path=path), _argv(members["argv"]), **given)
 
-    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:  # noqa: ARG002
+    def preflight(self, precision: str, hardware: str, place: HostContext) -> Mapping[str, Fact]:  # noqa: ARG002
         """Return the program, a hash of the words, and size and hash of a model that is a file.
 
         Raises PreflightError for a program that is not there, for a model path (it begins with ``/`` or ``.``) with
@@ -96,7 +96,7 @@ class CommandEngine(StartedServer):
             facts["model_file"] = _described(path)
         return facts | acceptance_facts(self.settings.load.acceptance_length)
 
-    def command(self, seat: Seat, place: Place) -> ServerCommand:
+    def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
         """Return the words with their placeholders filled in, the program by its whole path."""
         words = self._words(seat.host, str(seat.port))[1:]
         variables = {**self.settings.variables, **device_variables(seat)}
@@ -107,7 +107,7 @@ class CommandEngine(StartedServer):
         values = {"host": host, "model": self.settings.model, "port": port}
         return [word.format_map(values) for word in self.argv]
 
-    def _program(self, whose: str, place: Place) -> str:
+    def _program(self, whose: str, place: HostContext) -> str:
         """A word with a slash is a path that starts at the settings' directory; any other is looked up in PATH."""
         word = self.argv[0].format()
         search = {**place.environ, **self.settings.variables}.get("PATH", os.defpath)
@@ -122,11 +122,11 @@ class CommandEngine(StartedServer):
             )
         return found
 
-    def is_ready(self, seat: Seat, network: Network) -> bool:
+    def is_ready(self, seat: ServerSlot, network: Network) -> bool:
         """Ask once whether the path of ``ready`` answers 200."""
         return answers_200(seat, network, self.ready)
 
-    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # it may say anything
+    def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # it may say anything
         """Ask for the served model, where the settings do not name it, and for the version."""
         facts = {"version": _version(seat, network)}
         if self.served_model is not None:
@@ -182,6 +182,6 @@ def _described(path: Path) -> str:
     return f"{size} bytes, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def _version(seat: Seat, network: Network) -> str:
+def _version(seat: ServerSlot, network: Network) -> str:
     said = (said_version(seat, network, path, key) for path, key in _VERSIONS)
     return next((version for version in said if version is not None), "unknown")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from pytest_precgate.address import check_path, split_url
-from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.analysis.spent import Kind
+from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.cost import Kind
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, Endpoint, EngineDefaults
 from pytest_precgate.engines.load import LOAD_OPTIONAL, MOST_GPUS, LoadSettings, read_load

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from pytest_precgate.analysis.enough import DEFAULT, PUBLISHED, Extent
-from pytest_precgate.analysis.schedule import Grid, Range, Walk
-from pytest_precgate.analysis.tokens import HIDDEN_TOKENS, HiddenTokens
-from pytest_precgate.analysis.window import WINDOW_KINDS, WindowKind
+from pytest_precgate.analysis.curves.search import Grid, Range, Walk
+from pytest_precgate.analysis.measure.stopping import DEFAULT, PUBLISHED, StopRule
+from pytest_precgate.analysis.measure.tokens import HIDDEN_TOKENS, HiddenTokens
+from pytest_precgate.analysis.measure.window import WINDOW_KINDS, WindowKind
 from pytest_precgate.documents import MOST_SECONDS, Node
 
 # Twice the highest concurrency of the published 1T-model sweeps: a target that is still exceeded there is set too low.
@@ -41,12 +41,12 @@ class SweepSettings:
 
     concurrency: Grid | Range = SEARCHED
     window: WindowKind = "steady"
-    extent: Extent = DEFAULT
+    stop_rule: StopRule = DEFAULT
 
     @property
     def facts(self) -> Mapping[str, float | str]:
         """What a fingerprint tells of it: figures read between other concurrencies are not quite the same."""
-        return {"concurrency": str(self.concurrency), **self.extent.facts}
+        return {"concurrency": str(self.concurrency), **self.stop_rule.facts}
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def read_load(members: Mapping[str, Node], base: Path) -> LoadSettings:
     if "acceptance_length" in members:
         given["acceptance_length"] = _acceptance_length(members["acceptance_length"])
     sweep = read_sweep(members)
-    return LoadSettings(sweep.concurrency, sweep.window, sweep.extent, **given)
+    return LoadSettings(sweep.concurrency, sweep.window, sweep.stop_rule, **given)
 
 
 def _acceptance_length(node: Node) -> float:
@@ -147,7 +147,7 @@ def _concurrency(members: Mapping[str, Node], lowest: int, highest: int) -> Grid
         return Range(low, high, walk)
 
 
-def _extent(members: Mapping[str, Node], window: WindowKind) -> Extent:
+def _extent(members: Mapping[str, Node], window: WindowKind) -> StopRule:
     if "point_error" in members:
         node = members["point_error"]
         if "requests_per_slot" in members:
@@ -158,13 +158,13 @@ def _extent(members: Mapping[str, Node], window: WindowKind) -> Extent:
     if limit is not None and ("requests_per_slot" in members or window == "whole"):
         limit.fail("goes with point_error; a number of requests takes the time it takes")
     if "requests_per_slot" in members:
-        return Extent(requests_per_slot=members["requests_per_slot"].count(MOST_REQUESTS))
+        return StopRule(requests_per_slot=members["requests_per_slot"].count(MOST_REQUESTS))
     if window == "whole":
         return PUBLISHED
     error, limit_s = DEFAULT.point_error, DEFAULT.window_limit_s
     if "point_error" in members:
         with members["point_error"].building():
-            error = Extent(point_error=members["point_error"].number()).point_error
+            error = StopRule(point_error=members["point_error"].number()).point_error
     if limit is not None:
         limit_s = limit.seconds()
-    return Extent(point_error=error, window_limit_s=limit_s)
+    return StopRule(point_error=error, window_limit_s=limit_s)

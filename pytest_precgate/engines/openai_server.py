@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fact
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.checkpoint import is_local
-from pytest_precgate.engines.server import Network, Place, Seat, ServerSettings, device_variables
+from pytest_precgate.engines.server import HostContext, Network, ServerSettings, ServerSlot, device_variables
 from pytest_precgate.errors import LoadError, ResponseError
 from pytest_precgate.text import printable
 
@@ -20,7 +20,7 @@ ASK_S = 5.0
 _NAMES_SHOWN = 5
 
 
-def answers_200(seat: Seat, network: Network, path: str = "/health", total_s: float = ASK_S) -> bool:
+def answers_200(seat: ServerSlot, network: Network, path: str = "/health", total_s: float = ASK_S) -> bool:
     """Ask ``path`` once. No answer and 503 both mean that the model is still loading."""
     try:
         return network.get(f"{seat.url}{path}", total_s).status == 200
@@ -28,7 +28,7 @@ def answers_200(seat: Seat, network: Network, path: str = "/health", total_s: fl
         return False
 
 
-def ask_json(seat: Seat, network: Network, path: str) -> object:
+def ask_json(seat: ServerSlot, network: Network, path: str) -> object:
     """Return the JSON that ``path`` answers. Raises LoadError where there is none that can be worked with."""
     answer = network.get(f"{seat.url}{path}", ASK_S)
     if answer.status != 200:
@@ -36,7 +36,7 @@ def ask_json(seat: Seat, network: Network, path: str) -> object:
     return answer.json()
 
 
-def said_version(seat: Seat, network: Network, path: str = "/version", key: str = "version") -> str | None:
+def said_version(seat: ServerSlot, network: Network, path: str = "/version", key: str = "version") -> str | None:
     """Return the version that ``path`` says under ``key``, printable; None where it says none."""
     try:
         said = ask_json(seat, network, path)
@@ -46,12 +46,12 @@ def said_version(seat: Seat, network: Network, path: str = "/version", key: str 
     return (printable(version) or None) if isinstance(version, str) else None
 
 
-def engine_version(seat: Seat, network: Network) -> str:
+def engine_version(seat: ServerSlot, network: Network) -> str:
     """Return what /version says, or ``not said``."""
     return said_version(seat, network) or "not said"
 
 
-def served_models(seat: Seat, network: Network) -> list[str]:
+def served_models(seat: ServerSlot, network: Network) -> list[str]:
     """Return the names that /v1/models lists. Raises LoadError for a list that cannot be read, or used in a request."""
     said = ask_json(seat, network, "/v1/models")
     listed = said.get("data") if isinstance(said, dict) else None
@@ -70,7 +70,7 @@ def listed_names(names: Sequence[str]) -> str:
     return f"{shown}{more}" if names else "none"
 
 
-def served_name(seat: Seat, network: Network, wanted: Sequence[str]) -> tuple[str | None, str | None]:
+def served_name(seat: ServerSlot, network: Network, wanted: Sequence[str]) -> tuple[str | None, str | None]:
     """Return the name requests must use, or None and why there is none.
 
     ``wanted`` are the names it may have; a server with one model needs none of them.
@@ -88,12 +88,12 @@ def served_name(seat: Seat, network: Network, wanted: Sequence[str]) -> tuple[st
     return None, f"/v1/models must name one model, or {' or '.join(wanted)} among several; it names {served}"
 
 
-def model_argument(model: str, place: Place) -> str:
+def model_argument(model: str, place: HostContext) -> str:
     """Return what the command line calls the model: the whole path of a directory, else its name on the hub."""
     return str((place.directory / model).resolve()) if is_local(model, place.directory) else model
 
 
-def server_variables(own: Mapping[str, str], seat: Seat, settings: ServerSettings) -> dict[str, str]:
+def server_variables(own: Mapping[str, str], seat: ServerSlot, settings: ServerSettings) -> dict[str, str]:
     """Return the variables of a start: offline, so that what runs is what was looked at, then the settings' own."""
     return {"HF_HUB_OFFLINE": "1", **own, **settings.variables, **device_variables(seat)}
 
@@ -118,7 +118,7 @@ def command_line(argv: Sequence[str], variables: Mapping[str, str], hidden: Coll
 
 
 def recorded_command(
-    seat: Seat, argv: Sequence[str], variables: Mapping[str, str], hidden: Collection[str]
+    seat: ServerSlot, argv: Sequence[str], variables: Mapping[str, str], hidden: Collection[str]
 ) -> dict[Path, str]:
     """Return the file that keeps the command beside the server's output, without the values of ``hidden`` variables."""
     return {seat.run_dir / "command.txt": command_line(argv, variables, hidden)}

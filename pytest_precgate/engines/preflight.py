@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.analysis.gpu import Gpu, names
+from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.measure.gpu import Gpu, names
 from pytest_precgate.engines.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
-from pytest_precgate.engines.server import Place, ServerSettings
+from pytest_precgate.engines.server import HostContext, ServerSettings
 from pytest_precgate.engines.support import GENERATIONS, NAMES, Row, stated
 from pytest_precgate.errors import PreflightError
 
 
-def locate_program(program: str, place: Place) -> str:
+def locate_program(program: str, place: HostContext) -> str:
     """Return what is started: ``program`` itself where PATH knows it, the whole path of one spelled with a slash.
 
     Raises PreflightError naming it.
@@ -29,7 +29,7 @@ def locate_program(program: str, place: Place) -> str:
     return spelled
 
 
-def refuse_gpus(settings: ServerSettings, precision: str, hardware: str, place: Place) -> None:
+def refuse_gpus(settings: ServerSettings, precision: str, hardware: str, place: HostContext) -> None:
     """Raise PreflightError where fewer GPUs are visible than asked for, or other ones than the suite is about.
 
     Not asked where GPUs of other machines take part, or where nothing on this one can tell: of AMD's nothing can.
@@ -51,7 +51,7 @@ def refuse_gpus(settings: ServerSettings, precision: str, hardware: str, place: 
         raise PreflightError(f"the suite's hardware is {hardware} and {precision} would run on {others[0]}; {visible}")
 
 
-def visible_gpus(place: Place) -> Sequence[Gpu] | None:
+def visible_gpus(place: HostContext) -> Sequence[Gpu] | None:
     """Return the GPUs of this machine that CUDA_VISIBLE_DEVICES leaves, in its order; None where nothing can tell.
 
     Like CUDA, it stops at the first entry that is no GPU. Nothing can tell of a MIG device the driver does not list.
@@ -85,7 +85,9 @@ class Claim:
     allow_unsupported: bool = False
 
 
-def checkpoint_facts(claim: Claim, settings: ServerSettings, revision: str | None, place: Place) -> dict[str, Fact]:
+def checkpoint_facts(
+    claim: Claim, settings: ServerSettings, revision: str | None, place: HostContext
+) -> dict[str, Fact]:
     """Return what is known of the checkpoint before a start.
 
     Raises PreflightError for one that is missing, of another precision than claimed, or unsupported.

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.analysis.finished import FinishedPoint
-from pytest_precgate.analysis.schedule import UNAIMED, Aim
-from pytest_precgate.analysis.spent import Kind
-from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.cost import Kind
+from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets
+from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.documents import Node
-from pytest_precgate.engines.base import EngineDefaults, OnFinished, untold
+from pytest_precgate.engines.base import EngineDefaults, OnMeasured, untold
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.interop.files import file_bytes, find_files, read_rows
 from pytest_precgate.interop.rows import COUNTS, FACTS, Stated
@@ -91,9 +91,9 @@ class RecordedEngine(EngineDefaults):
         precision: str,
         workload: Workload,
         hardware: str,
-        known: Sequence[FinishedPoint] = (),  # noqa: ARG002  # nothing is measured here
-        on_finished: OnFinished = untold,  # noqa: ARG002
-        aim: Aim = UNAIMED,  # noqa: ARG002
+        known: Sequence[MeasuredPoint] = (),  # noqa: ARG002  # nothing is measured here
+        on_measured: OnMeasured = untold,  # noqa: ARG002
+        sweep_targets: SweepTargets = NO_TARGETS,  # noqa: ARG002
         *,
         launch: int = 1,
     ) -> Sweep:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_precgate.analysis.schedule import Range
+from pytest_precgate.analysis.curves.search import Range
 from pytest_precgate.documents import nearest
 from pytest_precgate.engines.base import Engine, SelfSweeping
 from pytest_precgate.engines.load import LoadSettings, SweepSettings
@@ -30,7 +30,7 @@ def rehearsal_of(engine: Engine, precision: str, hardware: str, base: Path) -> S
         name=chosen,
         calibration=calibration,
         configuration=engine.configuration,
-        load=SweepSettings(load.concurrency, load.window, load.extent),
+        load=SweepSettings(load.concurrency, load.window, load.stop_rule),
         seed=load.seed if isinstance(load, LoadSettings) else 0,
         noise=Noise(),
         limits=Limits(),

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
-from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.analysis.gpu import Gpu
-from pytest_precgate.analysis.spent import Kind
+from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.cost import Kind
+from pytest_precgate.analysis.measure.gpu import Gpu
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, Engine, EngineDefaults
 from pytest_precgate.engines.load import LOAD_OPTIONAL, MOST_GPUS, LoadSettings, read_load, read_start_s
@@ -42,7 +42,7 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True)
-class Place:
+class HostContext:
     """Where a server is started. ``gpus`` are the GPUs of this machine, None where nothing can tell.
 
     ``environ`` is what the server inherits; ``directory`` is where relative paths of the settings start.
@@ -58,7 +58,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Seat:
+class ServerSlot:
     """What a server is given when it starts: an address of its own, its GPUs and a directory to write into.
 
     ``devices`` are what CUDA_VISIBLE_DEVICES gets, in order; empty leaves the variable alone.
@@ -75,7 +75,7 @@ class Seat:
         return f"http://{self.host}:{self.port}"
 
 
-def device_variables(seat: Seat) -> dict[str, str]:
+def device_variables(seat: ServerSlot) -> dict[str, str]:
     """Return the variables that give a server its GPUs, counted in the driver's order as nvidia-smi does.
 
     CUDA's own order begins with the fastest GPU.
@@ -236,22 +236,22 @@ class Started(Engine, Protocol):
         """What every kind of server has in common."""
         ...
 
-    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:
+    def preflight(self, precision: str, hardware: str, place: HostContext) -> Mapping[str, Fact]:
         """Return facts known before a start (keys beginning with ``hard.`` must agree with the baseline's).
 
         Raises PreflightError, naming what is wrong and the alternative, for whatever cannot work.
         """
         ...
 
-    def command(self, seat: Seat, place: Place) -> ServerCommand:
+    def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
         """Return what to start."""
         ...
 
-    def is_ready(self, seat: Seat, network: Network) -> bool:
+    def is_ready(self, seat: ServerSlot, network: Network) -> bool:
         """Ask once, without waiting, whether the server is ready."""
         ...
 
-    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:
+    def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:
         """Ask a ready server what it is; ``log`` is the whole text of its output so far."""
         ...
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fact
 from pytest_precgate.documents import Node
+from pytest_precgate.engines.failures import recognise
 from pytest_precgate.engines.openai_server import (
     answers_200,
     digest,
@@ -23,16 +24,15 @@ from pytest_precgate.engines.openai_server import (
     stream_facts,
 )
 from pytest_precgate.engines.preflight import Claim, checkpoint_facts, locate_program, refuse_gpus, refuse_split_words
-from pytest_precgate.engines.process.failures import recognise
 from pytest_precgate.engines.server import (
     SERVER_OPTIONAL,
     SERVER_REQUIRED,
     Confirmed,
+    HostContext,
     Network,
-    Place,
-    Seat,
     ServerCommand,
     ServerSettings,
+    ServerSlot,
     StartedServer,
     read_server_settings,
 )
@@ -104,7 +104,7 @@ class TrtllmEngine(StartedServer):
             program=members["program"].path() if "program" in members else "trtllm-serve",
         )
 
-    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:
+    def preflight(self, precision: str, hardware: str, place: HostContext) -> Mapping[str, Fact]:
         """Return facts of checkpoint, command line and options.
 
         Raises PreflightError for a program, GPUs or a checkpoint that cannot work, for words the launcher splits, and
@@ -121,7 +121,7 @@ class TrtllmEngine(StartedServer):
         facts |= acceptance_facts(self.settings.load.acceptance_length)
         return facts | stream_facts(self.options.get("stream_interval"))
 
-    def command(self, seat: Seat, place: Place) -> ServerCommand:
+    def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
         """Return what to start, and the options file it reads; both stay in the seat's directory.
 
         Raises PreflightError where the launcher would split a path.
@@ -143,7 +143,7 @@ class TrtllmEngine(StartedServer):
         settings = self.settings
         return forced_variables(self.options, settings.variables, settings.load.acceptance_length, settings.model)
 
-    def _program(self, place: Place) -> str:
+    def _program(self, place: HostContext) -> str:
         """What is started, looked up here unless a launcher does that, maybe in a container or on another machine."""
         if self.launch_prefix:
             locate_program(self.launch_prefix[0], place)
@@ -168,11 +168,11 @@ class TrtllmEngine(StartedServer):
             options["revision"] = self.revision
         return str(yaml.safe_dump(options, sort_keys=True))
 
-    def is_ready(self, seat: Seat, network: Network) -> bool:
+    def is_ready(self, seat: ServerSlot, network: Network) -> bool:
         """Ask once, without waiting, whether the server is ready."""
         return answers_200(seat, network)
 
-    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:
+    def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:
         """Let the server generate one token, ask it what it is, and read from its output what it runs."""
         model, moe = self.settings.model, self.options.get("moe_config", {}).get("backend", "AUTO")
         generates = answers_200(seat, network, "/health_generate", _ONE_TOKEN_S)

@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.engines.process.failures import COMMON, FailureText
+from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.engines.failures import COMMON, FailureText
 
 # The last line is usually only "RuntimeError: Executor worker returned error", so the telling ones come first.
 FAILURES = (

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fact
 from pytest_precgate.documents import Node
+from pytest_precgate.engines.failures import recognise
 from pytest_precgate.engines.openai_server import (
     answers_200,
     digest,
@@ -25,16 +26,15 @@ from pytest_precgate.engines.openai_server import (
     stream_facts,
 )
 from pytest_precgate.engines.preflight import Claim, checkpoint_facts, locate_program, refuse_gpus
-from pytest_precgate.engines.process.failures import recognise
 from pytest_precgate.engines.server import (
     SERVER_OPTIONAL,
     SERVER_REQUIRED,
     Confirmed,
+    HostContext,
     Network,
-    Place,
-    Seat,
     ServerCommand,
     ServerSettings,
+    ServerSlot,
     StartedServer,
     read_server_settings,
 )
@@ -98,7 +98,7 @@ class VllmEngine(StartedServer):
             program=members["program"].path() if "program" in members else "vllm",
         )
 
-    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:
+    def preflight(self, precision: str, hardware: str, place: HostContext) -> Mapping[str, Fact]:
         """Return facts of checkpoint and command line.
 
         Raises PreflightError for a program, GPUs or a checkpoint that cannot work, and for speculative decoding whose
@@ -112,7 +112,7 @@ class VllmEngine(StartedServer):
         facts |= {"command_sha256": digest("\n".join(argv))} | acceptance_facts(self.settings.load.acceptance_length)
         return facts | stream_facts(self.options.get("stream-interval"))
 
-    def command(self, seat: Seat, place: Place) -> ServerCommand:
+    def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
         """Return what to start; the command line stays in the seat's directory."""
         model = model_argument(self.settings.model, place)
         argv = self._argv(locate_program(self.program, place), model, seat.host, str(seat.port))
@@ -132,11 +132,11 @@ class VllmEngine(StartedServer):
         words += ["--revision", self.revision] if self.revision is not None else []
         return [program, "serve", model, *words, *flags_of({**_DEFAULTS, **options})]
 
-    def is_ready(self, seat: Seat, network: Network) -> bool:
+    def is_ready(self, seat: ServerSlot, network: Network) -> bool:
         """Ask once, without waiting, whether the server is ready."""
         return answers_200(seat, network)
 
-    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:
+    def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:
         """Ask the server what it is, and read from its output what it runs."""
         name, unnamed = served_name(seat, network, (self.settings.model,))
         facts = {"engine_version": engine_version(seat, network), **log_facts(log)}

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.engines.process.failures import COMMON, FailureText
+from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.engines.failures import COMMON, FailureText
 
 # "Engine core initialization failed. See root cause above." comes last and says nothing, so it is asked for last.
 FAILURES = (

@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.analysis.gpu import Gpu
+from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.measure.gpu import Gpu
 from pytest_precgate.environment.nvml import opened
 from pytest_precgate.environment.origin import tool_version
 from pytest_precgate.text import printable

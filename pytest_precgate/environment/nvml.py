@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pytest_precgate.analysis.gpu import Gpu, GpuSample, gpus_named
+from pytest_precgate.analysis.measure.gpu import Gpu, GpuSample, gpus_named
 from pytest_precgate.errors import GpuDriverError
 from pytest_precgate.text import printable
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from pytest_precgate.analysis.gpu import Gpu, GpuSample, GpuTelemetry, telemetry_of
+from pytest_precgate.analysis.measure.gpu import Gpu, GpuSample, GpuTelemetry, telemetry_of
 from pytest_precgate.environment.nvml import Driver, opened
 from pytest_precgate.errors import GpuDriverError
 

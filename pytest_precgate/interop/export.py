@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from pytest_precgate.analysis.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
 from pytest_precgate.interop.importers.own import OPTIONAL_COLUMNS, REQUIRED_COLUMNS
 from pytest_precgate.text import printable
 

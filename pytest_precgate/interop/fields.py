@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from pytest_precgate.analysis.economics import HARDWARE
+from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.documents import Node
 from pytest_precgate.text import printable
 

@@ -8,7 +8,7 @@ interactivity being read from the median tpot and throughput from all requests: 
 
 from __future__ import annotations
 
-from pytest_precgate.analysis.sweep import SweepPoint
+from pytest_precgate.analysis.curves.sweep import SweepPoint
 
 SLACK = 1.15
 _MS_PER_S = 1000.0

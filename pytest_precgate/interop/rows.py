@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Literal, NoReturn
 
+from pytest_precgate.analysis.curves.sweep import SweepPoint
 from pytest_precgate.analysis.quantity import count, one_line, positive
-from pytest_precgate.analysis.sweep import SweepPoint
 from pytest_precgate.documents import Node
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.interop.fields import MOST

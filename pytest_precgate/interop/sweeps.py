@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from pytest_precgate.analysis.sweep import Sweep
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.errors import InvalidValueError, RecordedPointsError
 from pytest_precgate.interop.rows import FACTS, NOTHING, RecordedRow, Stated
 from pytest_precgate.text import printable

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pytest_precgate.analysis.fingerprint import Fingerprint
-from pytest_precgate.analysis.finished import FinishedPoint
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.analysis.quantity import count, one_line, positive
-from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.text import printable
 
@@ -113,11 +113,11 @@ class LaunchOpened:
 
 
 @dataclass(frozen=True)
-class PointFinished:
+class PointMeasured:
     """A point of an open launch, measured and believed."""
 
     key: LaunchKey
-    point: FinishedPoint
+    point: MeasuredPoint
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class LaunchFinished:
     key: LaunchKey
 
 
-Event = RunOpened | LaunchOpened | PointFinished | PointTried | LaunchFinished
+Event = RunOpened | LaunchOpened | PointMeasured | PointTried | LaunchFinished
 
 
 def differences(now: Mapping[str, object], then: Mapping[str, object]) -> Iterator[str]:

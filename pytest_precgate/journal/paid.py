@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 
-from pytest_precgate.analysis.spent import Kind, LaunchCost, Spent, known_sum
+from pytest_precgate.analysis.cost import Kind, KindCost, LaunchCost, known_sum
 from pytest_precgate.journal.state import RecordedLaunch
 
 
-def paid(launch: RecordedLaunch, before: RecordedLaunch | None = None) -> Spent:
+def paid(launch: RecordedLaunch, before: RecordedLaunch | None = None) -> KindCost:
     """Return what a launch cost, or what it cost since it was as ``before``; how long GPUs were held is not known."""
     openings, points = (0, 0) if before is None else (len(before.starts_gpu_s), len(before.points))
     starts = launch.starts_gpu_s[openings:]
     kind = kind_of(launch.opened.engine)
-    return Spent(
+    return KindCost(
         kind=kind,
         launches=0 if kind == "endpoint" else len(starts),
         points=len(launch.points) - points,

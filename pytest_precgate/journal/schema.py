@@ -18,14 +18,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import NoReturn, cast
 
-from pytest_precgate.analysis.fingerprint import Fact, Fingerprint
-from pytest_precgate.analysis.finished import FinishedPoint
-from pytest_precgate.analysis.metrics import Measurement, Spread
-from pytest_precgate.analysis.records import ClientCheck
-from pytest_precgate.analysis.tokens import TokenFacts
-from pytest_precgate.analysis.uncertainty import Uncertainty
-from pytest_precgate.analysis.window import WINDOW_KINDS, Window, WindowKind
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.metrics import Measurement, Spread
+from pytest_precgate.analysis.measure.point import MeasuredPoint
+from pytest_precgate.analysis.measure.records import ClientCheck
+from pytest_precgate.analysis.measure.tokens import TokenFacts
+from pytest_precgate.analysis.measure.uncertainty import Uncertainty
+from pytest_precgate.analysis.measure.window import WINDOW_KINDS, Window, WindowKind
 from pytest_precgate.documents import Node, strict_json
 from pytest_precgate.errors import InvalidValueError, JournalCorruptError, JournalSchemaError
 from pytest_precgate.journal.events import (
@@ -33,7 +33,7 @@ from pytest_precgate.journal.events import (
     LaunchFinished,
     LaunchKey,
     LaunchOpened,
-    PointFinished,
+    PointMeasured,
     PointTried,
     RunOpened,
     Setting,
@@ -81,7 +81,7 @@ def _fields(event: Event) -> dict[str, object]:
         facts = {"hard": dict(event.facts.hard), "soft": dict(event.facts.soft)}
         start = {"starting_gpu_s": event.starting_gpu_s}
         return {"event": "launch", "launch": key, "engine": event.engine, **facts, **start}
-    if isinstance(event, PointFinished):
+    if isinstance(event, PointMeasured):
         return {"event": "point", "launch": key, **asdict(event.point)}
     if isinstance(event, PointTried):
         return {"event": "tried", "launch": key, **{name: getattr(event, name) for name in _TRIED}}
@@ -166,11 +166,11 @@ def _launch(node: Node) -> LaunchOpened:
     return LaunchOpened(_key(members["launch"]), members["engine"].text(), Fingerprint(hard, soft), start)
 
 
-def _point(node: Node) -> PointFinished:
+def _point(node: Node) -> PointMeasured:
     members = node.table(required=["event", "launch", "measurement", "gpu_seconds", "configuration"])
     measurement = _measurement(members["measurement"])
-    point = FinishedPoint(measurement, members["gpu_seconds"].number(), members["configuration"].text())
-    return PointFinished(_key(members["launch"]), point)
+    point = MeasuredPoint(measurement, members["gpu_seconds"].number(), members["configuration"].text())
+    return PointMeasured(_key(members["launch"]), point)
 
 
 def _tried(node: Node) -> PointTried:

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from pytest_precgate.analysis.finished import FinishedPoint
+from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.errors import InvalidValueError, JournalCorruptError
 from pytest_precgate.journal.events import (
     Event,
     LaunchFinished,
     LaunchKey,
     LaunchOpened,
-    PointFinished,
+    PointMeasured,
     PointTried,
     RunOpened,
 )
@@ -31,7 +31,7 @@ class RecordedLaunch:
     """
 
     opened: LaunchOpened
-    points: tuple[FinishedPoint, ...] = ()
+    points: tuple[MeasuredPoint, ...] = ()
     points_per_opening: tuple[int, ...] = (0,)
     is_finished: bool = False
     starts_gpu_s: tuple[float | None, ...] = (None,)
@@ -67,7 +67,7 @@ def advanced(state: Recorded | None, event: Event) -> Recorded:
 
 
 def _advanced_launch(
-    launch: RecordedLaunch | None, event: LaunchOpened | PointFinished | PointTried | LaunchFinished
+    launch: RecordedLaunch | None, event: LaunchOpened | PointMeasured | PointTried | LaunchFinished
 ) -> RecordedLaunch:
     if launch is None:
         if isinstance(event, LaunchOpened):

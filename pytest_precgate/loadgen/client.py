@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pytest_precgate.analysis.records import Gaps, RequestFailure
+from pytest_precgate.analysis.measure.records import Gaps, RequestFailure
 from pytest_precgate.errors import ConnectFailedError, ConnectionResetByPeerError, LoadError, ReadFailedError
 from pytest_precgate.loadgen.connection import Connection, Route
 from pytest_precgate.loadgen.plan import Limits, Take

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pytest_precgate.analysis.records import Gaps, PointRun
+from pytest_precgate.analysis.measure.records import Gaps, PointRun
 from pytest_precgate.errors import LoadStoppedError
 from pytest_precgate.loadgen.client import Clocks, Loop, OnTick
 from pytest_precgate.loadgen.connection import find_routes

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_args
 
-from pytest_precgate.analysis.enough import Extent, IsEnough, never
-from pytest_precgate.analysis.lengths import first_output_tokens
+from pytest_precgate.analysis.measure.lengths import first_output_tokens
+from pytest_precgate.analysis.measure.stopping import IsEnough, StopRule, never
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.loadgen.prompts import Prompts
@@ -94,7 +94,7 @@ class LoadPlan:
                 f"LoadPlan: got requests {self.requests} and point_error {self.point_error}, wanted one of the two"
             )
         if self.point_error is not None:  # refuses what no point could have
-            Extent(point_error=self.point_error, window_limit_s=self.window_limit_s)
+            StopRule(point_error=self.point_error, window_limit_s=self.window_limit_s)
             return
         if self.window_limit_s is not None:
             raise InvalidValueError(
@@ -109,7 +109,7 @@ class LoadPlan:
         """Return what to ask with the records so far, whether the point may end."""
         if self.point_error is None:
             return never
-        return Extent(point_error=self.point_error, window_limit_s=self.window_limit_s).is_enough(self.concurrency)
+        return StopRule(point_error=self.point_error, window_limit_s=self.window_limit_s).is_enough(self.concurrency)
 
     def ask(self, number: int) -> Ask:
         """Return request ``number`` of the plan, warm-up included."""

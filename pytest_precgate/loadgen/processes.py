@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
-from pytest_precgate.analysis.records import PointRun, RequestFailure, RequestRecord
+from pytest_precgate.analysis.measure.records import PointRun, RequestFailure, RequestRecord
 from pytest_precgate.errors import InvalidValueError, LoadProcessError, LoadStoppedError, PrecgateError
 from pytest_precgate.loadgen.client import Loop
 from pytest_precgate.loadgen.closed_loop import CLOCKS, OnProgress, Stop, opened, run_alone, run_counted, watcher

@@ -12,9 +12,9 @@ from functools import cached_property
 from random import Random
 from typing import Literal
 
-from pytest_precgate.analysis.lengths import even_lengths
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.lengths import even_lengths
 from pytest_precgate.analysis.quantity import count
-from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.loadgen.target import Ask
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from pytest_precgate.analysis.records import ClientCheck, Gaps, PointRun, RequestFailure, RequestRecord
+from pytest_precgate.analysis.measure.records import ClientCheck, Gaps, PointRun, RequestFailure, RequestRecord
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from pytest_precgate.analysis.records import RequestRecord
+from pytest_precgate.analysis.measure.records import RequestRecord
 from pytest_precgate.errors import InvalidValueError, ReadFailedError, ResponseError
 from pytest_precgate.loadgen.events import Usage, excerpt
 from pytest_precgate.loadgen.sse import TokenStream

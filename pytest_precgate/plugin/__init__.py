@@ -16,10 +16,10 @@ from pytest_precgate.plugin.run import ENGINE_FIXTURES, SWEEP_FIXTURES, XDIST_RE
 from pytest_precgate.plugin.selection import MARK
 
 if TYPE_CHECKING:
-    from pytest_precgate.analysis.comparison import Comparison
+    from pytest_precgate.analysis.curves.comparison import Comparison
+    from pytest_precgate.analysis.curves.sweep import Sweep
     from pytest_precgate.analysis.report import GateReport
-    from pytest_precgate.analysis.sweep import Sweep
-    from pytest_precgate.live.running import RunningEngine
+    from pytest_precgate.run.running_engine import RunningEngine
     from pytest_precgate.settings import Suite
 
 _T = TypeVar("_T")
@@ -68,15 +68,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="judge a finished run again, with today's tolerances, points, prices and baselines; nothing is measured",
     )
     group.addoption(
-        "--precgate-rule",
+        "--precgate-launch-rule",
         choices=("first-good", "median"),
-        help="which launches decide, in place of every suite's rule: the first good one, or the median (nightly runs)",
+        help="which launches decide, in place of every suite's own rule: the first good one, or the median (nightly runs)",
     )
     group.addoption(
-        "--precgate-attempts",
+        "--precgate-max-launches",
         type=int,
         metavar="N",
-        help="how many fresh launches a verdict may take, in place of every suite's attempts",
+        help="how many fresh launches a verdict may take, in place of every suite's max_launches",
     )
     group.addoption(
         "--precgate-paired-with",
@@ -98,8 +98,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the mark, and refuse settings that cannot be used before anything is collected."""
     config.addinivalue_line(
         "markers",
-        "precgate(suite=..., points=..., tolerance=..., metrics=..., attempts=...): what a precgate test measures and "
-        "gates; names a suite of [tool.precgate] and overrides its points, tolerances, metrics and attempts",
+        "precgate(suite=..., points=..., tolerance=..., metrics=..., max_launches=...): what a precgate test measures "
+        "and gates; names a suite of [tool.precgate] and overrides its points, tolerances, metrics and max_launches",
     )
     if hasattr(config, "workerinput"):  # an xdist worker: the controller has refused broken settings already
         return

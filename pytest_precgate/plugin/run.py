@@ -14,20 +14,20 @@ import pytest
 
 from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.faults import Contained
-from pytest_precgate.live.signals import StopSignals
 from pytest_precgate.plugin.frames import AsUsageErrors, presentable
 from pytest_precgate.plugin.ordering import in_order, rank
 from pytest_precgate.plugin.runs import FLAGS, earlier_run, record_of, refuse_no_directory
-from pytest_precgate.plugin.said import Said
+from pytest_precgate.plugin.said import ProgressReporter
 from pytest_precgate.plugin.selection import MARK, Selection, marked
+from pytest_precgate.servers.process.stop_signals import StopSignals
 from pytest_precgate.text import printable_lines
 
 if TYPE_CHECKING:
-    from pytest_precgate.analysis.baseline import Points
+    from pytest_precgate.analysis.accepted.baseline import Points
     from pytest_precgate.analysis.report import RunReport
-    from pytest_precgate.gatekeeper import Gatekeeper
     from pytest_precgate.journal.directory import RunDirectory
-    from pytest_precgate.live.record import Record
+    from pytest_precgate.run.gatekeeper import Gatekeeper
+    from pytest_precgate.run.journaling import Record
     from pytest_precgate.settings import Policy, Settings, Suite
 
 SWEEP_FIXTURES = {"fp4_sweep": "fp4", "int4_sweep": "int4"}
@@ -147,13 +147,13 @@ class Run:
     def gatekeeper(self) -> Gatekeeper:
         """The run's gatekeeper, made when the first test or the end of the run needs it."""
         if self._gatekeeper is None:
-            from pytest_precgate.analysis.waiver import WaiverBook  # noqa: PLC0415
+            from pytest_precgate.analysis.gating.waiver import WaiverBook  # noqa: PLC0415
             from pytest_precgate.baselines.store import BaselineStore  # noqa: PLC0415
             from pytest_precgate.environment import git_commit, tool_version  # noqa: PLC0415
-            from pytest_precgate.gatekeeper import Gatekeeper  # noqa: PLC0415
-            from pytest_precgate.live.launches import Launches  # noqa: PLC0415
+            from pytest_precgate.run.gatekeeper import Gatekeeper  # noqa: PLC0415
+            from pytest_precgate.run.launches import Launches  # noqa: PLC0415
 
-            root, said, version = self._config.rootpath, Said(self._config), tool_version()
+            root, said, version = self._config.rootpath, ProgressReporter(self._config), tool_version()
 
             def commit() -> str:
                 return git_commit(root, self._baselines)
@@ -172,7 +172,7 @@ class Run:
                 waivers=WaiverBook(self.settings.waivers, _now().date()),
                 asked=self._sweeping,
             )
-            self._gatekeeper.launches.expect(self._sweeping, self._gatekeeper.aim)
+            self._gatekeeper.launches.expect(self._sweeping, self._gatekeeper.sweep_targets)
         return self._gatekeeper
 
     @property
@@ -192,7 +192,7 @@ class Run:
 
         given = {
             name: self._config.getoption(f"precgate_{name}")
-            for name in ("update", "update_new_only", "reason", "rule", "attempts", "paired_with")
+            for name in ("update", "update_new_only", "reason", "launch_rule", "max_launches", "paired_with")
         }
         words = {name: self._option(name) for name in ("missing", "mismatch", "unused")}
         return policy_from(words, Policy(in_ci=in_ci(os.environ), **given))
@@ -254,7 +254,7 @@ class Run:
         if self._gatekeeper is not None and self._signals.received is not None:
             # Now: what sent the signal may send SIGKILL before every engine is stopped and the summary is written.
             for line in (f"stopped by {self._signals.received}", *self._gatekeeper.launches.remarks()):
-                Said(self._config).line(line)
+                ProgressReporter(self._config).line(line)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember which tests failed and which ran: it decides what is recorded, and what counts as unused."""

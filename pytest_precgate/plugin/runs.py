@@ -14,7 +14,7 @@ from pytest_precgate.text import printable
 
 if TYPE_CHECKING:
     from pytest_precgate.journal.directory import RunDirectory
-    from pytest_precgate.live.record import Record
+    from pytest_precgate.run.journaling import Record
 
 FLAGS = ("resume", "replay")
 
@@ -61,7 +61,7 @@ def record_of(
     import secrets  # noqa: PLC0415
 
     from pytest_precgate.journal.directory import RunDirectory  # noqa: PLC0415
-    from pytest_precgate.live.record import Mode, Record  # noqa: PLC0415
+    from pytest_precgate.run.journaling import Mode, Record  # noqa: PLC0415
 
     root = config.rootpath
     mode: Mode = "measure" if earlier is None else "resume" if config.getoption("precgate_replay") is None else "replay"

@@ -13,14 +13,14 @@ import pytest
 from pytest_precgate.text import printable_lines
 
 if TYPE_CHECKING:
-    from pytest_precgate.analysis.metrics import Measurement
+    from pytest_precgate.analysis.measure.metrics import Measurement
     from pytest_precgate.loadgen import Progress
     from pytest_precgate.reports.progress import Spacing
 
 _LINE_SHOWN = 10_000
 
 
-class Said:
+class ProgressReporter:
     """The lines of one run."""
 
     def __init__(self, config: pytest.Config) -> None:
@@ -36,7 +36,7 @@ class Said:
 
     def point(self, precision: str, concurrency: int, news: Progress | Measurement) -> None:
         """Say how a point goes, and at its end what it gave."""
-        from pytest_precgate.analysis.metrics import Measurement  # noqa: PLC0415
+        from pytest_precgate.analysis.measure.metrics import Measurement  # noqa: PLC0415
         from pytest_precgate.reports import progress  # noqa: PLC0415
 
         with self._reporter() as reporter:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_precgate.analysis.economics import Hardware
-from pytest_precgate.analysis.spent import Spent, SuiteCost, dollars
+from pytest_precgate.analysis.cost import KindCost, SuiteCost, dollars
+from pytest_precgate.analysis.curves.economics import Hardware
 
 UNKNOWN = "not known"
 
@@ -13,14 +13,14 @@ UNKNOWN = "not known"
 def lines(cost: SuiteCost) -> Iterator[str]:
     """Yield what one suite cost, a line per kind of engine, then what the launches it reused had cost."""
     hardware = cost.hardware
-    yield from (f"cost of this run: {_sentence(spent, hardware)}" for spent in cost.spent)
-    if not cost.spent:
+    yield from (f"cost of this run: {_sentence(costs, hardware)}" for costs in cost.costs)
+    if not cost.costs:
         reused = "everything was reused" if cost.reused else "its points were recorded"
         yield f"cost of this run: nothing, {'judged again' if cost.replayed else reused}"
     elif cost.reads_files:
         yield "recorded points cost this run nothing"
     had = "the judged run had cost" if cost.replayed else "reused, paid for by an earlier run"
-    yield from (f"{had}: {_sentence(spent, hardware)}" for spent in cost.reused)
+    yield from (f"{had}: {_sentence(costs, hardware)}" for costs in cost.reused)
 
 
 def gpu_minutes(gpu_s: float | None) -> str:
@@ -47,34 +47,34 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what if number == 1 else plural}"
 
 
-def _sentence(spent: Spent, hardware: Hardware) -> str:
-    launches = [] if spent.kind == "endpoint" else [counted(spent.launches, "launch")]
-    parts = [*launches, f"{counted(spent.points, 'point')}{_where(spent)}", f"{_time(spent)}{_parts(spent)}"]
-    price = f"{money(spent.gpu_s, hardware)} at ${hardware.price_per_gpu_hour:g} per GPU-hour"
-    return ", ".join(parts) + f", {price}{_left_out(spent)}"
+def _sentence(costs: KindCost, hardware: Hardware) -> str:
+    launches = [] if costs.kind == "endpoint" else [counted(costs.launches, "launch")]
+    parts = [*launches, f"{counted(costs.points, 'point')}{_where(costs)}", f"{_time(costs)}{_parts(costs)}"]
+    price = f"{money(costs.gpu_s, hardware)} at ${hardware.price_per_gpu_hour:g} per GPU-hour"
+    return ", ".join(parts) + f", {price}{_left_out(costs)}"
 
 
-def _where(spent: Spent) -> str:
-    return " on a server it did not start" if spent.kind == "endpoint" else ""
+def _where(costs: KindCost) -> str:
+    return " on a server it did not start" if costs.kind == "endpoint" else ""
 
 
-def _time(spent: Spent) -> str:
-    unit = "virtual GPU-minutes, SIMULATED" if spent.kind == "simulated" else "GPU-minutes"
-    held = " held" if spent.kind == "started" and spent.held_gpu_s is not None else ""
-    return f"{gpu_minutes(spent.gpu_s)} {unit}{held}"
+def _time(costs: KindCost) -> str:
+    unit = "virtual GPU-minutes, SIMULATED" if costs.kind == "simulated" else "GPU-minutes"
+    held = " held" if costs.kind == "started" and costs.held_gpu_s is not None else ""
+    return f"{gpu_minutes(costs.gpu_s)} {unit}{held}"
 
 
-def _parts(spent: Spent) -> str:
-    named = [("starting", spent.starting_gpu_s), ("measuring", spent.measuring_gpu_s), ("idle", spent.idle_gpu_s)]
-    if spent.kind == "endpoint":
-        named = [("measuring", spent.measuring_gpu_s), ("failed or waiting", spent.idle_gpu_s)]
+def _parts(costs: KindCost) -> str:
+    named = [("starting", costs.starting_gpu_s), ("measuring", costs.measuring_gpu_s), ("idle", costs.idle_gpu_s)]
+    if costs.kind == "endpoint":
+        named = [("measuring", costs.measuring_gpu_s), ("failed or waiting", costs.idle_gpu_s)]
     return " (" + ", ".join(f"{gpu_minutes(part)} {name}" for name, part in named if part is not None) + ")"
 
 
-def _left_out(spent: Spent) -> str:
+def _left_out(costs: KindCost) -> str:
     """Say what of it nobody here can know."""
-    if spent.kind == "endpoint":
+    if costs.kind == "endpoint":
         return "; its start and its idle time are not this run's to know"
-    if spent.starting_gpu_s is None:
-        return "; starts not counted: " + ("no start_s is set" if spent.kind == "simulated" else "not known")
+    if costs.starting_gpu_s is None:
+        return "; starts not counted: " + ("no start_s is set" if costs.kind == "simulated" else "not known")
     return ""

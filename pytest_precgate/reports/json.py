@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from pytest_precgate.analysis.comparison import Comparison, Curve
-from pytest_precgate.analysis.economics import Hardware
+from pytest_precgate.analysis.cost import KindCost, SuiteCost
+from pytest_precgate.analysis.curves.comparison import Comparison, Curve
+from pytest_precgate.analysis.curves.economics import Hardware
+from pytest_precgate.analysis.gating.verdict import JudgedGate
 from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport
-from pytest_precgate.analysis.spent import Spent, SuiteCost
-from pytest_precgate.analysis.verdict import JudgedGate
 from pytest_precgate.reports import layout
 
 FORMAT = 1
@@ -77,7 +77,7 @@ def _check(report: GateReport) -> dict[str, object]:
         "suite": report.suite,
         "test": report.test,
         "baseline": report.baseline,
-        "rule": report.rule,
+        "launch_rule": report.rule,
         "outcome": report.outcome,
         "passed": report.passed,
         "notes": list(report.notes),
@@ -95,7 +95,7 @@ def _gate(judged: JudgedGate) -> dict[str, object]:
         "tolerance_asked": judged.gate.asked,
         "limit": None if judged.evidence is None else judged.evidence.limit,
         "sigma": None if judged.evidence is None else judged.evidence.sigma,
-        "smallest_drop": None if judged.evidence is None else judged.evidence.smallest_drop,
+        "minimum_detectable_drop": None if judged.evidence is None else judged.evidence.minimum_detectable_drop,
         "launches": None if judged.evidence is None else judged.evidence.launches,
         "values": [] if judged.evidence is None else list(judged.evidence.values),
         "implausible": judged.gate.implausible,
@@ -111,16 +111,16 @@ def _cost(cost: SuiteCost) -> dict[str, object]:
     return {
         "suite": cost.suite,
         "price_per_gpu_hour": cost.hardware.price_per_gpu_hour,
-        "spent": [_spent(spent, cost.hardware) for spent in cost.spent],
-        "reused": [_spent(spent, cost.hardware) for spent in cost.reused],
+        "spent": [_spent(costs, cost.hardware) for costs in cost.costs],
+        "reused": [_spent(costs, cost.hardware) for costs in cost.reused],
         "reads_files": cost.reads_files,
         "replayed": cost.replayed,
     }
 
 
-def _spent(spent: Spent, hardware: Hardware) -> dict[str, object]:
-    derived = {"gpu_s": spent.gpu_s, "dollars": spent.dollars(hardware), "simulated": spent.kind == "simulated"}
-    return {**asdict(spent), **derived}
+def _spent(costs: KindCost, hardware: Hardware) -> dict[str, object]:
+    derived = {"gpu_s": costs.gpu_s, "dollars": costs.dollars(hardware), "simulated": costs.kind == "simulated"}
+    return {**asdict(costs), **derived}
 
 
 def _update(update: BaselineUpdate) -> dict[str, object]:

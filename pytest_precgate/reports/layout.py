@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_precgate.analysis.comparison import Comparison, Row
-from pytest_precgate.analysis.gates import Gate, Metric
+from pytest_precgate.analysis.curves.comparison import Comparison, Row
+from pytest_precgate.analysis.gating.gates import Gate, Metric
+from pytest_precgate.analysis.gating.verdict import JudgedGate
 from pytest_precgate.analysis.report import GateReport
-from pytest_precgate.analysis.verdict import JudgedGate
 from pytest_precgate.errors import OutsideSweepError
 
 ABSENT = "-"
@@ -60,7 +60,7 @@ def evidence(judged: JudgedGate) -> tuple[str, str, str]:
     found = judged.evidence
     if found is None:
         return ABSENT, ABSENT, ABSENT
-    return share(found.sigma), share(found.smallest_drop), str(found.launches)
+    return share(found.sigma), share(found.minimum_detectable_drop), str(found.launches)
 
 
 def columns(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:

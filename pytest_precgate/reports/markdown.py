@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_precgate.analysis.comparison import Comparison
+from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport
 from pytest_precgate.reports import cost, layout
 from pytest_precgate.reports.terminal import moved_gate
@@ -24,7 +24,7 @@ def render(run: RunReport) -> str:
         lines += [f"Compared by `{made.test}`; {made.remark}.", ""]
     for update in run.updates:
         lines += [*_update(update), ""]
-    lines += [f"- {_escaped(f'{spent.suite}: {line}')}" for spent in run.costs for line in cost.lines(spent)]
+    lines += [f"- {_escaped(f'{costs.suite}: {line}')}" for costs in run.costs for line in cost.lines(costs)]
     lines += [f"- **FAIL** {_escaped(problem)}" for problem in run.problems]
     lines += [f"- warning: {_escaped(warning)}" for warning in run.warnings]
     if run.is_empty:

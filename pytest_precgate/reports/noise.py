@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_precgate.analysis.baseline import Launch
-from pytest_precgate.analysis.detection import SEEN
-from pytest_precgate.analysis.gates import GateKey
-from pytest_precgate.analysis.noise_study import NoiseStudy, StudiedGate
-from pytest_precgate.analysis.spent import SuiteCost
-from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.accepted.baseline import Launch
+from pytest_precgate.analysis.cost import SuiteCost
+from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.analysis.gating.noise_study import NoiseStudy, StudiedGate
+from pytest_precgate.analysis.gating.power import TARGET_POWER
 from pytest_precgate.reports import cost, layout
 
 FORMAT = 1
@@ -67,7 +67,7 @@ def render(found: Studied) -> list[str]:
     return [
         _title(found),
         f"{_policy(study)}, against a baseline of {study.launches} launches; drop seen: the smallest true drop stopped "
-        f"in {SEEN:.0%} of runs",
+        f"in {TARGET_POWER:.0%} of runs",
         *_table(study),
         *(f"NOT READ  {each.key}: {each.reason}" for each in study.unread),
         "",
@@ -89,7 +89,7 @@ def _title(found: Studied) -> str:
 
 
 def _policy(study: NoiseStudy) -> str:
-    policy, gates = study.policy, study.separate_gates
+    policy, gates = study.policy, study.independent_gates
     words = "first good" if policy.kind == "first-good" else "median"
     launches = f"{policy.launches} launch{'es' * (policy.launches != 1)}"
     return f"{words} of {launches}, {gates} separate gate{'s' * (gates != 1)}"
@@ -113,7 +113,7 @@ def _cells(each: StudiedGate) -> tuple[str, ...]:
         layout.change(min(each.changes)),
         layout.change(max(each.changes)),
         f"{noise.set_aside} of {noise.launches}",
-        layout.share(each.bar.smallest_drop),
+        layout.share(each.bar.minimum_detectable_drop),
         f"{each.gate.tolerance * 100:g}%",
     )
 
@@ -134,10 +134,10 @@ def _outcome(each: StudiedGate) -> str:
 def _step(study: NoiseStudy) -> list[str]:
     if study.step_sigma is None:
         return []
-    stretches = [each.launches.stretch for each in study.gates]
+    elasticities = [each.launches.elasticity for each in study.gates]
     return [
         f"sigma of a launch's pace: {study.step_sigma:.2%} of its step time, which gates stretch by "
-        f"{min(stretches):.2f} to {max(stretches):.2f}"
+        f"{min(elasticities):.2f} to {max(elasticities):.2f}"
     ]
 
 
@@ -184,7 +184,7 @@ def document(found: Studied) -> dict[str, object]:
         "attached": list(found.attached),
         "points_measured": sum(len(sweep.points) for sweep in found.sweeps),
         "policy": {"kind": study.policy.kind, "launches": study.policy.launches},
-        "separate_gates": study.separate_gates,
+        "separate_gates": study.independent_gates,
         "step_sigma": study.step_sigma,
         "gates": [_gate(each) for each in study.gates],
         "unread": [{**_key(each.key), "reason": each.reason} for each in study.unread],
@@ -198,9 +198,9 @@ def _gate(each: StudiedGate) -> dict[str, object]:
         "values": list(each.launches.values),
         "centre": each.noise.centre,
         "sigma": each.noise.sigma,
-        "stretch": each.launches.stretch,
+        "step_time_elasticity": each.launches.elasticity,
         "set_aside": each.noise.set_aside,
-        "smallest_drop": each.bar.smallest_drop,
+        "minimum_detectable_drop": each.bar.minimum_detectable_drop,
         "tolerance": each.gate.tolerance,
         "tolerance_asked": each.gate.asked,
         "outcome": each.outcome,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_precgate.analysis.comparison import Comparison
-from pytest_precgate.analysis.noise import LEAST_LAUNCHES
+from pytest_precgate.analysis.accepted.update import GateChange
+from pytest_precgate.analysis.curves.comparison import Comparison
+from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES
+from pytest_precgate.analysis.gating.verdict import JudgedGate, Verdict
 from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport
-from pytest_precgate.analysis.update import GateChange
-from pytest_precgate.analysis.verdict import JudgedGate, Verdict
 from pytest_precgate.reports import cost, layout
 
 Line = tuple[str, bool | None]
@@ -81,7 +81,7 @@ def summary(run: RunReport) -> Iterator[Line]:
     for update in run.updates:
         yield from _update(update)
         yield "", None
-    yield from ((f"{spent.suite}: {line}", None) for spent in run.costs for line in cost.lines(spent))
+    yield from ((f"{costs.suite}: {line}", None) for costs in run.costs for line in cost.lines(costs))
     yield from ((f"warning: {warning}", None) for warning in run.warnings)
     yield from ((f"FAIL: {problem}", False) for problem in run.problems)
 
@@ -159,7 +159,7 @@ def moved_gate(change: GateChange) -> str:
         return f"{key}: new, {layout.figure(key.metric, change.after)}"
     if change.after is None:
         return f"{key}: removed, was {layout.figure(key.metric, change.before)}"
-    lower = ", lowers the bar" if change.lowers_the_bar else ""
+    lower = ", lowers the bar" if change.is_easier else ""
     before, after = (layout.figure(key.metric, value) for value in (change.before, change.after))
     return f"{key}: {before} -> {after} ({layout.change(change.change)}{lower})"
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_precgate.analysis.economics import HARDWARE, Hardware
-from pytest_precgate.analysis.gates import Metric
-from pytest_precgate.analysis.waiver import Waiver
+from pytest_precgate.analysis.curves.economics import HARDWARE, Hardware
+from pytest_precgate.analysis.gating.gates import Metric
+from pytest_precgate.analysis.gating.waiver import Waiver
 from pytest_precgate.documents import TOO_DEEP, TOO_LONG, Node, nearest
 from pytest_precgate.errors import SettingsError
 from pytest_precgate.settings.policy import Policy, policy_from

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, cast, get_args
 
-from pytest_precgate.analysis.bar import Kind, LaunchPolicy
-from pytest_precgate.analysis.verdict import Verdict
+from pytest_precgate.analysis.gating.limits import Kind, LaunchPolicy
+from pytest_precgate.analysis.gating.verdict import Verdict
 from pytest_precgate.documents import Node
 from pytest_precgate.errors import SettingsError
-from pytest_precgate.settings.suite import Rule, Suite
+from pytest_precgate.settings.suite import LaunchRule, Suite
 
 Missing = Literal["fail", "skip", "create"]
 Mismatch = Literal["fail", "skip", "warn"]
@@ -25,8 +25,8 @@ LAUNCHES: Mapping[Kind, int] = MappingProxyType({"first-good": 3, "median": 5, "
 class Policy:
     """What a run does where a baseline is missing, differs or goes unused, and what it may write.
 
-    ``rule`` and ``attempts`` stand in place of a suite's own; ``paired_with`` names the other side of every suite that
-    is judged in pairs.
+    ``launch_rule`` and ``max_launches`` stand in place of a suite's own; ``paired_with`` names the other side of every
+    suite that is judged in pairs.
     """
 
     missing: Missing = "fail"
@@ -36,18 +36,24 @@ class Policy:
     update_new_only: bool = False
     reason: str = ""
     in_ci: bool = False
-    rule: Rule | None = None
-    attempts: int | None = None
+    launch_rule: LaunchRule | None = None
+    max_launches: int | None = None
     paired_with: str | None = None
 
     def launches(self, suite: Suite) -> LaunchPolicy:
         """Return how many launches a verdict of ``suite`` may take, and which of them decide.
 
-        Raises InvalidValueError for a number of attempts that the rule cannot use.
+        Raises InvalidValueError for a number of launches that the rule cannot use.
         """
-        kind: Kind = "pairs" if self.paired_with is not None else suite.rule if self.rule is None else self.rule
-        own = suite.attempts if kind == suite.rule else None
-        given = own if self.attempts is None else self.attempts
+        kind: Kind = (
+            "pairs"
+            if self.paired_with is not None
+            else suite.launch_rule
+            if self.launch_rule is None
+            else self.launch_rule
+        )
+        own = suite.max_launches if kind == suite.launch_rule else None
+        given = own if self.max_launches is None else self.max_launches
         return LaunchPolicy(kind, LAUNCHES[kind] if given is None else given)
 
     @property

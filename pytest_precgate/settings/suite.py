@@ -11,18 +11,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
-from pytest_precgate.analysis.bar import MOST_LAUNCHES, LaunchPolicy
-from pytest_precgate.analysis.comparison import COST_MODES, Comparison, CostMode
-from pytest_precgate.analysis.economics import Hardware, hardware_named
-from pytest_precgate.analysis.gates import IMPLAUSIBLE_GAIN, Gate, Metric, gates_of
+from pytest_precgate.analysis.curves.comparison import COST_MODES, Comparison, CostMode
+from pytest_precgate.analysis.curves.economics import Hardware, hardware_named
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.gating.gates import IMPLAUSIBLE_GAIN, Gate, Metric, gates_of
+from pytest_precgate.analysis.gating.limits import MOST_LAUNCHES, LaunchPolicy
 from pytest_precgate.analysis.quantity import count, positive
-from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.documents import Node, nearest
 from pytest_precgate.engines import ENGINES, Engine
 from pytest_precgate.engines.rehearsal import rehearsal_of
 from pytest_precgate.errors import CalibrationError, SettingsError
 
-Rule = Literal["first-good", "median"]
+LaunchRule = Literal["first-good", "median"]
 
 PRECISIONS = ("fp4", "int4", "fp8", "int8", "bf16", "fp16")
 Engines = Mapping[str, tuple[Engine, ...]]
@@ -34,8 +34,8 @@ _MOST_DAYS = 36_500
 _MOST_INTERACTIVITY = 1e6
 _SUITE_REQUIRED = ("hardware", "workload", "interactivity")
 _SUITE_OPTIONAL = ("cost", "metrics", "tolerance", "implausible")
-_LAUNCHES = ("attempts", "rule", "baseline_launches", "max_baseline_age_days", "paired")
-MARKED = ("points", "tolerance", "metrics", "attempts")
+_LAUNCHES = ("max_launches", "launch_rule", "baseline_launches", "max_baseline_age_days", "paired")
+MARKED = ("points", "tolerance", "metrics", "max_launches")
 """What a test's mark may say in place of its suite."""
 
 BASELINE_LAUNCHES = 5
@@ -47,8 +47,8 @@ BESIDE = "@"
 class Suite:
     """One workload on one hardware, its precisions, what is gated, and how many launches that takes.
 
-    ``points`` is None for "quartiles", a tolerance where nobody asked for one, ``attempts`` where it is the rule's own.
-    ``paired`` holds, by name, the engines of another side to be judged against.
+    ``points`` is None for "quartiles", a tolerance where nobody asked for one, ``max_launches`` where it is the rule's
+    own. ``paired`` holds, by name, the engines of another side to be judged against.
     """
 
     name: str
@@ -60,8 +60,8 @@ class Suite:
     tolerances: Mapping[Metric, float | None] = field(default_factory=lambda: dict.fromkeys(Metric))
     tolerance_for_all: float | None = None
     implausible: float = IMPLAUSIBLE_GAIN
-    rule: Rule = "first-good"
-    attempts: int | None = None
+    launch_rule: LaunchRule = "first-good"
+    max_launches: int | None = None
     baseline_launches: int = BASELINE_LAUNCHES
     max_baseline_age_days: float | None = None
     paired: Mapping[str, Engines] = field(default_factory=dict)
@@ -70,8 +70,8 @@ class Suite:
         for name in ("engines", "paired", "tolerances"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         count("Suite", "baseline_launches", self.baseline_launches, "launches")
-        if self.attempts is not None:
-            LaunchPolicy(self.rule, self.attempts)
+        if self.max_launches is not None:
+            LaunchPolicy(self.launch_rule, self.max_launches)
         if self.max_baseline_age_days is not None:
             positive("Suite", "max_baseline_age_days", self.max_baseline_age_days, "days")
 
@@ -150,9 +150,9 @@ class Suite:
             points=_points(members["points"]) if "points" in members else self.points,
             tolerances=_tolerances(members, self.tolerances, self.tolerance_for_all),
         )
-        if "attempts" in members:
-            with members["attempts"].building():
-                changed = replace(changed, attempts=members["attempts"].integer())
+        if "max_launches" in members:
+            with members["max_launches"].building():
+                changed = replace(changed, max_launches=members["max_launches"].integer())
         _refuse_empty(changed, members.get("tolerance", root))
         return changed
 
@@ -191,7 +191,7 @@ def suite_from(name: str, node: Node, hardware: Mapping[str, Hardware], base: Pa
 def _with_launches(suite: Suite, node: Node, members: Mapping[str, Node], base: Path) -> Suite:
     """How a verdict is reached, and what it may be held against."""
     given: dict[str, Any] = {}
-    for key in ("attempts", "baseline_launches"):
+    for key in ("max_launches", "baseline_launches"):
         if key in members:
             given[key] = members[key].count(MOST_LAUNCHES)
     if "max_baseline_age_days" in members:
@@ -200,8 +200,8 @@ def _with_launches(suite: Suite, node: Node, members: Mapping[str, Node], base: 
             members["max_baseline_age_days"].fail(
                 f"got {given['max_baseline_age_days']:g}, wanted at most {_MOST_DAYS}"
             )
-    if "rule" in members:
-        given["rule"] = members["rule"].choice(get_args(Rule))
+    if "launch_rule" in members:
+        given["launch_rule"] = members["launch_rule"].choice(get_args(LaunchRule))
     if "paired" in members:
         sides = members["paired"].mapping()
         given["paired"] = {side: _side(side, table, members, suite.engines, base) for side, table in sides.items()}

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.economics import HARDWARE
+from pytest_precgate.analysis.cost import LaunchCost
+from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.analysis.plan import (
     Asked,
     Candidate,
@@ -20,9 +21,8 @@ from pytest_precgate.analysis.plan import (
     total,
     uses,
 )
-from pytest_precgate.analysis.spent import LaunchCost
 from pytest_precgate.errors import InvalidValueError
-from tests.analysis.test_baseline import TEST, kimi_baseline
+from tests.analysis.accepted.test_baseline import TEST, kimi_baseline
 from tests.published import WORKLOAD
 
 B200 = HARDWARE["b200"]

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pytest_precgate.analysis.economics import HARDWARE, Hardware, hardware_named
-from pytest_precgate.analysis.sweep import Sweep, SweepPoint
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.economics import HARDWARE, Hardware, hardware_named
+from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.errors import InvalidValueError, PrecgateError
 from tests.published import WORKLOAD
 

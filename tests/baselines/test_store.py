@@ -14,24 +14,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.baseline import Baseline, Launch, Provenance, RecordedGate
-from pytest_precgate.analysis.economics import HARDWARE
-from pytest_precgate.analysis.fingerprint import Fingerprint
-from pytest_precgate.analysis.gates import GateKey, Metric
-from pytest_precgate.analysis.spent import LaunchCost
-from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.accepted.baseline import Baseline, Launch, Provenance, RecordedGate
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.cost import LaunchCost
+from pytest_precgate.analysis.curves.economics import HARDWARE
+from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.analysis.gating.gates import GateKey, Metric
 from pytest_precgate.baselines.schema import SCHEMA, dump, parse, recorded_values
 from pytest_precgate.baselines.store import BaselineStore, Stored
 from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, BaselineError, BaselineWriteError
 from tests import clouds
-from tests.analysis.test_baseline import kimi_baseline
+from tests.analysis.accepted.test_baseline import kimi_baseline
 
 
 @given(fp4=clouds.sweeps("fp4"), int4=clouds.sweeps("int4"), point=st.floats(40.0, 90.0), reason=st.text(max_size=20))
 def test_what_is_written_is_read_back(fp4: Sweep, int4: Sweep, point: float, reason: str) -> None:
     """Any baseline survives its own file, whatever its figures and its reason."""
     key = GateKey(Metric.COST_RATIO, ("fp4", "int4"), point)
-    launches = [Launch(sweep, Fingerprint.of(sweep, "recorded", {"source": "ü|,"})).settled() for sweep in (fp4, int4)]
+    launches = [Launch(sweep, Fingerprint.of(sweep, "recorded", {"source": "ü|,"})).rounded() for sweep in (fp4, int4)]
     recorded = Provenance("abc", "2026-11-24T06:00:00Z", "0.1.0", reason.replace("\n", " "))
     baseline = Baseline("s", launches, [RecordedGate("t.py::t[a/b]", key)], recorded, HARDWARE["b200"])
     text = dump(baseline)

@@ -13,9 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-from pytest_precgate.engines.process.readiness import wait_until_ready
-from pytest_precgate.engines.process.supervised import start
 from pytest_precgate.engines.server import ServerCommand
+from pytest_precgate.servers.process.readiness import wait_until_ready
+from pytest_precgate.servers.process.supervised import start
 from tests.engines.marked import STAND_IN, answers_200
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from pytest_precgate.engines.process.supervised import Process, start
 from pytest_precgate.engines.server import ServerCommand
+from pytest_precgate.servers.process.supervised import Process, start
 
 STAND_IN = Path(__file__).with_name("stand_in_server.py")
 PATIENCE_S = 60.0  # for a machine with other things to do; nothing is measured

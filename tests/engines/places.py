@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_precgate.analysis.gpu import Gpu
+from pytest_precgate.analysis.measure.gpu import Gpu
 from pytest_precgate.documents import Node
-from pytest_precgate.engines.server import Place, Seat
+from pytest_precgate.engines.server import HostContext, ServerSlot
 from pytest_precgate.errors import ConnectFailedError, SettingsError
 from pytest_precgate.http import JSON_BYTES, Answer
 
@@ -117,7 +117,7 @@ def said(document: object) -> Answer:
 
 def place(
     tmp_path: Path, *, programs: Sequence[str] = ("trtllm-serve", "vllm", "srun"), gpus: Sequence[Gpu] | None = None
-) -> Place:
+) -> HostContext:
     """A machine with these programs on PATH, an empty Hugging Face cache, and these GPUs."""
     bin_dir = tmp_path / "bin"
     bin_dir.mkdir(exist_ok=True)
@@ -125,19 +125,19 @@ def place(
         (bin_dir / name).write_text("#!/bin/sh\n", encoding="utf-8")
         (bin_dir / name).chmod(0o755)
     environ = {"PATH": str(bin_dir), "HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path / "hub")}
-    return Place(environ, CannedNetwork(), tmp_path, gpus)
+    return HostContext(environ, CannedNetwork(), tmp_path, gpus)
 
 
-def kimi_place(tmp_path: Path, gpus: int = 8) -> Place:
+def kimi_place(tmp_path: Path, gpus: int = 8) -> HostContext:
     """A machine with both Kimi checkpoints in its cache."""
     cache_checkpoint(tmp_path / "hub", NVFP4, KIMI, hf_quant_config=NVFP4_CONFIG)
     cache_checkpoint(tmp_path / "hub", INT4, int4_kimi())
     return place(tmp_path, gpus=b200(gpus))
 
 
-def seat(run_dir: Path, devices: tuple[str, ...] = ()) -> Seat:
+def seat(run_dir: Path, devices: tuple[str, ...] = ()) -> ServerSlot:
     """An address nobody listens on."""
-    return Seat("127.0.0.1", 8000, devices, run_dir)
+    return ServerSlot("127.0.0.1", 8000, devices, run_dir)
 
 
 def table(**keys: object) -> Node:

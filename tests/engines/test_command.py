@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from pytest_precgate.documents import Node
 from pytest_precgate.engines import CommandEngine
 from pytest_precgate.engines.command import HASHED_BELOW_BYTES
-from pytest_precgate.engines.server import Place, Seat, Started
+from pytest_precgate.engines.server import HostContext, ServerSlot, Started
 from pytest_precgate.errors import PreflightError, SettingsError
 from pytest_precgate.http import Answer
 from tests.engines.places import CannedNetwork
 
 WORDS = ["server", "--model", "{model}", "--address", "{host}:{port}"]
-SEAT = Seat("127.0.0.1", 8123, (), Path("run"))
+SEAT = ServerSlot("127.0.0.1", 8123, (), Path("run"))
 
 
 def saying(**paths: object) -> CannedNetwork:
@@ -36,8 +36,8 @@ def read(**changes: object) -> CommandEngine:
     return CommandEngine.read(Node(table, "pyproject.toml", "suites.x.int4", SettingsError), Path("/repo"))
 
 
-def place(directory: Path, **environ: str) -> Place:
-    return Place(environ, CannedNetwork({}), directory)
+def place(directory: Path, **environ: str) -> HostContext:
+    return HostContext(environ, CannedNetwork({}), directory)
 
 
 def program(directory: Path, name: str = "server") -> Path:
@@ -118,7 +118,7 @@ def test_a_command_that_cannot_be_used_is_refused_at_its_spot(changes: dict[str,
 def test_devices_become_cuda_visible_devices(tmp_path: Path) -> None:
     """The seat says which GPUs; without any the variable stays as inherited."""
     engine = read(argv=[str(program(tmp_path)), "{port}"])
-    seat = Seat("127.0.0.1", 8123, ("2", "0"), tmp_path)
+    seat = ServerSlot("127.0.0.1", 8123, ("2", "0"), tmp_path)
     variables = engine.command(seat, place(tmp_path)).variables
     assert variables == {"CUDA_VISIBLE_DEVICES": "2,0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     assert engine.command(SEAT, place(tmp_path)).variables == {}

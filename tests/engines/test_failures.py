@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_precgate.engines.process.failures import COMMON, PORT_IN_USE, FailureText, recognise
-from pytest_precgate.engines.process.variables import inherited
+from pytest_precgate.engines.failures import COMMON, PORT_IN_USE, FailureText, recognise
+from pytest_precgate.servers.process.variables import inherited
 from tests.engines.stand_in_server import FAILURES, LAST_LINE
 
 WORKER = FailureText("Executor worker returned error", "a worker failed", general=True)

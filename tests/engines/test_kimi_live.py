@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pytest_precgate.analysis.schedule import Grid
+from pytest_precgate.analysis.curves.search import Grid
 from pytest_precgate.engines import TrtllmEngine, VllmEngine
 from pytest_precgate.engines.server import ServerCommand, Started
 from pytest_precgate.engines.simulated.calibration import load_calibration

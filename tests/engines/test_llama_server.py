@@ -19,17 +19,17 @@ import psutil
 import pytest
 
 from pytest_precgate import http
-from pytest_precgate.analysis.comparison import compare
-from pytest_precgate.analysis.metrics import measure
-from pytest_precgate.analysis.schedule import UNAIMED, follow
-from pytest_precgate.analysis.sweep import Sweep, SweepPoint
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.comparison import compare
+from pytest_precgate.analysis.curves.search import NO_TARGETS, follow
+from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.metrics import measure
 from pytest_precgate.engines import CommandEngine
-from pytest_precgate.engines.process.readiness import wait_until_ready
-from pytest_precgate.engines.process.supervised import start
-from pytest_precgate.engines.server import Place, Seat
+from pytest_precgate.engines.server import HostContext, ServerSlot
 from pytest_precgate.errors import InvalidPointError
 from pytest_precgate.loadgen import LoadPlan, Prompts, Target, run_point
+from pytest_precgate.servers.process.readiness import wait_until_ready
+from pytest_precgate.servers.process.supervised import start
 from pytest_precgate.settings import Suite, load
 from tests.engines.marked import marked
 from tests.engines.undisturbed import undisturbed
@@ -63,7 +63,7 @@ class Started:
 
     engine: CommandEngine
     process: subprocess.Popen[bytes]
-    seat: Seat
+    seat: ServerSlot
     log: Path
 
     def wait_until_ready(self) -> None:
@@ -85,8 +85,8 @@ class Started:
 def started(engine: CommandEngine, directory: Path, port: int | None = None) -> Iterator[Started]:
     """Start what the engine says, and end it however the test ends."""
     host = "127.0.0.1"
-    place = Place({"PATH": "/nowhere"}, http, ROOT)
-    seat = Seat(host, http.free_port(host) if port is None else port, (), directory)
+    place = HostContext({"PATH": "/nowhere"}, http, ROOT)
+    seat = ServerSlot(host, http.free_port(host) if port is None else port, (), directory)
     command = engine.command(seat, place)
     log = directory / f"{seat.port}.log"
     with log.open("wb") as file:
@@ -113,7 +113,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
 
 def test_the_suite_s_command_line_starts_it_and_it_says_what_it_is(server: Started) -> None:
     """Program and model are found before the start; ready, it lists one model and its build."""
-    facts = server.engine.preflight("int4", "laptop", Place({}, http, ROOT))
+    facts = server.engine.preflight("int4", "laptop", HostContext({}, http, ROOT))
     assert facts["program"] == ".llama/llama-server"
     assert str(facts["model_file"]).startswith(
         f"{(ROOT / '.llama' / 'random-q4_0.gguf').stat().st_size} bytes, sha256 "
@@ -228,9 +228,9 @@ def test_fifty_starts_and_stops_leave_no_process_port_or_descriptor(tmp_path: Pa
     """Through the product's own supervision: what one cycle leaked, a week of CI would add up."""
     engine, open_before = the_engine("int4"), len(list(Path("/proc/self/fd").iterdir()))
     with marked(tmp_path) as mark:
-        place = Place(mark.environ, http, ROOT)
+        place = HostContext(mark.environ, http, ROOT)
         for _ in range(50):
-            seat = Seat("127.0.0.1", http.free_port("127.0.0.1"), (), tmp_path)
+            seat = ServerSlot("127.0.0.1", http.free_port("127.0.0.1"), (), tmp_path)
             process = start(engine.command(seat, place), mark.log, mark.environ, 10.0)
             wait_until_ready(
                 process,
@@ -261,12 +261,12 @@ def swept(precision: str, directory: Path) -> Sweep:
 
         def measured(concurrency: int) -> SweepPoint:
             prompts = Prompts(suite.workload, loaded.vocabulary)
-            plan = LoadPlan(prompts, concurrency, loaded.extent.requests(concurrency))
+            plan = LoadPlan(prompts, concurrency, loaded.stop_rule.requests(concurrency))
             process = psutil.Process(running.process.pid)
             run = undisturbed(process, partial(run_point, running.target, plan))
             return measure(run, gpus=1).point()
 
-        points = follow(loaded.concurrency.schedule(UNAIMED), measured)
+        points = follow(loaded.concurrency.schedule(NO_TARGETS), measured)
     return Sweep(precision, suite.workload, suite.hardware.name, points)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_precgate.analysis.enough import DEFAULT, PUBLISHED, Extent
-from pytest_precgate.analysis.schedule import Grid, Range
+from pytest_precgate.analysis.curves.search import Grid, Range
+from pytest_precgate.analysis.measure.stopping import DEFAULT, PUBLISHED, StopRule
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.load import LOAD_OPTIONAL, LoadSettings, SweepSettings, read_load, read_sweep
 from pytest_precgate.errors import SettingsError
@@ -24,19 +24,19 @@ def table(**keys: object) -> dict[str, Node]:
         ({"concurrency": "search", "max_concurrency": 64}, SweepSettings(Range(1, 64))),
         ({"concurrency": "doubling", "min_concurrency": 4}, SweepSettings(Range(4, 256, "doubling"))),
         ({"concurrency": [8, 4]}, SweepSettings(Grid([4, 8]))),
-        ({"point_error": 0.01}, SweepSettings(extent=Extent(point_error=0.01))),
-        ({"window_limit_s": 30}, SweepSettings(extent=Extent(point_error=0.005, window_limit_s=30.0))),
-        ({"point_error": 0.01, "window_limit_s": 9}, SweepSettings(extent=Extent(None, 0.01, 9.0))),
-        ({"requests_per_slot": 6}, SweepSettings(extent=Extent(requests_per_slot=6))),
-        ({"window": "whole"}, SweepSettings(window="whole", extent=PUBLISHED)),
-        ({"window": "whole", "requests_per_slot": 6}, SweepSettings(window="whole", extent=Extent(6))),
+        ({"point_error": 0.01}, SweepSettings(stop_rule=StopRule(point_error=0.01))),
+        ({"window_limit_s": 30}, SweepSettings(stop_rule=StopRule(point_error=0.005, window_limit_s=30.0))),
+        ({"point_error": 0.01, "window_limit_s": 9}, SweepSettings(stop_rule=StopRule(None, 0.01, 9.0))),
+        ({"requests_per_slot": 6}, SweepSettings(stop_rule=StopRule(requests_per_slot=6))),
+        ({"window": "whole"}, SweepSettings(window="whole", stop_rule=PUBLISHED)),
+        ({"window": "whole", "requests_per_slot": 6}, SweepSettings(window="whole", stop_rule=StopRule(6))),
     ],
     ids=str,
 )
 def test_what_a_table_leaves_out_has_a_default(keys: dict[str, object], wanted: SweepSettings) -> None:
     """A search for what the suite reads, the steady window, each point as long as it needs; the whole window, 10."""
     assert read_sweep(table(**keys)) == wanted
-    assert read_load(table(**keys), Path()) == LoadSettings(wanted.concurrency, wanted.window, wanted.extent)
+    assert read_load(table(**keys), Path()) == LoadSettings(wanted.concurrency, wanted.window, wanted.stop_rule)
 
 
 def test_an_engine_bounds_what_no_key_bounds() -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.gpu import Gpu, gpus_named
-from pytest_precgate.analysis.schedule import Grid
+from pytest_precgate.analysis.curves.search import Grid
+from pytest_precgate.analysis.measure.gpu import Gpu, gpus_named
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.engines.preflight import (
     Claim,
@@ -21,7 +21,7 @@ from pytest_precgate.engines.preflight import (
     refuse_split_words,
     visible_gpus,
 )
-from pytest_precgate.engines.server import Place, ServerSettings
+from pytest_precgate.engines.server import HostContext, ServerSettings
 from pytest_precgate.engines.support import GENERATIONS, NAMES, ROWS, stated
 from pytest_precgate.errors import PreflightError
 from tests.engines.places import (
@@ -102,7 +102,9 @@ def test_every_row_can_be_reached_and_every_alternative_runs_it() -> None:
 # --- the checkpoint ---------------------------------------------------------------------------------------------------
 
 
-def claimed(engine: str, precision: str, model: str, where: Place, allow: bool = False) -> dict[str, str | int | float]:
+def claimed(
+    engine: str, precision: str, model: str, where: HostContext, allow: bool = False
+) -> dict[str, str | int | float]:
     claim = Claim(engine, precision, "b200", allow_unsupported=allow)
     return checkpoint_facts(claim, replace(SETTINGS, model=model), None, where)
 
@@ -179,7 +181,7 @@ def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:
 # --- GPUs -------------------------------------------------------------------------------------------------------------
 
 
-def at(tmp_path: Path, gpus: Sequence[Gpu] | None, visible: str | None = None) -> Place:
+def at(tmp_path: Path, gpus: Sequence[Gpu] | None, visible: str | None = None) -> HostContext:
     where = place(tmp_path, gpus=gpus)
     return where if visible is None else replace(where, environ={**where.environ, "CUDA_VISIBLE_DEVICES": visible})
 
@@ -253,7 +255,7 @@ def test_visible_gpus_come_in_the_order_of_the_variable(order: list[int], count:
     """As CUDA numbers them, by index or UUID."""
     gpus = b200(6)
     named = [gpus[index].uuid if by_uuid else str(index) for index in order[:count]]
-    where = Place({"CUDA_VISIBLE_DEVICES": ",".join(named)}, CannedNetwork(), Path(), gpus)
+    where = HostContext({"CUDA_VISIBLE_DEVICES": ",".join(named)}, CannedNetwork(), Path(), gpus)
     found = visible_gpus(where)
     assert found is not None
     assert [gpu.index for gpu in found] == order[:count]
@@ -303,8 +305,10 @@ def test_preflight_and_telemetry_agree_on_what_a_word_names(word: str) -> None:
     gpus = (Gpu(0, "GPU-0aaa", "NVIDIA B200", 1, ("MIG-5c1d",)), Gpu(1, "GPU-1bbb", "NVIDIA B200", 1, ("MIG-77aa",)))
     assert gpus_named([word], gpus) == gpus[:1]
     settings = replace(SETTINGS, gpus=1, devices=(word,))
-    refuse_gpus(settings, "fp4", "b200", Place({}, CannedNetwork(), Path(), gpus))
-    limited = Place({"CUDA_VISIBLE_DEVICES": word}, CannedNetwork(), Path(), gpus)
+    refuse_gpus(settings, "fp4", "b200", HostContext({}, CannedNetwork(), Path(), gpus))
+    limited = HostContext({"CUDA_VISIBLE_DEVICES": word}, CannedNetwork(), Path(), gpus)
     refuse_gpus(replace(settings, devices=()), "fp4", "b200", limited)
     with pytest.raises(PreflightError, match="asks for GPU MIG-ffff"):
-        refuse_gpus(replace(settings, devices=("MIG-ffff",)), "fp4", "b200", Place({}, CannedNetwork(), Path(), gpus))
+        refuse_gpus(
+            replace(settings, devices=("MIG-ffff",)), "fp4", "b200", HostContext({}, CannedNetwork(), Path(), gpus)
+        )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.recorded import RecordedEngine
 from pytest_precgate.errors import PrecgateWarning, RecordedPointsError, SettingsError

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.comparison import Curve
-from pytest_precgate.analysis.economics import HARDWARE
-from pytest_precgate.analysis.enough import IsEnough
-from pytest_precgate.analysis.finished import FinishedPoint
-from pytest_precgate.analysis.metrics import measure
-from pytest_precgate.analysis.schedule import Aim
-from pytest_precgate.analysis.sweep import Sweep, SweepPoint
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.comparison import Curve
+from pytest_precgate.analysis.curves.economics import HARDWARE
+from pytest_precgate.analysis.curves.search import SweepTargets
+from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.metrics import measure
+from pytest_precgate.analysis.measure.point import MeasuredPoint
+from pytest_precgate.analysis.measure.stopping import IsEnough
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.engines.simulated.calibration import (
@@ -160,7 +160,7 @@ def test_a_further_concurrency_does_not_change_the_others() -> None:
 
 def searched(earlier: Sequence[SweepPoint] = (), **keys: object) -> Sweep:
     swept = SimulatedEngine.read(table(**keys), Path())
-    return swept.sweep("int4", WORKLOAD, "b200", aim=Aim((55, 73, 91), earlier))
+    return swept.sweep("int4", WORKLOAD, "b200", sweep_targets=SweepTargets((55, 73, 91), earlier))
 
 
 def test_by_default_a_sweep_is_searched_for_what_it_is_for() -> None:
@@ -221,8 +221,8 @@ def test_a_point_that_is_not_known_as_asked_ends_with_its_time(concurrency: int,
     """Requests of 10 to 20 s, noise on every step: the window ends less than a request after its limit."""
     keys = {"concurrency": [concurrency], "point_error": 1e-6, "window_limit_s": limit_s}
     spec = SimulatedEngine.read(table(**keys, noise={"step_sigma": 0.1}), Path())
-    finished: list[FinishedPoint] = []
-    spec.sweep("int4", WORKLOAD, "b200", on_finished=finished.append)
+    finished: list[MeasuredPoint] = []
+    spec.sweep("int4", WORKLOAD, "b200", on_measured=finished.append)
     (point,) = (one.measurement for one in finished)
     assert point.is_short
     assert limit_s <= point.window.length_s <= limit_s + point.request_latency.p99_s

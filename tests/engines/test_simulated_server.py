@@ -14,10 +14,10 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from pytest_precgate import http
-from pytest_precgate.analysis import metrics
-from pytest_precgate.analysis.records import PointRun
-from pytest_precgate.analysis.schedule import Grid
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.search import Grid
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure import metrics
+from pytest_precgate.analysis.measure.records import PointRun
 from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.engines.endpoint import EndpointEngine
 from pytest_precgate.engines.load import LoadSettings

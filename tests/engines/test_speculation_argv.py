@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pytest_precgate.documents import Node
 from pytest_precgate.engines import CommandEngine
-from pytest_precgate.engines.server import Place
+from pytest_precgate.engines.server import HostContext
 from pytest_precgate.engines.speculation.argv import require_forced
 from pytest_precgate.errors import PreflightError, SettingsError
 from tests.engines.places import CannedNetwork
@@ -217,7 +217,7 @@ def command(tmp_path: Path, environ: Mapping[str, str], **keys: object) -> Mappi
     program.chmod(0o755)
     table = {"engine": "command", "model": "org/model", "gpus": 1, **keys}
     spec = CommandEngine.read(Node(table, "pyproject.toml", "fp4", SettingsError), tmp_path)
-    where = Place(environ, CannedNetwork(), tmp_path)
+    where = HostContext(environ, CannedNetwork(), tmp_path)
     return spec.preflight("fp4", "laptop", where)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.loadgen import LoadPlan, Prompts, Target, run_point
 from tests.engines.marked import STAND_IN, Marked, answers_200, eventually, free_port, marked
 from tests.engines.stand_in_server import OPTIONS, SWITCHES, YAML_KEYS

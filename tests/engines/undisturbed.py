@@ -13,7 +13,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from pytest_precgate.analysis.records import PointRun
+from pytest_precgate.analysis.measure.records import PointRun
 
 SHARE = 0.6
 ATTEMPTS = 3

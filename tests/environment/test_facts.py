@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fact
 from pytest_precgate.environment import gpu_facts, host_facts, in_ci, visible_gpus
 from tests.environment.conftest import Nvml
 

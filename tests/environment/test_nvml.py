@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from pytest_precgate.analysis.gpu import ClocksEvent, Gpu
+from pytest_precgate.analysis.measure.gpu import ClocksEvent, Gpu
 from pytest_precgate.environment import memory_used, unread_gpus, visible_gpus
 from pytest_precgate.environment import nvml as door
 from pytest_precgate.errors import GpuDriverError, InvalidValueError

@@ -16,7 +16,7 @@ import pytest
 LIBRARY = Path(__file__).parent.parent / "stand_ins" / "nvml.c"
 ASK = """
 import dataclasses, json, os
-from pytest_precgate.analysis.gpu import refusals
+from pytest_precgate.analysis.measure.gpu import refusals
 from pytest_precgate.environment import GpuWatch, gpu_facts, memory_used, visible_gpus
 
 gpus = visible_gpus()

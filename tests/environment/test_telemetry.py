@@ -12,7 +12,7 @@ import threading
 import psutil
 import pytest
 
-from pytest_precgate.analysis.gpu import Gpu, refusals
+from pytest_precgate.analysis.measure.gpu import Gpu, refusals
 from pytest_precgate.environment import GpuWatch, visible_gpus
 from pytest_precgate.environment import telemetry as watching
 from pytest_precgate.errors import GpuDriverError

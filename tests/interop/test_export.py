@@ -7,8 +7,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.sweep import Sweep, SweepPoint
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.interop.export import inferencex_json, points_csv
 from pytest_precgate.interop.importers import imported
 from pytest_precgate.interop.rows import NOTHING

@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 import yaml
 
-from pytest_precgate.analysis.sweep import SweepPoint
+from pytest_precgate.analysis.curves.sweep import SweepPoint
 from pytest_precgate.documents import Node
 from pytest_precgate.errors import RecordedPointsError
 from pytest_precgate.interop.importers import OBJECT_FORMATS, TABLE_FORMATS, imported

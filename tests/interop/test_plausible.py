@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.sweep import SweepPoint
+from pytest_precgate.analysis.curves.sweep import SweepPoint
 from pytest_precgate.interop.plausible import SLACK, excess, why_impossible
 from tests.published import kimi
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.errors import RecordedPointsError
 from pytest_precgate.interop.importers import imported
 from pytest_precgate.interop.rows import NOTHING, RecordedRow, Stated

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.fingerprint import Fingerprint
-from pytest_precgate.analysis.finished import FinishedPoint
-from pytest_precgate.analysis.metrics import Measurement, Spread
-from pytest_precgate.analysis.records import ClientCheck
-from pytest_precgate.analysis.tokens import TokenFacts
-from pytest_precgate.analysis.uncertainty import Uncertainty
-from pytest_precgate.analysis.window import Window
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.metrics import Measurement, Spread
+from pytest_precgate.analysis.measure.point import MeasuredPoint
+from pytest_precgate.analysis.measure.records import ClientCheck
+from pytest_precgate.analysis.measure.tokens import TokenFacts
+from pytest_precgate.analysis.measure.uncertainty import Uncertainty
+from pytest_precgate.analysis.measure.window import Window
 from pytest_precgate.journal.events import (
     Event,
     LaunchFinished,
     LaunchKey,
     LaunchOpened,
-    PointFinished,
+    PointMeasured,
     PointTried,
     RunOpened,
 )
@@ -53,8 +53,8 @@ def measurements(concurrency: int) -> st.SearchStrategy[Measurement]:
     )
 
 
-def points(concurrency: int) -> st.SearchStrategy[FinishedPoint]:
-    return st.builds(FinishedPoint, measurements(concurrency), figures, texts)
+def points(concurrency: int) -> st.SearchStrategy[MeasuredPoint]:
+    return st.builds(MeasuredPoint, measurements(concurrency), figures, texts)
 
 
 runs = st.builds(
@@ -84,7 +84,7 @@ def events(draw: st.DrawFn) -> list[Event]:
         for concurrency in range(1, count + 1):
             for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
                 found.append(PointTried(key, draw(texts), concurrency, draw(texts), draw(figures)))
-            found.append(PointFinished(key, draw(points(concurrency))))
+            found.append(PointMeasured(key, draw(points(concurrency))))
             found += [opened] * draw(st.sampled_from([0, 0, 0, 1, 2]))
         if count and draw(st.booleans()):
             found.append(LaunchFinished(key))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.spent import LaunchCost, Spent
+from pytest_precgate.analysis.cost import KindCost, LaunchCost
 from pytest_precgate.journal.events import Event, LaunchFinished
 from pytest_precgate.journal.paid import launch_cost, paid
 from pytest_precgate.journal.state import RecordedLaunch
@@ -24,9 +24,9 @@ def launch(*events: Event) -> RecordedLaunch:
 
 def test_a_launch_costs_its_starts_and_its_points() -> None:
     """How long GPUs were held is not in a journal."""
-    assert paid(launch(*SMALL[1:])) == Spent("simulated", 1, 2, 85.0, 3600.0, None)
+    assert paid(launch(*SMALL[1:])) == KindCost("simulated", 1, 2, 85.0, 3600.0, None)
     again = launch(LAUNCH, point(1), replace(LAUNCH, starting_gpu_s=1800.0), point(2), LaunchFinished(KEY))
-    assert paid(again) == Spent("simulated", 2, 2, 85.0, 5400.0, None)
+    assert paid(again) == KindCost("simulated", 2, 2, 85.0, 5400.0, None)
     assert launch_cost(again) == LaunchCost("default", 2, 85.0, 1800.0)
 
 
@@ -35,7 +35,7 @@ def test_a_start_nobody_saw_is_not_free() -> None:
     unknown = replace(LAUNCH, starting_gpu_s=None)
     assert paid(launch(LAUNCH, unknown, point(1))).starting_gpu_s is None
     endpoint = replace(unknown, engine="endpoint")
-    assert paid(launch(endpoint, point(1))) == Spent("endpoint", 0, 1, 42.5, None, None)
+    assert paid(launch(endpoint, point(1))) == KindCost("endpoint", 0, 1, 42.5, None, None)
     assert paid(launch(replace(LAUNCH, engine="trtllm"), point(1))).kind == "started"
 
 
@@ -49,7 +49,7 @@ def test_before_and_since_are_the_whole(events: list[Event], data: st.DataObject
     assert whole is not None
     for key, now in whole.launches.items():
         before = earlier.launches.get(key)
-        first = Spent("simulated", 0, 0, 0.0, 0.0, None) if before is None else paid(before)
+        first = KindCost("simulated", 0, 0, 0.0, 0.0, None) if before is None else paid(before)
         since, all_of_it = paid(now, before), paid(now)
         assert first.launches + since.launches == all_of_it.launches
         assert first.points + since.points == all_of_it.points

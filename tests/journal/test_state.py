@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.fingerprint import Fingerprint
-from pytest_precgate.analysis.finished import FinishedPoint
-from pytest_precgate.analysis.metrics import Measurement, Spread
-from pytest_precgate.analysis.uncertainty import Uncertainty
-from pytest_precgate.analysis.window import Window
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.metrics import Measurement, Spread
+from pytest_precgate.analysis.measure.point import MeasuredPoint
+from pytest_precgate.analysis.measure.uncertainty import Uncertainty
+from pytest_precgate.analysis.measure.window import Window
 from pytest_precgate.errors import InvalidValueError, JournalCorruptError, JournalSchemaError
 from pytest_precgate.journal.events import (
     Event,
     LaunchFinished,
     LaunchKey,
     LaunchOpened,
-    PointFinished,
+    PointMeasured,
     RunOpened,
 )
 from pytest_precgate.journal.schema import line
@@ -43,11 +43,11 @@ KEY = LaunchKey("fp4", 0, 1)
 LAUNCH = LaunchOpened(KEY, "simulated", Fingerprint({"calibration": "kimi"}, {"seed": 1}), 3600.0)
 
 
-def point(concurrency: int, throughput: float = 250.0) -> PointFinished:
+def point(concurrency: int, throughput: float = 250.0) -> PointMeasured:
     spread = Spread(0.011, 0.01, 0.02, 0.03)
     window = Window("steady", 0.5, 9.5)
     measured = Measurement(concurrency, 4, 10, 0, window, spread, spread, spread, None, None, throughput, None, None)
-    return PointFinished(KEY, FinishedPoint(measured, 42.5))
+    return PointMeasured(KEY, MeasuredPoint(measured, 42.5))
 
 
 SMALL: list[Event] = [RUN, LAUNCH, point(1), point(2), LaunchFinished(KEY)]

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.loadgen import LoadPlan, Prompts, Target, run_point
 from tests.loadgen.servers import StandIn, standing_in
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.records import RequestRecord
-from pytest_precgate.analysis.tokens import HiddenTokens, with_first_tokens
+from pytest_precgate.analysis.measure.records import RequestRecord
+from pytest_precgate.analysis.measure.tokens import HiddenTokens, with_first_tokens
 from pytest_precgate.errors import InvalidValueError, ResponseError, UntoldTokensError
 from pytest_precgate.loadgen.events import Usage, acceptance_of, kind_of, usage_of
 from pytest_precgate.loadgen.sse import TokenStream

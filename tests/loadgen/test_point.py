@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_precgate.analysis.metrics import measure
-from pytest_precgate.analysis.records import PointRun, RequestRecord
-from pytest_precgate.analysis.window import end_of_ramp
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.metrics import measure
+from pytest_precgate.analysis.measure.records import PointRun, RequestRecord
+from pytest_precgate.analysis.measure.window import end_of_ramp
 from pytest_precgate.errors import ConnectFailedError, InvalidPointError, InvalidValueError, LoadStoppedError
 from pytest_precgate.loadgen import Limits, LoadPlan, Progress, Prompts, Target, client, run_point
 from pytest_precgate.loadgen.closed_loop import opened

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_precgate.analysis.records import RequestRecord
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.records import RequestRecord
 from pytest_precgate.errors import ConnectFailedError, LoadProcessError, LoadStoppedError
 from pytest_precgate.loadgen import Limits, LoadPlan, Progress, Prompts, Target, run_point
 from tests.loadgen.servers import Exchange, standing_in

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.loadgen import Limits, LoadPlan, Prompts, Target
 from pytest_precgate.loadgen.plan import Requests

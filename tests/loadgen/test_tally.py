@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_precgate.analysis.records import ClientCheck, Gaps, RequestFailure, RequestRecord
+from pytest_precgate.analysis.measure.records import ClientCheck, Gaps, RequestFailure, RequestRecord
 from pytest_precgate.loadgen.tally import Share, Tally, merged
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_precgate.analysis import metrics
+from pytest_precgate.analysis.measure import metrics
 from pytest_precgate.engines.simulated.engine import SimulatedEngine
 from tests.engines.marked import marked
 from tests.plugin.paced import Paced

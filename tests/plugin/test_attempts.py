@@ -76,10 +76,10 @@ def test_a_gate_fails_only_when_every_launch_is_low(recorded: Repository, paced:
 @pytest.mark.parametrize(
     ("flags", "mark", "setting"),
     [
-        (["--precgate-attempts=1"], "", ""),
-        ([], "@pytest.mark.precgate(attempts=1)", ""),
-        ([], "", "attempts = 1"),
-        (["--precgate-attempts=1"], "@pytest.mark.precgate(attempts=2)", "attempts = 4"),
+        (["--precgate-max-launches=1"], "", ""),
+        ([], "@pytest.mark.precgate(max_launches=1)", ""),
+        ([], "", "max_launches = 1"),
+        (["--precgate-max-launches=1"], "@pytest.mark.precgate(max_launches=2)", "max_launches = 4"),
     ],
 )
 def test_how_often_is_said_by_the_flag_then_the_mark_then_the_suite(
@@ -98,21 +98,23 @@ def test_the_median_sees_a_change_that_slows_most_launches(recorded: Repository,
     """One good launch of three passes by default; the median of five, for nightly runs, says REGRESSED."""
     paced(fp4=[1.08, 1.0, 1.08, 1.08, 1.08])
     assert recorded.run().ret == 0
-    result = recorded.run("--precgate-rule=median", JSON)
+    result = recorded.run("--precgate-launch-rule=median", JSON)
     assert result.ret == 1
     assert gates(recorded)["fp4 throughput_per_gpu", 85]["verdict"] == "REGRESSED"
     assert gates(recorded)["fp4 throughput_per_gpu", 85]["launches"] == 4  # settled then
-    recorded.change_settings("interactivity", 'rule = "median"\nattempts = 3\ninteractivity')
+    recorded.change_settings("interactivity", 'launch_rule = "median"\nattempts = 3\ninteractivity')
     assert recorded.run(JSON).ret == 1
     assert gates(recorded)["fp4 throughput_per_gpu", 85]["launches"] == 3
 
 
-@pytest.mark.parametrize("flags", [["--precgate-rule=median", "--precgate-attempts=4"], ["--precgate-attempts=0"]])
+@pytest.mark.parametrize(
+    "flags", [["--precgate-launch-rule=median", "--precgate-max-launches=4"], ["--precgate-max-launches=0"]]
+)
 def test_a_number_of_launches_without_a_verdict_is_a_usage_error(recorded: Repository, flags: list[str]) -> None:
     """The median of four is no launch, and none is no measurement: nothing is measured."""
     result = recorded.run(*flags)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: precgate: *attempts*: got *"])
+    result.stderr.fnmatch_lines(["ERROR: precgate: *max_launches*: got *"])
 
 
 NOISY = [1.0, 1.01, 0.99, 1.008, 0.992]
@@ -154,7 +156,7 @@ def test_a_tolerance_nobody_asked_for_grows_with_the_noise_and_says_so(recorded:
     ratio = gates(recorded)["fp4/int4 throughput_ratio", 100]
     assert ratio["tolerance"] > 0.03  # type: ignore[operator]
     assert ratio["tolerance_asked"] is False
-    assert ratio["smallest_drop"] <= ratio["tolerance"]  # type: ignore[operator]
+    assert ratio["minimum_detectable_drop"] <= ratio["tolerance"]  # type: ignore[operator]
     result.stdout.fnmatch_lines(["fp4/int4 throughput_ratio *% (noise) *PASS*"])
     assert "% (noise) |" in (recorded.path / "found.md").read_text(encoding="utf-8")
 
@@ -303,5 +305,5 @@ def test_recorded_points_stand_beside_every_launch_of_a_live_precision(repositor
     assert repository.run(JSON).ret == 0
     assert gates(repository)["fp4/int4 throughput_ratio", 85]["launches"] == 2
     paced(fp4=[1.1])
-    assert repository.run("--precgate-rule=median", JSON).ret == 1
+    assert repository.run("--precgate-launch-rule=median", JSON).ret == 1
     assert gates(repository)["fp4 throughput_per_gpu", 85]["launches"] == 3

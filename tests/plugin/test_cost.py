@@ -24,7 +24,7 @@ def simulated(repository: Repository) -> Repository:
 
 
 def costs(repository: Repository, name: str = "g.json") -> list[dict[str, Any]]:
-    """What the JSON report says of costs."""
+    """What the JSON report says of spent."""
     return cast(list[dict[str, Any]], json.loads((repository.path / name).read_text(encoding="utf-8"))["costs"])
 
 
@@ -128,7 +128,7 @@ def test_a_failed_start_cost_something_and_so_did_a_failed_point(site: Site) -> 
 
 
 def test_a_served_simulation_holds_no_gpu(simulated: Repository) -> None:
-    """A test that talks to it costs nothing, and nothing is said of it."""
+    """A test that talks to it spent nothing, and nothing is said of it."""
     simulated.write_test("def test_up(fp4_engine):\n    assert fp4_engine.url\n")
     result = simulated.run("--precgate-json=g.json", "--precgate-unused=ignore")
     assert result.ret == 0

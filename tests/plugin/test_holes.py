@@ -53,7 +53,7 @@ hardware = "b200"
 workload = { isl = 128, osl = 64 }
 interactivity = [90, 105]
 metrics = ["throughput_per_gpu"]
-attempts = 2
+max_launches = 2
 baseline_launches = 3
 
 [tool.precgate.suites.kimi.fp4]

@@ -16,7 +16,7 @@ from tests.repository import QUIET
 
 PATIENT = """\
 import math
-from pytest_precgate.analysis import metrics
+from pytest_precgate.analysis.measure import metrics
 
 metrics.MAX_LAG_OF_ITL = metrics.MAX_CPU_SHARE = metrics.MAX_EVENTS_PER_READ = math.inf
 metrics.MIN_ACHIEVED_SHARE = 0.0

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_precgate.analysis.records import PointRun
+from pytest_precgate.analysis.measure.records import PointRun
 from pytest_precgate.loadgen import LoadPlan, Target, run_point
 from tests.engines.marked import Marked, marked
 from tests.engines.undisturbed import undisturbed
@@ -54,7 +54,7 @@ workload = { isl = 32, osl = 32 }
 interactivity = "quartiles"
 metrics = ["throughput_ratio"]
 tolerance = 0.5
-attempts = 1
+max_launches = 1
 baseline_launches = 1
 implausible = 4.0
 """
@@ -82,7 +82,7 @@ def llama(repository: Repository, mark: Marked, monkeypatch: pytest.MonkeyPatch)
         (process,) = mark.servers()
         return undisturbed(process, lambda: run_point(target, plan, **more))
 
-    monkeypatch.setattr("pytest_precgate.live.load.run_point", run_undisturbed)
+    monkeypatch.setattr("pytest_precgate.run.measuring.run_point", run_undisturbed)
     server = LLAMA / "llama-server"
     int4 = TABLE.format(precision="int4", concurrency="[2, 4, 16]", server=server)
     int8 = TABLE.format(precision="int8", concurrency="[2, 4, 16]", server=server)

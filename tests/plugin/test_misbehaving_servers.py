@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pytest_precgate.analysis import metrics
+from pytest_precgate.analysis.measure import metrics
 from tests.engines.test_simulated_server import served
 from tests.repository import Repository
 

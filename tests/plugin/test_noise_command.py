@@ -41,7 +41,7 @@ noise = { launch_sigma = 0.01 }
 # The command as installed, without limits on the client's own load: a busy test machine must not decide.
 COMMAND = """\
 import math, sys
-from pytest_precgate.analysis import metrics
+from pytest_precgate.analysis.measure import metrics
 metrics.MAX_LAG_OF_ITL = metrics.MAX_CPU_SHARE = metrics.MAX_EVENTS_PER_READ = math.inf
 metrics.MIN_ACHIEVED_SHARE = 0.0
 from pytest_precgate.cli import main
@@ -81,8 +81,8 @@ def test_the_noise_put_in_is_the_noise_found(simulated: Repository, capsys: pyte
     assert found["step_sigma"] == pytest.approx(0.01, rel=0.15)
     assert len(found["gates"]) == 6
     for gate in found["gates"]:
-        assert gate["sigma"] == pytest.approx(0.01 * gate["stretch"], rel=0.25)
-        assert gate["stretch"] > 1
+        assert gate["sigma"] == pytest.approx(0.01 * gate["step_time_elasticity"], rel=0.25)
+        assert gate["step_time_elasticity"] > 1
     assert not (simulated.path / "baselines").exists()
 
 
@@ -236,7 +236,7 @@ def test_what_is_left_of_an_engine_does_not_hide_why_it_ended(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It died while it was in use, and its memory did not come back: both are said."""
-    monkeypatch.setattr("pytest_precgate.live.fleet._MEMORY_RETURNS_S", 0.0)
+    monkeypatch.setattr("pytest_precgate.servers.pool._MEMORY_RETURNS_S", 0.0)
     site.gpus(nvmlDeviceGetMemoryInfo={"0": [[192 * 2**30, 0]] * 3 + [[192 * 2**30, 150 * 2**30]]})
     site.behave("trtllm-serve", "--behave is-killed-serving --after 10")
     site.repository.pytester.chdir()

@@ -77,7 +77,7 @@ def test_a_baseline_of_another_making_names_the_sides_there_are(sides: Repositor
 
 def test_fewer_pairs_are_the_user_s_choice(sides: Repository) -> None:
     """Three pairs of each precision."""
-    assert sides.run(PAIRED, "--precgate-attempts=3", JSON).ret == 0
+    assert sides.run(PAIRED, "--precgate-max-launches=3", JSON).ret == 0
     assert {gate["launches"] for gate in gates(sides).values()} == {3}
     assert launches(sides) == {"fp4": 3, "int4": 3}
 
@@ -117,8 +117,8 @@ def test_stored_gates_count_as_used(sides: Repository) -> None:
         (["--precgate-paired-with=relaese"], "*no side 'relaese' to be judged against; did you mean 'release'*"),
         ([PAIRED, "--precgate-update"], "ERROR: --precgate-paired-with: pairs are held against no baseline*"),
         (
-            [PAIRED, "--precgate-attempts=4"],
-            "ERROR: precgate: attempts: got 4, wanted an odd number for a median*",
+            [PAIRED, "--precgate-max-launches=4"],
+            "ERROR: precgate: max_launches: got 4, wanted an odd number for a median*",
         ),
     ],
 )
@@ -179,7 +179,7 @@ def test_servers_of_both_sides_take_turns(site: Site) -> None:
     side = f'\n[tool.precgate.suites.kimi.paired.release.fp4]\nlaunch_prefix = ["{prefix}"]\n'
     text = (site.path / "pyproject.toml").read_text(encoding="utf-8")
     site.repository.write_settings(text + side)
-    result = site.repository.run(PAIRED, "--precgate-attempts=1")
+    result = site.repository.run(PAIRED, "--precgate-max-launches=1")
     assert result.ret == 0
     assert site.starts(result) == {"fp4": 2, "int4": 2}
     lines = [line for line in result.outlines if line.startswith(("precgate: starting ", "precgate: stopping "))]

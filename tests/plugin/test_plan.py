@@ -69,10 +69,10 @@ def test_a_simulated_plan_is_what_the_run_then_costs(simulated: Repository) -> N
     (planned,) = [line for line in plan(simulated.run("--precgate-plan")) if line.startswith("total: ")]
     assert plan(simulated.run("--precgate-plan", "--precgate-update"))[7] == planned
     result = simulated.run("--precgate-update", "-k", "gate")
-    (spent,) = [line for line in result.outlines if "cost of this run" in line]
+    (costs,) = [line for line in result.outlines if "cost of this run" in line]
     minutes, dollars = re.findall(r"launches, (\S+) virtual .*(\$\S+)$", planned)[0]
-    assert f", {minutes} virtual GPU-minutes, SIMULATED " in spent
-    assert f", {dollars} at $1.95" in spent
+    assert f", {minutes} virtual GPU-minutes, SIMULATED " in costs
+    assert f", {dollars} at $1.95" in costs
 
 
 def test_a_plan_is_of_the_selected_tests(simulated: Repository) -> None:
@@ -90,8 +90,8 @@ def test_a_plan_is_of_the_selected_tests(simulated: Repository) -> None:
     ("flags", "launches"),
     [
         ([], "1 to 3"),
-        (["--precgate-attempts=1"], "1"),
-        (["--precgate-rule=median"], "3 to 5"),
+        (["--precgate-max-launches=1"], "1"),
+        (["--precgate-launch-rule=median"], "3 to 5"),
         (["--precgate-update"], "4"),
     ],
 )
@@ -221,9 +221,9 @@ def test_a_plan_counts_the_attempts_of_every_mark(simulated: Repository) -> None
     simulated.write_test(
         "import pytest\n\n"
         + "\n".join(
-            f"@pytest.mark.precgate(attempts={attempts})\ndef test_{attempts}(precgate):\n"
+            f"@pytest.mark.precgate(max_launches={max_launches})\ndef test_{max_launches}(precgate):\n"
             "    precgate.check(precgate.compare('fp4', 'int4'))\n"
-            for attempts in (1, 7)
+            for max_launches in (1, 7)
         )
     )
     assert simulated.run("--precgate-update").ret == 0

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pytest_precgate.analysis import metrics
-from pytest_precgate.analysis.metrics import Measurement
-from pytest_precgate.analysis.records import PointRun
+from pytest_precgate.analysis.measure import metrics
+from pytest_precgate.analysis.measure.metrics import Measurement
+from pytest_precgate.analysis.measure.records import PointRun
 from tests.engines.test_simulated_server import served
 from tests.repository import Repository
 

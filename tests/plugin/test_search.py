@@ -98,7 +98,7 @@ def test_a_gate_the_baseline_was_not_searched_for_is_not_added_to_it(kimi: Repos
     assert kimi.baseline.read_text(encoding="utf-8") == before
     assert kimi.run("--precgate-update", "--precgate-reason=searched for 73 too").ret == 0
     kimi.change_settings('fp4-tp4"', 'fp4-tp4", slowdown = 0.035')
-    assert kimi.run("--precgate-attempts=1").ret == 1
+    assert kimi.run("--precgate-max-launches=1").ret == 1
 
 
 def test_an_update_of_some_tests_is_searched_for_the_others_too(kimi: Repository) -> None:

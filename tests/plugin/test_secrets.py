@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import pytest
 
-import pytest_precgate.analysis.metrics
+import pytest_precgate.analysis.measure.metrics
 import pytest_precgate.baselines.store
-import pytest_precgate.live.launches
-import pytest_precgate.live.load
 import pytest_precgate.plugin.run
 import pytest_precgate.reports.terminal
+import pytest_precgate.run.launches
+import pytest_precgate.run.measuring
 from pytest_precgate.errors import ReadFailedError
 from tests.plugin.sites import SETTINGS, Site
 from tests.repository import Repository
@@ -75,11 +75,11 @@ def our_own(*_arguments: object, **_options: object) -> None:
 RAISED = (key_error, assertion_error, recursion_error, value_error, unicode_error, our_own)
 PLACES = {
     "while a test checks": (pytest_precgate.baselines.store.BaselineStore, "read"),
-    "while a sweep is read": (pytest_precgate.live.launches.Launches, "_sweep"),
+    "while a sweep is read": (pytest_precgate.run.launches.Launches, "_sweep"),
     "while tests are collected": (pytest_precgate.plugin.run.Run, "suite"),
     "while the policy is read": (pytest_precgate.plugin.run.Run, "_policy"),
-    "when the run is finished": (pytest_precgate.live.launches.Launches, "costs"),
-    "when engines are stopped": (pytest_precgate.live.launches.Launches, "close"),
+    "when the run is finished": (pytest_precgate.run.launches.Launches, "costs"),
+    "when engines are stopped": (pytest_precgate.run.launches.Launches, "close"),
     "in the summary": (pytest_precgate.reports.terminal, "summary"),
     "in a failure's text": (pytest_precgate.reports.terminal, "failure"),
 }
@@ -144,7 +144,7 @@ def test_what_a_test_raises_from_an_error_of_ours_shows_no_frame_of_ours(
     keeper: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cause is shown by its message."""
-    monkeypatch.setattr(pytest_precgate.live.launches.Launches, "_sweep", key_error)
+    monkeypatch.setattr(pytest_precgate.run.launches.Launches, "_sweep", key_error)
     keeper.write_test(
         "def test_it(precgate):\n"
         "    try:\n        precgate.sweep('fp4')\n"
@@ -167,7 +167,7 @@ def test_an_error_of_the_user_s_own_is_shown_whole(keeper: Repository) -> None:
 
 INTERRUPTS = """
 import os
-from pytest_precgate.live.launches import Launches
+from pytest_precgate.run.launches import Launches
 
 def interrupted(self, key):
     raise KeyboardInterrupt(len(key))
@@ -252,7 +252,7 @@ def _loaded(
     )
     keeper.write_test("def test_it(precgate):\n    precgate.sweep('fp4')\n")
     if raised is not None:
-        monkeypatch.setattr(pytest_precgate.live.load, "run_point", raised)
+        monkeypatch.setattr(pytest_precgate.run.measuring, "run_point", raised)
     return run_loudly(keeper)
 
 

@@ -202,7 +202,7 @@ def test_a_throttled_gpu_makes_the_point_invalid(site: Site) -> None:
 
 def test_memory_that_does_not_come_back_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next start would fail for want of it, and look like an engine's fault."""
-    monkeypatch.setattr("pytest_precgate.live.fleet._MEMORY_RETURNS_S", 0.0)
+    monkeypatch.setattr("pytest_precgate.servers.pool._MEMORY_RETURNS_S", 0.0)
     full = 150 * 2**30
     site.gpus(nvmlDeviceGetMemoryInfo={"0": [[192 * 2**30, 0]] * 3 + [[192 * 2**30, full]]})
     result = site.repository.run()
@@ -214,7 +214,7 @@ def test_memory_that_does_not_come_back_is_said(site: Site, monkeypatch: pytest.
 
 def test_what_could_not_be_stopped_blocks_its_gpus(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for an engine on them later is told why, and nothing is started."""
-    monkeypatch.setattr("pytest_precgate.live.fleet._MEMORY_RETURNS_S", 0.0)
+    monkeypatch.setattr("pytest_precgate.servers.pool._MEMORY_RETURNS_S", 0.0)
     full = 150 * 2**30
     site.gpus(nvmlDeviceGetMemoryInfo={"0": [[192 * 2**30, 0]] * 3 + [[192 * 2**30, full]]})
     site.repository.write_test("def test_a(fp4_engine): pass\n", "test_a.py")
@@ -245,7 +245,7 @@ def test_gpus_of_another_run_are_waited_for_and_named(site: Site) -> None:
         lock.write("the run in elsewhere\n")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        site.patch.setattr("pytest_precgate.live.fleet._LOCK_WAIT_S", 0.0)
+        site.patch.setattr("pytest_precgate.servers.pool._LOCK_WAIT_S", 0.0)
         result = site.repository.run()
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*GpuBusyError: GPU GPU-00000003* is held by the run in elsewhere*"])

@@ -152,7 +152,7 @@ def test_the_mark_is_documented(repository: Repository) -> None:
     result = repository.run("--markers", "--strict-markers")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
-        ["@pytest.mark.precgate(suite=..., points=..., tolerance=..., metrics=..., attempts=...): *"]
+        ["@pytest.mark.precgate(suite=..., points=..., tolerance=..., metrics=..., max_launches=...): *"]
     )
 
 
@@ -173,8 +173,8 @@ def test_every_flag_is_in_the_help_with_its_prefix(repository: Repository) -> No
         "engine",
         "resume",
         "replay",
-        "rule",
-        "attempts",
+        "launch_rule",
+        "max_launches",
         "paired-with",
     ):
         result.stdout.fnmatch_lines([f"*--precgate-{flag}*"])

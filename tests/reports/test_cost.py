@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pytest_precgate.analysis.economics import HARDWARE
-from pytest_precgate.analysis.spent import Spent, SuiteCost
+from pytest_precgate.analysis.cost import KindCost, SuiteCost
+from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.reports import cost
 
 B200 = HARDWARE["b200"]
-STARTED = Spent("started", 2, 14, 978.0, 4800.0, 5898.0)
-SIMULATED = Spent("simulated", 2, 14, 978.0, 4800.0, None)
-ENDPOINT = Spent("endpoint", 0, 1, 978.0, None, 990.0)
+STARTED = KindCost("started", 2, 14, 978.0, 4800.0, 5898.0)
+SIMULATED = KindCost("simulated", 2, 14, 978.0, 4800.0, None)
+ENDPOINT = KindCost("endpoint", 0, 1, 978.0, None, 990.0)
 
 
-def said(*spent: Spent, **more: object) -> list[str]:
-    return list(cost.lines(SuiteCost("kimi", B200, spent, **more)))  # type: ignore[arg-type]
+def said(*costs: KindCost, **more: object) -> list[str]:
+    return list(cost.lines(SuiteCost("kimi", B200, costs, **more)))  # type: ignore[arg-type]
 
 
 def test_what_servers_held_is_told_with_its_parts_and_its_price() -> None:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 
-from pytest_precgate.analysis.baseline import Launch
-from pytest_precgate.analysis.fingerprint import Fingerprint
-from pytest_precgate.analysis.gates import Metric
-from pytest_precgate.analysis.noise_study import study
+from pytest_precgate.analysis.accepted.baseline import Launch
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.gating.gates import Metric
+from pytest_precgate.analysis.gating.noise_study import study
 from pytest_precgate.reports import noise
-from tests.analysis.test_noise_study import POLICY, asked, gates, launched, seeds, sigmas
+from tests.analysis.gating.test_noise_study import POLICY, asked, gates, launched, seeds, sigmas
 
 
 def studied(seed: int, sigma: float, tolerances: Mapping[Metric, float | None] | None = None) -> noise.Studied:
@@ -51,7 +51,7 @@ def test_json_holds_the_same_figures(seed: int, sigma: float, tolerances: Mappin
     for row, each in zip(document["gates"], found.study.gates, strict=True):
         assert row["values"] == list(each.launches.values)
         assert (row["sigma"], row["centre"]) == (each.noise.sigma, each.noise.centre)
-        assert (row["smallest_drop"], row["outcome"]) == (each.bar.smallest_drop, each.outcome)
+        assert (row["minimum_detectable_drop"], row["outcome"]) == (each.bar.minimum_detectable_drop, each.outcome)
     assert document["advised_tolerance"] == {metric.value: share for metric, share in found.study.advised.items()}
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_precgate.analysis.metrics import Measurement, Spread
-from pytest_precgate.analysis.uncertainty import Uncertainty
-from pytest_precgate.analysis.window import Window
+from pytest_precgate.analysis.measure.metrics import Measurement, Spread
+from pytest_precgate.analysis.measure.uncertainty import Uncertainty
+from pytest_precgate.analysis.measure.window import Window
 from pytest_precgate.reports.progress import measured
 
 SPREAD = Spread(0.02, 0.02, 0.03, 0.04)

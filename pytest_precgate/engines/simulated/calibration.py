@@ -16,11 +16,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from pytest_precgate.analysis.enough import PUBLISHED_PER_SLOT
-from pytest_precgate.analysis.metrics import Measurement, measure
-from pytest_precgate.analysis.sweep import SweepPoint
-from pytest_precgate.analysis.window import WindowKind
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.curves.sweep import SweepPoint
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.metrics import Measurement, measure
+from pytest_precgate.analysis.measure.stopping import PUBLISHED_PER_SLOT
+from pytest_precgate.analysis.measure.window import WindowKind
 from pytest_precgate.documents import Node, nearest, strict_json
 from pytest_precgate.engines.simulated.model import Limits, StepTime
 from pytest_precgate.engines.simulated.scheduler import draw_lengths, simulate
@@ -168,7 +168,7 @@ def point_errors(model: StepTime, workload: Workload, points: Sequence[SweepPoin
 
 def errors(model: StepTime, workload: Workload, points: Sequence[SweepPoint]) -> list[float]:
     """Return the three residuals of every point; where the curve does not reach, its nearest end is read."""
-    from pytest_precgate.analysis.interpolation import MonotoneCubic  # noqa: PLC0415  # numpy and scipy, see above
+    from pytest_precgate.analysis.curves.interpolation import MonotoneCubic  # noqa: PLC0415  # numpy and scipy, see above
 
     found = point_errors(model, workload, points)
     knots = sorted(

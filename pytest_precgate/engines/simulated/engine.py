@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from pytest_precgate.analysis.fingerprint import Fact
-from pytest_precgate.analysis.finished import FinishedPoint
-from pytest_precgate.analysis.lengths import closed_loop_lengths
-from pytest_precgate.analysis.metrics import measure
-from pytest_precgate.analysis.schedule import UNAIMED, Aim, follow
-from pytest_precgate.analysis.spent import Kind
-from pytest_precgate.analysis.sweep import Sweep, SweepPoint
-from pytest_precgate.analysis.workload import Workload
+from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.cost import Kind
+from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets, follow
+from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.lengths import closed_loop_lengths
+from pytest_precgate.analysis.measure.metrics import measure
+from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.documents import Node
-from pytest_precgate.engines.base import EngineDefaults, OnFinished, untold
+from pytest_precgate.engines.base import EngineDefaults, OnMeasured, untold
 from pytest_precgate.engines.load import SWEEP_OPTIONAL, SweepSettings, read_start_s, read_sweep
 from pytest_precgate.engines.simulated.calibration import Calibration, load_calibration
 from pytest_precgate.engines.simulated.model import Limits, Noise
@@ -125,9 +125,9 @@ class SimulatedEngine(EngineDefaults):
         precision: str,
         workload: Workload,
         hardware: str,
-        known: Sequence[FinishedPoint] = (),
-        on_finished: OnFinished = untold,
-        aim: Aim = UNAIMED,
+        known: Sequence[MeasuredPoint] = (),
+        on_measured: OnMeasured = untold,
+        sweep_targets: SweepTargets = NO_TARGETS,
         *,
         launch: int = 1,
     ) -> Sweep:
@@ -139,25 +139,25 @@ class SimulatedEngine(EngineDefaults):
 
         def measured(concurrency: int) -> SweepPoint:
             finished = self._point(precision, workload, concurrency, launch)
-            on_finished(finished)
+            on_measured(finished)
             return finished.point
 
-        schedule = self.load.concurrency.schedule(aim.of(self.configuration, self.calibration.gpus))
+        schedule = self.load.concurrency.schedule(sweep_targets.of(self.configuration, self.calibration.gpus))
         points = follow(schedule, measured, [finished.point for finished in known])
         return Sweep(precision, workload, hardware, points, simulated=True)
 
-    def _point(self, precision: str, workload: Workload, concurrency: int, launch: int) -> FinishedPoint:
+    def _point(self, precision: str, workload: Workload, concurrency: int, launch: int) -> MeasuredPoint:
         sigma, factor = self.noise.step_sigma, self._launch_pace(precision, launch)
         rng = self._random(launch, precision, concurrency)
         requests = self._requests(workload, concurrency, rng)
         pace: Callable[[], float] = lambda: factor  # noqa: E731  # without step noise no random number is drawn
         if sigma:
             pace = lambda: factor * math.exp(rng.gauss(0.0, sigma))  # noqa: E731
-        is_enough = self.load.extent.is_enough(concurrency)
+        is_enough = self.load.stop_rule.is_enough(concurrency)
         run = simulate(self.calibration.step_time, self.limits, requests, concurrency, pace, is_enough)
         gpu_seconds = self.calibration.gpus * max(record.last_token_s for record in run.records)
-        measured = measure(run, self.calibration.gpus, self.load.window, asked_error=self.load.extent.point_error)
-        return FinishedPoint(measured, gpu_seconds, self.configuration)
+        measured = measure(run, self.calibration.gpus, self.load.window, asked_error=self.load.stop_rule.point_error)
+        return MeasuredPoint(measured, gpu_seconds, self.configuration)
 
     def _random(self, launch: int, *about: object) -> random.Random:
         """A generator of its own for each purpose: a further concurrency does not change the others' figures."""
@@ -173,7 +173,7 @@ class SimulatedEngine(EngineDefaults):
 
     def _requests(self, workload: Workload, concurrency: int, rng: random.Random) -> Iterable[Lengths]:
         """The lengths of a point's requests: random and drawn at once for the whole window, as published."""
-        number = self.load.extent.requests(concurrency)
+        number = self.load.stop_rule.requests(concurrency)
         if number is not None and self.load.window == "whole":
             return draw_lengths(number, workload.isl, workload.osl, workload.range_ratio, rng)
         return itertools.islice(closed_loop_lengths(workload, concurrency, rng.randrange(1 << 20)), number)

@@ -11,8 +11,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pytest_precgate.analysis.enough import IsEnough, never
-from pytest_precgate.analysis.records import Gaps, PointRun, RequestRecord
+from pytest_precgate.analysis.measure.records import Gaps, PointRun, RequestRecord
+from pytest_precgate.analysis.measure.stopping import IsEnough, never
 from pytest_precgate.engines.simulated.model import Limits, Speculation, StepTime
 from pytest_precgate.engines.simulated.prefix_cache import PrefixCache
 
@@ -158,17 +158,17 @@ class Scheduler:
                 request.phase = self._phases * _GOLDEN % 1.0
             self._prefilling.append(request)
             self.admitted.append(request)
-        spent, prompted = 0, []
-        while self._prefilling and spent < budget:
+        costs, prompted = 0, []
+        while self._prefilling and costs < budget:
             request = self._prefilling[0]
-            chunk = min(request.input_tokens - request.prefilled, budget - spent)
+            chunk = min(request.input_tokens - request.prefilled, budget - costs)
             request.prefilled += chunk
-            spent += chunk
+            costs += chunk
             if request.prefilled == request.input_tokens:
                 prompted.append(self._prefilling.popleft())
                 if self.cache is not None:
                     self.cache.keep(request.blocks)
-        return spent, prompted
+        return costs, prompted
 
 
 def draw_lengths(count: int, isl: int, osl: int, range_ratio: float, rng: random.Random) -> list[Lengths]:

@@ -10,10 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from pytest_precgate.analysis.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fact
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.engines.openai_server import answers_200
-from pytest_precgate.engines.server import Confirmed, Network, Place, Seat, ServerCommand, ServerSettings, StartedServer
+from pytest_precgate.engines.server import (
+    Confirmed,
+    HostContext,
+    Network,
+    ServerCommand,
+    ServerSettings,
+    ServerSlot,
+    StartedServer,
+)
 
 if TYPE_CHECKING:
     from pytest_precgate.engines.simulated.engine import SimulatedEngine
@@ -50,11 +58,11 @@ class ServedSimulation(StartedServer):
         """Return nothing: it is not measured."""
         return {}
 
-    def preflight(self, precision: str, hardware: str, place: Place) -> Mapping[str, Fact]:  # noqa: ARG002  # the protocol's
+    def preflight(self, precision: str, hardware: str, place: HostContext) -> Mapping[str, Fact]:  # noqa: ARG002  # the protocol's
         """Return nothing: whatever a calibration can be wrong about was refused with the settings."""
         return {}
 
-    def command(self, seat: Seat, place: Place) -> ServerCommand:  # noqa: ARG002  # the protocol's
+    def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:  # noqa: ARG002  # the protocol's
         """Return the project's own command, with the calibration as a file: the settings' path may be relative."""
         path = seat.run_dir / _CALIBRATION
         argv = (
@@ -64,11 +72,11 @@ class ServedSimulation(StartedServer):
         )
         return ServerCommand(argv, files={path: json.dumps(self.engine.calibration.document(), indent=2) + "\n"})
 
-    def is_ready(self, seat: Seat, network: Network) -> bool:
+    def is_ready(self, seat: ServerSlot, network: Network) -> bool:
         """Ask ``/health``."""
         return answers_200(seat, network)
 
-    def confirm(self, seat: Seat, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # the protocol's
+    def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # the protocol's
         """Return the model's name, which is the calibration file's."""
         return Confirmed(model=_CALIBRATION.removesuffix(".json"), facts={"simulated": self.engine.name})
 

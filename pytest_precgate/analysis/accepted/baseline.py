@@ -1,0 +1,277 @@
+"""A baseline is the raw points of an accepted state and the gates held against them. Values are computed from the
+points whenever they are needed, so targets, prices and tolerances can change without a GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.cost import LaunchCost
+from pytest_precgate.analysis.curves.comparison import CostMode, Curve
+from pytest_precgate.analysis.curves.economics import Hardware
+from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets
+from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.analysis.gating.gate_launches import GateLaunches, noise_of
+from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise, reading_sigma, step_time_elasticity
+from pytest_precgate.analysis.gating.serving import PointKey, ServedGate, ServedTarget
+from pytest_precgate.analysis.quantity import one_line
+from pytest_precgate.errors import InvalidValueError, OutsideSweepError
+
+SIGNIFICANT_DIGITS = 6
+UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+Points = tuple[float, ...] | None
+"""The interactivities a test reads a curve at, tok/s/user; None are the quartiles of the band."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One sweep of one precision and the facts it was measured under.
+
+    ``costs`` is what each of its configurations took, in order; empty where that is not known. It tells no two
+    launches apart for a gate.
+    """
+
+    sweep: Sweep
+    fingerprint: Fingerprint
+    costs: tuple[LaunchCost, ...] = ()
+
+    def rounded(self) -> Launch:
+        """Return the launch with its figures cut to the digits a baseline keeps; further ones are noise."""
+        points = [
+            replace(
+                point,
+                interactivity=_rounded(point.interactivity),
+                throughput_per_gpu=_rounded(point.throughput_per_gpu),
+                acceptance_length=None if point.acceptance_length is None else _rounded(point.acceptance_length),
+                short_error=None if point.short_error is None else _rounded(point.short_error),
+            )
+            for point in self.sweep.points
+        ]
+        costs = tuple(cost.rounded() for cost in self.costs)
+        return Launch(replace(self.sweep, points=points), self.fingerprint, costs)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+
+
+@dataclass(frozen=True)
+class RecordedGate:
+    """A gate and the test that held it: the gate of a renamed test has no baseline."""
+
+    test: str
+    key: GateKey
+
+    def __post_init__(self) -> None:
+        one_line("RecordedGate", "test", self.test)
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """A fixed order for files and reports."""
+        return (self.test, *self.key.order)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Who recorded a baseline: commit, UTC time, tool version, and the reason given."""
+
+    commit: str
+    utc: str
+    tool_version: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        for field in ("commit", "utc", "tool_version"):
+            one_line("Provenance", field, getattr(self, field))
+        if not isinstance(self.reason, str) or "\n" in self.reason:
+            raise InvalidValueError(f"Provenance.reason: got {self.reason!r}, wanted one line")
+
+    def age_days(self, now: datetime) -> float | None:
+        """Return how long ago this was; None where its time is not written as this tool writes it."""
+        try:
+            then = datetime.strptime(self.utc, UTC_FORMAT).replace(tzinfo=timezone.utc)
+        except ValueError:
+            return None
+        return (now - then).total_seconds() / 86400
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The accepted state of one suite. ``hardware`` and ``cost`` are those of the day it was recorded.
+
+    ``history`` holds the provenance of every earlier state, oldest first. Raises InvalidValueError when there is no
+    launch, no gate, a gate twice, a gate without launch, or launches of different hardware or workload.
+    """
+
+    suite: str
+    launches: Sequence[Launch]
+    gates: Sequence[RecordedGate]
+    recorded: Provenance
+    hardware: Hardware
+    cost: CostMode = "derived"
+    history: Sequence[Provenance] = ()
+
+    def __post_init__(self) -> None:
+        one_line("Baseline", "suite", self.suite)
+        gates = tuple(sorted(self.gates, key=lambda gate: gate.order))
+        object.__setattr__(self, "gates", gates)
+        launches = sorted(self.launches, key=lambda launch: launch.sweep.precision)
+        object.__setattr__(self, "launches", tuple(launches))
+        object.__setattr__(self, "history", tuple(self.history))
+        if not self.launches or not gates:
+            raise InvalidValueError(f"Baseline {self.suite}: holds no launch or no gate, so it would gate nothing")
+        if len(set(gates)) != len(gates):
+            raise InvalidValueError(f"Baseline {self.suite}: a gate of one test stands twice")
+        first = self.launches[0].sweep
+        for launch in self.launches:
+            if (launch.sweep.hardware, launch.sweep.workload) != (first.hardware, first.workload):
+                raise InvalidValueError(
+                    f"Baseline {self.suite}: its launches differ in hardware or workload: {launch.sweep.hardware}, "
+                    f"{launch.sweep.workload} beside {first.hardware}, {first.workload}"
+                )
+        for gate in gates:
+            for precision in gate.key.precisions:
+                if precision not in self.precisions:
+                    raise InvalidValueError(f"Baseline {self.suite}: gate {gate.key} has no {precision} launch")
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions launched, each once, in order of first appearance."""
+        return tuple(dict.fromkeys(launch.sweep.precision for launch in self.launches))
+
+    def launches_of(self, precision: str) -> tuple[Launch, ...]:
+        """Return the launches of one precision."""
+        return tuple(launch for launch in self.launches if launch.sweep.precision == precision)
+
+    def gate_launches(self, key: GateKey, hardware: Hardware, cost: CostMode) -> GateLaunches:
+        """Return the gate's value in every launch, at today's price.
+
+        The first launch of one precision is read beside the first of the other, and so on; what has no partner is left
+        out. Raises OutsideSweepError when a launch does not reach the gate's point.
+        """
+        return self._gate_launches(key, self._curves(hardware, cost))
+
+    def served(self, key: GateKey, hardware: Hardware, cost: CostMode) -> ServedGate:
+        """Return which points the gate's value rests on; raise OutsideSweepError where a launch does not reach it."""
+        curves = self._curves(hardware, cost)
+        return ServedGate.of(key, [curves[precision] for precision in key.precisions])
+
+    def all_gate_launches(self, hardware: Hardware, cost: CostMode) -> tuple[GateLaunches, ...]:
+        """Return the values of every gate that each of its launches reaches; a gate of several tests stands once."""
+        curves, found = self._curves(hardware, cost), []
+        for key in dict.fromkeys(gate.key for gate in self.gates):
+            with contextlib.suppress(OutsideSweepError):
+                found.append(self._gate_launches(key, curves))
+        return tuple(found)
+
+    def noises(self, hardware: Hardware, cost: CostMode) -> Mapping[GateKey, GateNoise]:
+        """Return the noise of every gate with enough launches to tell."""
+        telling = [each for each in self.all_gate_launches(hardware, cost) if len(each.values) >= LEAST_LAUNCHES]
+        return {each.key: noise for each, noise in zip(telling, noise_of(telling), strict=True)}
+
+    def value(self, key: GateKey, hardware: Hardware, cost: CostMode) -> float:
+        """Return what the gate is held against, computed from the points at today's price.
+
+        With enough launches that is the centre of their noise, else their median. Raises OutsideSweepError when a
+        launch does not reach the gate's point.
+        """
+        return self.values([key], hardware, cost)[key]
+
+    def values(self, keys: Iterable[GateKey], hardware: Hardware, cost: CostMode) -> Mapping[GateKey, float]:
+        """Return :meth:`value` of several gates."""
+        noises, curves = self.noises(hardware, cost), self._curves(hardware, cost)
+        return {
+            key: noises[key].centre if key in noises else statistics.median(self._gate_launches(key, curves).values)
+            for key in keys
+        }
+
+    def _curves(self, hardware: Hardware, cost: CostMode) -> Mapping[str, Sequence[Curve]]:
+        return {
+            precision: [Curve(launch.sweep, hardware, cost) for launch in self.launches_of(precision)]
+            for precision in self.precisions
+        }
+
+    def _gate_launches(self, key: GateKey, curves: Mapping[str, Sequence[Curve]]) -> GateLaunches:
+        most = max(len(curves[precision]) for precision in key.precisions)
+        sides = [
+            [*curves[precision]] * most if self._was_read_once(precision) else curves[precision]
+            for precision in key.precisions
+        ]
+        launches = list(zip(*sides, strict=False))
+        values = [key.value({curve.sweep.precision: curve.at(key.point) for curve in launch}) for launch in launches]
+        elasticity = step_time_elasticity([curves[name][0] for name in key.precisions], key.point)
+        return GateLaunches(key, values, elasticity, reading_sigma(launches, key.point))
+
+    def _was_read_once(self, precision: str) -> bool:
+        """Whether a file holds its only launch, which then stands beside every launch of the other precision."""
+        return [launch.fingerprint.hard["engine"] for launch in self.launches_of(precision)] == ["recorded"]
+
+    def mismatches(self, now: Mapping[str, Fingerprint], precisions: Sequence[str]) -> tuple[str, ...]:
+        """Return every hard fact of ``precisions`` that differs between ``now`` and this baseline."""
+        return tuple(
+            f"{precision}: {line}"
+            for precision in precisions
+            for launch in self.launches_of(precision)[:1]
+            for line in now[precision].mismatches(launch.fingerprint)
+        )
+
+    def repeated(self, now: Mapping[str, Launch]) -> tuple[str, ...]:
+        """Say which launches of ``now`` hold the very points of one here: then nothing new was measured.
+
+        A recorded file that is as it was, or a replay of the run that was recorded; a simulation repeats by its nature.
+        """
+        return tuple(
+            f"{precision}: these are the baseline's own points, so it is held against itself: measure anew, or record "
+            "the points of the state under test"
+            for precision, launch in now.items()
+            if not launch.sweep.simulated
+            and any(known.sweep.points == launch.sweep.points for known in self.launches_of(precision))
+        )
+
+    def drifts(self, now: Mapping[str, Fingerprint]) -> tuple[str, ...]:
+        """Return every soft fact that differs between ``now`` and this baseline."""
+        return tuple(
+            f"{precision}: {line}"
+            for precision, fingerprint in now.items()
+            for launch in self.launches_of(precision)[:1]
+            for line in fingerprint.drifts(launch.fingerprint)
+        )
+
+
+def targets_at(points: Iterable[Points], baseline: Baseline | None, precision: str) -> SweepTargets:
+    """Return what a sweep of ``precision`` is for: all of ``points`` and those of every gate of ``baseline``.
+
+    They are looked for first where the baseline had them, at the points that served them there.
+
+    Gates of tests that this run leaves out count, too: a sweep must not depend on which tests were selected. Where
+    quartiles are read nothing is aimed at: nobody knows them before a first sweep, and later ones are swept like it.
+    """
+    readers = tuple(points)
+    if None in readers:
+        return NO_TARGETS
+    targets = {target for named in readers if named is not None for target in named}
+    if baseline is None:
+        return SweepTargets(targets)
+    gated = {gate.key.point for gate in baseline.gates if precision in gate.key.precisions}
+    sweeps = [launch.sweep for launch in baseline.launches_of(precision)]
+    return replace(targets_beside(gated, sweeps, baseline.hardware), targets=targets | gated)
+
+
+def targets_beside(targets: Collection[float], earlier: Sequence[Sweep], hardware: Hardware) -> SweepTargets:
+    """Return the aim of a sweep that is held at all ``targets`` against ``earlier`` ones of its precision.
+
+    The points that serve a target there are measured in any case: what is missing makes a gate INCONCLUSIVE.
+    """
+    if not earlier:
+        return SweepTargets(targets)
+    curves, held = [Curve(sweep, hardware) for sweep in earlier], dict[float, list[PointKey]]()
+    for target in targets:
+        with contextlib.suppress(OutsideSweepError):  # then it has no value there to be held against
+            held[target] = [point.key for point in ServedTarget.of(curves, target).points]
+    return SweepTargets(targets, earlier[0].points, held)

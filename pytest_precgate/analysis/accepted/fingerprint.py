@@ -1,0 +1,82 @@
+"""What must agree before two numbers may be compared, and what is only worth telling. Hard facts that differ make a
+MISMATCH; soft ones are reported beside the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.errors import InvalidValueError
+from pytest_precgate.text import printable
+
+Fact = str | int | float
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """The facts of one launch: ``hard`` (hardware, workload, engine, model) and ``soft`` (versions, sources)."""
+
+    hard: Mapping[str, Fact]
+    soft: Mapping[str, Fact] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for part in ("hard", "soft"):
+            facts = getattr(self, part)
+            for key, value in facts.items():
+                if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+                    raise InvalidValueError(f"Fingerprint.{part}[{key!r}]: got {value!r}, wanted a text or a number")
+            object.__setattr__(self, part, MappingProxyType(dict(facts)))
+
+    def __hash__(self) -> int:
+        return hash((frozenset(self.hard.items()), frozenset(self.soft.items())))
+
+    def __reduce__(self) -> tuple[type[Fingerprint], tuple[dict[str, Fact], dict[str, Fact]]]:
+        return Fingerprint, (dict(self.hard), dict(self.soft))
+
+    @staticmethod
+    def of(
+        sweep: Sweep, engine: str, soft: Mapping[str, Fact], identity: Mapping[str, Fact] | None = None
+    ) -> Fingerprint:
+        """Return the fingerprint of a sweep measured on an engine of kind ``engine`` with further hard facts."""
+        workload = sweep.workload
+        hard: dict[str, Fact] = {
+            **({} if identity is None else identity),
+            "engine": engine,
+            "hardware": sweep.hardware,
+            "isl": workload.isl,
+            "osl": workload.osl,
+            "range_ratio": workload.range_ratio,
+        }
+        return Fingerprint(hard, soft)
+
+    def mismatches(self, baseline: Fingerprint) -> tuple[str, ...]:
+        """Return one line per hard fact that differs; a fact only one side knows differs too."""
+        return _differences(self.hard, baseline.hard)
+
+    def unlike(self, other: Fingerprint, whose: str) -> tuple[str, ...]:
+        """Return one line per fact, hard or soft, that differs from those of ``whose`` launch."""
+        hard = _differences(self.hard, other.hard, whose)
+        return (*hard, *_differences(_but_commit(self.soft), _but_commit(other.soft), whose))
+
+    def drifts(self, baseline: Fingerprint) -> tuple[str, ...]:
+        """Return one line per soft fact that differs, but for the commit, which always does and has its own place."""
+        return _differences(_but_commit(self.soft), _but_commit(baseline.soft))
+
+
+def _but_commit(facts: Mapping[str, Fact]) -> Mapping[str, Fact]:
+    return {key: fact for key, fact in facts.items() if key.split(".", maxsplit=1)[0] != "commit"}
+
+
+def _differences(now: Mapping[str, Fact], then: Mapping[str, Fact], whose: str = "the baseline's") -> tuple[str, ...]:
+    return tuple(
+        f"{printable(key)} is {_shown(now, key)}, {whose} is {_shown(then, key)}"
+        for key in sorted({*now, *then})
+        if now.get(key) != then.get(key)
+    )
+
+
+def _shown(facts: Mapping[str, Fact], key: str) -> str:
+    """A fact as it is told: one of a file may be anything."""
+    return printable(str(facts.get(key, "not known")))

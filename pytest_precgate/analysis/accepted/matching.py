@@ -1,0 +1,100 @@
+"""What a test's gates are held against: the values of the baseline's launches, or why there is nothing to hold them
+against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_precgate.analysis.accepted.baseline import Baseline, RecordedGate
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.curves.comparison import CostMode
+from pytest_precgate.analysis.curves.economics import Hardware
+from pytest_precgate.analysis.gating.gate_launches import GateLaunches
+from pytest_precgate.analysis.gating.gates import Gate
+from pytest_precgate.analysis.gating.launch_rule import GateBaseline
+from pytest_precgate.analysis.gating.verdict import Absent, Verdict
+from pytest_precgate.errors import OutsideSweepError
+
+_CLOCKS_DIFFER_DAYS = 1.0
+_INSTEAD = "record it again with --precgate-update, or judge against fresh launches with --precgate-paired-with"
+
+
+@dataclass(frozen=True)
+class JudgingContext:
+    """What a baseline is seen by: the fingerprint of each precision as measured, the price, and how old it is.
+
+    ``age_days`` is None where it cannot be told; with ``ignore_mismatch`` neither another fingerprint nor age is a
+    hindrance.
+    """
+
+    fingerprints: Mapping[str, Fingerprint]
+    hardware: Hardware
+    cost: CostMode
+    max_age_days: float | None = None
+    age_days: float | None = None
+    ignore_mismatch: bool = False
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether it is older than the suite allows; an unknown age is, and so is a date in the future."""
+        if self.max_age_days is None:
+            return False
+        return self.age_days is None or not -_CLOCKS_DIFFER_DAYS <= self.age_days <= self.max_age_days
+
+
+@dataclass(frozen=True)
+class GateBaselines:
+    """The gates of one test with their baselines, and the suite's other gates ``beside`` them."""
+
+    held: tuple[GateBaseline, ...]
+    beside: tuple[GateLaunches, ...] = ()
+
+
+def match_baseline(baseline: Baseline | None, test: str, gates: Sequence[Gate], today: JudgingContext) -> GateBaselines:
+    """Return what the ``gates`` of ``test`` are held against."""
+    if baseline is None:
+        absent = Absent(Verdict.MISSING, "this suite has no baseline; record one with --precgate-update")
+        return GateBaselines(tuple(GateBaseline(gate, absent) for gate in gates))
+    hardware = _repriced(baseline, today.hardware)
+    held = tuple(_held(baseline, RecordedGate(test, gate.key), gate, today, hardware) for gate in gates)
+    known = {each.gate.key for each in held if not isinstance(each.baseline, Absent)}
+    if not known:
+        return GateBaselines(held)
+    all_gate_launches = baseline.all_gate_launches(hardware, today.cost)
+    return GateBaselines(held, tuple(each for each in all_gate_launches if each.key not in known))
+
+
+def _held(
+    baseline: Baseline, recorded: RecordedGate, gate: Gate, today: JudgingContext, hardware: Hardware
+) -> GateBaseline:
+    if recorded not in baseline.gates:
+        return GateBaseline(gate, Absent(Verdict.MISSING, _missing_gate(baseline, recorded)))
+    differing = baseline.mismatches(today.fingerprints, gate.key.precisions)
+    if differing and not today.ignore_mismatch:
+        return GateBaseline(gate, Absent(Verdict.MISMATCH, "; ".join(differing)))
+    if today.is_too_old and not today.ignore_mismatch:
+        return GateBaseline(gate, Absent(Verdict.MISMATCH, f"{how_old(baseline, today)}; {_INSTEAD}"))
+    try:
+        gate_launches = baseline.gate_launches(gate.key, hardware, today.cost)
+        served = baseline.served(gate.key, hardware, today.cost)
+    except OutsideSweepError as exc:
+        return GateBaseline(gate, Absent(Verdict.MISSING, f"the baseline does not reach this point: {exc}"))
+    return GateBaseline(gate, gate_launches.values, gate_launches.elasticity, gate_launches.reading, served)
+
+
+def _repriced(baseline: Baseline, hardware: Hardware) -> Hardware:
+    """Today's price under the baseline's own name, which differs only when a mismatch is being ignored."""
+    return replace(hardware, name=baseline.launches[0].sweep.hardware)
+
+
+def _missing_gate(baseline: Baseline, gate: RecordedGate) -> str:
+    owners = sorted({recorded.test for recorded in baseline.gates if recorded.key == gate.key})
+    known = f"; it knows the same gate of {', '.join(owners)} (renamed?)" if owners else ""
+    return f"the baseline does not know this gate of {gate.test}{known}; record it with --precgate-update-new-only"
+
+
+def how_old(baseline: Baseline, today: JudgingContext) -> str:
+    """Return how old a baseline is, and may be."""
+    age = "of unknown age" if today.age_days is None else f"{today.age_days:.1f} days old"
+    return f"the baseline of {baseline.recorded.utc} is {age}, max_baseline_age_days is {today.max_age_days:g}"

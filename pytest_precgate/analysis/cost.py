@@ -1,0 +1,166 @@
+"""What measuring costs, in GPU-seconds: their number times the seconds. An unknown cost is None and never zero.
+
+A GPU is paid for from the start of its server's process to the end of it, loading, load and idling alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pytest_precgate.analysis.curves.economics import Hardware
+from pytest_precgate.analysis.quantity import one_line, positive
+from pytest_precgate.errors import InvalidValueError
+
+SIGNIFICANT_DIGITS = 6
+Kind = Literal["started", "endpoint", "simulated"]
+"""Servers a run starts, a server that was running before, and engines whose seconds are virtual."""
+KINDS: tuple[Kind, ...] = ("started", "endpoint", "simulated")
+_OVERLAP = 1e-6  # of the whole: what rounding may make the parts longer
+
+
+@dataclass(frozen=True)
+class LaunchCost:
+    """What one launch of one configuration took: its start, None where not known, and its points, warm-up included."""
+
+    configuration: str
+    points: int
+    measuring_gpu_s: float
+    starting_gpu_s: float | None
+
+    def __post_init__(self) -> None:
+        one_line("LaunchCost", "configuration", self.configuration)
+        _whole("LaunchCost", "points", self.points)
+        if self.points < 1:
+            raise InvalidValueError("LaunchCost.points: got 0, wanted at least one point")
+        positive("LaunchCost", "measuring_gpu_s", self.measuring_gpu_s, "GPU seconds")
+        if self.starting_gpu_s is not None:
+            positive("LaunchCost", "starting_gpu_s", self.starting_gpu_s, "GPU seconds")
+
+    def rounded(self) -> LaunchCost:
+        """Return it cut to the digits a baseline keeps."""
+        start = self.starting_gpu_s
+        return replace(
+            self,
+            measuring_gpu_s=_rounded(self.measuring_gpu_s),
+            starting_gpu_s=None if start is None else _rounded(start),
+        )
+
+
+@dataclass(frozen=True)
+class KindCost:
+    """What launches of one kind cost together.
+
+    ``launches`` counts every start, failed ones included, and ``points`` those that were kept. ``starting_gpu_s`` is
+    None where a start was not this tool's to see; ``held_gpu_s``, the whole time GPUs were kept busy, idle or loading,
+    is None where only its parts are known. Raises InvalidValueError for parts that are more than the whole.
+    """
+
+    kind: Kind
+    launches: int
+    points: int
+    measuring_gpu_s: float
+    starting_gpu_s: float | None
+    held_gpu_s: float | None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InvalidValueError(f"Spent.kind: got {self.kind!r}, wanted one of {', '.join(KINDS)}")
+        _whole("Spent", "launches", self.launches)
+        _whole("Spent", "points", self.points)
+        for field in ("measuring_gpu_s", "starting_gpu_s", "held_gpu_s"):
+            value = getattr(self, field)
+            if value is not None or field == "measuring_gpu_s":
+                _not_negative("Spent", field, value)
+        if self.held_gpu_s is not None and self._parts_gpu_s > self.held_gpu_s * (1 + _OVERLAP):
+            raise InvalidValueError(
+                f"Spent.held_gpu_s: got {self.held_gpu_s:g}, and its parts alone are {self._parts_gpu_s:g} GPU seconds"
+            )
+
+    @property
+    def gpu_s(self) -> float:
+        """What is paid for, as far as it is known: the time held, else the sum of the known parts."""
+        return self._parts_gpu_s if self.held_gpu_s is None else self.held_gpu_s
+
+    @property
+    def idle_gpu_s(self) -> float | None:
+        """What was held and neither started a server nor gave a point: waits, failed points, stops. None: unknown."""
+        return None if self.held_gpu_s is None else max(self.held_gpu_s - self._parts_gpu_s, 0.0)
+
+    def dollars(self, hardware: Hardware) -> float:
+        """Return what that is at the price of ``hardware``."""
+        return dollars(self.gpu_s, hardware)
+
+    @property
+    def _parts_gpu_s(self) -> float:
+        start = self.starting_gpu_s
+        return self.measuring_gpu_s if start is None else self.measuring_gpu_s + start
+
+
+@dataclass(frozen=True)
+class SuiteCost:
+    """What one suite cost, by kind: what this run ``costs``, and what the launches it ``reused`` had cost earlier ones.
+
+    ``reads_files`` says that points were recorded elsewhere and only read; ``replayed`` that nothing was measured.
+    """
+
+    suite: str
+    hardware: Hardware
+    costs: Sequence[KindCost] = ()
+    reused: Sequence[KindCost] = ()
+    reads_files: bool = False
+    replayed: bool = False
+
+    def __post_init__(self) -> None:
+        one_line("SuiteCost", "suite", self.suite)
+        object.__setattr__(self, "costs", tuple(self.costs))
+        object.__setattr__(self, "reused", tuple(self.reused))
+        if self.replayed and self.costs:
+            raise InvalidValueError(f"SuiteCost {self.suite}: a replay measures nothing, and got a cost of this run")
+
+
+def by_kind(each: Iterable[KindCost]) -> tuple[KindCost, ...]:
+    """Return one sum per kind, in the order of KINDS; a part one of them does not know is not known of the sum."""
+    found = list(each)
+    return tuple(
+        KindCost(
+            kind,
+            sum(costs.launches for costs in ours),
+            sum(costs.points for costs in ours),
+            math.fsum(costs.measuring_gpu_s for costs in ours),
+            known_sum(costs.starting_gpu_s for costs in ours),
+            known_sum(costs.held_gpu_s for costs in ours),
+        )
+        for kind in KINDS
+        if (ours := [costs for costs in found if costs.kind == kind])
+    )
+
+
+def known_sum(values: Iterable[float | None]) -> float | None:
+    """Return the sum, None when one of them is not known."""
+    known: list[float] = []
+    for value in values:
+        if value is None:
+            return None
+        known.append(value)
+    return math.fsum(known)
+
+
+def dollars(gpu_s: float, hardware: Hardware) -> float:
+    """Return what GPU-seconds cost: price per GPU-hour * seconds / 3600."""
+    return hardware.price_per_gpu_hour * gpu_s / 3600
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+
+
+def _whole(owner: str, name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidValueError(f"{owner}.{name}: got {value!r}, wanted a whole number from 0")
+
+
+def _not_negative(owner: str, name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value >= 0):
+        raise InvalidValueError(f"{owner}.{name}: got {value!r}, wanted finite GPU seconds from 0")

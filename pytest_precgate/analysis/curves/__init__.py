@@ -1,0 +1,1 @@
+"""Sweeps become curves, curves are read and compared: numbers in, numbers out."""

@@ -1,0 +1,231 @@
+"""Two precisions read at the same interactivity. A curve is the frontier of one sweep; a comparison is two
+curves; a row is both read at one target. Outside the band the two share there is no row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from pytest_precgate.analysis.curves.economics import (
+    Hardware,
+    cost_per_million_tokens,
+    hardware_named,
+    tokens_per_second_per_megawatt,
+)
+from pytest_precgate.analysis.curves.frontier import frontier
+from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.quantity import count, one_line, positive
+from pytest_precgate.errors import InvalidValueError, SweepMismatchError
+
+if TYPE_CHECKING:
+    from pytest_precgate.analysis.curves.interpolation import MonotoneCubic
+
+CostMode = Literal["derived", "interpolated"]
+COST_MODES: tuple[CostMode, ...] = ("derived", "interpolated")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One precision read at one interactivity (tok/s/user).
+
+    throughput_per_gpu in tok/s/GPU, cost in $ per million tokens, concurrency rounded to whole requests.
+    """
+
+    precision: str
+    throughput_per_gpu: float
+    cost: float
+    tokens_per_second_per_megawatt: float
+    concurrency: int
+
+    def __post_init__(self) -> None:
+        one_line("Reading", "precision", self.precision)
+        positive("Reading", "throughput_per_gpu", self.throughput_per_gpu, "tok/s/GPU")
+        positive("Reading", "cost", self.cost, "$ per million tokens")
+        positive("Reading", "tokens_per_second_per_megawatt", self.tokens_per_second_per_megawatt, "tok/s/MW")
+        count("Reading", "concurrency", self.concurrency, "requests")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The frontier of one sweep as a function of interactivity, at one price.
+
+    ``cost="derived"`` computes the cost from the interpolated throughput, so that cost * throughput = price;
+    ``"interpolated"`` runs the curve through the cost values themselves, as the published page did until
+    August 2026. Raises InvalidValueError when the frontier holds fewer than two points.
+    """
+
+    sweep: Sweep
+    hardware: Hardware
+    cost: CostMode = "derived"
+
+    def __post_init__(self) -> None:
+        if self.cost not in COST_MODES:
+            raise InvalidValueError(f"Curve.cost: got {self.cost!r}, wanted one of {', '.join(COST_MODES)}")
+        if self.sweep.hardware != self.hardware.name:
+            raise SweepMismatchError(
+                f"the {self.sweep.precision} sweep ran on {self.sweep.hardware}, the price is for {self.hardware.name}"
+            )
+        self._throughput  # noqa: B018  # a curve that cannot be drawn is refused when built, not when read
+
+    @cached_property
+    def frontier(self) -> tuple[SweepPoint, ...]:
+        """The points the curve runs through, by rising interactivity."""
+        return frontier(self.sweep.points)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The measured range of interactivity, tok/s/user."""
+        return self.frontier[0].interactivity, self.frontier[-1].interactivity
+
+    def _through(self, values: list[float]) -> MonotoneCubic:
+        # numpy and scipy arrive with the first curve, not with the plugin: importing them doubles a small test run.
+        from pytest_precgate.analysis.curves.interpolation import MonotoneCubic  # noqa: PLC0415
+
+        return MonotoneCubic([point.interactivity for point in self.frontier], values, self.sweep.precision)
+
+    @cached_property
+    def _throughput(self) -> MonotoneCubic:
+        return self._through([point.throughput_per_gpu for point in self.frontier])
+
+    @cached_property
+    def _concurrency(self) -> MonotoneCubic:
+        return self._through([float(point.concurrency) for point in self.frontier])
+
+    @cached_property
+    def _cost(self) -> MonotoneCubic:
+        price = self.hardware.price_per_gpu_hour
+        return self._through([cost_per_million_tokens(price, point.throughput_per_gpu) for point in self.frontier])
+
+    def throughput(self, interactivity: float) -> float:
+        """Return the throughput at ``interactivity``, tok/s/GPU; raise OutsideSweepError off the measured range."""
+        return self._throughput.at(interactivity)
+
+    def at(self, interactivity: float) -> Reading:
+        """Read the curve at ``interactivity`` tok/s/user; raise OutsideSweepError off the measured range."""
+        throughput = self._throughput.at(interactivity)
+        if self.cost == "derived":
+            cost = cost_per_million_tokens(self.hardware.price_per_gpu_hour, throughput)
+        else:
+            cost = self._cost.at(interactivity)
+        return Reading(
+            precision=self.sweep.precision,
+            throughput_per_gpu=throughput,
+            cost=cost,
+            tokens_per_second_per_megawatt=tokens_per_second_per_megawatt(throughput, self.hardware.power_kw_per_gpu),
+            concurrency=round(self._concurrency.at(interactivity)),
+        )
+
+
+def percent_more(larger: float, smaller: float) -> int:
+    """Return by how many whole percent ``larger`` exceeds ``smaller``: the published wording's rounding."""
+    return round((larger / smaller - 1) * 100)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Both precisions read at one interactivity; ratios are candidate / reference."""
+
+    interactivity: float
+    candidate: Reading
+    reference: Reading
+
+    @property
+    def throughput_ratio(self) -> float:
+        """Candidate tok/s/GPU per reference tok/s/GPU; above 1 the candidate delivers more."""
+        return self.candidate.throughput_per_gpu / self.reference.throughput_per_gpu
+
+    @property
+    def cost_ratio(self) -> float:
+        """Candidate $ per reference $; below 1 the candidate is cheaper."""
+        return self.candidate.cost / self.reference.cost
+
+    @property
+    def wording(self) -> str:
+        """The two sentences of the published picture; the better precision is named, whichever it is."""
+        cheap, dear = sorted((self.candidate, self.reference), key=lambda reading: reading.cost)
+        more, less = sorted((self.candidate, self.reference), key=lambda reading: -reading.throughput_per_gpu)
+        return (
+            f"{cheap.precision.upper()} is {percent_more(dear.cost, cheap.cost)}% cheaper per token; "
+            f"{more.precision.upper()} delivers {percent_more(more.throughput_per_gpu, less.throughput_per_gpu)}% "
+            "more tok/s/GPU"
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two curves of one workload on one hardware. Build it with :func:`compare`.
+
+    Raises SweepMismatchError when they cannot be compared, or share no interactivity to be compared at.
+    """
+
+    candidate: Curve
+    reference: Curve
+
+    def __post_init__(self) -> None:
+        ours, theirs = self.candidate.sweep, self.reference.sweep
+        if ours.precision == theirs.precision:
+            raise SweepMismatchError(f"both sweeps are called {ours.precision!r}; a row could not say which is which")
+        for what, got, wanted in (
+            ("workload", ours.workload, theirs.workload),
+            ("hardware", ours.hardware, theirs.hardware),
+            ("price", self.candidate.hardware, self.reference.hardware),
+            ("cost", self.candidate.cost, self.reference.cost),
+        ):
+            if got != wanted:
+                raise SweepMismatchError(f"{what} differs: {ours.precision} has {got}, {theirs.precision} has {wanted}")
+        low, high = self.band
+        if low > high:
+            raise SweepMismatchError(
+                "the curves share no interactivity: "
+                + " and ".join(
+                    f"{curve.sweep.precision} was measured from {curve.span[0]:.4g} to {curve.span[1]:.4g} tok/s/user"
+                    for curve in (self.candidate, self.reference)
+                )
+                + "; measure concurrencies that overlap"
+            )
+
+    @property
+    def hardware(self) -> Hardware:
+        """The hardware, price and power both curves were read with."""
+        return self.candidate.hardware
+
+    @property
+    def curves(self) -> dict[str, Curve]:
+        """Both curves by precision, candidate first."""
+        return {curve.sweep.precision: curve for curve in (self.candidate, self.reference)}
+
+    @property
+    def band(self) -> tuple[float, float]:
+        """The interactivity both curves were measured over, tok/s/user, unrounded."""
+        return max(self.candidate.span[0], self.reference.span[0]), min(self.candidate.span[1], self.reference.span[1])
+
+    def quartile_points(self) -> tuple[int, int, int]:
+        """Return the band's quartiles, rounded to whole tok/s/user as published.
+
+        Raises SweepMismatchError when the band is too narrow to hold three different whole numbers.
+        """
+        low, high = self.band
+        first, second, third = (round(low + (high - low) * share) for share in (0.25, 0.5, 0.75))
+        if not math.ceil(low) <= first < second < third <= math.floor(high):
+            raise SweepMismatchError(
+                f"the shared band {low:.4g} to {high:.4g} tok/s/user is too narrow for quartile points; name the points"
+            )
+        return first, second, third
+
+    def at(self, interactivity: float) -> Row:
+        """Read both curves at ``interactivity`` tok/s/user; raise OutsideSweepError off either's range."""
+        return Row(interactivity, self.candidate.at(interactivity), self.reference.at(interactivity))
+
+
+def compare(
+    candidate: Sweep, reference: Sweep, *, hardware: Hardware | None = None, cost: CostMode = "derived"
+) -> Comparison:
+    """Compare two sweeps of one workload on one hardware, candidate first.
+
+    ``hardware`` gives price and power; left out, the built-in table's row for the sweep's hardware is used.
+    Raises SweepMismatchError when the sweeps cannot be compared, InvalidValueError for a hardware without price.
+    """
+    priced = hardware_named(candidate.hardware) if hardware is None else hardware
+    return Comparison(Curve(candidate, priced, cost), Curve(reference, priced, cost))

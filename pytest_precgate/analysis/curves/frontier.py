@@ -1,0 +1,22 @@
+"""The frontier keeps what an operator would run: no other point is at least as fast for the user and at
+least as productive per GPU. Method: InferenceX's upper-left Pareto front over all configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pytest_precgate.analysis.curves.sweep import SweepPoint
+
+
+def frontier(points: Iterable[SweepPoint]) -> tuple[SweepPoint, ...]:
+    """Return the points no other point matches or beats in both interactivity and throughput per GPU.
+
+    The result rises strictly in interactivity (tok/s/user) and falls strictly in throughput (tok/s/GPU).
+    Equal interactivity: the higher throughput stays. Equal in both: the first by key, so that it is one.
+    """
+    fastest_first = sorted(points, key=lambda point: (-point.interactivity, -point.throughput_per_gpu, point.key))
+    kept: list[SweepPoint] = []
+    for point in fastest_first:
+        if not kept or point.throughput_per_gpu > kept[-1].throughput_per_gpu:
+            kept.append(point)
+    return tuple(reversed(kept))

@@ -1,0 +1,82 @@
+"""A point is one concurrency measured; a sweep is every point of one precision, however many configurations
+they came from. Values that could not have been measured are refused when built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.quantity import count, one_line, positive
+from pytest_precgate.errors import InvalidValueError
+
+UNKNOWN_ERROR = 1.0
+"""The error of a point that ended before its requests could tell one: it may be as large as the figure."""
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One concurrency measured on one serving configuration.
+
+    ``interactivity`` is 1 / median tpot in tok/s/user; ``throughput_per_gpu`` counts input and output
+    tokens, in tok/s/GPU; ``configuration`` tells apart points of one cloud (``tp4``, ``tp8``).
+    ``acceptance_length`` is the mean number of tokens a verification step of speculation gave a request, None without.
+    ``short_error`` is the relative half-width of the 90% interval of a point that ended before it was known as well as
+    asked, UNKNOWN_ERROR where its requests could not tell one, None for any other point.
+    Raises InvalidValueError for anything that is not a finite positive number.
+    """
+
+    concurrency: int
+    gpus: int
+    interactivity: float
+    throughput_per_gpu: float
+    configuration: str = "default"
+    acceptance_length: float | None = None
+    short_error: float | None = None
+
+    def __post_init__(self) -> None:
+        for field, unit in (("concurrency", "requests"), ("gpus", "GPUs")):
+            object.__setattr__(self, field, count("SweepPoint", field, getattr(self, field), unit))
+        for field, unit in (("interactivity", "tok/s/user"), ("throughput_per_gpu", "tok/s/GPU")):
+            object.__setattr__(self, field, positive("SweepPoint", field, getattr(self, field), unit))
+        one_line("SweepPoint", "configuration", self.configuration)
+        if self.acceptance_length is not None:
+            positive("SweepPoint", "acceptance_length", self.acceptance_length, "tokens")
+        if self.short_error is not None:
+            positive("SweepPoint", "short_error", self.short_error, "half-width of a 90% interval")
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What must be unique inside a sweep: configuration, GPUs, concurrency."""
+        return (self.configuration, self.gpus, self.concurrency)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All points of one precision on one hardware under one workload, in a fixed order.
+
+    ``simulated`` marks figures that no machine measured; every report of them says so.
+
+    Raises InvalidValueError when there is no point, or a configuration holds a concurrency twice.
+    """
+
+    precision: str
+    workload: Workload
+    hardware: str
+    points: Sequence[SweepPoint]
+    simulated: bool = False
+
+    def __post_init__(self) -> None:
+        one_line("Sweep", "precision", self.precision)
+        one_line("Sweep", "hardware", self.hardware)
+        points = tuple(sorted(self.points, key=lambda point: point.key))
+        if not points:
+            raise InvalidValueError(f"Sweep.points: the {self.precision} sweep holds no point, wanted at least one")
+        for before, after in pairwise(points):
+            if before.key == after.key:
+                raise InvalidValueError(
+                    f"Sweep.points: the {self.precision} sweep holds concurrency {after.concurrency} twice for "
+                    f"configuration {after.configuration!r} on {after.gpus} GPUs; which one was measured?"
+                )
+        object.__setattr__(self, "points", points)

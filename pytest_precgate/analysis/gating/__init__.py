@@ -1,0 +1,1 @@
+"""A gate, its noise, its limits, and the verdict over launches."""

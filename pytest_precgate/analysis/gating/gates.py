@@ -1,0 +1,143 @@
+"""A gate is one metric at one interactivity with one tolerance. It knows how to read its value, which way is
+better, and nothing of baselines or verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from pytest_precgate.analysis.curves.comparison import Reading
+from pytest_precgate.analysis.quantity import positive
+from pytest_precgate.errors import InvalidValueError
+
+IMPLAUSIBLE_GAIN = 0.25
+"""A gain beyond this share is more likely a broken measurement than a better engine."""
+
+
+class Metric(Enum):
+    """What a gate holds. Ratios are candidate / reference; the others belong to one precision."""
+
+    THROUGHPUT_RATIO = "throughput_ratio"
+    COST_RATIO = "cost_ratio"
+    THROUGHPUT_PER_GPU = "throughput_per_gpu"
+    COST = "cost"
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether the metric compares two precisions."""
+        return self in (Metric.THROUGHPUT_RATIO, Metric.COST_RATIO)
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction: throughput should rise, cost should fall."""
+        return self in (Metric.THROUGHPUT_RATIO, Metric.THROUGHPUT_PER_GPU)
+
+    @property
+    def default_tolerance(self) -> float:
+        """Ratios are held tightly, since they cancel what both precisions suffer; the absolute ones widely."""
+        return 0.03 if self.is_ratio else 0.05
+
+
+@dataclass(frozen=True)
+class GateKey:
+    """Which quantity a gate holds: metric, the precisions it reads, and the interactivity in tok/s/user."""
+
+    metric: Metric
+    precisions: tuple[str, ...]
+    point: float
+
+    def __post_init__(self) -> None:
+        wanted = 2 if self.metric.is_ratio else 1
+        if len(self.precisions) != wanted or len(set(self.precisions)) != wanted:
+            raise InvalidValueError(
+                f"GateKey.precisions: {self.metric.value} reads {wanted} precision(s), got {'/'.join(self.precisions)}"
+            )
+        object.__setattr__(self, "point", positive("GateKey", "point", self.point, "tok/s/user"))
+
+    @property
+    def quantity(self) -> str:
+        """The gate without its point, as reports write it: ``fp4/int4 throughput_ratio``."""
+        return f"{'/'.join(self.precisions)} {self.metric.value}"
+
+    def __str__(self) -> str:
+        return f"{self.quantity} at {self.point:g} tok/s/user"
+
+    @property
+    def order(self) -> tuple[bool, tuple[str, ...], int, float]:
+        """A fixed order for files and reports: ratios first, then by precision, metric as listed above, point."""
+        return (not self.metric.is_ratio, self.precisions, list(Metric).index(self.metric), self.point)
+
+    def value(self, read: Mapping[str, Reading]) -> float:
+        """Compute the metric from one reading per precision."""
+        first = read[self.precisions[0]]
+        if self.metric is Metric.THROUGHPUT_PER_GPU:
+            return first.throughput_per_gpu
+        if self.metric is Metric.COST:
+            return first.cost
+        second = read[self.precisions[1]]
+        if self.metric is Metric.THROUGHPUT_RATIO:
+            return first.throughput_per_gpu / second.throughput_per_gpu
+        return first.cost / second.cost
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A key with its tolerance and its bound of plausibility, both as shares (0.03 is 3%).
+
+    ``tolerance`` is how much worse the value may be than its baseline; ``implausible`` how much better
+    makes it implausible. Where ``asked`` is False the tolerance is the default, which noise may widen.
+    """
+
+    key: GateKey
+    tolerance: float
+    implausible: float = IMPLAUSIBLE_GAIN
+    asked: bool = True
+
+    def __post_init__(self) -> None:
+        positive("Gate", "tolerance", self.tolerance, "share of the baseline")
+        positive("Gate", "implausible", self.implausible, "share of the baseline")
+        if not self.tolerance < 1 or not self.implausible > self.tolerance:
+            raise InvalidValueError(
+                f"Gate: got tolerance {self.tolerance!r} and implausible {self.implausible!r}, wanted a tolerance "
+                "below 1 (0.03 is 3%) and below implausible"
+            )
+
+    @property
+    def is_widened(self) -> bool:
+        """Whether the noise made the tolerance wider than the default."""
+        return not self.asked and self.tolerance > self.key.metric.default_tolerance
+
+    def gain(self, value: float, baseline: float) -> float:
+        """Return by which share ``value`` is better than ``baseline``; negative when it is worse."""
+        change = value / baseline - 1
+        return change if self.key.metric.higher_is_better else -change
+
+
+def gates_of(
+    candidate: str,
+    reference: str,
+    points: Iterable[float],
+    tolerances: Mapping[Metric, float | None],
+    implausible: float = IMPLAUSIBLE_GAIN,
+) -> tuple[Gate, ...]:
+    """Return the gates of one comparison: each ratio once, each absolute metric once per precision, at every point.
+
+    ``tolerances`` names the metrics to gate; of one that is None the metric's default is the least. Raises
+    InvalidValueError when that leaves nothing to gate.
+    """
+    pair = (candidate, reference)
+    gates = [
+        Gate(
+            GateKey(metric, precisions, point),
+            metric.default_tolerance if tolerance is None else tolerance,
+            implausible,
+            asked=tolerance is not None,
+        )
+        for metric, tolerance in tolerances.items()
+        for precisions in ([pair] if metric.is_ratio else [(candidate,), (reference,)])
+        for point in points
+    ]
+    if not gates:
+        raise InvalidValueError("gates: no point or no metric left, so nothing would be gated")
+    return tuple(sorted(gates, key=lambda gate: gate.key.order))

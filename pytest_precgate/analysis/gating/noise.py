@@ -1,0 +1,178 @@
+"""How much a gate's value scatters from launch to launch when nothing changed: one standard deviation per gate.
+
+Sigma is that of the logarithm of the value, so 0.01 is 1% whatever the unit. A launch now and then lands far off; those
+are found with a robust scale and set aside before a standard deviation is taken of the others. Five launches of one
+gate say little, so the gates of a suite lend each other their launches."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from pytest_precgate.analysis.curves.comparison import Curve
+from pytest_precgate.analysis.curves.frontier import frontier
+from pytest_precgate.analysis.curves.sweep import UNKNOWN_ERROR
+from pytest_precgate.analysis.quantity import count, positive
+from pytest_precgate.errors import InvalidValueError
+
+LEAST_LAUNCHES = 3
+"""With fewer launches no sigma is claimed: two values differ once, and too often by next to nothing."""
+
+# Qn of Rousseeuw and Croux 1993 (JASA 88, 1273): twice as efficient as the median absolute deviation, as hard to break.
+# Its factors make it unbiased for few values: Croux and Rousseeuw 1992 (Computational Statistics 1, 411).
+_QN = 2.2219
+_QN_FEW = {2: 0.399, 3: 0.994, 4: 0.512, 5: 0.844, 6: 0.611, 7: 0.857, 8: 0.669, 9: 0.872}
+# A launch further than this many scales from the median is set aside. Of normal launches that takes a few too, and
+# makes the standard deviation of the rest 4% too small.
+_FAR = 2.5
+_UNTRIMMED = 1.04
+# The suite's common sigma weighs as much as this many further launches of the gate itself. Its own launches alone fail
+# and refuse more suites by luck, the common sigma alone overlooks a gate louder than the others (docs/noise.md).
+_POOL_FREEDOM = 12
+# The half-width of a normal distribution's 90% interval.
+SIGMAS_OF_INTERVAL = 1.645
+
+
+@dataclass(frozen=True)
+class GateNoise:
+    """What the launches of one state say of one gate.
+
+    ``centre`` is the geometric mean of the launches kept, in the gate's unit; ``sigma`` the standard deviation of the
+    logarithm of one launch; ``set_aside`` how many of ``launches`` were too far off to count. ``has_errors`` says that
+    sigma holds what the points alone leave; without it the launches' scatter is all that is known.
+    """
+
+    centre: float
+    sigma: float
+    launches: int
+    set_aside: int = 0
+    has_errors: bool = True
+
+    def __post_init__(self) -> None:
+        positive("GateNoise", "centre", self.centre, "the gate's unit")
+        count("GateNoise", "launches", self.launches, "launches")
+        if not (math.isfinite(self.sigma) and self.sigma >= 0):
+            raise InvalidValueError(f"GateNoise.sigma: got {self.sigma!r}, wanted a finite share of at least 0")
+
+
+@dataclass(frozen=True)
+class _Series:
+    """One gate's launches as logarithms, sorted; ``elasticity`` is by how much more it scatters than the suite's
+    sigma."""
+
+    logs: tuple[float, ...]
+    elasticity: float
+
+    @property
+    def half(self) -> int:
+        """The smallest number of launches that is more than half of them."""
+        return len(self.logs) // 2 + 1
+
+    @property
+    def scale(self) -> float:
+        """Qn of the launches, in units of the suite's sigma."""
+        apart = sorted(high - low for low, high in combinations(self.logs, 2))
+        return qn_factor(len(self.logs)) * apart[math.comb(self.half, 2) - 1] / self.elasticity
+
+    def kept(self, pooled_scale: float) -> list[float]:
+        """The launches near the median: more than half of them in any case."""
+        freedom = len(self.logs) - 1
+        scale = math.sqrt((_POOL_FREEDOM * pooled_scale**2 + freedom * self.scale**2) / (_POOL_FREEDOM + freedom))
+        median = statistics.median_high(self.logs)
+        by_distance = sorted(self.logs, key=lambda log: abs(log - median))
+        near = [log for log in by_distance if abs(log - median) <= _FAR * scale * self.elasticity]
+        return near if len(near) >= self.half else by_distance[: self.half]
+
+
+def qn_factor(launches: int) -> float:
+    """Return what turns the order statistic of Qn into an unbiased sigma of normal values (source above)."""
+    if launches in _QN_FEW:
+        return _QN * _QN_FEW[launches]
+    return _QN * launches / (launches + (1.4 if launches % 2 else 3.8))
+
+
+def suite_noise(values: Sequence[Sequence[float]], elasticities: Sequence[float]) -> tuple[GateNoise, ...]:
+    """Return the noise of every gate of a suite; ``values[g]`` holds the values of gate g, one per launch.
+
+    ``stretches[g]`` is by how much more gate g scatters than a gate of stretch 1 (see :func:`step_time_elasticity`); it
+    steers what the gates lend each other and scales nothing by itself. The order of launches does not matter.
+
+    Raises InvalidValueError for a gate with fewer than LEAST_LAUNCHES values, or one not above zero.
+    """
+    series = []
+    for gate, (launches, elasticity) in enumerate(zip(values, elasticities, strict=True)):
+        if len(launches) < LEAST_LAUNCHES:
+            raise InvalidValueError(
+                f"suite_noise: gate {gate} has {len(launches)} launches, wanted at least {LEAST_LAUNCHES}"
+            )
+        logs = sorted(math.log(positive("suite_noise", "value", value, "the gate's unit")) for value in launches)
+        series.append(_Series(tuple(logs), positive("suite_noise", "elasticity", elasticity, "ratio")))
+    if not series:
+        return ()
+    pooled_scale = math.sqrt(statistics.fmean(each.scale**2 for each in series))
+    kept = [each.kept(pooled_scale) for each in series]
+    centres = [statistics.fmean(logs) for logs in kept]
+    squares = [
+        sum((log - centre) ** 2 for log in logs) / each.elasticity**2
+        for each, logs, centre in zip(series, kept, centres, strict=True)
+    ]
+    freedoms = [len(logs) - 1 for logs in kept]
+    pooled = sum(squares) / sum(freedoms)
+    return tuple(
+        GateNoise(
+            centre=math.exp(centre),
+            sigma=_UNTRIMMED
+            * each.elasticity
+            * math.sqrt((_POOL_FREEDOM * pooled + square) / (_POOL_FREEDOM + freedom)),
+            launches=len(each.logs),
+            set_aside=len(each.logs) - len(logs),
+        )
+        for each, logs, centre, square, freedom in zip(series, kept, centres, squares, freedoms, strict=True)
+    )
+
+
+def step_time_elasticity(curves: Sequence[Curve], interactivity: float) -> float:
+    """Return how much a gate's value moves when every step of a launch takes 1% longer, in percent.
+
+    A slower step lowers throughput and interactivity alike, so at a fixed interactivity the value moves by one minus
+    the slope of log throughput over log interactivity: more than 1, and growing along the curve. Give one curve for a
+    gate of one precision, both for a ratio, whose launches scatter independently. The slope is taken over 1% of the
+    interactivity, inside the measured range. Raises OutsideSweepError off it.
+    """
+    return math.hypot(*(1 - _log_slope(curve, interactivity) for curve in curves))
+
+
+def reading_sigma(launches: Sequence[Sequence[Curve]], interactivity: float) -> float:
+    """Return the sigma that points which are not known as well as asked leave on a gate's value, root mean square.
+
+    ``launches`` are those of a gate, each with the curves it is read from, which all reach the interactivity. The two
+    points that bracket it count; what moves one moves throughput and interactivity alike (see
+    :func:`step_time_elasticity`). 0 where every such point is known as well as asked, infinite where nothing tells the
+    error of one.
+    """
+    return math.sqrt(
+        statistics.fmean(math.fsum(_short_sigma(curve, interactivity) ** 2 for curve in curves) for curves in launches)
+    )
+
+
+def _short_sigma(curve: Curve, interactivity: float) -> float:
+    """What the worse known of the two points that bracket an interactivity leaves on the value read there."""
+    points = frontier(curve.sweep.points)
+    below = [point for point in points if point.interactivity <= interactivity][-1:]
+    above = [point for point in points if point.interactivity >= interactivity][:1]
+    error = max((error for point in (*below, *above) if (error := point.short_error) is not None), default=0.0)
+    if error >= UNKNOWN_ERROR:
+        return math.inf
+    return (1 - _log_slope(curve, interactivity)) * error / SIGMAS_OF_INTERVAL if error else 0.0
+
+
+def _log_slope(curve: Curve, interactivity: float) -> float:
+    middle = curve.at(
+        interactivity
+    ).throughput_per_gpu  # refuses a point off the range, before the ends are clipped to it
+    low, high = max(curve.span[0], interactivity * 0.995), min(curve.span[1], interactivity * 1.005)
+    rise = curve.at(high).throughput_per_gpu - curve.at(low).throughput_per_gpu
+    return rise / middle * interactivity / (high - low)

@@ -1,0 +1,144 @@
+"""What launches of an unchanged suite say of its gates: how much each scatters, and whether its tolerance can be kept.
+
+Every launch stands on both sides here: the suite is judged as if these launches were its baseline."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_precgate.analysis.curves.comparison import Curve
+from pytest_precgate.analysis.gating.gate_launches import GateLaunches, independent_gates
+from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
+from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy, suite_limits
+from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise, reading_sigma, step_time_elasticity
+from pytest_precgate.errors import InvalidValueError, OutsideSweepError
+
+Outcome = Literal["kept", "widened", "refused"]
+
+
+@dataclass(frozen=True)
+class StudiedGate:
+    """A gate as the suite asks for it, its value in every launch, and what it would be held against.
+
+    Raises InvalidValueError for fewer launches than tell a sigma, or a bar of another gate.
+    """
+
+    gate: Gate
+    launches: GateLaunches
+    bar: GateLimits
+
+    def __post_init__(self) -> None:
+        if self.bar.noise is None:
+            raise InvalidValueError(
+                f"StudiedGate: {self.gate.key} has {len(self.launches.values)} launches, wanted {LEAST_LAUNCHES}"
+            )
+        if len({self.gate.key, self.launches.key, self.bar.gate.key}) > 1:
+            raise InvalidValueError(f"StudiedGate: {self.gate.key} beside launches or a bar of another gate")
+
+    @property
+    def noise(self) -> GateNoise:
+        """Centre, sigma, and how many launches were too far off to count."""
+        assert self.bar.noise is not None
+        return self.bar.noise
+
+    @property
+    def changes(self) -> tuple[float, ...]:
+        """Each launch's value as a change from the centre, as a share; those set aside included."""
+        return tuple(value / self.noise.centre - 1 for value in self.launches.values)
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether the noise supports the tolerance, widened a default one, or refuses it."""
+        if self.bar.too_noisy:
+            return "refused"
+        return "kept" if self.bar.gate.tolerance == self.gate.tolerance else "widened"
+
+    @property
+    def tolerance_to_ask(self) -> float | None:
+        """The tolerance this noise can keep, as a share; None where it would reach the bound of plausibility."""
+        honest = self.bar.honest_tolerance
+        return honest if honest is not None and honest < min(1.0, self.gate.implausible) else None
+
+
+@dataclass(frozen=True)
+class UnreadGate:
+    """A gate that some launch does not reach, and why: of an incomplete row no sigma is taken."""
+
+    key: GateKey
+    reason: str
+
+
+@dataclass(frozen=True)
+class NoiseStudy:
+    """The gates of one suite after ``launches`` launches of each precision, under the policy that will judge them."""
+
+    launches: int
+    policy: LaunchPolicy
+    gates: tuple[StudiedGate, ...]
+    unread: tuple[UnreadGate, ...] = ()
+
+    @property
+    def independent_gates(self) -> int:
+        """How many gates scatter by themselves and share the suite's false alarms."""
+        return independent_gates([each.launches for each in self.gates])
+
+    @property
+    def step_sigma(self) -> float | None:
+        """By how much the duration of a step scatters from launch to launch: every gate's sigma without its stretch.
+
+        The root of their mean square; None without a gate.
+        """
+        if not self.gates:
+            return None
+        return math.sqrt(statistics.fmean((each.noise.sigma / each.launches.elasticity) ** 2 for each in self.gates))
+
+    @property
+    def advised(self) -> Mapping[Metric, float]:
+        """Return the tolerances to write into the suite's settings, by metric; empty where none was refused.
+
+        The widest that a gate of the metric needs: one tolerance serves every point. A metric is left out where nobody
+        asked and none is refused, or where no tolerance helps; one that was asked for and is kept stands as it was.
+        """
+        if all(each.outcome != "refused" for each in self.gates):
+            return {}
+        found: dict[Metric, float] = {}
+        for metric in dict.fromkeys(each.gate.key.metric for each in self.gates):
+            mine = [each for each in self.gates if each.gate.key.metric is metric]
+            refused = [each.tolerance_to_ask for each in mine if each.outcome == "refused"]
+            needed = [tolerance for tolerance in refused if tolerance is not None]
+            if len(needed) < len(refused) or not (needed or mine[0].gate.asked):
+                continue
+            found[metric] = max(*needed, *(each.bar.gate.tolerance for each in mine if each.outcome != "refused"), 0)
+        return found
+
+
+def study(gates: Sequence[Gate], curves: Mapping[str, Sequence[Curve]], policy: LaunchPolicy) -> NoiseStudy:
+    """Return what the launches say of ``gates``; ``curves[precision]`` holds one curve per launch.
+
+    Launch i of one precision is read beside launch i of the other. Raises InvalidValueError for fewer launches than
+    tell a sigma, or more of one precision than of another.
+    """
+    numbers = {len(launches) for launches in curves.values()}
+    if len(numbers) != 1 or min(numbers) < LEAST_LAUNCHES:
+        counted = ", ".join(f"{len(launches)} of {name}" for name, launches in curves.items()) or "none"
+        raise InvalidValueError(f"study: got launches {counted}; wanted {LEAST_LAUNCHES} or more, as many of each")
+    read: list[tuple[Gate, GateLaunches]] = []
+    unread: list[UnreadGate] = []
+    for gate in gates:
+        try:
+            read.append((gate, _launches(gate.key, curves)))
+        except OutsideSweepError as exc:
+            unread.append(UnreadGate(gate.key, str(exc)))
+    bars = suite_limits(read, policy)
+    studied = tuple(StudiedGate(gate, launches, bar) for (gate, launches), bar in zip(read, bars, strict=True))
+    return NoiseStudy(numbers.pop(), policy, studied, tuple(unread))
+
+
+def _launches(key: GateKey, curves: Mapping[str, Sequence[Curve]]) -> GateLaunches:
+    rows = list(zip(*(curves[name] for name in key.precisions), strict=True))
+    values = [key.value({curve.sweep.precision: curve.at(key.point) for curve in row}) for row in rows]
+    return GateLaunches(key, values, step_time_elasticity(rows[0], key.point), reading_sigma(rows, key.point))

@@ -1,0 +1,90 @@
+"""The decision rule without a stored baseline: baseline side and candidate are launched in turn, and the median of the
+pairs decides. For when the baseline is old or was measured elsewhere: what both sides of a pair suffer cancels."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_precgate.analysis.gating.gate_launches import GateLaunches, independent_gates, noise_of
+from pytest_precgate.analysis.gating.gates import Gate
+from pytest_precgate.analysis.gating.launch_rule import GateRuling, SuiteRuling, held_to, refuse_misshapen
+from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy
+from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise
+from pytest_precgate.analysis.gating.verdict import Absent, judge
+from pytest_precgate.analysis.quantity import positive
+from pytest_precgate.errors import InvalidValueError
+
+
+@dataclass(frozen=True)
+class PairedRule:
+    """The gates of one suite, each with its stretch (see noise.step_stretch), judged by pairs of launches."""
+
+    gates: Sequence[tuple[Gate, float]]
+    policy: LaunchPolicy
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gates", tuple(self.gates))
+        if not self.gates:
+            raise InvalidValueError("PairedRule: no gate, so nothing would be judged")
+        if self.policy.kind != "pairs":
+            raise InvalidValueError(f"PairedRule: got the {self.policy.kind} policy, wanted pairs")
+
+    def judge(self, pairs: Sequence[Sequence[tuple[float | Absent, float | Absent]]]) -> SuiteRuling:
+        """Return the ruling after ``pairs``: pairs[i][g] is (baseline value, candidate value) of gate g in pair i.
+
+        Sigma is that of these very launches, so every pair is needed; only a value that is absent decides before.
+        Raises InvalidValueError as SuiteRule.judge does.
+        """
+        refuse_misshapen(pairs, len(self.gates), self.policy)
+        rulings: list[GateRuling] = []
+        whole: dict[int, list[tuple[float, float]]] = {}
+        for index, (gate, _) in enumerate(self.gates):
+            rulings.append(GateRuling(None, None, len(pairs)))
+            whole[index] = []
+            for number, (base, value) in enumerate((pair[index] for pair in pairs), 1):
+                if isinstance(base, Absent) or isinstance(value, Absent):
+                    rulings[index] = GateRuling(judge(gate, value, base), None, number)
+                    del whole[index]
+                    break
+                whole[index].append((_number(gate, value), _number(gate, base)))
+        if len(pairs) == self.policy.launches:
+            for index, bar in self._bars(whole).items():
+                rulings[index] = _median_pair(bar, whole[index])
+        return SuiteRuling(tuple(rulings))
+
+    def _bars(self, whole: Mapping[int, Sequence[tuple[float, float]]]) -> dict[int, GateLimits]:
+        """The bars of the gates that have every value. Both sides tell how launches scatter; a pair by both."""
+        ratios, sides = [], []
+        for index, pairs in whole.items():
+            gate, elasticity = self.gates[index]
+            ratios.append(GateLaunches(gate.key, [value / base for value, base in pairs], elasticity))
+            sides += [GateLaunches(gate.key, side, elasticity) for side in zip(*pairs, strict=True)]
+        design = self.policy.design(self.policy.launches, max(1, independent_gates(ratios)))
+        if self.policy.launches < LEAST_LAUNCHES:
+            centres = [statistics.median(side.values) for side in sides[1::2]]
+            return {i: GateLimits(self.gates[i][0], centre, design) for i, centre in zip(whole, centres, strict=True)}
+        noises = noise_of(sides)
+        both = zip(noises[::2], noises[1::2], strict=True)
+        return {
+            i: GateLimits(self.gates[i][0], b.centre, design, _of_pair(a, b)).supported()
+            for i, (a, b) in zip(whole, both, strict=True)
+        }
+
+
+def _number(gate: Gate, value: float) -> float:
+    return positive("PairedRule", "value", value, str(gate.key))
+
+
+def _of_pair(candidate: GateNoise, base: GateNoise) -> GateNoise:
+    """The noise of a pair's ratio."""
+    sigma = math.hypot(candidate.sigma, base.sigma)
+    return GateNoise(base.centre, sigma, base.launches, max(candidate.set_aside, base.set_aside))
+
+
+def _median_pair(bar: GateLimits, pairs: Sequence[tuple[float, float]]) -> GateRuling:
+    """The pair in the middle decides, its candidate value against its own baseline value."""
+    value, base = sorted(pairs, key=lambda pair: bar.gate.gain(*pair))[len(pairs) // 2]
+    return GateRuling(held_to(bar, value, base, bar.limits[0]), bar, len(pairs))

@@ -1,0 +1,257 @@
+"""Which points of a baseline a gate's value rests on, and what a later launch makes of them.
+
+In: the curve of a baseline launch, a target, and the points of the launch under test. Out: its throughput at the target
+as a share of the baseline's, taken from the two points that bracket the target, each held against the baseline's point
+of the same concurrency; and the same from each serving point alone.
+
+Invariant: none of them rises when a point of the launch under test has less throughput, less interactivity, or both,
+and a serving point that is missing is INCONCLUSIVE. A curve through the new points does not have that property: a point
+that collapses leaves the frontier, and the curve bridges the hole."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_precgate.analysis.curves.comparison import Curve
+from pytest_precgate.analysis.curves.sweep import UNKNOWN_ERROR, SweepPoint
+from pytest_precgate.analysis.gating.gates import Gate, GateKey
+from pytest_precgate.analysis.gating.noise import SIGMAS_OF_INTERVAL, step_time_elasticity
+from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent, Verdict
+from pytest_precgate.errors import OutsideSweepError
+
+PointKey = tuple[str, int, int]
+
+# The slope with which the baseline's curve goes on beyond its fast end is taken over this much of its interactivity,
+# and is at least that of a server whose tokens per second do not depend on the batch.
+_END_SPAN = 1.10
+_LEAST_END_SLOPE = 1.0
+
+
+@dataclass(frozen=True)
+class ServingPoint:
+    """A frontier point of a baseline that serves a target.
+
+    ``weight`` is its part in the value, 0 for the outer neighbours, which only steer the slope of the curve.
+    """
+
+    key: PointKey
+    weight: float
+
+
+def serving_points(curve: Curve, target: float) -> tuple[ServingPoint, ...]:
+    """Return the frontier points that the curve's value at ``target`` (tok/s/user) depends on: two to four.
+
+    The two that bracket the target, weighted by how near they are in interactivity, and the next one on either side,
+    which Steffen's slopes depend on. Raises OutsideSweepError off the measured range.
+    """
+    low, high = curve.span
+    if not low <= target <= high:
+        raise OutsideSweepError(curve.sweep.precision, target, low, high)
+    points = curve.frontier
+    right = next(i for i, point in enumerate(points) if point.interactivity >= target and i > 0)
+    left = right - 1
+    share = (target - points[left].interactivity) / (points[right].interactivity - points[left].interactivity)
+    weights = {left - 1: 0.0, left: 1 - share, right: share, right + 1: 0.0}
+    return tuple(ServingPoint(points[i].key, weight) for i, weight in weights.items() if 0 <= i < len(points))
+
+
+@dataclass(frozen=True)
+class ServedTarget:
+    """One precision of a baseline read at one target: the curve of a launch, and the points that serve the target."""
+
+    curve: Curve
+    target: float
+    points: tuple[ServingPoint, ...]
+
+    @staticmethod
+    def of(curves: Sequence[Curve], target: float) -> ServedTarget:
+        """Return the target as the median launch of a baseline serves it; raise OutsideSweepError where one does not.
+
+        The median, since a launch that strayed says least about the next one. Of an even number it is the lower one.
+        """
+        ranked = sorted(range(len(curves)), key=lambda i: (curves[i].throughput(target), i))
+        middle = curves[ranked[(len(curves) - 1) // 2]]
+        return ServedTarget(middle, target, serving_points(middle, target))
+
+    def name(self, key: PointKey) -> str:
+        """Return what a report calls a point."""
+        configuration, _, concurrency = key
+        return f"{self.curve.sweep.precision} {configuration} concurrency {concurrency}"
+
+    def shares(self, points: Iterable[SweepPoint]) -> Mapping[PointKey, float]:
+        """Return, by serving point among ``points``, the throughput at the target as a share of the baseline's.
+
+        Each as if every point of the baseline had changed as this one did: to the share a of its interactivity and b of
+        its throughput, so that the curve B reads b * B(target / a). For a server that is slower throughout, that is
+        exactly what its own curve reads.
+        """
+        before = {point.key: point for point in self.curve.sweep.points}
+        after = {point.key: point for point in points}
+        at_target = self.curve.throughput(self.target)
+        shares = {}
+        for serving in self.points:
+            if serving.key not in before or serving.key not in after:
+                continue
+            old, new = before[serving.key], after[serving.key]
+            moved = self._throughput(self.target * old.interactivity / new.interactivity)
+            shares[serving.key] = new.throughput_per_gpu / old.throughput_per_gpu * moved / at_target
+        return shares
+
+    def value(self, shares: Mapping[PointKey, float]) -> float:
+        """Return the throughput at the target as a share of the baseline's: the weighted mean of ``shares``' logs."""
+        return math.exp(
+            math.fsum(point.weight * math.log(max(shares[point.key], 5e-324)) for point in self.points if point.weight)
+        )
+
+    def missing(self, shares: Mapping[PointKey, float]) -> list[str]:
+        """Return the names of the serving points that ``shares`` lacks."""
+        return [self.name(point.key) for point in self.points if point.key not in shares]
+
+    def short_sigma(self, points: Iterable[SweepPoint]) -> float:
+        """Return the sigma that points which ended before they were known as well as asked leave on the value.
+
+        Infinite where nothing tells the error of one.
+        """
+        weighed = {point.key for point in self.points if point.weight}
+        errors = [error for point in points if point.key in weighed and (error := point.short_error) is not None]
+        if errors and max(errors) >= UNKNOWN_ERROR:
+            return math.inf
+        return step_time_elasticity([self.curve], self.target) * max(errors) / SIGMAS_OF_INTERVAL if errors else 0.0
+
+    def _throughput(self, interactivity: float) -> float:
+        """The baseline's curve, in tok/s/GPU, continued: a loss of interactivity has a weight beyond its ends, too.
+
+        Slower than measured, no more than the most that was measured; faster, along the power law of its fast end.
+        """
+        low, high = self.curve.span
+        if interactivity <= high:
+            return self.curve.throughput(max(interactivity, low))
+        points = self.curve.frontier
+        end = points[-1]
+        inner = [point for point in points[:-1] if point.interactivity * _END_SPAN <= high] or [points[0]]
+        slope = math.log(inner[-1].throughput_per_gpu / end.throughput_per_gpu) / math.log(
+            high / inner[-1].interactivity
+        )
+        return end.throughput_per_gpu * float((high / interactivity) ** max(slope, _LEAST_END_SLOPE))
+
+
+@dataclass(frozen=True)
+class PointReading:
+    """What a gate would read if every point had changed as one did. ``loss`` is its loss of throughput, a share."""
+
+    name: str
+    value: float
+    loss: float
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.loss:{'.0%' if self.loss >= 0.1 else '.1%'}} below its baseline"
+
+
+@dataclass(frozen=True)
+class ServedLimits:
+    """What a launch is held to: how much worse than ``centre`` its ``value`` and each ``point`` may be, as shares."""
+
+    centre: float
+    value: float
+    point: float
+
+
+@dataclass(frozen=True)
+class GateReading:
+    """A gate's value in one launch, and what each serving point by itself would make of it, in the gate's unit."""
+
+    value: float
+    points: tuple[PointReading, ...]
+
+    def beyond(self, gate: Gate, limits: ServedLimits) -> PointReading | None:
+        """Return the worst point, where it is beyond its limit."""
+        worst = min(self.points, key=lambda point: gate.gain(point.value, limits.centre))
+        return worst if gate.gain(worst.value, limits.centre) < -limits.point - LAST_BITS else None
+
+    def held_to(self, gate: Gate, limits: ServedLimits) -> float:
+        """Return the gate's value, or that of a point beyond its limit where the value would let the launch pass."""
+        point = self.beyond(gate, limits)
+        is_low = gate.gain(self.value, limits.centre) < -limits.value - LAST_BITS
+        return self.value if point is None or is_low else point.value
+
+
+@dataclass(frozen=True)
+class ServedGate:
+    """What a gate's value rests on: one target of each precision it reads, in the order of its key.
+
+    ``deviation`` is the sigma of a serving point against the gate's value, known from a baseline's other launches; 0
+    where they do not tell.
+    """
+
+    key: GateKey
+    sides: tuple[ServedTarget, ...]
+    deviation: float = 0.0
+
+    @staticmethod
+    def of(key: GateKey, curves: Sequence[Sequence[Curve]]) -> ServedGate:
+        """Return the gate as a baseline serves it; ``curves`` are its launches of each precision of the key."""
+        sides = tuple(ServedTarget.of(launches, key.point) for launches in curves)
+        apart = [_deviation(side, launches) for side, launches in zip(sides, curves, strict=True)]
+        return ServedGate(key, sides, math.hypot(*apart))
+
+    @property
+    def points(self) -> tuple[ServingPoint, ...]:
+        """Every point that serves the gate, of all precisions it reads."""
+        return tuple(point for side in self.sides for point in side.points)
+
+    def along(self, curves: Sequence[Curve]) -> ServedGate:
+        """Return the same gate served by the same points of another launch, ``curves`` by the precisions of its key."""
+        sides = tuple(replace(side, curve=curve) for side, curve in zip(self.sides, curves, strict=True))
+        return replace(self, sides=sides)
+
+    def read(self, curves: Mapping[str, Curve]) -> GateReading | Absent:
+        """Return what a launch reads, ``curves`` being its own by precision; Absent where a serving point is missing.
+
+        A ratio cancels what both precisions suffer, so the points of the first are held relative to the second. Those
+        of the second are held against the whole of its own curve: one that fell out of it would make the ratio rise.
+        Raises OutsideSweepError where even the fastest point is slower than the target.
+        """
+        found = []
+        for side in self.sides:
+            curve = curves[side.curve.sweep.precision]
+            if curve.span[1] < side.target:
+                raise OutsideSweepError(curve.sweep.precision, side.target, *curve.span)
+            shares = side.shares(curve.sweep.points)
+            if missing := side.missing(shares):
+                what = f"{missing[0]} was not measured" + (f", nor {', '.join(missing[1:])}" if missing[1:] else "")
+                return Absent(Verdict.INCONCLUSIVE, f"{what}; the baseline is read through it: measure it as well")
+            found.append((side, shares, side.value(shares)))
+        (first, shares, value), *others = found
+        beside = others[0][2] if others else 1.0
+        points = [self._point(first, key, share, share / beside) for key, share in shares.items()]
+        for side, others_shares, whole in others:
+            points += [self._point(side, key, share, share / min(1.0, whole)) for key, share in others_shares.items()]
+        return GateReading(self._scaled(value / beside), tuple(points))
+
+    def short_sigma(self, curves: Mapping[str, Curve]) -> float:
+        """Return the sigma that points not known as well as asked leave on the gate's value in a launch."""
+        return math.hypot(*(side.short_sigma(curves[side.curve.sweep.precision].sweep.points) for side in self.sides))
+
+    def _point(self, side: ServedTarget, key: PointKey, share: float, factor: float) -> PointReading:
+        return PointReading(side.name(key), self._scaled(factor), 1 - share)
+
+    def _scaled(self, factor: float) -> float:
+        """The baseline's value, ``factor`` times as good."""
+        before = self.key.value({side.curve.sweep.precision: side.curve.at(side.target) for side in self.sides})
+        factor = min(max(factor, 1e-12), 1e12)  # a value stays a finite number above zero
+        return before * factor if self.key.metric.higher_is_better else before / factor
+
+
+def _deviation(side: ServedTarget, curves: Sequence[Curve]) -> float:
+    """How far a serving point of another launch of the baseline lies from that launch's own value: root mean square."""
+    at_target = side.curve.throughput(side.target)
+    squares = [
+        math.log(share * at_target / curve.throughput(side.target)) ** 2
+        for curve in curves
+        if curve is not side.curve
+        for share in side.shares(curve.sweep.points).values()
+    ]
+    return math.sqrt(statistics.fmean(squares)) if squares else 0.0

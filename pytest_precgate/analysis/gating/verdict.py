@@ -1,0 +1,143 @@
+"""Everything that decides a verdict lives here. It sees numbers and tolerances, never where they came from.
+
+Nothing missing is ever a pass: PASS is returned by one line, and only after a value and a baseline, both finite,
+were found within tolerance of each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from pytest_precgate.analysis.gating.gates import Gate
+from pytest_precgate.analysis.quantity import positive
+from pytest_precgate.errors import InvalidValueError
+
+# 0.97 / 1 - 1 is -0.030000000000000027 in binary: a loss of exactly the tolerance must not fail for the last bit.
+LAST_BITS = 1e-9
+
+
+class Verdict(Enum):
+    """The outcome of one gate, and whether it lets the merge pass."""
+
+    PASS = ("PASS", True)
+    IMPROVED = ("IMPROVED", True)
+    WAIVED = ("WAIVED", True)
+    REGRESSED = ("REGRESSED", False)
+    IMPLAUSIBLE = ("IMPLAUSIBLE", False)
+    MISSING = ("MISSING", False)
+    MISMATCH = ("MISMATCH", False)
+    INCONCLUSIVE = ("INCONCLUSIVE", False)
+
+    def __init__(self, word: str, passes: bool) -> None:
+        self.word = word
+        self.passes = passes
+
+    def __str__(self) -> str:
+        return self.word
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A number that does not exist, the verdict that follows, and why."""
+
+    verdict: Verdict
+    reason: str
+
+    def __post_init__(self) -> None:
+        if self.verdict not in (Verdict.MISSING, Verdict.MISMATCH, Verdict.INCONCLUSIVE):
+            raise InvalidValueError(f"Absent.verdict: got {self.verdict}, which needs a number")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a verdict rests on.
+
+    ``sigma`` is the gate's noise from launch to launch, ``minimum_detectable_drop`` the smallest true drop stopped four
+    times in five, both shares and None where too few launches tell; ``launches`` is how many it took to decide,
+    ``limit`` how much worse the last of them might be, a share, None where that is the tolerance itself. ``refusal``
+    says why the noise lets nothing pass at this tolerance; ``set_aside`` how many baseline launches are too far off to
+    count; ``values`` are those the rule was given, in order (of pairs, candidate over the other side). ``lowest`` is
+    what the gate reads by a serving point that was beyond its limit in the launch that decided; None where none was.
+    """
+
+    sigma: float | None
+    minimum_detectable_drop: float | None
+    launches: int
+    limit: float | None = None
+    refusal: str | None = None
+    set_aside: int = 0
+    values: tuple[float, ...] = ()
+    lowest: float | None = None
+
+
+@dataclass(frozen=True)
+class JudgedGate:
+    """A gate with its value, its baseline and its verdict. ``reason`` is empty only for a plain pass.
+
+    ``evidence`` is None where the value was held against one number and no rule.
+    """
+
+    gate: Gate
+    verdict: Verdict
+    value: float | None
+    baseline: float | None
+    reason: str
+    evidence: Evidence | None = None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the noise lets nothing pass at this tolerance; None where it does, or is not known."""
+        return None if self.evidence is None else self.evidence.refusal
+
+    @property
+    def change(self) -> float | None:
+        """The plain relative change of the value, as a share; None where a number is absent."""
+        if self.value is None or self.baseline is None:
+            return None
+        return self.value / self.baseline - 1
+
+
+def decide(gate: Gate, value: float, baseline: float, limit: float | None = None) -> tuple[Verdict, str]:
+    """One value against one baseline. ``limit`` is how much worse it may be, as a share; the tolerance if left out.
+
+    The last line is a refusal, so that a number no comparison holds for (a NaN) cannot fall through to a pass.
+    """
+    gain = gate.gain(value, baseline)
+    if limit is None and gain < -gate.tolerance - LAST_BITS:
+        return Verdict.REGRESSED, "worse than its baseline by more than the tolerance"
+    if limit is not None and gain < -limit - LAST_BITS:
+        return Verdict.REGRESSED, f"worse than its baseline by more than {limit:.1%}, the limit that the noise leaves"
+    if gain > gate.implausible + LAST_BITS:
+        return Verdict.IMPLAUSIBLE, (
+            f"better by more than {gate.implausible:.0%}: check the measurement; if it is real, update the baseline"
+        )
+    if gain > gate.tolerance + LAST_BITS:
+        return Verdict.IMPROVED, "better than its baseline by more than the tolerance: the baseline is stale"
+    if math.isfinite(gain):
+        return Verdict.PASS, ""
+    return Verdict.INCONCLUSIVE, f"value {value!r} against baseline {baseline!r} cannot be compared"
+
+
+def judge(gate: Gate, value: float | Absent, baseline: float | Absent, limit: float | None = None) -> JudgedGate:
+    """Judge one gate, ``limit`` as in :func:`decide`.
+
+    An absent number decides by itself, the value's before the baseline's. Raises InvalidValueError when a number that
+    is there is not finite and above zero.
+    """
+    known_value = None if isinstance(value, Absent) else positive("JudgedGate", "value", value, str(gate.key))
+    known_baseline = (
+        None if isinstance(baseline, Absent) else positive("JudgedGate", "baseline", baseline, str(gate.key))
+    )
+    if isinstance(value, Absent):
+        return JudgedGate(gate, value.verdict, None, known_baseline, value.reason)
+    if isinstance(baseline, Absent):
+        return JudgedGate(gate, baseline.verdict, known_value, None, baseline.reason)
+    verdict, reason = decide(gate, value, baseline, limit)
+    return JudgedGate(gate, verdict, value, baseline, reason)
+
+
+def all_pass(judged: Sequence[JudgedGate]) -> bool:
+    """Whether every gate passes; no gate at all is not a pass."""
+    return bool(judged) and all(gate.verdict.passes for gate in judged)

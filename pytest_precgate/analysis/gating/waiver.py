@@ -1,0 +1,132 @@
+"""A regression accepted until a date and up to a ceiling. It shows as WAIVED, never as PASS.
+
+A waiver is narrow on purpose: one suite, one metric, one point. One that has expired, or that nothing needed, fails the
+run: an unused waiver would switch its gate off unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from pytest_precgate.analysis.gating.gates import GateKey, Metric
+from pytest_precgate.analysis.gating.verdict import LAST_BITS, JudgedGate, Verdict
+from pytest_precgate.analysis.quantity import one_line, positive
+from pytest_precgate.errors import InvalidValueError
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """Lets a gate of ``suite`` lose up to ``ceiling`` (a share of its baseline) until the end of the day ``expires``.
+
+    ``precisions`` is None for every gate of the metric at that point.
+    """
+
+    suite: str
+    metric: Metric
+    point: float
+    ceiling: float
+    reason: str
+    expires: date
+    precisions: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        one_line("Waiver", "suite", self.suite)
+        one_line("Waiver", "reason", self.reason)
+        positive("Waiver", "point", self.point, "tok/s/user")
+        positive("Waiver", "ceiling", self.ceiling, "share of the baseline")
+        if not self.ceiling < 1:
+            raise InvalidValueError(f"Waiver.ceiling: got {self.ceiling!r}, wanted a share below 1 (0.1 is 10%)")
+
+    def __str__(self) -> str:
+        precisions = "" if self.precisions is None else f"{'/'.join(self.precisions)} "
+        return f"waiver of suite {self.suite}, {precisions}{self.metric.value} at {self.point:g} tok/s/user"
+
+    def covers(self, suite: str, key: GateKey) -> bool:
+        """Whether this waiver is about that gate."""
+        return (
+            suite == self.suite
+            and key.metric is self.metric
+            and key.point == self.point
+            and self.precisions in (None, key.precisions)
+        )
+
+    def has_expired(self, today: date) -> bool:
+        """Whether its last day is over."""
+        return today > self.expires
+
+
+def waived(suite: str, judged: JudgedGate, waivers: Sequence[Waiver], today: date) -> tuple[JudgedGate, Waiver | None]:
+    """Return the gate as a waiver leaves it, and the waiver that was needed.
+
+    Only a regression can be waived, and only one within the ceiling; whatever is missing stays missing. Where the noise
+    lets nothing pass at the gate's tolerance, nothing is waived: its regressions are not told from noise. A waiver is
+    needed as long as noise might carry the gate back across its limit.
+    """
+    covering = [each for each in waivers if each.covers(suite, judged.gate.key) and not each.has_expired(today)]
+    if not covering:
+        return judged, None
+    first = covering[0]
+    told = judged.verdict in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE) or judged.verdict.passes
+    if not told or judged.refusal is not None or judged.value is None or judged.baseline is None:
+        return judged, first  # nobody can say that it is not needed
+    lowest = None if judged.evidence is None else judged.evidence.lowest  # no waiver covers a hole in the curve
+    loss = -min(judged.gate.gain(value, judged.baseline) for value in (judged.value, lowest) if value is not None)
+    if judged.verdict is not Verdict.REGRESSED:
+        return judged, first if judged.verdict.passes and _may_return(judged, loss) else None
+    for waiver in covering:
+        if loss <= waiver.ceiling + LAST_BITS:
+            reason = f"waived until {waiver.expires:%Y-%m-%d} up to {waiver.ceiling:.1%}: {waiver.reason}"
+            return replace(judged, verdict=Verdict.WAIVED, reason=reason), waiver
+    reason = f"{judged.reason}, and by more than its waiver allows ({first.ceiling:.1%}: {first.reason})"
+    return replace(judged, reason=reason), first
+
+
+def _may_return(judged: JudgedGate, loss: float) -> bool:
+    """Whether two sigma more would have been a regression."""
+    found = judged.evidence
+    if found is None or found.sigma is None or found.limit is None:
+        return False
+    return loss > found.limit - 2 * found.sigma
+
+
+@dataclass
+class WaiverBook:
+    """The waivers of one run, and which of them a gate needed."""
+
+    waivers: Sequence[Waiver]
+    day: date
+    _judged: set[tuple[str, GateKey]] = field(default_factory=set)
+    _needed: set[Waiver] = field(default_factory=set)
+
+    def apply(self, suite: str, judged: JudgedGate, *, of_baseline: bool = True) -> JudgedGate:
+        """Return the gate as its waiver leaves it.
+
+        A gate not held against the baseline (``of_baseline``) does not tell whether the regression from it has gone.
+        """
+        left, needed = waived(suite, judged, self.waivers, self.day)
+        self._judged.add((suite, judged.gate.key))
+        if not of_baseline:
+            self._needed.update(each for each in self.waivers if each.covers(suite, judged.gate.key))
+        if needed is not None:
+            self._needed.add(needed)
+        return left
+
+    def problems(self, whole: Collection[str]) -> Iterator[str]:
+        """Name the waivers that have expired or were not needed.
+
+        ``whole`` are the suites whose every gate this run should have judged; of others a waiver may go unused.
+        """
+        for waiver in self.waivers:
+            judged = any(waiver.covers(suite, key) for suite, key in self._judged)
+            if not judged and waiver.suite not in whole:
+                continue
+            if waiver.has_expired(self.day):
+                why = f"expired on {waiver.expires:%Y-%m-%d}; remove it, or give it a later day and a reason"
+            elif waiver in self._needed:
+                continue
+            elif judged:
+                why = "not needed: the gate holds without it; remove it"
+            else:
+                why = "no gate of its suite is the one it names; mend or remove it"
+            yield f"{waiver} ({waiver.reason}): {why}"

@@ -1,0 +1,1 @@
+"""Records of requests become a point, or the reason why they are none."""

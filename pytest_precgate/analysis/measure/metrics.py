@@ -1,0 +1,291 @@
+"""Records to a point. A run with failures, a saturated client or an empty window is no point: it raises, since a
+measurement that cannot be believed must not look like a slow server."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pytest_precgate.analysis.curves.sweep import UNKNOWN_ERROR, SweepPoint
+from pytest_precgate.analysis.measure.records import ClientCheck, PointRun, RequestRecord
+from pytest_precgate.analysis.measure.tokens import (
+    Expected,
+    ServerCounts,
+    TokenFacts,
+    recorded_refusals,
+    refusals,
+    token_facts,
+    with_first_tokens,
+)
+from pytest_precgate.analysis.measure.uncertainty import Uncertainty, uncertainty
+from pytest_precgate.analysis.measure.window import (
+    Window,
+    WindowKind,
+    served_within,
+    steady_window,
+    tokens_per_second,
+    whole_window,
+)
+from pytest_precgate.analysis.quantity import count
+from pytest_precgate.errors import InvalidPointError, InvalidValueError, UntoldTokensError
+from pytest_precgate.text import printable
+
+# Where a client starts to distort what it measures; see docs/loadgen.md for the measurements behind each.
+MAX_CPU_SHARE = 0.5
+MAX_LAG_OF_ITL = 0.1
+MAX_LAG_OF_REQUEST = 0.01
+MIN_ACHIEVED_SHARE = 0.95
+MAX_EVENTS_PER_READ = 2.0
+# Of the time of the requests, what may go to connections that the server closed under them.
+MAX_LOST_SHARE = 0.01
+_CAUSE_SHOWN = 400  # characters of a failed request's cause
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A distribution in seconds: mean, median, 90th and 99th percentile."""
+
+    mean_s: float
+    median_s: float
+    p90_s: float
+    p99_s: float
+
+    @staticmethod
+    def of(values: Sequence[float]) -> Spread:
+        """Summarise values; raises InvalidValueError for none."""
+        if not values:
+            raise InvalidValueError("Spread.of: no value, wanted at least one")
+        ordered = sorted(values)
+        return Spread(statistics.fmean(ordered), statistics.median(ordered), _rank(ordered, 0.9), _rank(ordered, 0.99))
+
+
+def _rank(ordered: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile of sorted values."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One concurrency measured: distributions, rates over the window, and what to believe it by. Times in s.
+
+    ``throughput_per_gpu`` counts input and output tokens, tok/s/GPU; ``interactivity`` is 1 / median tpot, tok/s/user.
+    ``itl`` is None where no gap between chunks was observed. ``error`` is None where requests could not tell it, and
+    ``asked_error``, the point_error it was to be known to, where their number was fixed. ``tokens`` is None for a point
+    from before they were kept. ``resent`` counts requests that had to be sent again, ``reopened`` connections that the
+    server had closed for their age.
+    """
+
+    concurrency: int
+    gpus: int
+    completed: int
+    failed: int
+    window: Window
+    ttft: Spread
+    tpot: Spread
+    request_latency: Spread
+    itl_median_s: float | None
+    itl_p99_s: float | None
+    throughput_per_gpu: float
+    error: Uncertainty | None
+    client: ClientCheck | None
+    asked_error: float | None = None
+    tokens: TokenFacts | None = None
+    resent: int = 0
+    reopened: int = 0
+
+    @property
+    def interactivity(self) -> float:
+        """1 / median tpot, tok/s/user."""
+        return 1 / self.tpot.median_s
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the point ended before it was known as well as asked, or before its error could be told."""
+        return self.asked_error is not None and (self.error is None or self.error.worst > self.asked_error)
+
+    @property
+    def _short_error(self) -> float | None:
+        if not self.is_short:
+            return None
+        return UNKNOWN_ERROR if self.error is None else min(self.error.worst, UNKNOWN_ERROR)
+
+    def point(self, configuration: str = "default") -> SweepPoint:
+        """Return the point of a sweep."""
+        return SweepPoint(
+            concurrency=self.concurrency,
+            gpus=self.gpus,
+            interactivity=self.interactivity,
+            throughput_per_gpu=self.throughput_per_gpu,
+            configuration=configuration,
+            acceptance_length=None if self.tokens is None else self.tokens.acceptance_length,
+            short_error=self._short_error,
+        )
+
+
+_ANY_TOKENS = Expected()
+_NO_COUNTERS = ServerCounts()
+
+
+def measure(
+    run: PointRun,
+    gpus: int,
+    window: WindowKind = "steady",
+    max_failures: int = 0,
+    expected: Expected = _ANY_TOKENS,
+    server: ServerCounts = _NO_COUNTERS,
+    asked_error: float | None = None,
+) -> Measurement:
+    """Compute one point from the records of a run on ``gpus`` GPUs.
+
+    ``whole`` takes every request; ``steady`` those that were served inside the window. ``expected`` is what its tokens
+    are held to, ``server`` what the server's own counters say of them. Raises InvalidPointError when the run was given
+    up, more than ``max_failures`` requests failed or were sent again, the client distorted what it measured, the tokens
+    are not what they were to be, or no window is left.
+    """
+    count("measure", "gpus", gpus, "GPUs")
+    _refuse_failures(run, max_failures)
+    try:
+        span = whole_window(run.records) if window == "whole" else steady_window(run.records, run.concurrency)
+        served = with_first_tokens(served_within(run.records, span), expected.hidden_tokens)
+        measured = replace(
+            _measurement(run, gpus, span, served), asked_error=asked_error, tokens=token_facts(served, expected, server)
+        )
+    except InvalidValueError as exc:
+        raise InvalidPointError(run.concurrency, str(exc), is_untold=isinstance(exc, UntoldTokensError)) from exc
+    assert measured.tokens is not None
+    if wrong := refusals(served, measured.tokens, expected, server.speculates):
+        raise InvalidPointError(run.concurrency, "; ".join(wrong))
+    _refuse_distorted(run, measured)
+    return measured
+
+
+def _measurement(run: PointRun, gpus: int, span: Window, served: Sequence[RequestRecord]) -> Measurement:
+    gaps = run.gaps
+    tpot = Spread.of([record.tpot_s for record in served])
+    if tpot.median_s == 0:
+        raise InvalidValueError("half of the requests got all their tokens in one read, so there is no time per token")
+    return Measurement(
+        concurrency=run.concurrency,
+        gpus=gpus,
+        completed=len(run.records),
+        failed=len(run.failures),
+        window=span,
+        ttft=Spread.of([record.ttft_s for record in served]),
+        tpot=tpot,
+        request_latency=Spread.of([record.request_latency_s for record in served]),
+        itl_median_s=gaps.quantile_s(0.5) if gaps.total else None,
+        itl_p99_s=gaps.quantile_s(0.99) if gaps.total else None,
+        throughput_per_gpu=tokens_per_second(run.records, span) / gpus,
+        # The lengths of the whole window are random, those of the steady one even (analysis/measure/lengths.py).
+        error=uncertainty(served, even_lengths=span.kind == "steady"),
+        client=run.client,
+        resent=run.resent,
+        reopened=run.reopened,
+    )
+
+
+def _refuse_failures(run: PointRun, max_failures: int) -> None:
+    """Refuse a run that was given up or in which too many requests failed, with their causes.
+
+    One reset connection more than may be is the network's doing as well as the server's: such a point may be measured
+    again. A server that fell silent is not asked again.
+    """
+    failed = len(run.failures) + run.resent
+    busy_s = sum(record.request_latency_s for record in run.records)
+    if run.lost_s > MAX_LOST_SHARE * busy_s:
+        raise InvalidPointError(
+            run.concurrency,
+            f"{run.reopened} connections were closed by the server with a request on its way, which cost the slots "
+            f"{run.lost_s:.2f} s, at most {MAX_LOST_SHARE:.0%} of {busy_s:.2f} s may: have it keep connections longer",
+        )
+    if run.ended is None and failed <= max_failures:
+        return
+    why = [] if run.ended is None else [run.ended]
+    if failed:
+        causes = Counter(failure.cause for failure in run.failures).most_common(3)
+        listed = [f"{number} x {printable(cause, _CAUSE_SHOWN)}" for cause, number in causes]
+        if run.resent:
+            listed.append(f"{run.resent} x sent again after the server closed the connection without an answer")
+        total = len(run.failures) + len(run.records)
+        why.insert(0, f"{failed} of {total} requests failed, at most {max_failures} may: {'; '.join(listed)}")
+    is_one_reset = failed == max_failures + 1 and all(failure.is_reset for failure in run.failures)
+    raise InvalidPointError(run.concurrency, "; ".join(why), is_outside=is_one_reset and not run.froze)
+
+
+def require_believable(recorded: Measurement, max_failures: int, expected: Expected = _ANY_TOKENS) -> None:
+    """Raise InvalidPointError for a recorded point that the rules it was measured by would have refused.
+
+    Of its requests only what the point keeps is known: how many failed, what the client measured of itself, what the
+    tokens were, how well it is known. Figures that no measurement gives are refused as well.
+    """
+    wrong = _impossible(recorded)
+    if not 0 <= recorded.failed + recorded.resent <= max_failures:
+        wrong.append(f"{recorded.failed + recorded.resent} requests failed, at most {max_failures} may")
+    if recorded.client is not None:
+        wrong += _distortions(recorded.client, recorded)
+    if recorded.tokens is not None:
+        wrong += recorded_refusals(recorded.tokens, expected)
+    elif expected.acceptance_length is not None:
+        wrong.append("it does not say which acceptance length there was, and one is to be forced")
+    if wrong:
+        raise InvalidPointError(recorded.concurrency, f"as it is recorded, {'; '.join(wrong)}")
+
+
+def _impossible(recorded: Measurement) -> list[str]:
+    """What of a recorded point no run of requests gives."""
+    wrong = [
+        f"{name} is {value}, wanted a number of requests from {least}"
+        for name, value, least in (
+            ("completed", recorded.completed, 1),
+            ("failed", recorded.failed, 0),
+            ("resent", recorded.resent, 0),
+            ("reopened", recorded.reopened, 0),
+        )
+        if value < least
+    ]
+    for name in ("ttft", "tpot", "request_latency"):
+        spread: Spread = getattr(recorded, name)
+        if not spread.mean_s > 0 or not 0 < spread.median_s <= spread.p90_s <= spread.p99_s:
+            wrong.append(f"{name} is {spread}, wanted times above 0 s in that order")
+    if not recorded.window.length_s > 0:
+        wrong.append(f"its window takes {recorded.window.length_s:g} s")
+    widths = [] if recorded.error is None else [recorded.error.throughput, recorded.error.interactivity]
+    if not all(width >= 0 for width in widths) or not (recorded.asked_error is None or recorded.asked_error > 0):
+        wrong.append("an error below 0 is none")
+    return wrong
+
+
+def _distortions(check: ClientCheck, measured: Measurement) -> list[str]:
+    """Return where the client distorted what it measured: it would be booked as a slow server."""
+    breaches = []
+    if not check.cpu_share <= MAX_CPU_SHARE:
+        breaches.append(f"its process used {check.cpu_share:.0%} of a core, at most {MAX_CPU_SHARE:.0%} may be")
+    # A late loop delays a request at its two ends, however many chunks lie between: of short gaps more may be late.
+    lag, lag_limit = check.loop_lag_p99_s, MAX_LAG_OF_REQUEST * measured.request_latency.median_s
+    if measured.itl_median_s is not None:
+        lag_limit = max(lag_limit, MAX_LAG_OF_ITL * measured.itl_median_s)
+    if not lag <= lag_limit:
+        breaches.append(f"its loop lagged {1000 * lag:.1f} ms (p99), at most {1000 * lag_limit:.1f} ms may be")
+    if not check.events_per_read <= MAX_EVENTS_PER_READ:
+        breaches.append(
+            f"it found {check.events_per_read:.1f} events in a read, at most {MAX_EVENTS_PER_READ:g} may be: they had "
+            "waited for it, or something before it bundles them"
+        )
+    if not check.achieved_concurrency >= MIN_ACHIEVED_SHARE * measured.concurrency:
+        breaches.append(
+            f"it kept {check.achieved_concurrency:.1f} requests in flight, asked for {measured.concurrency}"
+        )
+    return [f"the load client could not keep up: {breach}" for breach in breaches[:1]] + breaches[1:]
+
+
+def _refuse_distorted(run: PointRun, measured: Measurement) -> None:
+    breaches = [] if run.client is None else _distortions(run.client, measured)
+    if breaches:
+        raise InvalidPointError(
+            run.concurrency,
+            f"{'; '.join(breaches)}. Use more client processes or a quieter machine",
+            is_outside=True,
+        )

@@ -1,0 +1,32 @@
+"""A finished point as a run keeps it: everything that was measured, and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_precgate.analysis.curves.sweep import SweepPoint
+from pytest_precgate.analysis.measure.metrics import Measurement
+from pytest_precgate.analysis.quantity import one_line, positive
+
+
+@dataclass(frozen=True)
+class MeasuredPoint:
+    """One concurrency of one configuration, measured. ``gpu_seconds`` are those of the whole point, warm-up included.
+
+    Raises InvalidValueError for a measurement that is no point of a sweep.
+    """
+
+    measurement: Measurement
+    gpu_seconds: float
+    configuration: str = "default"
+
+    def __post_init__(self) -> None:
+        positive("FinishedPoint", "gpu_seconds", self.gpu_seconds, "GPU seconds")
+        positive("FinishedPoint", "tpot.median_s", self.measurement.tpot.median_s, "s")
+        one_line("FinishedPoint", "configuration", self.configuration)
+        _ = self.point
+
+    @property
+    def point(self) -> SweepPoint:
+        """The point as a sweep holds it."""
+        return self.measurement.point(self.configuration)

@@ -1,0 +1,1 @@
+"""One gate run: launches become sweeps, sweeps verdicts, verdicts a report and baselines."""

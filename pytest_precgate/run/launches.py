@@ -1,0 +1,379 @@
+"""Every launch of a run, measured once: asked for again it is remembered, and so is its failure.
+
+A server that has to make room is swept first when a test still to come may ask for its sweep, so that each
+precision and configuration starts once per run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_precgate.analysis.accepted.baseline import Launch
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.cost import SuiteCost, by_kind
+from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets
+from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.engines.base import Attached, Endpoint, Engine, SelfSweeping
+from pytest_precgate.engines.endpoint import require_key
+from pytest_precgate.engines.server import Started
+from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, PrecgateError, ReplayError, SettingsError
+from pytest_precgate.run.running_engine import RunningEngine
+from pytest_precgate.run.swept import Swept, fingerprint_of, merged, missed, not_searched
+from pytest_precgate.servers.gpu_time import Loads, costs, started_again
+from pytest_precgate.servers.request import Key, ServerRequest
+from pytest_precgate.settings import Suite
+
+if TYPE_CHECKING:
+    from pytest_precgate.address import Address
+    from pytest_precgate.journal.events import RunOpened
+    from pytest_precgate.run.journaling import LaunchLog, Record
+    from pytest_precgate.run.measuring import LoadHooks, OnPoint
+    from pytest_precgate.servers.endpoints import Endpoints
+    from pytest_precgate.servers.pool import RunningServer, ServerPool
+
+
+@dataclass
+class Launches:
+    """What one run measures.
+
+    ``root`` is where relative paths start; ``open_record`` gives, before the first measurement, what keeps it and knows
+    an earlier run; keys of servers come from ``environ``; ``on_point`` is told how a point goes, ``say`` how an engine.
+    """
+
+    root: Path
+    open_record: Callable[[], Record]
+    environ: Mapping[str, str] = field(repr=False)
+    on_point: OnPoint
+    say: Callable[[str], None]
+    _engines: dict[tuple[str, str], tuple[Engine, ...]] = field(default_factory=dict)
+    _swept: dict[Key, Swept | PrecgateError] = field(default_factory=dict)
+    _failed: dict[Key, PrecgateError] = field(default_factory=dict)
+    _launches: dict[tuple[str, str, int], Launch] = field(default_factory=dict)
+    _suites: dict[str, Suite] = field(default_factory=dict)
+    _loads: Loads = field(default_factory=lambda: Loads(time.monotonic))
+    _wanted: set[str] = field(default_factory=set)
+    _sweep_targets: Callable[[Suite, str], SweepTargets] = lambda _suite, _precision: NO_TARGETS
+    _unsearched: list[str] = field(default_factory=list)
+    _pool: ServerPool | None = None
+    _endpoints: Endpoints | None = None
+    _record: Record | None = None
+
+    def expect(self, suites: Collection[str], sweep_targets: Callable[[Suite, str], SweepTargets]) -> None:
+        """Say which suites' sweeps a test still to come may ask for, and what each precision's is for."""
+        self._wanted |= {*suites}
+        self._sweep_targets = sweep_targets
+
+    def of(self, suite: Suite, precision: str, attempt: int = 1) -> Launch:
+        """Return a launch of one precision of ``suite``, all configurations in one cloud; each ``attempt`` is fresh."""
+        key = (suite.name, precision, attempt)
+        if key not in self._launches:
+            engines = self._engines_of(suite, precision)
+            swept = [self._sweep_of(suite, precision, number, attempt) for number in range(len(engines))]
+            # Cut to the digits a baseline keeps at once: what is judged and what is recorded are the same figures.
+            self._launches[key] = merged(swept).rounded()
+        return self._launches[key]
+
+    def measured(self, suite: str) -> Mapping[str, Sequence[Launch]]:
+        """Return every launch of a suite measured so far, by precision, the first one first."""
+        known = sorted((attempt, precision) for name, precision, attempt in self._launches if name == suite)
+        found: dict[str, list[Launch]] = {}
+        for attempt, precision in known:
+            found.setdefault(precision, []).append(self._launches[suite, precision, attempt])
+        return found
+
+    def can_repeat(self, suite: Suite, precision: str) -> bool:
+        """Whether there can be a second launch: recorded points are what they are."""
+        return all(engine.is_repeatable for engine in self._engines_of(suite, precision))
+
+    def recordable(self, suite: Suite, precision: str) -> int:
+        """Return how many launches a baseline of this precision is made of: what the suite asks for, or what there is.
+
+        Recorded points are one launch; of a replayed run every one is kept.
+        """
+        held = self.held(suite, precision)
+        if held is not None:
+            return max(1, held)  # asked for the first, a run that holds none says so
+        return suite.baseline_launches if self.can_repeat(suite, precision) else 1
+
+    def unsearched(self, suite: Suite, precision: str, sweep: Sweep, points: Collection[float]) -> set[float]:
+        """Return the ``points`` around which ``sweep`` lacks the neighbours that a launch of today looks for."""
+        return {
+            each
+            for engine in self._engines_of(suite, precision)
+            for each in missed(engine, SweepTargets(points), sweep)
+        }
+
+    def held(self, suite: Suite, precision: str) -> int | None:
+        """Return how many launches a replayed run holds; None where launches are measured."""
+        record = self._the_record() if self.can_repeat(suite, precision) else None
+        return None if record is None else record.replayed(suite, precision)
+
+    def running(self, suite: Suite, precision: str, configuration: str | None) -> RunningEngine:
+        """Start an engine of ``suite``, or find it up, and return it.
+
+        Raises SettingsError when several configurations are there and none was named, or the engine has no server,
+        ReplayError when a run is replayed.
+        """
+        if self._the_record().mode == "replay":
+            raise ReplayError(f"suite {suite.name}: a test asks for the {precision} engine; a replay starts nothing")
+        number, engine = self._chosen(suite, precision, configuration)
+        if isinstance(engine, Attached):
+            endpoint = engine.endpoint
+            return RunningEngine(precision, endpoint.configuration, lambda: endpoint, lambda: None)
+        server = engine.served() if isinstance(engine, SelfSweeping) else engine
+        if not isinstance(server, Started):
+            raise SettingsError(
+                f"suite {suite.name}", precision, f"an engine of kind {engine.kind} is no server a test could talk to"
+            )
+        order = self._order(suite, precision, number, server)
+
+        def up() -> RunningServer:
+            return self._started(suite, order)
+
+        up()
+        return RunningEngine(precision, server.settings.configuration, lambda: up().endpoint, up)
+
+    def refuse_clash(self, suite: Suite, precisions: Sequence[str]) -> None:
+        """Raise SettingsError when engines of these precisions cannot be up together, as one test wants them."""
+        orders = [order for order in self._family(suite) if order.precision in precisions]
+        clash = self._the_pool().clash(orders) if orders else None
+        if clash is not None:
+            gpu, first, second = clash
+            raise SettingsError(
+                f"suite {suite.name}",
+                second.precision,
+                f"shares GPU {gpu} with {first.precision}, and one test asks for both engines; they are never up "
+                "together. Write two tests, or give each its own GPUs with devices",
+            )
+
+    def preflight(self, suite: Suite) -> None:
+        """Refuse what could never start or does not answer, before anything else is loaded.
+
+        Raises PreflightError, ConnectFailedError, SettingsError. A run that goes on with another may have all it needs
+        of an endpoint: that one is asked when it is loaded.
+        """
+        mode = self._the_record().mode
+        for endpoint in self._endpoints_of(suite) if mode != "replay" else ():
+            require_key(endpoint, self.environ)
+        for order in self._family(suite) if mode != "replay" else ():
+            self._the_pool().preflight(order)
+        for endpoint in self._endpoints_of(suite) if mode == "measure" else ():
+            self._the_endpoints().require(endpoint)
+
+    def origin(self, suite: str) -> RunOpened | None:
+        """Return the recorded run that was judged in place of measuring ``suite``; None where it was measured."""
+        return None if self._record is None else self._record.origin(suite)
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what a reader of the verdicts must know of how they were measured, and what went to waste."""
+        yield from started_again([] if self._pool is None else self._pool.started)
+        yield from self._unsearched
+        yield from () if self._endpoints is None else self._endpoints.remarks()
+        if self._record is not None:
+            yield from self._record.remarks()
+
+    def costs(self) -> tuple[SuiteCost, ...]:
+        """Return what each suite of this run cost so far, those that measured nothing left out."""
+        each = [self._cost(suite) for suite in self._suites.values()]
+        return tuple(cost for cost in each if cost.costs or cost.reused or cost.reads_files or cost.replayed)
+
+    def close(self) -> None:
+        """Stop every server. Raises EngineStopError or GpuBusyError when something of one is left."""
+        try:
+            if self._pool is not None:
+                self._pool.close()
+        finally:
+            if self._record is not None:
+                self._record.close()
+
+    def _cost(self, suite: Suite) -> SuiteCost:
+        record, pool = self._record, self._pool
+        own = [] if pool is None else [start for start in pool.started if start.order.suite == suite.name]
+        starts = [start for start in own if start.order.engine.settings.occupies_gpus]
+        swept = [each for key, each in self._swept.items() if key[0] == suite.name]
+        return SuiteCost(
+            suite=suite.name,
+            hardware=suite.hardware,
+            costs=costs(
+                [] if record is None else record.costs(suite.name),
+                starts,
+                self._loads.gpu_s(suite.name),
+                time.monotonic(),
+            ),
+            reused=by_kind([] if record is None else record.reused(suite.name)),
+            reads_files=any(isinstance(each, Swept) and each.kind == "recorded" for each in swept),
+            replayed=self.origin(suite.name) is not None,
+        )
+
+    # --- one configuration ----------------------------------------------------------------------------------------
+
+    def _engines_of(self, suite: Suite, precision: str) -> tuple[Engine, ...]:
+        key = (suite.name, precision)
+        if key not in self._engines:
+            self._suites[suite.name] = suite
+            self._engines[key] = suite.configurations(precision)
+        return self._engines[key]
+
+    def _chosen(self, suite: Suite, precision: str, configuration: str | None) -> tuple[int, Engine]:
+        engines = self._engines_of(suite, precision)
+        names = [engine.configuration for engine in engines]
+        if configuration is None and len(engines) == 1:
+            return 0, engines[0]
+        if configuration is None or configuration not in names:
+            got = "several configurations" if configuration is None else f"no configuration {configuration!r}"
+            raise SettingsError(
+                f"suite {suite.name}",
+                precision,
+                f"has {got}; ask precgate_engine({precision!r}, one of {', '.join(names)})",
+            )
+        return names.index(configuration), engines[names.index(configuration)]
+
+    def _sweep_of(self, suite: Suite, precision: str, number: int, attempt: int) -> Swept:
+        key = (suite.name, precision, number, attempt)
+        if key not in self._swept:
+            try:
+                self._swept[key] = self._sweep(suite, precision, number, attempt)
+            except PrecgateError as exc:
+                self._swept[key] = exc
+        found = self._swept[key]
+        if isinstance(found, PrecgateError):
+            raise found.with_traceback(None)
+        return found
+
+    def _sweep(self, suite: Suite, precision: str, number: int, attempt: int) -> Swept:
+        engine = self._engines_of(suite, precision)[number]
+        if isinstance(engine, SelfSweeping) and not engine.is_repeatable:  # its files are its record
+            sweep = engine.sweep(precision, suite.workload, suite.hardware.name, launch=attempt)
+            return Swept(sweep, engine.kind, engine.identity(), engine.facts())
+        key, record = (suite.name, precision, number, attempt), self._the_record()
+        found = record.finished(suite, key, lambda: self._facts_before(suite, precision, number, engine))
+        sweep_targets = self._sweep_targets(suite, precision)
+        if found is not None:
+            swept = Swept.recorded(suite, found)
+            self._note_unsearched(f"suite {suite.name}: {found.opened.key}", engine, sweep_targets, swept.sweep)
+            return swept
+        if isinstance(engine, Started):
+            return self._sweep_server(suite, self._order(suite, precision, number, engine, attempt))
+        if isinstance(engine, Attached):
+            return self._sweep_endpoint(suite, key, engine)
+        assert isinstance(engine, SelfSweeping), engine
+        facts = Fingerprint(engine.identity(), engine.facts())
+        log = record.begin(suite, key, engine.kind, facts, engine.starting_gpu_s)
+        known = log.launch.points
+        engine.sweep(precision, suite.workload, suite.hardware.name, known, log.add, sweep_targets, launch=attempt)
+        return Swept.recorded(suite, log.finish())  # what is judged is what is kept
+
+    def _sweep_endpoint(self, suite: Suite, key: Key, engine: Attached) -> Swept:
+        if suite.base_name in self._wanted:
+            self.preflight(suite)
+        addresses = self._the_endpoints().addresses(engine.endpoint)
+        shared = {"addresses": len(addresses)} if addresses else {}
+        facts = Fingerprint(engine.identity(), {**engine.facts(), **shared})
+        log = self._the_record().begin(suite, key, engine.kind, facts, None)
+        with self._loads.of(suite.name, engine.endpoint.gpus):
+            self._load(suite, log, engine.endpoint, addresses=addresses)
+        return Swept.recorded(suite, log.finish())
+
+    def _sweep_server(self, suite: Suite, order: ServerRequest) -> Swept:
+        up, engine = self._started(suite, order), order.engine
+        start = up.start.starting_gpu_s(time.monotonic())
+        log = self._the_record().begin(suite, order.key, engine.kind, fingerprint_of(engine, up.facts), start)
+        try:
+            self._load(suite, log, up.endpoint, up.care(self._the_pool().machine))
+        except (LoadError, InvalidPointError):
+            self._the_pool().require_alive(up)
+            raise
+        return Swept.recorded(suite, log.finish())
+
+    def _load(
+        self,
+        suite: Suite,
+        log: LaunchLog,
+        endpoint: Endpoint,
+        care: LoadHooks | None = None,
+        addresses: tuple[Address, ...] = (),
+    ) -> None:
+        from pytest_precgate.run.measuring import Loaded  # noqa: PLC0415
+        from pytest_precgate.servers.endpoints import metrics_page  # noqa: PLC0415  # sockets, only where one is loaded
+
+        key, clock = log.key, time.monotonic
+        loaded = Loaded(
+            *(endpoint, key.precision, suite.workload, self.environ, self.on_point, self.say, clock, log),
+            lambda: metrics_page(endpoint, addresses, self.environ),
+            care,
+            addresses,
+        )
+        loaded.sweep(suite.hardware.name, log.launch.points, self._sweep_targets(suite, key.precision))
+
+    def _note_unsearched(self, launch: str, engine: Engine, sweep_targets: SweepTargets, sweep: Sweep) -> None:
+        """Note what a launch of an earlier run is read at and was not searched for: it will not be measured again."""
+        if found := missed(engine, sweep_targets, sweep):
+            self._unsearched.append(not_searched(launch, found))
+
+    def _facts_before(self, suite: Suite, precision: str, number: int, engine: Engine) -> Fingerprint:
+        """What can be told of an engine without starting it."""
+        if isinstance(engine, Started):
+            order = self._order(suite, precision, number, engine)
+            return fingerprint_of(engine, self._the_pool().preflight(order))
+        return Fingerprint(engine.identity(), engine.facts())
+
+    # --- servers --------------------------------------------------------------------------------------------------
+
+    def _order(self, suite: Suite, precision: str, number: int, engine: Started, attempt: int = 1) -> ServerRequest:
+        return ServerRequest(suite.name, precision, suite.hardware.name, number, engine, attempt)
+
+    def _family(self, suite: Suite) -> list[ServerRequest]:
+        return [
+            self._order(suite, precision, number, engine)
+            for precision in suite.engines
+            for number, engine in enumerate(self._engines_of(suite, precision))
+            if isinstance(engine, Started)
+        ]
+
+    def _endpoints_of(self, suite: Suite) -> list[Endpoint]:
+        engines = [engine for precision in suite.engines for engine in self._engines_of(suite, precision)]
+        return [engine.endpoint for engine in engines if isinstance(engine, Attached)]
+
+    def _started(self, suite: Suite, order: ServerRequest) -> RunningServer:
+        if order.key in self._failed:
+            raise self._failed[order.key].with_traceback(None)
+        try:
+            # Half an hour of loading for nothing, where the other precision could never have started.
+            if suite.base_name in self._wanted:
+                self.preflight(suite)
+            return self._the_pool().up(order, self._family(suite))
+        except EngineError as exc:
+            self._failed[order.key] = exc
+            raise
+
+    def _evicted(self, up: RunningServer) -> None:
+        """Measure a server before it goes, when its sweep is still wanted; a failure waits for who asks."""
+        suite, precision, number, attempt = up.order.key
+        if suite in self._wanted and up.process.is_alive() and up.order.key not in self._swept:
+            try:
+                self._sweep_of(self._suites[suite], precision, number, attempt)
+            except PrecgateError:
+                return  # kept by _sweep_of, raised when a test asks for the sweep
+
+    def _the_record(self) -> Record:
+        if self._record is None:
+            self._record = self.open_record()
+        return self._record
+
+    def _the_endpoints(self) -> Endpoints:
+        if self._endpoints is None:
+            from pytest_precgate.servers.endpoints import Endpoints  # noqa: PLC0415  # sockets, only where one is loaded
+
+            self._endpoints = Endpoints(self.say)
+        return self._endpoints
+
+    def _the_pool(self) -> ServerPool:
+        if self._pool is None:
+            from pytest_precgate.servers.pool import pool_here  # noqa: PLC0415  # processes, only where a server starts
+
+            record = self._the_record()
+            self._pool = pool_here(self.root, self.environ, record.directory, self.say, self._evicted, record.commit)
+        return self._pool

@@ -1,0 +1,48 @@
+"""The launches a baseline is made of: as many as its noise needs, all of them searched for what will be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_precgate.analysis.accepted.baseline import Baseline
+from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.errors import BaselineError
+from pytest_precgate.run.launches import Launches
+from pytest_precgate.settings import Suite
+
+
+def launch_for_baseline(launches: Launches, suite: Suite, baseline: Baseline | None, keys: Sequence[GateKey]) -> None:
+    """Launch what the gates of ``keys`` need in a baseline; ``baseline`` is the one they are added to, if any.
+
+    Raises BaselineError when a replayed run holds fewer launches than a baseline is made of, or the baseline's points
+    were not searched for a gate that is new.
+    """
+    known = () if baseline is None else baseline.precisions
+    for precision in dict.fromkeys(name for key in keys for name in key.precisions):
+        if baseline is not None and precision in known:
+            points = {key.point for key in keys if precision in key.precisions}
+            _refuse_unsearched(launches, suite, baseline, precision, points)
+            continue
+        number = launches.recordable(suite, precision)
+        if number < suite.baseline_launches and launches.can_repeat(suite, precision):
+            raise BaselineError(
+                f"{suite.name}: the replayed run holds {number} launches of {precision}, as a verdict took them, and a "
+                f"baseline is made of {suite.baseline_launches} (baseline_launches); record with --precgate-update, "
+                "or from a run of `precgate noise`"
+            )
+        for attempt in range(1, number + 1):
+            launches.of(suite, precision, attempt)
+
+
+def _refuse_unsearched(
+    launches: Launches, suite: Suite, baseline: Baseline, precision: str, points: set[float]
+) -> None:
+    """A gate read off a wide step of the baseline would be held against launches that are searched closer to it."""
+    for launch in baseline.launches_of(precision):
+        missed = launches.unsearched(suite, precision, launch.sweep, points)
+        if missed:
+            listed = ", ".join(f"{point:g}" for point in sorted(missed))
+            raise BaselineError(
+                f"{suite.name}: the baseline's {precision} launches have no neighbouring concurrencies around {listed} "
+                "tok/s/user, as every later launch will; record the suite anew with --precgate-update"
+            )

@@ -1,0 +1,48 @@
+"""What a server is started with, and what is written down of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.engines.server import ServerCommand, ServerSlot, device_variables
+from pytest_precgate.errors import EngineError
+from pytest_precgate.servers.request import ServerRequest
+
+# What of the environment can change how an engine runs. The rest differs from shell to shell and would only be noise.
+_TELLING = ("CUDA_", "NCCL_", "NVIDIA_", "TRTLLM_", "TLLM_", "VLLM_", "FLASHINFER_", "TORCH", "PYTORCH_", "OMP_", "LD_")
+_OURS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+
+
+def with_variables(command: ServerCommand, settings: Mapping[str, str], seat: ServerSlot) -> ServerCommand:
+    """Return it with the engine's own variables, then the user's, then the GPUs: devices are said in one place."""
+    devices = device_variables(seat)
+    return replace(command, variables={**command.variables, **settings, **devices})
+
+
+def environment_fact(environ: Mapping[str, str]) -> Mapping[str, Fact]:
+    """Return a digest of the variables that can change how an engine runs."""
+    telling = sorted(
+        (name, value) for name, value in environ.items() if name.startswith(_TELLING) and name not in _OURS
+    )
+    return {"environment": hashlib.sha256(json.dumps(telling).encode()).hexdigest()[:16]}
+
+
+def write_record(path: Path, order: ServerRequest, command: ServerCommand, facts: Mapping[str, Fact]) -> None:
+    """Keep what was started. Of the variables the names alone: a value may be a secret. Raises EngineError."""
+    record = {
+        "suite": order.suite,
+        "precision": order.precision,
+        "engine": order.engine.kind,
+        "argv": list(command.argv),
+        "variables": sorted(command.variables),
+        "facts": dict(facts),
+    }
+    try:
+        path.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as exc:
+        raise EngineError(f"{path}: what was started cannot be written down: {exc.strerror}") from exc

@@ -1,0 +1,48 @@
+"""This machine as a run of servers sees it: its clock, its GPUs and what its driver knows of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.measure.gpu import Gpu, gpus_named
+from pytest_precgate.environment import GpuWatch, gpu_facts, host_facts, memory_used
+from pytest_precgate.hidden import Variables
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine a run happens on. ``gpus`` is None where nothing can tell; ``commit`` says what is tested."""
+
+    commit: Callable[[], str]
+    environ: Mapping[str, str]
+    gpus: Sequence[Gpu] | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "environ", Variables(self.environ))
+
+    def clock(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+    def memory_used(self, devices: Sequence[str]) -> Mapping[str, int] | None:
+        """Return the bytes in use on each device, None where nothing can tell."""
+        return memory_used(devices) if self.gpus else None
+
+    def facts(self, devices: Sequence[str]) -> Mapping[str, Fact]:
+        """Return what is known of the machine and of the devices an engine runs on."""
+        gpus = self._named(devices)
+        return {**host_facts(self.commit(), self.environ, runs_on_cpu=not gpus), **gpu_facts(gpus)}
+
+    def watch(self, devices: Sequence[str], is_ours: Callable[[int], bool]) -> GpuWatch:
+        """Return the watch over the devices of one engine while a point runs; it does nothing without GPUs."""
+        return GpuWatch(self._named(devices), is_ours)
+
+    def _named(self, devices: Collection[str]) -> tuple[Gpu, ...]:
+        return gpus_named(tuple(devices), self.gpus) if self.gpus else ()

@@ -1,0 +1,354 @@
+"""The servers of one run: each is started once, watched, and gone when the run is, whatever ended it.
+
+A suite's GPUs are locked against other runs before its first server starts. A server that needs GPUs another one holds
+takes its place: that one is stopped first, after ``on_evict`` has had the chance to measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_precgate import http
+from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.measure.gpu import GpuTelemetry
+from pytest_precgate.engines.base import Endpoint
+from pytest_precgate.engines.server import Confirmed, HostContext, Network, ServerSlot
+from pytest_precgate.environment import unread_gpus, visible_gpus
+from pytest_precgate.errors import (
+    EngineError,
+    EngineStartError,
+    EngineStopError,
+    GpuBusyError,
+    PortInUseError,
+    PrecgateError,
+)
+from pytest_precgate.journal.directory import RunDirectory
+from pytest_precgate.run.measuring import LoadHooks
+from pytest_precgate.servers.gpu_assignment import devices_of, identities
+from pytest_precgate.servers.gpu_locks import DIRECTORY, GpuLocks
+from pytest_precgate.servers.gpu_time import Start
+from pytest_precgate.servers.launch_record import environment_fact, with_variables, write_record
+from pytest_precgate.servers.machine import Machine
+from pytest_precgate.servers.process.readiness import require_alive, wait_until_ready
+from pytest_precgate.servers.process.supervised import Process, start
+from pytest_precgate.servers.readiness import Readiness, Until
+from pytest_precgate.servers.request import Key, ServerRequest
+
+HOST = "127.0.0.1"
+_PORT_ATTEMPTS = 3
+_LOCK_WAIT_S = 3600.0  # another job's gate, engines loading included
+_PAUSE_S = 0.5
+_PORT_CLOSES_S = 30.0
+_LOOK_S = 5.0
+_DYING_S = 2.0
+_MEMORY_RETURNS_S = 60.0
+_MEMORY_MARGIN = 1 << 30
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that answers."""
+
+    order: ServerRequest
+    seat: ServerSlot
+    process: Process
+    confirmed: Confirmed
+    facts: Mapping[str, Fact]
+    memory_before: Mapping[str, int] | None
+    start: Start
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it is loaded, and how."""
+        settings = self.order.engine.settings
+        return Endpoint(
+            url=self.seat.url,
+            model=self.confirmed.model,
+            gpus=settings.gpus,
+            load=settings.load,
+            api=settings.api,
+            configuration=settings.configuration,
+            metrics_path=settings.metrics_path,
+            draft_tokens=settings.draft_tokens,
+            path=settings.path,
+        )
+
+    def care(self, machine: Machine) -> LoadHooks:
+        """Return how it is watched while it is loaded."""
+        return LoadHooks(
+            is_dead=lambda: not self.process.is_alive(),
+            watch=lambda: machine.watch(self.seat.devices, _Ours(self.process.pids, machine.clock)),
+            keep=self._keep,
+        )
+
+    def _keep(self, concurrency: int, telemetry: Sequence[GpuTelemetry]) -> None:
+        """Write down what was seen of the GPUs while a point ran, beside the server's output."""
+        path = self.seat.run_dir / "gpus.log"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.writelines(f"concurrency {concurrency}: {each.line()}\n" for each in telemetry)
+        except OSError as exc:
+            raise EngineError(f"{path}: what the GPUs did cannot be written down: {exc.strerror}") from exc
+
+    def require_alive(self, clock: Callable[[], float]) -> None:
+        """Raise EngineDiedError when it ended before it was told to; nothing of it is left then."""
+        try:
+            require_alive(self.process, self.order.what, self.order.engine.cause)
+        except EngineError:
+            self.start.end(clock())
+            raise
+
+
+class _Ours:
+    """Whether a process id is the server's. To look at every process of a machine costs: it is done for new ids."""
+
+    def __init__(self, pids: Callable[[], frozenset[int]], clock: Callable[[], float]) -> None:
+        self._pids = pids
+        self._clock = clock
+        self._known: frozenset[int] = frozenset()
+        self._looked_s = -_LOOK_S
+
+    def __call__(self, pid: int) -> bool:
+        if pid not in self._known and self._clock() - self._looked_s >= _LOOK_S:
+            self._known, self._looked_s = self._pids(), self._clock()
+        return pid in self._known
+
+
+@dataclass
+class ServerPool:
+    """Every server of a run.
+
+    ``say`` is told what the person who waits wants to know; ``on_evict`` of a server that is about to make room.
+    """
+
+    place: HostContext
+    directory: RunDirectory
+    locks: GpuLocks
+    machine: Machine
+    say: Callable[[str], None]
+    on_evict: Callable[[RunningServer], None]
+    _up: dict[Key, RunningServer] = field(default_factory=dict)
+    _left: dict[str, PrecgateError] = field(default_factory=dict)
+    _preflown: dict[tuple[str, str, int], Mapping[str, Fact]] = field(default_factory=dict)
+    started: list[Start] = field(default_factory=list)
+    """Every start so far, in order, failed ones included."""
+
+    def up(self, order: ServerRequest, family: Collection[ServerRequest]) -> RunningServer:
+        """Return the running server of ``order``, starting it first where it is not up.
+
+        ``family`` are all servers of the suite: their GPUs are locked together. Raises PreflightError, GpuBusyError,
+        EngineStartError and its kinds; EngineDiedError when it was up and is dead.
+        """
+        found = self._up.get(order.key)
+        if found is not None:
+            found.require_alive(self.machine.clock)
+            return found
+        facts = self.preflight(order)
+        mine = self._gpus(order)
+        for gpu, error in self._left.items():
+            if gpu in mine:
+                raise error
+        self._hold([gpu for member in family for gpu in self._gpus(member)])
+        # Of servers on the CPU too, one launch goes before the next of the same comes: they would share the machine.
+        for other in [
+            up for up in self._up.values() if set(self._gpus(up.order)) & set(mine) or _is_another_launch(up, order)
+        ]:
+            self.say(f"stopping {other.order.what} to make room for {order.what}")
+            self.on_evict(other)
+            self._stop(other)
+        return self._start(order, self._devices(order), facts)
+
+    def require_alive(self, up: RunningServer) -> None:
+        """Raise EngineDiedError when a server under load has died, or does so now: its requests fail first."""
+        self._await(lambda: not up.process.is_alive(), _DYING_S)
+        up.require_alive(self.machine.clock)
+
+    def clash(self, orders: Sequence[ServerRequest]) -> tuple[str, ServerRequest, ServerRequest] | None:
+        """Return a GPU that engines of two precisions want, and the two; None where all can be up together."""
+        taken: dict[str, ServerRequest] = {}
+        for order in orders:
+            for gpu in self._gpus(order):
+                if taken.setdefault(gpu, order).precision != order.precision:
+                    return gpu, taken[gpu], order
+        return None
+
+    def preflight(self, order: ServerRequest) -> Mapping[str, Fact]:
+        """Return what is known of a server before its start. Raises PreflightError where it cannot work."""
+        about = order.key[:-1]
+        if about not in self._preflown:
+            self._preflown[about] = order.engine.preflight(order.precision, order.hardware, self.place)
+        return self._preflown[about]
+
+    def close(self) -> None:
+        """Stop every server and give the GPUs back. Raises the first error after all were tried."""
+        errors: list[PrecgateError] = []
+        try:
+            for up in list(self._up.values()):
+                try:
+                    self._stop(up)
+                except PrecgateError as exc:
+                    errors.append(exc)
+        finally:
+            self.locks.release()
+        if errors:
+            raise errors[0]
+
+    def _devices(self, order: ServerRequest) -> tuple[str, ...]:
+        return devices_of(order.engine.settings, self.place.environ, self.place.gpus)
+
+    def _gpus(self, order: ServerRequest) -> tuple[str, ...]:
+        return identities(self._devices(order), self.place.gpus)
+
+    def _hold(self, devices: Collection[str]) -> None:
+        """Hold all of a suite's GPUs; those of another suite are given back first, its servers stopped."""
+        if set(devices) <= self.locks.held:
+            return
+        for up in [up for up in self._up.values() if up.seat.devices]:
+            self.on_evict(up)
+            self._stop(up)
+        self.locks.take(sorted(set(devices)), _LOCK_WAIT_S, self.say)
+
+    def _start(self, order: ServerRequest, devices: tuple[str, ...], facts: Mapping[str, Fact]) -> RunningServer:
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            part = f"{order.precision}-{order.engine.settings.configuration}"
+            run_dir = self.directory.of(order.suite, part)
+            seat = ServerSlot(HOST, self.place.network.free_port(HOST), devices, run_dir)
+            try:
+                return self._start_once(order, seat, facts)
+            except PortInUseError:  # somebody took it between our look and the server's bind
+                if attempt == _PORT_ATTEMPTS:
+                    raise
+            except EngineStopError as exc:
+                self._left |= dict.fromkeys(self._gpus(order), exc)
+                raise
+        raise AssertionError
+
+    def _start_once(self, order: ServerRequest, seat: ServerSlot, facts: Mapping[str, Fact]) -> RunningServer:
+        start = Start(order, self.machine.clock())
+        self.started.append(start)
+        try:
+            return self._brought_up(start, seat, facts)
+        except BaseException:
+            start.end(self.machine.clock())
+            raise
+
+    def _brought_up(self, begun: Start, seat: ServerSlot, facts: Mapping[str, Fact]) -> RunningServer:
+        order = begun.order
+        engine, settings = order.engine, order.engine.settings
+        command = with_variables(engine.command(seat, self.place), settings.variables, seat)
+        before = self.machine.memory_used(seat.devices)
+        log = seat.run_dir / "server.log"
+        self.say(f"starting {order.what}, log {log}")
+        process = start(
+            command,
+            log,
+            self.place.environ,
+            settings.stop_timeout_s,
+            keep_scheduler=command.keeps_scheduler,
+            keep_open=self.locks.descriptors if seat.devices else (),
+        )
+        wait_until_ready(
+            process,
+            order.what,
+            Readiness(order, seat, command, process, self._until(settings.start_timeout_s), self.machine.clock),
+            engine.cause,
+            start_timeout_s=settings.start_timeout_s,
+            stall_timeout_s=settings.stall_timeout_s,
+            clock=self.machine.clock,
+            pause=self.machine.pause,
+        )
+        try:
+            confirmed = engine.confirm(seat, self.place.network, process.log_text())
+            _refuse(order, confirmed, process)
+            facts = {**facts, **self.machine.facts(seat.devices), **confirmed.facts}
+            facts |= environment_fact({**self.place.environ, **command.variables})
+            write_record(seat.run_dir / "launch.json", order, command, facts)
+        except BaseException:
+            process.stop()
+            raise
+        up = RunningServer(order, seat, process, confirmed, facts, before, begun)
+        self._up[order.key] = up
+        begun.ready_s = self.machine.clock()
+        self.say(f"{order.what} is ready after {begun.ready_s - begun.began_s:.0f} s")
+        return up
+
+    def _until(self, limit_s: float) -> Network:
+        """Return the network for the next ``limit_s``: no question to a server that starts goes on after it."""
+        return Until(self.place.network, self.machine.clock, self.machine.clock() + limit_s)
+
+    def _stop(self, up: RunningServer) -> None:
+        """Stop a server. Where something of it stays, nothing more is started on its GPUs."""
+        del self._up[up.order.key]
+        try:
+            self._end(up)
+        except PrecgateError as exc:
+            self._left |= dict.fromkeys(self._gpus(up.order), exc)
+            raise
+        finally:
+            up.start.end(self.machine.clock())
+
+    def _end(self, up: RunningServer) -> None:
+        up.process.stop()
+        network, seat = self.place.network, up.seat
+        if not self._await(lambda: not network.listens(seat.host, seat.port), _PORT_CLOSES_S):
+            raise EngineStopError(f"{up.order.what}: every process is gone and port {seat.port} is still open")
+        if not self._await(lambda: self._memory_is_back(up), _MEMORY_RETURNS_S):
+            raise GpuBusyError(
+                f"{up.order.what}: every process is gone and {_MEMORY_RETURNS_S:.0f} s later the memory of GPU "
+                f"{', '.join(seat.devices)} is not back; the next start would fail for want of it. Look with nvidia-smi"
+            )
+
+    def _memory_is_back(self, up: RunningServer) -> bool:
+        before = up.memory_before
+        if before is None:
+            return True
+        now = self.machine.memory_used(up.seat.devices) or {}
+        return all(device in now and now[device] <= used + _MEMORY_MARGIN for device, used in before.items())
+
+    def _await(self, condition: Callable[[], bool], limit_s: float) -> bool:
+        until_s = self.machine.clock() + limit_s
+        while not condition():
+            if self.machine.clock() >= until_s:
+                return False
+            self.machine.pause(_PAUSE_S)
+        return True
+
+
+def pool_here(
+    root: Path,
+    environ: Mapping[str, str],
+    directory: RunDirectory,
+    say: Callable[[str], None],
+    on_evict: Callable[[RunningServer], None],
+    commit: Callable[[], str],
+) -> ServerPool:
+    """Return the servers of a run in ``root`` on this machine, none yet; ``directory`` takes what they write.
+
+    ``commit`` says what is tested. Raises GpuDriverError.
+    """
+    gpus = visible_gpus()
+    if (unread := unread_gpus()) is not None:
+        say(unread)
+    elif gpus is None:
+        gpus = ()  # neither a driver nor a device of one
+    machine = Machine(commit, environ, gpus)
+    locks = Path(environ.get("PRECGATE_LOCK_DIR", DIRECTORY))
+    return ServerPool(
+        place=HostContext(environ, http, root, gpus),
+        directory=directory,
+        locks=GpuLocks(locks, f"the run in {root}", machine.clock, machine.pause),
+        machine=machine,
+        say=say,
+        on_evict=on_evict,
+    )
+
+
+def _is_another_launch(up: RunningServer, order: ServerRequest) -> bool:
+    return up.order.key[:-1] == order.key[:-1]
+
+
+def _refuse(order: ServerRequest, confirmed: Confirmed, process: Process) -> None:
+    """Refuse a server that says what must not be measured, or that is not the one that was started."""
+    if confirmed.refusal is not None:
+        raise EngineStartError(order.what, confirmed.refusal, str(process.log))

@@ -1,0 +1,1 @@
+"""One process and all of its children: started, watched, gone at the end."""

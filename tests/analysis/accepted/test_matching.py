@@ -1,0 +1,121 @@
+"""What gates are held against, and why there may be nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_precgate.analysis.accepted.baseline import Baseline, RecordedGate
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.matching import JudgingContext, match_baseline
+from pytest_precgate.analysis.curves.economics import HARDWARE, Hardware
+from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
+from pytest_precgate.analysis.gating.verdict import Absent, Verdict
+from tests.analysis.accepted.test_baseline import FP4, NOW, RATIO, TEST, kimi_baseline, launch, scaled
+from tests.published import WORKLOAD, kimi
+
+B200 = HARDWARE["b200"]
+TODAY = JudgingContext(NOW, B200, "derived")
+
+
+def number(baseline: Baseline | None, key: GateKey, today: JudgingContext, test: str = TEST) -> float | Absent:
+    """What one gate is held against, its single launch."""
+    (held,) = match_baseline(baseline, test, [Gate(key, 0.05)], today).held
+    if isinstance(held.baseline, Absent):
+        return held.baseline
+    (value,) = held.baseline
+    return value
+
+
+def test_cost_is_computed_at_today_s_price() -> None:
+    """A price change moves value and baseline alike, so it is no regression."""
+    cost = GateKey(Metric.COST, ("fp4",), 55)
+    baseline = replace(kimi_baseline(), gates=[RecordedGate(TEST, cost)])
+    dear = Hardware("b200", 3.90, 2.17, "a test")
+    assert number(baseline, cost, JudgingContext(NOW, dear, "derived")) == pytest.approx(
+        2 * baseline.value(cost, B200, "derived")
+    )
+
+
+def test_without_a_baseline_the_number_is_missing() -> None:
+    """The reason says which flag records one."""
+    absent = number(None, RATIO, TODAY)
+    assert isinstance(absent, Absent)
+    assert absent.verdict is Verdict.MISSING
+    assert "--precgate-update" in absent.reason
+
+
+def test_a_renamed_test_is_missing_and_its_old_name_is_said() -> None:
+    """A gate belongs to its test: a rename is seen, not silently adopted."""
+    absent = number(kimi_baseline(), RATIO, TODAY, "tests/test_kimi.py::test_new")
+    assert isinstance(absent, Absent)
+    assert absent.verdict is Verdict.MISSING
+    assert f"it knows the same gate of {TEST} (renamed?)" in absent.reason
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "said"),
+    [
+        ("hardware", "h200", "fp4: hardware is h200, the baseline's is b200"),
+        ("isl", 8192, "fp4: isl is 8192, the baseline's is 1024"),
+        ("engine", "trtllm", "fp4: engine is trtllm, the baseline's is recorded"),
+        ("driver", "570", "fp4: driver is 570, the baseline's is not known"),
+    ],
+)
+def test_a_hard_fact_that_differs_is_a_mismatch_by_name(fact: str, value: str | int, said: str) -> None:
+    """Other hardware, workload or engine, and a fact only one side knows."""
+    now = NOW | {"fp4": Fingerprint({**NOW["fp4"].hard, fact: value})}
+    absent = number(kimi_baseline(), RATIO, JudgingContext(now, B200, "derived"))
+    assert absent == Absent(Verdict.MISMATCH, said)
+
+
+def test_a_mismatch_of_the_other_precision_leaves_an_absolute_gate_alone() -> None:
+    """INT4 moved to another engine: FP4's own throughput can still be held, the ratio cannot."""
+    now = NOW | {"int4": Fingerprint({**NOW["int4"].hard, "engine": "vllm"})}
+    assert isinstance(number(kimi_baseline(), FP4, JudgingContext(now, B200, "derived")), float)
+    assert isinstance(number(kimi_baseline(), RATIO, JudgingContext(now, B200, "derived")), Absent)
+
+
+def test_an_ignored_mismatch_is_judged_at_today_s_price() -> None:
+    """--precgate-mismatch=warn holds the value against the other hardware's points."""
+    h200 = Hardware("h200", 1.95, 2.17, "a test")
+    now = {name: Fingerprint({**NOW[name].hard, "hardware": "h200"}) for name in NOW}
+    today = JudgingContext(now, h200, "derived", ignore_mismatch=True)
+    assert number(kimi_baseline(), FP4, today) == pytest.approx(1028.1, abs=0.05)
+
+
+def test_a_gate_beyond_the_baseline_s_points_is_missing() -> None:
+    """The baseline knows the gate but was measured over a narrower range."""
+    narrow = Sweep("fp4", WORKLOAD, "b200", [SweepPoint(8, 4, 100.0, 400.0), SweepPoint(16, 4, 80.0, 600.0)])
+    baseline = replace(kimi_baseline(), launches=[launch(narrow)], gates=[RecordedGate(TEST, FP4)])
+    absent = number(baseline, FP4, TODAY)
+    assert isinstance(absent, Absent)
+    assert absent.verdict is Verdict.MISSING
+    assert "does not reach this point: fp4: 55 tok/s/user lies outside the measured range 80 to 100" in absent.reason
+
+
+@pytest.mark.parametrize(
+    ("age", "said"), [(31.0, "is 31.0 days old"), (-2.0, "is -2.0 days old"), (None, "is of unknown age")]
+)
+def test_a_baseline_older_than_its_limit_is_a_mismatch(age: float | None, said: str) -> None:
+    """What the machine has become since is not the merge's doing; an age nobody can tell is no young one."""
+    absent = number(kimi_baseline(), FP4, replace(TODAY, max_age_days=30, age_days=age))
+    assert isinstance(absent, Absent)
+    assert absent.verdict is Verdict.MISMATCH
+    assert said in absent.reason
+    assert "--precgate-paired-with" in absent.reason
+    assert isinstance(number(kimi_baseline(), FP4, replace(TODAY, max_age_days=30, age_days=30)), float)
+
+
+def test_every_launch_of_the_baseline_is_held_against_and_the_suite_s_other_gates_stand_beside() -> None:
+    """The rule needs the raw values, and how many gates share the suite's false alarms."""
+    launches = [launch(scaled(kimi(name), factor)) for name in ("fp4", "int4") for factor in (1.0, 1.01, 0.99)]
+    other = RecordedGate("tests/test_other.py::test_fast", GateKey(Metric.THROUGHPUT_PER_GPU, ("int4",), 55))
+    baseline = replace(kimi_baseline(), launches=launches, gates=[*kimi_baseline().gates, other])
+    holding = match_baseline(baseline, TEST, [Gate(FP4, 0.05)], TODAY)
+    (held,) = holding.held
+    assert held.baseline == pytest.approx([1028.1 * factor for factor in (1.0, 1.01, 0.99)], abs=0.1)
+    assert held.elasticity > 1
+    assert {each.key for each in holding.beside} == {RATIO, other.key}

@@ -1,0 +1,170 @@
+"""What launches of an unchanged suite say of its gates."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_precgate.analysis.curves.comparison import Curve
+from pytest_precgate.analysis.curves.economics import hardware_named
+from pytest_precgate.analysis.gating.gates import Gate, Metric, gates_of
+from pytest_precgate.analysis.gating.limits import LaunchPolicy
+from pytest_precgate.analysis.gating.noise_study import NoiseStudy, StudiedGate, study
+from pytest_precgate.errors import InvalidValueError
+from tests.published import kimi
+
+POINTS = (55.0, 91.0)
+POLICY = LaunchPolicy()
+sigmas = st.floats(0.0005, 0.04)
+seeds = st.integers(0, 10_000)
+asked = st.dictionaries(st.sampled_from(Metric), st.none() | st.floats(0.01, 0.2), min_size=1)
+
+
+@cache
+def paced(precision: str, pace: float) -> Curve:
+    """The recorded curve of a launch whose every step takes ``pace`` times as long."""
+    sweep = kimi(precision)
+    points = [
+        replace(point, interactivity=point.interactivity / pace, throughput_per_gpu=point.throughput_per_gpu / pace)
+        for point in sweep.points
+    ]
+    return Curve(replace(sweep, points=points), hardware_named("b200"))
+
+
+def launched(seed: int, sigma: float, number: int = 5) -> Mapping[str, Sequence[Curve]]:
+    """Launches of both precisions whose pace scatters by ``sigma``."""
+    draw = random.Random(seed)
+    return {name: [paced(name, math.exp(draw.gauss(0, sigma))) for _ in range(number)] for name in ("fp4", "int4")}
+
+
+def gates(tolerances: Mapping[Metric, float | None] | None = None, points: Sequence[float] = POINTS) -> list[Gate]:
+    return list(gates_of("fp4", "int4", points, dict.fromkeys(Metric) if tolerances is None else tolerances, 0.5))
+
+
+def outcomes(found: NoiseStudy) -> list[str]:
+    return [each.outcome for each in found.gates]
+
+
+def test_the_sigma_put_into_the_pace_of_launches_is_found_again() -> None:
+    """1% of the step time: over many studies in the mean, and in each gate stretched by its curve."""
+    found = [study(gates(), launched(seed, 0.01), POLICY) for seed in range(60)]
+    assert math.sqrt(statistics.fmean((each.step_sigma or 0.0) ** 2 for each in found)) == pytest.approx(0.01, rel=0.1)
+    for index, each in enumerate(found[0].gates):
+        mine = math.sqrt(statistics.fmean(one.gates[index].noise.sigma ** 2 for one in found))
+        assert mine == pytest.approx(0.01 * each.launches.elasticity, rel=0.2)
+
+
+@given(seeds, asked)
+def test_without_noise_every_tolerance_is_kept_and_is_the_smallest_drop_seen(
+    seed: int, tolerances: Mapping[Metric, float | None]
+) -> None:
+    """Launches that repeat exactly: sigma 0, nothing set aside, nothing advised."""
+    found = study(gates(tolerances), launched(seed, 0.0), POLICY)
+    assert set(outcomes(found)) == {"kept"}
+    assert found.advised == {}
+    assert found.step_sigma == pytest.approx(0.0, abs=1e-12)
+    for each in found.gates:
+        assert each.bar.minimum_detectable_drop == pytest.approx(each.gate.tolerance)
+        assert each.changes == pytest.approx([0.0] * 5, abs=1e-12)
+
+
+@given(seeds, sigmas, asked)
+def test_the_tolerances_advised_are_kept_by_the_same_launches(
+    seed: int, sigma: float, tolerances: Mapping[Metric, float | None]
+) -> None:
+    """Written into the settings they refuse no gate but those no tolerance helps; without a refusal none is advised."""
+    curves = launched(seed, sigma)
+    found = study(gates(tolerances), curves, POLICY)
+    refused = [each for each in found.gates if each.outcome == "refused"]
+    if not refused:
+        assert found.advised == {}
+        return
+    hopeless = {each.gate.key.metric for each in refused if each.tolerance_to_ask is None}
+    assert {each.gate.key.metric for each in refused} <= {*found.advised, *hopeless}
+    again = study(gates({**tolerances, **found.advised}), curves, POLICY)
+    assert {each.gate.key.metric for each in again.gates if each.outcome == "refused"} <= hopeless
+    for metric, tolerance in found.advised.items():
+        assert tolerance >= (tolerances[metric] or metric.default_tolerance)
+
+
+@given(seeds, sigmas, asked)
+def test_only_a_tolerance_nobody_asked_for_is_widened(
+    seed: int, sigma: float, tolerances: Mapping[Metric, float | None]
+) -> None:
+    """And a gate that is kept or widened sees a drop of what it is held to."""
+    for each in study(gates(tolerances), launched(seed, sigma), POLICY).gates:
+        if each.outcome == "widened":
+            assert not each.gate.asked
+            assert each.bar.gate.tolerance > each.gate.tolerance
+        if each.outcome != "refused":
+            assert each.bar.minimum_detectable_drop is not None
+            assert each.bar.minimum_detectable_drop <= each.bar.gate.tolerance * (1 + 1e-3)
+
+
+@given(seeds, sigmas, st.permutations([1, 2, 3, 4]))
+def test_the_order_of_launches_does_not_matter(seed: int, sigma: float, order: list[int]) -> None:
+    """In pairs, in any order after the first, whose curve gives the stretch as in a baseline: the same findings."""
+    curves = launched(seed, sigma)
+    higher_is_better_values = {name: [launches[i] for i in (0, *order)] for name, launches in curves.items()}
+    for one, other in zip(
+        study(gates(), curves, POLICY).gates, study(gates(), higher_is_better_values, POLICY).gates, strict=True
+    ):
+        assert other.noise.centre == pytest.approx(one.noise.centre)
+        assert other.noise.sigma == pytest.approx(one.noise.sigma)
+        assert other.outcome == one.outcome
+        assert sorted(other.changes) == pytest.approx(sorted(one.changes), abs=1e-9)
+
+
+def test_a_stray_launch_is_shown_and_not_counted() -> None:
+    """10% slower: set aside in every gate that reads it, and still the lowest of its changes."""
+    curves = {name: [*launches[:4], paced(name, 1.1)] for name, launches in launched(3, 0.005).items()}
+    for each in study(gates({Metric.THROUGHPUT_PER_GPU: None}), curves, POLICY).gates:
+        assert each.noise.set_aside == 1
+        assert min(each.changes) < -0.15
+
+
+def test_a_gate_some_launch_does_not_reach_is_named_and_the_others_stand() -> None:
+    """No sigma is taken of an incomplete row; INT4 slows down past 110 tok/s/user in one launch."""
+    curves = launched(0, 0.001)
+    curves = {**curves, "int4": [*curves["int4"][:4], paced("int4", 1.05)]}
+    found = study(gates(points=(55.0, 110.0)), curves, POLICY)
+    assert {str(each.key.point) for each in found.unread} == {"110.0"}
+    assert all("int4: 110 tok/s/user lies outside" in each.reason for each in found.unread)
+    assert {each.key.precisions for each in found.unread} == {("fp4", "int4"), ("int4",)}
+    assert len(found.gates) + len(found.unread) == len(gates())
+    nothing = study(gates(points=(300.0,)), curves, POLICY)
+    assert (nothing.gates, nothing.step_sigma, nothing.advised) == ((), None, {})
+
+
+def test_where_no_tolerance_helps_none_is_advised() -> None:
+    """It would reach what nobody believes: the metric is left out of the advice."""
+    loud = study(gates({Metric.COST_RATIO: 0.03, Metric.COST: 0.4}), launched(1, 0.06), POLICY)
+    hopeless = [each for each in loud.gates if each.tolerance_to_ask is None]
+    assert {each.outcome for each in hopeless} == {"refused"}
+    assert Metric.COST_RATIO in {each.gate.key.metric for each in hopeless}
+    assert Metric.COST_RATIO not in loud.advised
+
+
+@pytest.mark.parametrize(("fp4", "int4"), [(2, 2), (5, 4), (0, 0)])
+def test_too_few_launches_or_unequally_many_are_refused(fp4: int, int4: int) -> None:
+    """Two launches tell no sigma, and a launch without its partner no ratio."""
+    curves = {name: launched(0, 0.01)[name][:number] for name, number in (("fp4", fp4), ("int4", int4))}
+    with pytest.raises(InvalidValueError, match="study: got launches"):
+        study(gates(), curves, POLICY)
+
+
+def test_a_studied_gate_of_two_gates_is_none() -> None:
+    """Its launches and its bar are its own, and the bar knows its noise."""
+    one, other = study(gates(), launched(0, 0.01), POLICY).gates[:2]
+    with pytest.raises(InvalidValueError, match="of another gate"):
+        StudiedGate(one.gate, other.launches, one.bar)
+    with pytest.raises(InvalidValueError, match="wanted 3"):
+        StudiedGate(one.gate, one.launches, replace(one.bar, noise=None))

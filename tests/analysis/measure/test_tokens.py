@@ -1,0 +1,140 @@
+"""What the tokens of a point are held to: first events, cached prompts, lengths of texts, speculation."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_precgate.analysis.measure.metrics import measure
+from pytest_precgate.analysis.measure.records import PointRun, RequestRecord
+from pytest_precgate.analysis.measure.tokens import (
+    Expected,
+    ServerCounts,
+    refusals,
+    token_facts,
+    with_first_tokens,
+)
+from pytest_precgate.errors import InvalidPointError, InvalidValueError
+
+PLAIN = RequestRecord(0.0, 0.1, 1.1, input_tokens=1000, output_tokens=101, events=101)
+
+
+def why(records: Sequence[RequestRecord], expected: Expected, server: ServerCounts | None = None) -> list[str]:
+    facts = token_facts(records, expected, ServerCounts() if server is None else server)
+    return refusals(records, facts, expected)
+
+
+@pytest.mark.parametrize(
+    ("cached", "template", "declared", "is_refused"),
+    [
+        (0, 0, 0.0, False),
+        (10, 0, 0.0, False),
+        (11, 0, 0.0, True),
+        (16, 16, 0.0, False),
+        (40, 16, 0.0, True),
+        (500, 0, 0.5, False),
+        (520, 0, 0.5, True),
+        (1000, 0, 0.0, True),
+    ],
+)
+def test_a_prompt_that_was_cached_is_refused(cached: int, template: int, declared: float, is_refused: bool) -> None:
+    """More than 1% of the tokens behind the template and beyond what the suite declares."""
+    expected = Expected(template_tokens=template, cached_share=declared)
+    found = why([replace(PLAIN, cached_tokens=cached)] * 10, expected)
+    assert bool(found) is is_refused
+    assert not found or "prefix cache" in found[0]
+
+
+def test_prompts_that_do_not_tell_beside_others_that_do_were_not_cached() -> None:
+    """vLLM leaves cached_tokens out where it is 0 (vllm/entrypoints/openai, --enable-prompt-tokens-details)."""
+    records = [replace(PLAIN, cached_tokens=480), *[PLAIN] * 49]
+    assert token_facts(records, Expected(), ServerCounts()).cached_share == pytest.approx(0.0096)
+
+
+def test_the_server_s_counters_tell_what_its_answers_do_not() -> None:
+    """The larger of both shares counts; where neither tells, nothing is claimed."""
+    assert "5.0% of the prompt tokens came from" in why([PLAIN], Expected(), ServerCounts(cached_share=0.05))[0]
+    both = [replace(PLAIN, cached_tokens=200)]
+    assert "20.0%" in why(both, Expected(), ServerCounts(cached_share=0.05))[0]
+    assert token_facts([PLAIN], Expected(), ServerCounts()).cached_share is None
+
+
+@pytest.mark.parametrize(("got", "is_refused"), [(1012, False), (1031, False), (1033, True), (960, True)])
+def test_a_text_has_the_length_it_was_to_have(got: int, is_refused: bool) -> None:
+    """Within 2% of the ids it was made from, the template left out, in the mean of the point."""
+    records = [replace(PLAIN, input_tokens=got, text_tokens=1000)] * 5
+    found = why(records, Expected(template_tokens=12))
+    assert bool(found) is is_refused
+    assert not found or "tokens of texts of 1000 (a template of 12 left out)" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("forced", "seen", "before", "cause"),
+    [
+        (None, None, None, None),
+        (None, 1.0, None, None),
+        (None, 2.4, None, "nothing forces its acceptance"),
+        (2.6, 2.6, None, None),
+        (2.6, 2.64, 2.6, None),
+        (2.6, 2.7, None, "acceptance_length forces 2.600"),
+        (2.6, 1.6, None, "acceptance_length forces 2.600"),
+        (2.6, 2.64, 2.55, "the baseline's points had 2.550"),
+        (2.6, None, None, "neither the server's counters nor its answers tell"),
+    ],
+)
+def test_speculation_is_forced_and_seen(
+    forced: float | None, seen: float | None, before: float | None, cause: str | None
+) -> None:
+    """A point counts where the acceptance seen is the forced one and the baseline's, each within 2%."""
+    expected = Expected(acceptance_length=forced, accepted_before=before)
+    for found in (
+        why([PLAIN], expected, ServerCounts(acceptance_length=seen)),
+        why([replace(PLAIN, acceptance=seen)] * 3, expected),
+    ):
+        assert [cause in line for line in found if cause] == ([True] if cause else [])
+
+
+def test_what_tokens_were_is_kept_with_the_point() -> None:
+    """Means over the requests: tokens an event, tokens in the first event."""
+    shared = replace(PLAIN, events=51, first_tokens=2)
+    facts = token_facts([shared] * 4, Expected(), ServerCounts(acceptance_length=2.0))
+    assert (round(facts.tokens_per_event, 3), facts.first_event_tokens, facts.acceptance_length) == (1.98, 2, 2.0)
+
+
+@given(st.lists(st.tuples(st.integers(2, 200), st.integers(1, 200), st.booleans()), min_size=1, max_size=30))
+def test_a_pace_is_within_a_percent_of_every_one_it_may_have_been(each: list[tuple[int, int, bool]]) -> None:
+    """Or it is refused: the median tpot does not depend on what nobody told."""
+    records = [
+        RequestRecord(
+            0, 1, 2, 5, output, events=min(events, output), first_tokens=1 if tells or events >= output else None
+        )
+        for output, events, tells in each
+    ]
+    told = sum(record.first_tokens is not None and bool(record.shared_tokens) for record in records)
+    try:
+        got = statistics.median(record.tpot_s for record in with_first_tokens(records, "invalid"))
+    except InvalidValueError:
+        return
+    if told >= 10:
+        return  # then those that told speak for the others
+    for of_shared in (0.0, 0.5, 1.0):
+        firsts = [1 + int(of_shared * r.shared_tokens) if r.first_tokens is None else r.first_tokens for r in records]
+        if all(first < record.output_tokens for first, record in zip(firsts, records, strict=True)):
+            pace = statistics.median(r.tpot_after(first) for r, first in zip(records, firsts, strict=True))
+            assert got <= pace <= got * 1.0101
+
+
+def test_a_refused_token_refuses_the_point() -> None:
+    """By name, and as something the engine did: it is not run again."""
+    records = [
+        replace(PLAIN, sent_s=number, first_token_s=number + 0.1, last_token_s=number + 0.9, cached_tokens=900)
+        for number in range(40)
+    ]
+    with pytest.raises(InvalidPointError, match=r"concurrency 1: not a point: 90\.0% of the prompt tokens") as caught:
+        measure(PointRun(1, records), 1)
+    assert not caught.value.is_outside

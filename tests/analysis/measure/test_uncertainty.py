@@ -1,0 +1,152 @@
+"""How well a point is known from its own requests."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_precgate.analysis.measure.records import RequestRecord
+from pytest_precgate.analysis.measure.uncertainty import LEAST_REQUESTS, Uncertainty, uncertainty, within_t
+from tests.loops import closed_loop, wandering_loop
+
+
+def coverage(number: int, tau_s: float, points: int = 200) -> tuple[float, float]:
+    """The share of points of one slot whose throughput lies inside its interval, and the mean half-width.
+
+    Requests take a second, their pace wanders by 5% and forgets itself within ``tau_s``.
+    """
+    held, widths = 0, []
+    for seed in range(points):
+        records = wandering_loop(number, 0.05, tau_s, random.Random(seed))
+        error = uncertainty(records)
+        assert error is not None
+        rate = 200 * number / sum(record.request_latency_s for record in records)
+        # Each request takes exp(pace) seconds: the long-run rate is tokens by its mean.
+        held += abs(rate / (200 / math.exp(0.05**2 / 2)) - 1) <= error.throughput
+        widths.append(error.throughput)
+    return held / points, sum(widths) / points
+
+
+@pytest.mark.parametrize(
+    ("number", "tau_s", "at_least", "at_most"),
+    [
+        (120, 0.01, 0.90, 1.00),  # independent requests: a model of slow change makes it wider than it needs to be
+        (120, 1.0, 0.87, 1.00),
+        (120, 5.0, 0.85, 0.98),
+        (120, 20.0, 0.80, 0.96),
+        (12, 0.01, 0.85, 1.00),
+    ],
+)
+def test_nine_of_ten_intervals_hold_the_truth(number: int, tau_s: float, at_least: float, at_most: float) -> None:
+    """However slowly the pace wanders, up to a sixth of the window: 200 points each, within three standard errors."""
+    share, _ = coverage(number, tau_s)
+    assert at_least <= share <= at_most
+
+
+def test_the_interval_of_independent_requests_is_not_much_wider_than_it_must_be() -> None:
+    """1.645 standard errors were the half-width of who knew that they are independent."""
+    _, width = coverage(240, 0.01)
+    assert 1.0 <= width / (1.645 * 0.05 / math.sqrt(240)) <= 1.8
+
+
+def test_slow_change_is_seen_where_batches_of_a_tenth_do_not_see_it() -> None:
+    """A drift of 5% over the window: the spread of ten batches would call it known to 0.8% (1.645 standard errors)."""
+    records, now_s = [], 0.0
+    for number in range(120):
+        latency_s = 1 + 0.05 * number / 120
+        records.append(RequestRecord(now_s, now_s + latency_s / 100, now_s + latency_s, 100, 100))
+        now_s += latency_s
+    error = uncertainty(records)
+    assert error is not None
+    assert 0.015 < error.worst < 0.05
+
+
+def test_without_noise_there_is_no_error() -> None:
+    """Equal requests on a server of constant speed."""
+    error = uncertainty(closed_loop([(50, 100)] * 60, 4))
+    assert error is not None
+    assert error.worst == pytest.approx(0.0, abs=1e-9)
+
+
+def test_lengths_alone_leave_an_error_on_throughput() -> None:
+    """On a server of constant speed: by the number of requests where they follow the even sequence, more where not."""
+    rng = random.Random(1)
+    few, many = (
+        closed_loop([(rng.randint(80, 100), rng.randint(80, 100)) for _ in range(number)], 1, ttft_steps=0.5)
+        for number in (20, 80)
+    )
+    short, long, drawn = uncertainty(few), uncertainty(many), uncertainty(many, even_lengths=False)
+    assert short is not None
+    assert long is not None
+    assert drawn is not None
+    assert 0.003 < short.throughput < 0.012
+    assert long.throughput < short.throughput / 2
+    assert drawn.throughput > 2 * long.throughput
+    assert long.interactivity < 1e-3
+
+
+def at_once(number: int) -> list[RequestRecord]:
+    return [RequestRecord(0.001 * at, 0.5, 1.0 + 0.01 * at, 5, 10) for at in range(number)]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        closed_loop([(50, 100)] * (LEAST_REQUESTS - 1), 1),
+        at_once(60),
+        [RequestRecord(at, at + 0.5, at + 0.5, 5, 10) for at in range(60)],
+    ],
+    ids=["too few", "sent within the time of one", "all tokens at once"],
+)
+def test_where_requests_cannot_tell_there_is_no_interval(records: Sequence[RequestRecord]) -> None:
+    """And not one of width zero."""
+    assert uncertainty(records) is None
+
+
+@given(
+    st.lists(st.floats(0.1, 10.0), min_size=LEAST_REQUESTS, max_size=80),
+    st.integers(1, 4),
+    st.floats(1e-3, 1e3),
+)
+def test_an_interval_is_finite_and_the_same_each_time(latencies_s: list[float], slots: int, unit: float) -> None:
+    """Whatever the requests took; whether there is one does not depend on how fast the server is."""
+    free, records = [0.0] * slots, []
+    for latency_s in latencies_s:
+        slot = free.index(min(free))
+        sent_s = free[slot]
+        records.append(RequestRecord(sent_s, sent_s + latency_s / 10, sent_s + latency_s, 50, 50))
+        free[slot] = sent_s + latency_s
+    error = uncertainty(records)
+    if error is not None:
+        assert 0 <= error.throughput < math.inf
+        assert 0 <= error.interactivity < math.inf
+        assert uncertainty(records) == error
+    as_told = uncertainty(
+        [RequestRecord(unit * r.sent_s, unit * r.first_token_s, unit * r.last_token_s, 50, 50) for r in records]
+    )
+    assert (as_told is None) is (error is None)
+
+
+@given(st.integers(1, 60), st.floats(0.0, 50.0), st.floats(0.0, 50.0))
+def test_the_t_distribution_grows_with_its_width(freedom: int, first: float, second: float) -> None:
+    """From 0 towards 1."""
+    low, high = sorted((first, second))
+    assert 0 <= within_t(low, freedom) <= within_t(high, freedom) + 1e-12 <= 1 + 1e-11
+
+
+@pytest.mark.parametrize(
+    ("freedom", "width"), [(1, 6.3138), (2, 2.9200), (3, 2.3534), (8, 1.8595), (20, 1.7247), (120, 1.6577)]
+)
+def test_the_t_distribution_is_the_one_of_the_tables(freedom: int, width: float) -> None:
+    """Two-sided 90% quantiles of Student's t (Abramowitz and Stegun 1964, table 26.10)."""
+    assert within_t(width, freedom) == pytest.approx(0.9, abs=1e-5)
+
+
+def test_the_worst_of_two_figures_counts() -> None:
+    """A point is known as well as the figure that is known worse."""
+    assert Uncertainty(0.01, 0.02).worst == 0.02

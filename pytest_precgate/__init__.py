@@ -41,24 +41,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Baseline": "analysis.baseline",
-    "Comparison": "analysis.comparison",
-    "Curve": "analysis.comparison",
+    "Baseline": "analysis.accepted.baseline",
+    "Comparison": "analysis.curves.comparison",
+    "Curve": "analysis.curves.comparison",
     "Engine": "engines.base",
-    "Fingerprint": "analysis.fingerprint",
+    "Fingerprint": "analysis.accepted.fingerprint",
     "GateReport": "analysis.report",
-    "Hardware": "analysis.economics",
+    "Hardware": "analysis.curves.economics",
     "Precgate": "plugin",
     "OutsideSweepError": "errors",
     "PrecgateError": "errors",
-    "Reading": "analysis.comparison",
-    "RequestRecord": "analysis.records",
-    "Row": "analysis.comparison",
-    "Sweep": "analysis.sweep",
-    "SweepPoint": "analysis.sweep",
-    "Verdict": "analysis.verdict",
-    "Workload": "analysis.workload",
-    "compare": "analysis.comparison",
+    "Reading": "analysis.curves.comparison",
+    "RequestRecord": "analysis.measure.records",
+    "Row": "analysis.curves.comparison",
+    "Sweep": "analysis.curves.sweep",
+    "SweepPoint": "analysis.curves.sweep",
+    "Verdict": "analysis.gating.verdict",
+    "Workload": "analysis.curves.workload",
+    "compare": "analysis.curves.comparison",
 }
 
 

@@ -53,18 +53,18 @@ class Prompts:
 
     def ask(self, number: int) -> Ask:
         """Return request ``number`` of the plan."""
-        random = Random(f"{self.seed}/{number}")
+        rng = Random(f"{self.seed}/{number}")
         work = self.workload
         if self.lengths == "even":
             input_tokens, output_tokens = even_lengths(work, self._position + number)
         else:
-            input_tokens = _length(random, work.isl, work.range_ratio)
-            output_tokens = _length(random, work.osl, work.range_ratio)
-        ids = random.choices(range(self.token_low, self.token_high), k=input_tokens)
+            input_tokens = _length(rng, work.isl, work.range_ratio)
+            output_tokens = _length(rng, work.osl, work.range_ratio)
+        ids = rng.choices(range(self.token_low, self.token_high), k=input_tokens)
         prompt = ids if self.detokenize is None else self.detokenize(ids)
         return Ask(prompt, input_tokens, output_tokens, self.ignore_eos, self.min_tokens)
 
 
-def _length(random: Random, full: int, ratio: float) -> int:
+def _length(rng: Random, full: int, ratio: float) -> int:
     """Uniform in [ratio * full, full], at least one token, both ends included."""
-    return random.randint(max(1, int(ratio * full)), full)
+    return rng.randint(max(1, int(ratio * full)), full)

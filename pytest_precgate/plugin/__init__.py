@@ -70,7 +70,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--precgate-launch-rule",
         choices=("first-good", "median"),
-        help="which launches decide, in place of every suite's own rule: the first good one, or the median (nightly runs)",
+        help="which launches decide, in place of every suite's rule: the first good one, or the median (nightly runs)",
     )
     group.addoption(
         "--precgate-max-launches",

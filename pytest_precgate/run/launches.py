@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from pytest_precgate.address import Address
     from pytest_precgate.journal.events import RunOpened
     from pytest_precgate.run.journaling import LaunchLog, Record
-    from pytest_precgate.run.measuring import LoadHooks, OnPoint
+    from pytest_precgate.run.measuring import OnPoint
     from pytest_precgate.servers.endpoints import Endpoints
+    from pytest_precgate.servers.hooks import LoadHooks
     from pytest_precgate.servers.pool import RunningServer, ServerPool
 
 
@@ -282,7 +283,7 @@ class Launches:
         start = up.start.starting_gpu_s(time.monotonic())
         log = self._the_record().begin(suite, order.key, engine.kind, fingerprint_of(engine, up.facts), start)
         try:
-            self._load(suite, log, up.endpoint, up.care(self._the_pool().machine))
+            self._load(suite, log, up.endpoint, up.hooks(self._the_pool().machine))
         except (LoadError, InvalidPointError):
             self._the_pool().require_alive(up)
             raise
@@ -293,7 +294,7 @@ class Launches:
         suite: Suite,
         log: LaunchLog,
         endpoint: Endpoint,
-        care: LoadHooks | None = None,
+        hooks: LoadHooks | None = None,
         addresses: tuple[Address, ...] = (),
     ) -> None:
         from pytest_precgate.run.measuring import Loaded  # noqa: PLC0415
@@ -303,7 +304,7 @@ class Launches:
         loaded = Loaded(
             *(endpoint, key.precision, suite.workload, self.environ, self.on_point, self.say, clock, log),
             lambda: metrics_page(endpoint, addresses, self.environ),
-            care,
+            hooks,
             addresses,
         )
         loaded.sweep(suite.hardware.name, log.launch.points, self._sweep_targets(suite, key.precision))

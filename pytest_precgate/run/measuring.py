@@ -13,7 +13,7 @@ from pytest_precgate.address import Address
 from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets, follow
 from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.curves.workload import Workload
-from pytest_precgate.analysis.measure.gpu import GpuTelemetry, is_outside, refusals
+from pytest_precgate.analysis.measure.gpu import is_outside, refusals
 from pytest_precgate.analysis.measure.metrics import Measurement, measure
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.analysis.measure.records import PointRun
@@ -21,13 +21,13 @@ from pytest_precgate.analysis.measure.tokens import Expected
 from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.engines.endpoint import require_key
 from pytest_precgate.engines.load import LoadSettings
-from pytest_precgate.environment import GpuWatch
 from pytest_precgate.errors import InconclusivePointError, InvalidPointError
 from pytest_precgate.hidden import Variables
 from pytest_precgate.loadgen import Limits, LoadPlan, Progress, Prompts, Target, run_point
 from pytest_precgate.run.counted import counted
 from pytest_precgate.run.probe import Wire, probe
 from pytest_precgate.run.tokenizer import TokenizerText
+from pytest_precgate.servers.hooks import LoadHooks
 
 OnPoint = Callable[[str, int, Progress | Measurement], None]
 """Told how a point goes: the precision, its concurrency, and how far it is or, at the end, what was measured."""
@@ -37,18 +37,6 @@ OnPoint = Callable[[str, int, Progress | Measurement], None]
 _LEAST_SECRET = 4
 TRIES = 3
 """How often a point is run at most, where something outside the engine disturbs it."""
-
-
-@dataclass(frozen=True)
-class LoadHooks:
-    """How a server of our own is watched under load.
-
-    ``is_dead`` ends a point at once, ``watch`` sees its GPUs, ``keep`` writes down what it saw at a concurrency.
-    """
-
-    is_dead: Callable[[], bool]
-    watch: Callable[[], GpuWatch]
-    keep: Callable[[int, Sequence[GpuTelemetry]], None]
 
 
 class PointLog(Protocol):
@@ -72,7 +60,7 @@ class Loaded:
     """A server under load: what is asked of it, and who is told.
 
     ``environ`` holds the keys of servers, ``clock`` counts seconds; ``log`` keeps what is measured, ``say`` is told
-    when a point is run again. ``metrics`` returns the server's page of counters, None where it shows none. ``care`` is
+    when a point is run again. ``metrics`` returns the server's page of counters, None where it shows none. ``hooks`` is
     None for a server somebody else started. ``addresses`` are those that connections are shared over, where the
     server's name stands for several.
     """
@@ -86,7 +74,7 @@ class Loaded:
     clock: Callable[[], float]
     log: PointLog
     metrics: Callable[[], str | None]
-    care: LoadHooks | None = None
+    hooks: LoadHooks | None = None
     addresses: tuple[Address, ...] = ()
 
     def __post_init__(self) -> None:
@@ -136,7 +124,7 @@ class Loaded:
             plan,
             processes=processes,
             on_progress=lambda progress: self.on_point(self.precision, plan.concurrency, progress),
-            stop=None if self.care is None else self.care.is_dead,
+            stop=None if self.hooks is None else self.hooks.is_dead,
         )
         return _without_key(run, target.api_key)
 
@@ -164,12 +152,12 @@ class Loaded:
 
     def _run(self, target: Target, wire: Wire, concurrency: int, sweep_targets: SweepTargets) -> MeasuredPoint:
         load, since_s = self.endpoint.load, self.clock()
-        care, before = self.care, self.metrics()
-        watch = nullcontext() if care is None else care.watch()
+        hooks, before = self.hooks, self.metrics()
+        watch = nullcontext() if hooks is None else hooks.watch()
         with watch:
             run = self._loaded(target, self._plan(wire, concurrency), min(load.processes, concurrency))
-        if care is not None and not isinstance(watch, nullcontext):
-            care.keep(concurrency, watch.telemetry)
+        if hooks is not None and not isinstance(watch, nullcontext):
+            hooks.keep(concurrency, watch.telemetry)
             if befell := refusals(watch.telemetry):
                 raise InvalidPointError(concurrency, "; ".join(befell), is_outside=is_outside(watch.telemetry))
         counts = counted(run, before, self.metrics(), wire.template_tokens, self.endpoint.draft_tokens)

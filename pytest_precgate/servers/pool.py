@@ -24,10 +24,10 @@ from pytest_precgate.errors import (
     PrecgateError,
 )
 from pytest_precgate.journal.directory import RunDirectory
-from pytest_precgate.run.measuring import LoadHooks
 from pytest_precgate.servers.gpu_assignment import devices_of, identities
 from pytest_precgate.servers.gpu_locks import DIRECTORY, GpuLocks
 from pytest_precgate.servers.gpu_time import Start
+from pytest_precgate.servers.hooks import LoadHooks
 from pytest_precgate.servers.launch_record import environment_fact, with_variables, write_record
 from pytest_precgate.servers.machine import Machine
 from pytest_precgate.servers.process.readiness import require_alive, wait_until_ready
@@ -74,7 +74,7 @@ class RunningServer:
             path=settings.path,
         )
 
-    def care(self, machine: Machine) -> LoadHooks:
+    def hooks(self, machine: Machine) -> LoadHooks:
         """Return how it is watched while it is loaded."""
         return LoadHooks(
             is_dead=lambda: not self.process.is_alive(),

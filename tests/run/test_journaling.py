@@ -131,7 +131,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
             endpoint = Endpoint("http://127.0.0.1:1", "model", 4, order.engine.settings.load)
             start = Start(order, began_s=0.0, ready_s=60.0)
             return SimpleNamespace(
-                order=order, facts=facts, process=process, endpoint=endpoint, care=lambda _machine: None, start=start
+                order=order, facts=facts, process=process, endpoint=endpoint, hooks=lambda _machine: None, start=start
             )
 
         monkeypatch.setattr(load, "run_point", run_point)

@@ -90,7 +90,7 @@ class SimulatedEngine(EngineDefaults):
 
     def served(self) -> ServedSimulation:
         """Return the server a test can talk to, in real time."""
-        return ServedSimulation(self)
+        return ServedSimulation.of(self.name, self.configuration, self.load, self.calibration, self.limits)
 
     @property
     def calibration_name(self) -> str:

@@ -8,10 +8,10 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pytest_precgate.analysis.accepted.fingerprint import Fact
-from pytest_precgate.engines.load import LoadSettings
+from pytest_precgate.engines.load import LoadSettings, SweepSettings
 from pytest_precgate.engines.openai_server import answers_200
 from pytest_precgate.engines.server import (
     Confirmed,
@@ -22,9 +22,8 @@ from pytest_precgate.engines.server import (
     ServerSlot,
     StartedServer,
 )
-
-if TYPE_CHECKING:
-    from pytest_precgate.engines.simulated.engine import SimulatedEngine
+from pytest_precgate.engines.simulated.calibration import Calibration
+from pytest_precgate.engines.simulated.model import Limits
 
 _CALIBRATION = "calibration.json"
 
@@ -35,24 +34,31 @@ class ServedSimulation(StartedServer):
 
     kind: ClassVar[str] = "simulated"
 
-    engine: SimulatedEngine
+    settings: ServerSettings
+    calibration: Calibration
+    limits: Limits
 
-    @property
-    def settings(self) -> ServerSettings:  # type: ignore[override]  # it is made of the calibration
-        """Return what a server has in common with others, as far as a simulated one has it."""
-        engine = self.engine
-        return ServerSettings(
-            model=engine.name,
-            gpus=engine.calibration.gpus,
-            load=LoadSettings(engine.load.concurrency),
-            configuration=engine.configuration,
-            start_timeout_s=60.0,
-            occupies_gpus=False,
+    @staticmethod
+    def of(
+        name: str, configuration: str, load: SweepSettings, calibration: Calibration, limits: Limits
+    ) -> ServedSimulation:
+        """Return the server of one simulated configuration; nothing loads it."""
+        return ServedSimulation(
+            ServerSettings(
+                model=name,
+                gpus=calibration.gpus,
+                load=LoadSettings(load.concurrency),
+                configuration=configuration,
+                start_timeout_s=60.0,
+                occupies_gpus=False,
+            ),
+            calibration,
+            limits,
         )
 
     def identity(self) -> Mapping[str, Fact]:
         """Return the calibration: nothing else tells two simulated servers apart."""
-        return {"calibration": self.engine.name}
+        return {"calibration": self.settings.model}
 
     def facts(self) -> Mapping[str, Fact]:
         """Return nothing: it is not measured."""
@@ -68,9 +74,9 @@ class ServedSimulation(StartedServer):
         argv = (
             *(sys.executable, "-m", "pytest_precgate.cli", "serve-simulated"),
             *("--calibration", str(path), "--host", seat.host, "--port", str(seat.port)),
-            *("--max-batch", str(self.engine.limits.max_batch)),
+            *("--max-batch", str(self.limits.max_batch)),
         )
-        return ServerCommand(argv, files={path: json.dumps(self.engine.calibration.document(), indent=2) + "\n"})
+        return ServerCommand(argv, files={path: json.dumps(self.calibration.document(), indent=2) + "\n"})
 
     def is_ready(self, seat: ServerSlot, network: Network) -> bool:
         """Ask ``/health``."""
@@ -78,7 +84,7 @@ class ServedSimulation(StartedServer):
 
     def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # the protocol's
         """Return the model's name, which is the calibration file's."""
-        return Confirmed(model=_CALIBRATION.removesuffix(".json"), facts={"simulated": self.engine.name})
+        return Confirmed(model=_CALIBRATION.removesuffix(".json"), facts={"simulated": self.settings.model})
 
     def cause(self, log: str) -> str | None:  # noqa: ARG002  # the protocol's
         """Return nothing: its own last line is the cause."""

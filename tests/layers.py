@@ -1,0 +1,311 @@
+"""The rules of the layers, read from source text: a module's name and text in, sentences about what it must not do out.
+
+Everything is allowed by name: who may import what of this package, of other packages and of the standard library. What
+no table knows is refused, so that a new module or a new dependency is a decision somebody wrote down here."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+PACKAGE = "pytest_precgate"
+
+# Everyone's: errors, documents (the reader of what people write), text (foreign text made printable), address (a URL of
+# the settings taken apart), hidden (variables whose values no repr shows), faults (unexpected exceptions by name).
+EVERYONE = {"errors", "documents", "text", "address", "hidden", "faults"}
+
+# Who may import whom inside the package, the nearest entry counts. A package may import itself.
+ALLOWED: Mapping[str, set[str]] = {
+    "__init__": {"analysis", "engines.base", "errors", "plugin"},
+    "errors": set(),
+    "text": set(),
+    "hidden": set(),
+    "address": {"errors"},
+    "documents": {"errors"},
+    "faults": {"errors"},
+    "analysis.__init__": set(),
+    "analysis.quantity": set(),
+    "analysis.curves": {"analysis.quantity"},
+    "analysis.measure": {"analysis.curves", "analysis.quantity"},
+    "analysis.gating": {"analysis.curves", "analysis.quantity"},
+    "analysis.cost": {"analysis.curves", "analysis.quantity"},
+    "analysis.accepted": {"analysis.curves", "analysis.gating", "analysis.cost", "analysis.quantity"},
+    "analysis.plan": {"analysis.accepted", "analysis.cost", "analysis.curves", "analysis.quantity"},
+    "analysis.report": {"analysis.accepted", "analysis.cost", "analysis.curves", "analysis.gating"},
+    "http": set(),
+    "interop": {"analysis"},
+    "reports": {"analysis"},
+    "baselines": {"analysis"},
+    "journal": {"analysis"},
+    "environment": {"analysis"},
+    "loadgen": {"analysis", "http"},
+    "engines": {"analysis", "http", "interop"},
+    "settings": {"analysis", "engines"},
+    "servers": {"analysis", "engines", "environment", "http", "journal"},
+    "run": {"analysis", "baselines", "engines", "journal", "loadgen", "servers", "settings"},
+    "plugin": {"analysis", "baselines", "environment", "journal", "loadgen", "reports", "run", "servers", "settings"},
+    "cli": {
+        *("analysis", "baselines", "engines", "environment", "interop", "journal", "loadgen", "reports", "run"),
+        *("servers", "settings"),
+    },
+}
+
+# The standard library that touches nothing outside: free for all.
+HARMLESS = {
+    *("__future__", "ast", "collections", "contextlib", "dataclasses", "decimal", "difflib", "enum", "errno"),
+    *("fnmatch", "functools", "hashlib", "importlib", "itertools", "json", "math", "numbers", "operator", "re"),
+    *("shlex", "statistics", "string", "struct", "types", "typing", "warnings"),
+}
+# Everything else: which modules may import it. ``datetime`` is a clock only where ``now`` is called, see CLOCKS.
+DOORS: Mapping[str, set[str]] = {
+    "argparse": {"cli"},
+    "asyncio": {"engines.simulated", "cli.serve"},
+    "csv": {"interop.content"},
+    "ctypes": {"loadgen.ticker", "servers.process.guardian"},
+    "datetime": {"analysis", "cli", "documents", "journal.directory", "plugin", "run"},
+    "fcntl": {"FILES", "loadgen.processes"},
+    "gc": {"loadgen.closed_loop"},
+    "glob": {"interop.files"},
+    "http": {"http"},
+    "io": {"http"},
+    "multiprocessing": {"loadgen.processes"},
+    "numpy": {"analysis.curves.interpolation", "engines.simulated.calibration"},
+    "os": {
+        *("FILES", "cli", "engines.command", "environment.facts", "plugin", "servers.process"),
+        *("loadgen.connection", "loadgen.processes", "loadgen.ticker"),
+    },
+    "pathlib": {
+        *("baselines", "cli", "engines", "environment", "faults", "interop.files", "journal.directory", "journal.file"),
+        *("plugin", "run", "servers", "settings"),
+    },
+    "platform": {"environment.facts"},
+    "psutil": {"servers.process"},
+    "pynvml": {"environment.nvml"},
+    "pytest": {"plugin"},
+    "random": {"engines.simulated", "loadgen.prompts"},  # seeded generators only, see SEEDED
+    "scipy": {"analysis.curves.interpolation", "engines.simulated.calibration"},
+    "secrets": {"cli.noise", "plugin.runs"},
+    "select": {"loadgen", "servers.process"},
+    "shutil": {"engines.command", "engines.preflight", "journal.directory", "servers.process"},
+    "signal": {"servers.process"},
+    "socket": {"engines.simulated", "http", "loadgen"},
+    "ssl": {"http", "loadgen"},
+    "stat": {"interop.files"},
+    "subprocess": {"environment.origin", "servers.process"},
+    "sys": {"cli", "engines.simulated.served", "plugin", "servers.process", "settings"},
+    "threading": {"environment.telemetry", "http", "servers.process"},
+    "time": {
+        *("engines.simulated.server", "environment.telemetry", "http", "loadgen", "run.launches", "servers.endpoints"),
+        *("servers.machine", "servers.process.guardian"),
+    },
+    "tokenizers": {"run.tokenizer"},
+    "tomli": {"settings"},
+    "tomllib": {"settings"},
+    "urllib": {"address"},
+    "yaml": {"engines.trtllm", "interop.content"},
+    "zlib": {"engines.simulated.connection"},
+}
+FILES = {"baselines.store", "journal.file", "servers.gpu_locks"}
+"""Where files are locked and written in one step."""
+
+# Who may ask what time or date it is, and who may read the process's environment.
+CLOCKS = {"cli", "plugin"}
+ENVIRONMENTS = {"cli", "plugin"}
+
+# Which modules are pure: no clock, no file, no environment, nothing printed.
+PURE = (
+    *("analysis", "reports", "documents", "errors", "text", "address", "hidden", "baselines.schema"),
+    *(f"journal.{name}" for name in ("events", "paid", "schema", "state")),
+    *(f"loadgen.{name}" for name in ("target", "prompts", "plan", "sse", "wire", "tally", "events")),
+    *(f"engines.simulated.{name}" for name in ("model", "scheduler", "prefix_cache")),
+    *(f"engines.simulated.{name}" for name in ("request_fields", "chunks", "counters")),  # of the server over HTTP
+    *("engines.counters", "engines.failures", "engines.speculation", "servers.process.variables", "run.counted"),
+    *(
+        f"interop.{name}"
+        for name in ("content", "export", "fields", "formats", "importers", "plausible", "rows", "sweeps")
+    ),
+)
+IO_MODULES = {
+    *("os", "pathlib", "io", "sys", "glob", "shutil", "tempfile", "time", "fcntl", "socket", "select", "subprocess"),
+}
+MOST_LINES = 380
+MOST_STATEMENTS = 45
+
+
+def modules(package: Path) -> dict[str, str]:
+    """Return the text of every module below ``package``, by its name within it."""
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        found[".".join(parts)] = path.read_text(encoding="utf-8")
+    return found
+
+
+def name_of(module: str) -> str:
+    """Return a module's dotted name: a package is called by its folder."""
+    return module.removesuffix(".__init__") if module != "__init__" else module
+
+
+def imports_of(text: str) -> Iterator[tuple[int, str]]:
+    """Yield every module imported anywhere in a text, with its line; also under TYPE_CHECKING and inside functions."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                yield node.lineno, "."
+            elif node.module is not None:
+                yield node.lineno, node.module
+                if node.module.split(".")[0] == PACKAGE:
+                    yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def within(module: str, doors: set[str] | tuple[str, ...]) -> bool:
+    """Whether a module is one of ``doors`` or lies below one."""
+    named = FILES if "FILES" in doors else set()
+    return any(module == door or module.startswith(f"{door}.") for door in {*doors, *named})
+
+
+def _row(module: str) -> str | None:
+    """The entry of ALLOWED a module is ruled by: the nearest one above it."""
+    parts = module.split(".")
+    rows = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    return next((row for row in rows if row in ALLOWED), None)
+
+
+def arrows(module: str, text: str) -> Iterator[str]:
+    """A module imports its own package, what its row names, and what is everyone's."""
+    row = _row(module)
+    if row is None:
+        yield f"{module}: no row of ALLOWED says what it may import; give it one"
+        return
+    for line, imported in imports_of(text):
+        if imported == ".":
+            yield f"{module}:{line}: a relative import hides where an arrow points"
+        if imported.split(".")[0] != PACKAGE or imported == PACKAGE:
+            continue
+        name = imported.removeprefix(f"{PACKAGE}.")
+        known = ALLOWED[row] | (EVERYONE if row not in EVERYONE else set()) | {row.removesuffix(".__init__")}
+        if not within(name, known) and not any(door.startswith(f"{name}.") for door in known):
+            yield f"{module}:{line}: must not import {imported}"
+
+
+def doors(module: str, text: str) -> Iterator[str]:
+    """What is neither of this package nor harmless is imported only where DOORS says."""
+    for line, imported in imports_of(text):
+        top = imported.split(".")[0]
+        if top in (PACKAGE, ".") or top in HARMLESS:
+            continue
+        if top not in DOORS:
+            yield f"{module}:{line}: {top} is in no list; say in HARMLESS or DOORS who may import it"
+        elif not within(name_of(module), DOORS[top]):
+            yield f"{module}:{line}: must not import {imported}"
+
+
+def clocks(module: str, text: str) -> Iterator[str]:
+    """The date, the environment and unseeded randomness come in as parameters."""
+    name, imported = name_of(module), {imported for _, imported in imports_of(text)}
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Attribute):
+            continue
+        said = ast.unparse(node)
+        if node.attr in ("now", "today", "utcnow") and said.startswith(("datetime", "date.")):
+            if not within(name, CLOCKS):
+                yield f"{module}:{node.lineno}: {said} asks the clock; take the time as a parameter"
+        elif said in ("os.environ", "os.getenv", "os.environb"):
+            if not within(name, ENVIRONMENTS):
+                yield f"{module}:{node.lineno}: {said} reads the environment; take it as a parameter"
+        elif "random" in imported and said.startswith("random.") and said != "random.Random":
+            yield f"{module}:{node.lineno}: {said} is not seeded; take a random.Random"
+
+
+def purity(module: str, text: str) -> Iterator[str]:
+    """Numbers and text in, numbers and text out."""
+    if not within(name_of(module), PURE):
+        return
+    for line, imported in imports_of(text):
+        if imported.split(".")[0] in IO_MODULES:
+            yield f"{module}:{line}: is pure and must not import {imported}"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Name) and node.id in ("open", "print", "input", "exec", "eval"):
+            yield f"{module}:{node.lineno}: is pure and must not use {node.id}"
+        if isinstance(node, ast.Attribute) and node.attr in ("now", "today", "utcnow"):
+            yield f"{module}:{node.lineno}: is pure and must not ask for {node.attr}"
+
+
+def catches(module: str, text: str) -> Iterator[str]:
+    """No `except Exception`, and no bare one, that does not raise the very same again."""
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.ExceptHandler):
+            continue
+        names = (
+            {name.id for name in ast.walk(node.type) if isinstance(name, ast.Name)} if node.type else {"BaseException"}
+        )
+        if not names & {"Exception", "BaseException"}:
+            continue
+        last = node.body[-1]
+        if not isinstance(last, ast.Raise):
+            yield f"{module}:{node.lineno}: swallows every exception"
+        elif last.exc is not None:
+            yield f"{module}:{node.lineno}: turns every exception into another one"
+
+
+def shape(module: str, text: str) -> Iterator[str]:
+    """A docstring first, and no module or function too long to be read at once."""
+    tree = ast.parse(text)
+    if not ast.get_docstring(tree):
+        yield f"{module}: opens without a docstring"
+    if (lines := text.count("\n")) > MOST_LINES:
+        yield f"{module}: {lines} lines, at most {MOST_LINES}"
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            statements = sum(isinstance(child, ast.stmt) for child in ast.walk(node))
+            if statements > MOST_STATEMENTS:
+                yield f"{module}:{node.lineno}: {node.name} has {statements} statements, at most {MOST_STATEMENTS}"
+
+
+ENGINES_TOLD_APART = {"run.launches"}
+"""The one module that composes a launch of an engine, and asks which of the three it is."""
+_ENGINES = ("Engine", "SelfSweeping", "Attached", "Started")
+
+
+def engines(module: str, text: str) -> Iterator[str]:
+    """Elsewhere an engine is asked what it is through its protocol."""
+    if name_of(module) in ENGINES_TOLD_APART:
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+            asked = ast.unparse(node.args[1])
+            if asked.endswith(_ENGINES):
+                yield f"{module}:{node.lineno}: asks whether an engine is a {asked}; ask it through its protocol"
+
+
+def circles(texts: Mapping[str, str]) -> Iterator[str]:
+    """No module imports itself, by whatever way round."""
+    known = {name_of(module): text for module, text in texts.items()}
+    after = {
+        module: {
+            name
+            for _, imported in imports_of(text)
+            if (name := imported.removeprefix(f"{PACKAGE}.")) in known and name != module
+        }
+        for module, text in known.items()
+    }
+    done: set[str] = set()
+    for start in after:
+        trail: list[str] = []
+
+        def walk(module: str, trail: list[str] = trail) -> Iterator[str]:
+            if module in trail:
+                yield " -> ".join([*trail[trail.index(module) :], module])
+                return
+            if module in done:
+                return
+            trail.append(module)
+            for following in sorted(after[module]):
+                yield from walk(following, trail)
+            trail.pop()
+            done.add(module)
+
+        yield from walk(start)

@@ -94,8 +94,8 @@ def first_good(
 ) -> SuiteRule:
     """Return the rule for one run; without a tolerance, at the one its own baseline advises."""
     if tolerance is None:
-        bars = first_good(baseline, 0.05, policy, elasticities).bars
-        tolerance = max(bar.honest_tolerance or 0.0 for bar in bars if bar is not None)
+        gate_limits = first_good(baseline, 0.05, policy, elasticities).gate_limits
+        tolerance = max(limits.honest_tolerance or 0.0 for limits in gate_limits if limits is not None)
     return SuiteRule(
         [
             GateBaseline(gate(g, tolerance), baseline[:, g].tolist(), elasticity)
@@ -164,7 +164,7 @@ def package(
         ruling = rulings(run, index, tolerance, policy, elasticities)
         unchanged = ruling(values)
         alarms.append(fails(unchanged))
-        refused.append(any(each.bar is not None and each.bar.too_noisy for each in unchanged.gates))
+        refused.append(any(each.limits is not None and each.limits.too_noisy for each in unchanged.gates))
         costs.append(taken(unchanged))
         for drop in DROPS:
             changed = ruling(dropped(values, drop))

@@ -76,7 +76,7 @@ def test_no_source_is_no_suite(tmp_path: Path) -> None:
         ("hardware =", 'launch_rule = "mean"\nhardware =', r"unknown value 'mean'.* @ suites\.kimi\.launch_rule"),
         (
             "hardware =",
-            'launch_rule = "median"\nattempts = 4\nhardware =',
+            'launch_rule = "median"\nmax_launches = 4\nhardware =',
             r"max_launches: got 4, wanted an odd number for a median",
         ),
         ("hardware =", "max_launches = 0\nhardware =", r"got 0, wanted at least 1 @ .*max_launches"),

@@ -232,9 +232,7 @@ def _prune(options: argparse.Namespace) -> int:
     store, settings = _store(options), load(Path.cwd())
     utc = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     if not (options.dry_run or options.reason.strip()):
-        raise PrecgateError(
-            "prune lowers the bar to nothing for what it removes: say why with --reason TEXT, or --dry-run"
-        )
+        raise PrecgateError("prune removes gates for good: say why with --reason TEXT, or --dry-run")
     recorded = Provenance(git_commit(Path.cwd()), utc, tool_version(), f"pruned: {options.reason}")
     removed = prune(store, settings.suites, Path.cwd(), recorded, dry_run=options.dry_run)
     for line in removed:

@@ -42,7 +42,7 @@ _WHERE = "noise"
 
 def add_noise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the others."""
-    about = "Launch an unchanged suite several times; print how much each gate scatters and the smallest drop it sees."
+    about = "Launch an unchanged suite several times; print each gate's noise and minimum detectable drop."
     parser = commands.add_parser("noise", help="measure how noisy a suite's gates are", description=about)
     parser.add_argument("suite", metavar="SUITE", nargs="?", help="default: the only one")
     parser.add_argument(

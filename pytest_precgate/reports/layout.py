@@ -56,7 +56,7 @@ def limit(judged: JudgedGate) -> str:
 
 
 def evidence(judged: JudgedGate) -> tuple[str, str, str]:
-    """Return what a verdict rests on: sigma, the smallest drop it would stop in four of five runs, launches used."""
+    """Return what a verdict rests on: sigma, the minimum detectable drop (MDD), launches used."""
     found = judged.evidence
     if found is None:
         return ABSENT, ABSENT, ABSENT
@@ -129,7 +129,7 @@ def terms(pair: Comparison) -> tuple[str, str]:
 
 GATE_HEAD = (
     *("gate", "tok/s/user", "value", "baseline", "change", "tolerance", "limit"),
-    *("sigma", "drop seen", "launches", "verdict"),
+    *("sigma", "MDD", "launches", "verdict"),
 )
 
 

@@ -14,7 +14,7 @@ from pytest_precgate.analysis.gating.power import TARGET_POWER
 from pytest_precgate.reports import cost, layout
 
 FORMAT = 1
-_HEAD = (*("gate", "tok/s/user", "centre", "sigma", "lowest", "highest", "set aside", "drop seen", "tolerance"),)
+_HEAD = (*("gate", "tok/s/user", "centre", "sigma", "lowest", "highest", "set aside", "MDD", "tolerance"),)
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def render(found: Studied) -> list[str]:
     study = found.study
     return [
         _title(found),
-        f"{_policy(study)}, against a baseline of {study.launches} launches; drop seen: the smallest true drop stopped "
-        f"in {TARGET_POWER:.0%} of runs",
+        f"{_policy(study)}, against a baseline of {study.launches} launches; MDD: minimum detectable drop, the "
+        f"smallest true drop that {TARGET_POWER:.0%} of runs would stop",
         *_table(study),
         *(f"NOT READ  {each.key}: {each.reason}" for each in study.unread),
         "",
@@ -113,7 +113,7 @@ def _cells(each: StudiedGate) -> tuple[str, ...]:
         layout.change(min(each.changes)),
         layout.change(max(each.changes)),
         f"{noise.set_aside} of {noise.launches}",
-        layout.share(each.bar.minimum_detectable_drop),
+        layout.share(each.limits.minimum_detectable_drop),
         f"{each.gate.tolerance * 100:g}%",
     )
 
@@ -122,12 +122,12 @@ def _outcome(each: StudiedGate) -> str:
     if each.outcome == "kept":
         return "kept"
     if each.outcome == "widened":
-        return f"widened to {each.bar.gate.tolerance * 100:g}%"
+        return f"widened to {each.limits.gate.tolerance * 100:g}%"
     if each.tolerance_to_ask is None:
         ask = f"no tolerance below implausible ({each.gate.implausible * 100:g}%) can be kept"
     else:
         ask = f"ask for {each.tolerance_to_ask * 100:g}%"
-    needed = each.bar.launches_needed
+    needed = each.limits.launches_needed
     return f"refused: {ask}" + (f", or the median of {needed} launches" if needed else "")
 
 
@@ -136,7 +136,7 @@ def _step(study: NoiseStudy) -> list[str]:
         return []
     elasticities = [each.launches.elasticity for each in study.gates]
     return [
-        f"sigma of a launch's pace: {study.step_sigma:.2%} of its step time, which gates stretch by "
+        f"sigma of the step time from launch to launch: {study.step_sigma:.2%}; step_time_elasticity of the gates: "
         f"{min(elasticities):.2f} to {max(elasticities):.2f}"
     ]
 
@@ -200,13 +200,13 @@ def _gate(each: StudiedGate) -> dict[str, object]:
         "sigma": each.noise.sigma,
         "step_time_elasticity": each.launches.elasticity,
         "set_aside": each.noise.set_aside,
-        "minimum_detectable_drop": each.bar.minimum_detectable_drop,
+        "minimum_detectable_drop": each.limits.minimum_detectable_drop,
         "tolerance": each.gate.tolerance,
         "tolerance_asked": each.gate.asked,
         "outcome": each.outcome,
-        "tolerance_held": each.bar.gate.tolerance,
+        "tolerance_held": each.limits.gate.tolerance,
         "tolerance_to_ask": each.tolerance_to_ask,
-        "launches_needed": each.bar.launches_needed,
+        "launches_needed": each.limits.launches_needed,
     }
 
 

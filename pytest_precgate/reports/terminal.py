@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pytest_precgate.analysis.accepted.update import GateChange
 from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES
+from pytest_precgate.analysis.gating.power import TARGET_POWER
 from pytest_precgate.analysis.gating.verdict import JudgedGate, Verdict
 from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport
 from pytest_precgate.reports import cost, layout
@@ -129,13 +130,14 @@ def _evidence(report: GateReport) -> Iterator[Line]:
         return
     points = sorted({each.gate.key.point for each in judged})
     cells = {(each.gate.key.quantity, each.gate.key.point): each for each in judged}
-    head = ("limit, sigma, smallest drop seen, launches", *(f"at {point:g}" for point in points))
+    head = ("limit, sigma, MDD, launches", *(f"at {point:g}" for point in points))
     rows = [
         (quantity, *(", ".join((layout.limit(cell), *layout.evidence(cell))) for cell in row))
         for quantity in dict.fromkeys(each.gate.key.quantity for each in judged)
         for row in [[cells[quantity, point] for point in points]]
     ]
     yield from ((line, None) for line in layout.columns([head, *rows]))
+    yield f"MDD: minimum detectable drop, the smallest true drop that {TARGET_POWER:.0%} of runs would stop", None
 
 
 def _update(update: BaselineUpdate) -> Iterator[Line]:
@@ -159,7 +161,7 @@ def moved_gate(change: GateChange) -> str:
         return f"{key}: new, {layout.figure(key.metric, change.after)}"
     if change.after is None:
         return f"{key}: removed, was {layout.figure(key.metric, change.before)}"
-    lower = ", lowers the bar" if change.is_easier else ""
+    lower = ", easier to pass" if change.is_easier else ""
     before, after = (layout.figure(key.metric, value) for value in (change.before, change.after))
     return f"{key}: {before} -> {after} ({layout.change(change.change)}{lower})"
 
@@ -180,4 +182,4 @@ def properties(report: GateReport) -> list[tuple[str, str]]:
 
 def _rests_on(judged: JudgedGate) -> str:
     sigma, drop, launches = layout.evidence(judged)
-    return f", sigma {sigma}, drop seen {drop}, launches {launches}"
+    return f", sigma {sigma}, MDD {drop}, launches {launches}"

@@ -46,14 +46,14 @@ class _ServedValues:
     beyond: dict[tuple[int, int], tuple[float, float, PointReading]] = field(default_factory=dict)
 
     def value(
-        self, launch: tuple[int, int], served: ServedGate, curves: Mapping[str, Curve], limits: ServedLimits
+        self, launch: tuple[int, int], served: ServedGate, curves: Mapping[str, Curve], served_limits: ServedLimits
     ) -> Value:
         """Return what ``curves`` read of a gate; ``launch`` is its number and the gate's."""
         found, gate = served.read(curves), self.gates[launch[1]]
         if isinstance(found, Absent):
             return found
-        value = found.held_to(gate, limits)
-        point = found.beyond(gate, limits)
+        value = found.held_to(gate, served_limits)
+        point = found.beyond(gate, served_limits)
         if point is not None:
             self.beyond[launch] = value, found.value, point
         return value
@@ -94,12 +94,14 @@ class GateEvaluation:
 
         def launch(number: int, wanted: Collection[int]) -> Sequence[Value]:
             def read(index: int, curves: Mapping[str, Curve]) -> Value:
-                served, bar = holding.held[index].served, rule.bars[index]
-                if served is None or bar is None:
+                served, limits = holding.held[index].served, rule.gate_limits[index]
+                if served is None or limits is None:
                     return self._on_curve(index, curves)
-                limit = bar.limits[min(number, len(bar.limits)) - 1]
-                limits = ServedLimits(bar.centre, limit, bar.point_limit(served.deviation, len(served.points)))
-                return points.value((number, index), served, curves, limits)
+                limit = limits.per_launch[min(number, len(limits.per_launch)) - 1]
+                served_limits = ServedLimits(
+                    limits.centre, limit, limits.point_limit(served.deviation, len(served.points))
+                )
+                return points.value((number, index), served, curves, served_limits)
 
             return self._values(self.suite, number, wanted, read)
 
@@ -131,8 +133,8 @@ class GateEvaluation:
                 names = gate.key.precisions
                 first = ServedGate.of(gate.key, [[self._curve(side, name, 1)] for name in names])
                 served = first.along([self._curve(side, name, number) for name in names])
-                limits = ServedLimits(before, 1.0, 2 * gate.tolerance)
-                return points.value((number, index), served, curves, limits)
+                served_limits = ServedLimits(before, 1.0, 2 * gate.tolerance)
+                return points.value((number, index), served, curves, served_limits)
 
             return tuple(zip(base, self._values(self.suite, number, wanted, read), strict=True))
 
@@ -156,13 +158,15 @@ class GateEvaluation:
             (gate, GateLaunches(gate.key, values, self._elasticity(gate), self._reading(gate, len(values))))
             for gate, values in ((self.gates[i], values) for i, values in whole.items())
         ]
-        bars = dict(zip(whole, suite_limits(all_gate_launches, policy), strict=True))
-        before = SuiteRule(holding.held, policy, holding.beside).bars
+        gate_limits = dict(zip(whole, suite_limits(all_gate_launches, policy), strict=True))
+        before = SuiteRule(holding.held, policy, holding.beside).gate_limits
         judged = []
         for index, (gate, held, was) in enumerate(zip(self.gates, holding.held, before, strict=True)):
             old = held.baseline if isinstance(held.baseline, Absent) else _centre(was)
-            if index in bars:
-                ruling = GateRuling(judge(bars[index].gate, bars[index].centre, old), bars[index], len(each[index]))
+            if index in gate_limits:
+                ruling = GateRuling(
+                    judge(gate_limits[index].gate, gate_limits[index].centre, old), gate_limits[index], len(each[index])
+                )
             else:
                 absent = next(value for value in each[index] if isinstance(value, Absent))
                 ruling = GateRuling(judge(gate, absent, old), None, len(each[index]))
@@ -275,9 +279,9 @@ class GateEvaluation:
 
 def _doubted(ruling: GateRuling, sigma: Callable[[int], float]) -> GateRuling:
     """Make a pass INCONCLUSIVE where the error of its points is too large for the tolerance."""
-    if ruling.bar is None or ruling.judged is None or not ruling.judged.verdict.passes:
+    if ruling.limits is None or ruling.judged is None or not ruling.judged.verdict.passes:
         return ruling
-    doubt = ruling.bar.doubt(sigma(ruling.launches))
+    doubt = ruling.limits.doubt(sigma(ruling.launches))
     if doubt is None:
         return ruling
     return replace(ruling, judged=replace(ruling.judged, verdict=Verdict.INCONCLUSIVE, reason=doubt))
@@ -304,6 +308,6 @@ def _numbers(values: Sequence[Value]) -> list[float] | None:
     return found if len(found) == len(values) else None
 
 
-def _centre(bar: GateLimits | None) -> float:
-    assert bar is not None
-    return bar.centre
+def _centre(limits: GateLimits | None) -> float:
+    assert limits is not None
+    return limits.centre

@@ -355,7 +355,7 @@ class Gatekeeper:
         lowered = ", ".join(str(change.gate.key) for change in plan.lowered[:3])
         more = f" and {len(plan.lowered) - 3} more" if len(plan.lowered) > 3 else ""
         raise EasierGateError(
-            f"it would lower the bar of {lowered}{more}; if that is meant, say why with --precgate-reason TEXT. The "
+            f"it would make {lowered}{more} easier to pass; if that is meant, say why with --precgate-reason TEXT. The "
             "baseline is left as it was"
         )
 

@@ -65,19 +65,19 @@ def test_an_update_that_raises_the_bar_says_what_moved(accepted: Repository) -> 
     assert accepted.run().ret == 0
 
 
-def test_an_update_that_lowers_the_bar_asks_for_a_reason(accepted: Repository) -> None:
-    """Without one: exit 1 and the old file. With one: written, and marked as lowering the bar."""
+def test_an_update_that_makes_a_gate_easier_to_pass_asks_for_a_reason(accepted: Repository) -> None:
+    """Without one: exit 1 and the old file. With one: written, and marked as easier to pass."""
     before = accepted.baseline.read_bytes()
     accepted.write_points(fp4=0.92)
     refused = accepted.run("--precgate-update")
     assert refused.ret == 1
     refused.stdout.fnmatch_lines(
-        ["FAIL: baselines/kimi.json: not written: it would lower the bar of *and 9 more; *--precgate-reason TEXT*"]
+        ["FAIL: baselines/kimi.json: not written: it would make *and 9 more easier to pass; *--precgate-reason TEXT*"]
     )
     assert accepted.baseline.read_bytes() == before
     given = accepted.run("--precgate-update", "--precgate-reason", "traded speed for quality")
     assert given.ret == 0
-    given.stdout.fnmatch_lines(["*fp4 throughput_per_gpu at 55 *(-8.0%, lowers the bar)"])
+    given.stdout.fnmatch_lines(["*fp4 throughput_per_gpu at 55 *(-8.0%, easier to pass)"])
     assert accepted.run().ret == 0
 
 
@@ -189,7 +189,7 @@ def test_a_test_dropped_beside_another_with_its_gates_needs_a_reason(accepted: R
     accepted.write_test(TEST)
     result = accepted.run("--precgate-update")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["FAIL: *it would lower the bar of *"])
+    result.stdout.fnmatch_lines(["FAIL: *it would make * easier to pass; *"])
 
 
 @pytest.mark.parametrize("end", ["    assert False\n", "    pytest.xfail('later')\n"])

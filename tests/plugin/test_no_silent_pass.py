@@ -37,7 +37,7 @@ def test_a_renamed_test_is_recorded_without_measuring_the_baseline_again(accepte
 
 
 def test_an_update_of_the_whole_run_drops_the_renamed_test_s_gates(accepted: Repository) -> None:
-    """The same gates under another name lower no bar: no reason is asked for, and the next run is clean."""
+    """The same gates under another name are no easier to pass: no reason is asked for, and the next run is clean."""
     accepted.write_test(RENAMED)
     assert accepted.run("--precgate-update").ret == 0
     assert "pays_off" not in accepted.baseline.read_text(encoding="utf-8").replace('"history"', "")

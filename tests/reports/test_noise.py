@@ -51,7 +51,7 @@ def test_json_holds_the_same_figures(seed: int, sigma: float, tolerances: Mappin
     for row, each in zip(document["gates"], found.study.gates, strict=True):
         assert row["values"] == list(each.launches.values)
         assert (row["sigma"], row["centre"]) == (each.noise.sigma, each.noise.centre)
-        assert (row["minimum_detectable_drop"], row["outcome"]) == (each.bar.minimum_detectable_drop, each.outcome)
+        assert (row["minimum_detectable_drop"], row["outcome"]) == (each.limits.minimum_detectable_drop, each.outcome)
     assert document["advised_tolerance"] == {metric.value: share for metric, share in found.study.advised.items()}
 
 

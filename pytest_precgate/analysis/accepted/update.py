@@ -1,5 +1,5 @@
 """What a new baseline would be, and what that would move. Nothing is written here; an update that makes a gate
-easier to pass is marked as lowering the bar, however little."""
+easier to pass is marked as such, however little."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _planned(
     after = new.values([gate.key for gate in new.gates], measured.hardware, measured.cost)
     changes = [GateChange(gate, _value(old, gate, measured), after[gate.key]) for gate in new.gates]
     if old is not None:
-        # A gate that a test new to it holds was moved, not dropped: only its value can lower the bar.
+        # A gate that a test new to it holds was moved, not dropped: only its value can make it easier to pass.
         now = {change.gate.key: change.after for change in changes if change.gate not in old.gates}
         dropped = [gate for gate in old.gates if gate not in new.gates]
         changes += [GateChange(gate, _value(old, gate, measured), now.get(gate.key)) for gate in dropped]
@@ -128,7 +128,8 @@ def _state(baseline: Baseline) -> object:
 
 
 def _value(old: Baseline | None, gate: RecordedGate, measured: Measured) -> float | None:
-    """The value a gate had, at today's price: a price change moves no bar. None for a gate ``old`` did not know."""
+    """The value a gate had, at today's price: a change of price makes no gate easier. None for a gate ``old`` did not
+    know."""
     if old is None or gate not in old.gates:
         return None
     hardware = replace(measured.hardware, name=old.launches[0].sweep.hardware)

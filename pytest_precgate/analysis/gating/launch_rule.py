@@ -44,13 +44,13 @@ class GateBaseline:
 
 @dataclass(frozen=True)
 class GateRuling:
-    """One gate after some launches. ``judged`` is None while it wants another; ``bar`` is None without a baseline.
+    """One gate after some launches. ``judged`` is None while it wants another; ``limits`` is None without a baseline.
 
     ``launches`` is how many it took to decide, or has taken so far.
     """
 
     judged: JudgedGate | None
-    bar: GateLimits | None
+    limits: GateLimits | None
     launches: int
 
     @property
@@ -61,17 +61,17 @@ class GateRuling:
     @property
     def evidence(self) -> Evidence:
         """What the verdict rests on."""
-        if self.bar is None or self.bar.noise is None:
+        if self.limits is None or self.limits.noise is None:
             return Evidence(None, None, self.launches)
-        limits = self.bar.limits
-        limit = limits[max(0, min(self.launches, len(limits)) - 1)]
-        noise = self.bar.noise
+        shares = self.limits.per_launch
+        limit = shares[max(0, min(self.launches, len(shares)) - 1)]
+        noise = self.limits.noise
         return Evidence(
             noise.sigma,
-            self.bar.minimum_detectable_drop,
+            self.limits.minimum_detectable_drop,
             self.launches,
             limit,
-            self.bar.refusal,
+            self.limits.refusal,
             set_aside=noise.set_aside,
         )
 
@@ -107,15 +107,15 @@ class SuiteRule:
             raise InvalidValueError("SuiteRule: pairs bring their own baseline launches; use PairedRule")
 
     @cached_property
-    def bars(self) -> tuple[GateLimits | None, ...]:
+    def gate_limits(self) -> tuple[GateLimits | None, ...]:
         """What each gate is held against; None for a gate without baseline. Known before any launch."""
         recorded = {
             index: (held.gate, GateLaunches(held.gate.key, held.baseline, held.elasticity, held.reading))
             for index, held in enumerate(self.held)
             if not isinstance(held.baseline, Absent)
         }
-        bars = dict(zip(recorded, suite_limits(list(recorded.values()), self.policy, self.beside), strict=True))
-        return tuple(bars.get(index) for index in range(len(self.held)))
+        gate_limits = dict(zip(recorded, suite_limits(list(recorded.values()), self.policy, self.beside), strict=True))
+        return tuple(gate_limits.get(index) for index in range(len(self.held)))
 
     def judge(self, launches: Sequence[Sequence[float | Absent]]) -> SuiteRuling:
         """Return the ruling after ``launches``: launches[i][g] is the value of gate g in launch i, in the order held.
@@ -126,67 +126,67 @@ class SuiteRule:
         refuse_misshapen(launches, len(self.held), self.policy)
         return SuiteRuling(
             tuple(
-                _ruling(held, bar, [launch[index] for launch in launches], self.policy)
-                for index, (held, bar) in enumerate(zip(self.held, self.bars, strict=True))
+                _ruling(held, limits, [launch[index] for launch in launches], self.policy)
+                for index, (held, limits) in enumerate(zip(self.held, self.gate_limits, strict=True))
             )
         )
 
 
 def _ruling(
-    held: GateBaseline, bar: GateLimits | None, values: Sequence[float | Absent], policy: LaunchPolicy
+    held: GateBaseline, limits: GateLimits | None, values: Sequence[float | Absent], policy: LaunchPolicy
 ) -> GateRuling:
-    if bar is None:
+    if limits is None:
         missing = held.baseline
         assert isinstance(missing, Absent)
         return GateRuling(judge(held.gate, values[0], missing) if values else None, None, min(len(values), 1))
-    return _first_good(bar, values) if policy.kind == "first-good" else _median(bar, values)
+    return _first_good(limits, values) if policy.kind == "first-good" else _median(limits, values)
 
 
-def _first_good(bar: GateLimits, values: Sequence[float | Absent]) -> GateRuling:
+def _first_good(limits: GateLimits, values: Sequence[float | Absent]) -> GateRuling:
     """The first launch decides that is neither low nor too good to be true: either may be a stray, of one's own or of
     the reference. Where every launch is low, the best of them is the value; where one was too good, that is."""
     doubted: list[tuple[float, JudgedGate]] = []
-    for value, limit in zip(values, bar.limits, strict=False):
-        judged = held_to(bar, value, bar.centre, limit)
+    for value, limit in zip(values, limits.per_launch, strict=False):
+        judged = held_to(limits, value, limits.centre, limit)
         if isinstance(value, Absent) or judged.verdict not in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE):
-            return GateRuling(judged, bar, len(doubted) + 1)
+            return GateRuling(judged, limits, len(doubted) + 1)
         doubted.append((value, judged))
-    if len(doubted) < len(bar.limits):
-        return GateRuling(None, bar, len(doubted))
+    if len(doubted) < len(limits.per_launch):
+        return GateRuling(None, limits, len(doubted))
     launches = len(doubted)
     for _, judged in doubted:
         if judged.verdict is Verdict.IMPLAUSIBLE:
             every = f"no good one among {launches} launches; {judged.reason}" if launches > 1 else judged.reason
-            return GateRuling(replace(judged, reason=every), bar, launches)
-    best = max((value for value, _ in doubted), key=lambda value: bar.gate.gain(value, bar.centre))
-    judged = held_to(bar, best, bar.centre, bar.limits[-1])
+            return GateRuling(replace(judged, reason=every), limits, launches)
+    best = max((value for value, _ in doubted), key=lambda value: limits.gate.gain(value, limits.centre))
+    judged = held_to(limits, best, limits.centre, limits.per_launch[-1])
     every = f"low in all {launches} launches; the best is {judged.reason}" if launches > 1 else judged.reason
-    return GateRuling(replace(judged, reason=every), bar, launches)
+    return GateRuling(replace(judged, reason=every), limits, launches)
 
 
-def _median(bar: GateLimits, values: Sequence[float | Absent]) -> GateRuling:
+def _median(limits: GateLimits, values: Sequence[float | Absent]) -> GateRuling:
     """The median of the launches decides, as soon as those to come cannot make it another verdict."""
     seen: list[float] = []
     low = high = 0
-    half = len(bar.limits) // 2
-    for value, limit in zip(values, bar.limits, strict=False):
-        judged = held_to(bar, value, bar.centre, limit)
+    half = len(limits.per_launch) // 2
+    for value, limit in zip(values, limits.per_launch, strict=False):
+        judged = held_to(limits, value, limits.centre, limit)
         if isinstance(value, Absent):
-            return GateRuling(judged, bar, len(seen) + 1)
+            return GateRuling(judged, limits, len(seen) + 1)
         seen.append(value)
         low += judged.verdict is Verdict.REGRESSED
         high += judged.verdict is Verdict.IMPLAUSIBLE
-        left = len(bar.limits) - len(seen)
+        left = len(limits.per_launch) - len(seen)
         if low > half or high > half or max(low, high) + left <= half:
-            return GateRuling(held_to(bar, statistics.median(seen), bar.centre, limit), bar, len(seen))
-    return GateRuling(None, bar, len(seen))
+            return GateRuling(held_to(limits, statistics.median(seen), limits.centre, limit), limits, len(seen))
+    return GateRuling(None, limits, len(seen))
 
 
-def held_to(bar: GateLimits, value: float | Absent, baseline: float, limit: float) -> JudgedGate:
-    """Judge one value against a bar. What would let the merge through does not where the bar is too noisy."""
-    judged = judge(bar.gate, value, baseline, None if bar.noise is None else limit)
-    if judged.verdict.passes and bar.refusal is not None:
-        return replace(judged, verdict=Verdict.INCONCLUSIVE, reason=bar.refusal)
+def held_to(limits: GateLimits, value: float | Absent, baseline: float, limit: float) -> JudgedGate:
+    """Judge one value against its limits. What would let the merge through does not where the noise is too large."""
+    judged = judge(limits.gate, value, baseline, None if limits.noise is None else limit)
+    if judged.verdict.passes and limits.refusal is not None:
+        return replace(judged, verdict=Verdict.INCONCLUSIVE, reason=limits.refusal)
     return judged
 
 

@@ -122,7 +122,7 @@ class GateLimits:
         )
 
     @cached_property
-    def limits(self) -> tuple[float, ...]:
+    def per_launch(self) -> tuple[float, ...]:
         """How much worse each launch may be than the centre, as a share; one per launch of the design."""
         if self.noise is None:
             return (self.gate.tolerance,) * self.design.launches
@@ -190,7 +190,8 @@ class GateLimits:
         return why + (" or ".join(ways) or nothing)
 
     def supported(self) -> GateLimits:
-        """Return the bar with a tolerance that the noise supports, where the default applies and that one is usable."""
+        """Return the limits with a tolerance that the noise supports, where the default applies and that one is
+        usable."""
         honest, log = self.honest_tolerance, self._honest
         if self.gate.asked or not self.too_noisy or honest is None or log is None:
             return self
@@ -228,7 +229,7 @@ class GateLimits:
 def suite_limits(
     gates: Sequence[tuple[Gate, GateLaunches]], policy: LaunchPolicy, beside: Sequence[GateLaunches] = ()
 ) -> list[GateLimits]:
-    """Return the bar of each gate of a suite from its baseline's launches.
+    """Return the limits of each gate of a suite from its baseline's launches.
 
     ``beside`` are the suite's gates that are not judged here: they share its false alarms and lend their launches.
     """
@@ -236,12 +237,12 @@ def suite_limits(
     known = [*telling, *(each for each in beside if len(each.values) >= LEAST_LAUNCHES)]
     noises = iter(noise_of(known))
     number = max(1, independent_gates(known))
-    bars = []
+    gate_limits = []
     for gate, launches in gates:
         design = policy.design(len(launches.values), number)
         if len(launches.values) < LEAST_LAUNCHES:
-            bars.append(GateLimits(gate, statistics.median(launches.values), design))
+            gate_limits.append(GateLimits(gate, statistics.median(launches.values), design))
         else:
             noise = next(noises)
-            bars.append(GateLimits(gate, noise.centre, design, noise).supported())
-    return bars
+            gate_limits.append(GateLimits(gate, noise.centre, design, noise).supported())
+    return gate_limits

@@ -24,26 +24,26 @@ Outcome = Literal["kept", "widened", "refused"]
 class StudiedGate:
     """A gate as the suite asks for it, its value in every launch, and what it would be held against.
 
-    Raises InvalidValueError for fewer launches than tell a sigma, or a bar of another gate.
+    Raises InvalidValueError for fewer launches than tell a sigma, or the limits of another gate.
     """
 
     gate: Gate
     launches: GateLaunches
-    bar: GateLimits
+    limits: GateLimits
 
     def __post_init__(self) -> None:
-        if self.bar.noise is None:
+        if self.limits.noise is None:
             raise InvalidValueError(
                 f"StudiedGate: {self.gate.key} has {len(self.launches.values)} launches, wanted {LEAST_LAUNCHES}"
             )
-        if len({self.gate.key, self.launches.key, self.bar.gate.key}) > 1:
-            raise InvalidValueError(f"StudiedGate: {self.gate.key} beside launches or a bar of another gate")
+        if len({self.gate.key, self.launches.key, self.limits.gate.key}) > 1:
+            raise InvalidValueError(f"StudiedGate: {self.gate.key} beside launches or limits of another gate")
 
     @property
     def noise(self) -> GateNoise:
         """Centre, sigma, and how many launches were too far off to count."""
-        assert self.bar.noise is not None
-        return self.bar.noise
+        assert self.limits.noise is not None
+        return self.limits.noise
 
     @property
     def changes(self) -> tuple[float, ...]:
@@ -53,14 +53,14 @@ class StudiedGate:
     @property
     def outcome(self) -> Outcome:
         """Whether the noise supports the tolerance, widened a default one, or refuses it."""
-        if self.bar.too_noisy:
+        if self.limits.too_noisy:
             return "refused"
-        return "kept" if self.bar.gate.tolerance == self.gate.tolerance else "widened"
+        return "kept" if self.limits.gate.tolerance == self.gate.tolerance else "widened"
 
     @property
     def tolerance_to_ask(self) -> float | None:
         """The tolerance this noise can keep, as a share; None where it would reach the bound of plausibility."""
-        honest = self.bar.honest_tolerance
+        honest = self.limits.honest_tolerance
         return honest if honest is not None and honest < min(1.0, self.gate.implausible) else None
 
 
@@ -112,7 +112,7 @@ class NoiseStudy:
             needed = [tolerance for tolerance in refused if tolerance is not None]
             if len(needed) < len(refused) or not (needed or mine[0].gate.asked):
                 continue
-            found[metric] = max(*needed, *(each.bar.gate.tolerance for each in mine if each.outcome != "refused"), 0)
+            found[metric] = max(*needed, *(each.limits.gate.tolerance for each in mine if each.outcome != "refused"), 0)
         return found
 
 
@@ -133,8 +133,10 @@ def study(gates: Sequence[Gate], curves: Mapping[str, Sequence[Curve]], policy: 
             read.append((gate, _launches(gate.key, curves)))
         except OutsideSweepError as exc:
             unread.append(UnreadGate(gate.key, str(exc)))
-    bars = suite_limits(read, policy)
-    studied = tuple(StudiedGate(gate, launches, bar) for (gate, launches), bar in zip(read, bars, strict=True))
+    gate_limits = suite_limits(read, policy)
+    studied = tuple(
+        StudiedGate(gate, launches, limits) for (gate, launches), limits in zip(read, gate_limits, strict=True)
+    )
     return NoiseStudy(numbers.pop(), policy, studied, tuple(unread))
 
 

@@ -51,12 +51,12 @@ class PairedRule:
                     break
                 whole[index].append((_number(gate, value), _number(gate, base)))
         if len(pairs) == self.policy.launches:
-            for index, bar in self._bars(whole).items():
-                rulings[index] = _median_pair(bar, whole[index])
+            for index, limits in self._gate_limits(whole).items():
+                rulings[index] = _median_pair(limits, whole[index])
         return SuiteRuling(tuple(rulings))
 
-    def _bars(self, whole: Mapping[int, Sequence[tuple[float, float]]]) -> dict[int, GateLimits]:
-        """The bars of the gates that have every value. Both sides tell how launches scatter; a pair by both."""
+    def _gate_limits(self, whole: Mapping[int, Sequence[tuple[float, float]]]) -> dict[int, GateLimits]:
+        """The limits of the gates that have every value. Both sides tell how launches scatter; a pair by both."""
         ratios, sides = [], []
         for index, pairs in whole.items():
             gate, elasticity = self.gates[index]
@@ -84,7 +84,7 @@ def _of_pair(candidate: GateNoise, base: GateNoise) -> GateNoise:
     return GateNoise(base.centre, sigma, base.launches, max(candidate.set_aside, base.set_aside))
 
 
-def _median_pair(bar: GateLimits, pairs: Sequence[tuple[float, float]]) -> GateRuling:
+def _median_pair(limits: GateLimits, pairs: Sequence[tuple[float, float]]) -> GateRuling:
     """The pair in the middle decides, its candidate value against its own baseline value."""
-    value, base = sorted(pairs, key=lambda pair: bar.gate.gain(*pair))[len(pairs) // 2]
-    return GateRuling(held_to(bar, value, base, bar.limits[0]), bar, len(pairs))
+    value, base = sorted(pairs, key=lambda pair: limits.gate.gain(*pair))[len(pairs) // 2]
+    return GateRuling(held_to(limits, value, base, limits.per_launch[0]), limits, len(pairs))

@@ -59,7 +59,7 @@ def test_what_launches_cost_is_no_change() -> None:
 
 
 @pytest.mark.parametrize(("factor", "lowers"), [(0.999, True), (0.9, True), (1.001, False), (1.1, False)])
-def test_a_worse_value_lowers_the_bar_however_little(factor: float, lowers: bool) -> None:
+def test_a_worse_value_is_easier_to_pass_however_little(factor: float, lowers: bool) -> None:
     """Otherwise ten updates of 2.9% each would pass without a word."""
     plan = plan_rewrite(kimi_baseline(), measured(factor), LATER, ())
     assert plan.is_change
@@ -67,8 +67,8 @@ def test_a_worse_value_lowers_the_bar_however_little(factor: float, lowers: bool
     assert {round(change.change or 0.0, 5) for change in plan.changes} == {round(factor - 1, 5)}
 
 
-def test_a_higher_cost_lowers_the_bar() -> None:
-    """For cost the bar lies above."""
+def test_a_higher_cost_is_easier_to_pass() -> None:
+    """A cost is better when it is lower."""
     baseline = replace(kimi_baseline(), gates=[RecordedGate(TEST, COST)])
     assert plan_rewrite(baseline, measured(0.99, {TEST: [COST]}), LATER, ()).lowered
     assert not plan_rewrite(baseline, measured(1.01, {TEST: [COST]}), LATER, ()).lowered
@@ -99,7 +99,7 @@ def test_gates_of_tests_that_were_not_run_are_kept() -> None:
 
 
 def test_a_gate_a_test_no_longer_holds_is_dropped_and_needs_a_reason() -> None:
-    """Checking less is lowering the bar."""
+    """A gate that is gone passes always."""
     plan = plan_rewrite(kimi_baseline(), measured(1.0, {TEST: [FP4]}), LATER, ())
     assert [(change.gate.key, change.after) for change in plan.lowered] == [(RATIO, None)]
 
@@ -138,5 +138,5 @@ def test_additions_without_a_baseline_are_the_first_one() -> None:
 
 
 def test_a_new_gate_lowers_nothing() -> None:
-    """There was no bar."""
+    """There was nothing to pass."""
     assert not GateChange(RecordedGate(TEST, FP4), None, 1.0).is_easier

@@ -121,7 +121,7 @@ def test_a_gate_without_baseline_takes_one_launch_and_has_the_verdict_of_its_abs
     assert [ruling.judged for ruling in rule.judge([]).gates] == [None, None]
     ruling = rule.judge([[1000.0, 950.0]])
     assert [verdict(each) for each in ruling.gates] == [Verdict.MISSING, None]
-    assert ruling.gates[0].bar is None
+    assert ruling.gates[0].limits is None
     assert ruling.wants_launch
     assert not rule.judge([[1000.0, 950.0], [1000.0, 1000.0]]).wants_launch
 
@@ -190,15 +190,18 @@ def test_the_unit_of_the_values_does_not_matter(
     values = values[: policy.launches]
     one = ruled(values, baseline, policy)
     other = ruled([factor * value for value in values], [factor * value for value in baseline], policy)
-    assume(one.bar is not None and not near_a_limit(one, values))
+    assume(one.limits is not None and not near_a_limit(one, values))
     assert (verdict(one), one.launches) == (verdict(other), other.launches)
 
 
 def near_a_limit(ruling: GateRuling, values: Sequence[float]) -> bool:
     """Whether the last bits of a launch could decide."""
-    assert ruling.bar is not None
-    bounds = [-limit for limit in ruling.bar.limits] + [ruling.bar.gate.tolerance, ruling.bar.gate.implausible]
-    gains = [1000 * value / ruling.bar.centre - 1 for value in values]
+    assert ruling.limits is not None
+    bounds = [-limit for limit in ruling.limits.per_launch] + [
+        ruling.limits.gate.tolerance,
+        ruling.limits.gate.implausible,
+    ]
+    gains = [1000 * value / ruling.limits.centre - 1 for value in values]
     return any(abs(gain - bound) < 1e-6 for gain in gains for bound in bounds)
 
 
@@ -219,8 +222,8 @@ def test_one_baseline_launch_is_todays_rule_with_attempts(value: float, toleranc
     """Noise unknown: each launch is held to the tolerance itself, and the first good one passes."""
     held = gate(tolerance)
     ruling = ruled((value,), (1000.0,), held=held)
-    assert ruling.bar is not None
-    assert ruling.bar.noise is None
+    assert ruling.limits is not None
+    assert ruling.limits.noise is None
     assert (ruling.judged is None) == (held.gain(1000 * value, 1000.0) < -tolerance - 1e-9)
     low = ruled((0.7, 0.7, 0.7), (1000.0,), held=held).judged
     assert low is not None
@@ -247,8 +250,8 @@ def test_the_tolerance_asked_for_then_passes() -> None:
     """Following the advice ends the refusal."""
     loud = (1000.0, 1034.0, 969.0, 1021.0, 978.0)
     refused = ruled((1.0,), loud)
-    assert refused.bar is not None
-    advised = refused.bar.honest_tolerance
+    assert refused.limits is not None
+    advised = refused.limits.honest_tolerance
     assert advised is not None
     held = Gate(gate().key, advised, implausible=0.9)
     assert verdict(ruled((1.0,), loud, held=held)) is Verdict.PASS

@@ -28,7 +28,7 @@ def gate(tolerance: float = 0.05, metric: Metric = Metric.THROUGHPUT_PER_GPU, po
     return Gate(GateKey(metric, precisions, point), tolerance, implausible=0.9)
 
 
-def bar(
+def limits(
     sigma: float,
     tolerance: float = 0.05,
     policy: LaunchPolicy = POLICIES[0],
@@ -40,9 +40,9 @@ def bar(
 @unhurried
 @given(st.floats(0.005, 0.3), policies, metrics)
 def test_without_noise_the_limit_is_the_tolerance(tolerance: float, policy: LaunchPolicy, metric: Metric) -> None:
-    """Values that repeat exactly are held to exactly what was asked, and that is the smallest drop seen."""
-    still = bar(0.0, tolerance, policy, metric)
-    assert still.limits == pytest.approx([tolerance] * policy.launches)
+    """Values that repeat exactly are held to exactly what was asked, and that is the smallest MDD."""
+    still = limits(0.0, tolerance, policy, metric)
+    assert still.per_launch == pytest.approx([tolerance] * policy.launches)
     assert still.minimum_detectable_drop == pytest.approx(tolerance)
     assert not still.too_noisy
 
@@ -51,7 +51,7 @@ def test_where_the_noise_is_unknown_the_limit_is_the_tolerance_and_nothing_is_pr
     """One or two baseline launches: no sigma, no smallest drop, no advice."""
     for launches in ([1000.0], [1000.0, 1010.0]):
         (unknown,) = suite_limits([(gate(), GateLaunches(gate().key, launches))], POLICIES[0])
-        assert unknown.limits == (0.05, 0.05, 0.05)
+        assert unknown.per_launch == (0.05, 0.05, 0.05)
         assert unknown.centre == sum(launches) / len(launches)
         assert (unknown.noise, unknown.minimum_detectable_drop, unknown.honest_tolerance) == (None, None, None)
         assert unknown.launches_needed is None
@@ -64,7 +64,7 @@ def test_a_tolerance_is_refused_exactly_when_a_drop_of_it_would_not_be_seen(
     sigma: float, tolerance: float, policy: LaunchPolicy, metric: Metric
 ) -> None:
     """Too noisy means: the smallest drop stopped four times in five is larger than the tolerance."""
-    held = bar(sigma, tolerance, policy, metric)
+    held = limits(sigma, tolerance, policy, metric)
     assert held.minimum_detectable_drop is not None
     if abs(held.minimum_detectable_drop / tolerance - 1) > 1e-3:
         assert held.too_noisy == (held.minimum_detectable_drop > tolerance)
@@ -76,8 +76,8 @@ def test_a_limit_stands_beyond_the_noise_and_within_the_tolerance(
     sigma: float, tolerance: float, policy: LaunchPolicy
 ) -> None:
     """Never nearer than what noise reaches; never beyond the tolerance unless that is refused."""
-    held = bar(sigma, tolerance, policy)
-    for limit, line in zip(held.limits, critical_values(held.design), strict=True):
+    held = limits(sigma, tolerance, policy)
+    for limit, line in zip(held.per_launch, critical_values(held.design), strict=True):
         assert -math.log1p(-limit) >= line * sigma * (1 - 1e-9)
         assert held.too_noisy or limit <= tolerance
 
@@ -86,10 +86,10 @@ def test_a_limit_stands_beyond_the_noise_and_within_the_tolerance(
 @given(st.floats(0.0005, 0.03), policies, metrics)
 def test_the_tolerance_advised_is_one_that_is_not_refused(sigma: float, policy: LaunchPolicy, metric: Metric) -> None:
     """Asked for, it is kept, with room for a sigma that was found too small."""
-    advised = bar(sigma, 0.01, policy, metric).honest_tolerance
+    advised = limits(sigma, 0.01, policy, metric).honest_tolerance
     assert advised is not None
     if advised < 0.9:
-        held = bar(sigma, advised, policy, metric)
+        held = limits(sigma, advised, policy, metric)
         assert not held.too_noisy
         assert held.minimum_detectable_drop is not None
         assert held.minimum_detectable_drop < advised
@@ -97,18 +97,18 @@ def test_the_tolerance_advised_is_one_that_is_not_refused(sigma: float, policy: 
 
 def test_quieter_gates_are_held_nearer_to_what_was_asked() -> None:
     """A tolerance of 5%: the limit of the first launch at sigma 0, 0.2% and 1%, and where it takes over."""
-    limits = [round(bar(sigma).limits[0], 3) for sigma in (0.0, 0.002, 0.01, 0.014, 0.03)]
-    assert limits == [0.05, 0.042, 0.028, 0.03, 0.062]
-    assert [bar(sigma).too_noisy for sigma in (0.0, 0.002, 0.01, 0.014, 0.03)] == [False, False, False, False, True]
+    shares = [round(limits(sigma).per_launch[0], 3) for sigma in (0.0, 0.002, 0.01, 0.014, 0.03)]
+    assert shares == [0.05, 0.042, 0.028, 0.03, 0.062]
+    assert [limits(sigma).too_noisy for sigma in (0.0, 0.002, 0.01, 0.014, 0.03)] == [False, False, False, False, True]
 
 
 def test_what_to_do_about_noise_is_named() -> None:
     """Sigma 2%, tolerance 5%: ask for 9.3%, or take the median of 11 launches; more noise, more."""
-    assert bar(0.02).honest_tolerance == pytest.approx(0.093, abs=0.005)
-    assert bar(0.02).launches_needed == 11
-    assert bar(0.03).launches_needed == 21
-    assert bar(0.2).launches_needed is None
-    assert bar(0.0).launches_needed == 3
+    assert limits(0.02).honest_tolerance == pytest.approx(0.093, abs=0.005)
+    assert limits(0.02).launches_needed == 11
+    assert limits(0.03).launches_needed == 21
+    assert limits(0.2).launches_needed is None
+    assert limits(0.0).launches_needed == 3
 
 
 def test_a_cost_is_not_a_further_gate_beside_its_throughput() -> None:
@@ -162,7 +162,7 @@ def test_a_tolerance_nobody_asked_for_grows_to_what_the_noise_supports_and_no_fu
     sigma: float, tolerance: float, policy: LaunchPolicy, metric: Metric
 ) -> None:
     """A default is the least tolerance; one that was asked for stays, and is refused where the noise says so."""
-    asked = bar(sigma, tolerance, policy, metric)
+    asked = limits(sigma, tolerance, policy, metric)
     default = replace(asked, gate=replace(asked.gate, asked=False)).supported()
     assert asked.supported() == asked
     honest = asked.honest_tolerance
@@ -184,14 +184,14 @@ def test_a_cost_is_refused_exactly_where_its_throughput_is(sigma: float, policy:
     """They are one measurement: where nobody asked for a tolerance, noise widens or refuses both."""
     throughput, cost = (
         replace(each, gate=replace(each.gate, asked=False)).supported()
-        for each in (bar(sigma, 0.03, policy, metric) for metric in (Metric.THROUGHPUT_PER_GPU, Metric.COST))
+        for each in (limits(sigma, 0.03, policy, metric) for metric in (Metric.THROUGHPUT_PER_GPU, Metric.COST))
     )
     assert cost.too_noisy == throughput.too_noisy
 
 
 def test_a_default_tolerance_never_reaches_what_nobody_would_believe() -> None:
     """A tolerance must stay below the gain that is implausible; where it cannot, the gate is refused."""
-    tight = bar(0.02, 0.03)
+    tight = limits(0.02, 0.03)
     tight = replace(tight, gate=replace(tight.gate, implausible=0.05, asked=False)).supported()
     assert tight.gate.tolerance == 0.03
     assert tight.too_noisy
@@ -206,7 +206,7 @@ def test_a_policy_without_a_middle_is_refused(kind: str, launches: int) -> None:
 
 def test_a_pass_needs_points_that_are_known_well_enough() -> None:
     """A sigma of the points beyond the launches' own takes the pass away where it would refuse the tolerance."""
-    held = bar(0.003)
+    held = limits(0.003)
     assert held.doubt(0.0) is None
     assert held.doubt(0.003) is None
     doubt = held.doubt(0.05)

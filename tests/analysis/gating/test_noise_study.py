@@ -72,7 +72,7 @@ def test_without_noise_every_tolerance_is_kept_and_is_the_smallest_drop_seen(
     assert found.advised == {}
     assert found.step_sigma == pytest.approx(0.0, abs=1e-12)
     for each in found.gates:
-        assert each.bar.minimum_detectable_drop == pytest.approx(each.gate.tolerance)
+        assert each.limits.minimum_detectable_drop == pytest.approx(each.gate.tolerance)
         assert each.changes == pytest.approx([0.0] * 5, abs=1e-12)
 
 
@@ -103,10 +103,10 @@ def test_only_a_tolerance_nobody_asked_for_is_widened(
     for each in study(gates(tolerances), launched(seed, sigma), POLICY).gates:
         if each.outcome == "widened":
             assert not each.gate.asked
-            assert each.bar.gate.tolerance > each.gate.tolerance
+            assert each.limits.gate.tolerance > each.gate.tolerance
         if each.outcome != "refused":
-            assert each.bar.minimum_detectable_drop is not None
-            assert each.bar.minimum_detectable_drop <= each.bar.gate.tolerance * (1 + 1e-3)
+            assert each.limits.minimum_detectable_drop is not None
+            assert each.limits.minimum_detectable_drop <= each.limits.gate.tolerance * (1 + 1e-3)
 
 
 @given(seeds, sigmas, st.permutations([1, 2, 3, 4]))
@@ -162,9 +162,9 @@ def test_too_few_launches_or_unequally_many_are_refused(fp4: int, int4: int) -> 
 
 
 def test_a_studied_gate_of_two_gates_is_none() -> None:
-    """Its launches and its bar are its own, and the bar knows its noise."""
+    """Its launches and its limits are its own, and the limits knows its noise."""
     one, other = study(gates(), launched(0, 0.01), POLICY).gates[:2]
     with pytest.raises(InvalidValueError, match="of another gate"):
-        StudiedGate(one.gate, other.launches, one.bar)
+        StudiedGate(one.gate, other.launches, one.limits)
     with pytest.raises(InvalidValueError, match="wanted 3"):
-        StudiedGate(one.gate, one.launches, replace(one.bar, noise=None))
+        StudiedGate(one.gate, one.launches, replace(one.limits, noise=None))

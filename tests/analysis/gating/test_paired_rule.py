@@ -118,8 +118,8 @@ def test_a_single_pair_is_held_to_the_tolerance_itself() -> None:
     assert verdict(ruled([(1000.0, 951.0)], one)) is Verdict.PASS
     low = ruled([(1000.0, 949.0)], one)
     assert verdict(low) is Verdict.REGRESSED
-    assert low.bar is not None
-    assert low.bar.noise is None
+    assert low.limits is not None
+    assert low.limits.noise is None
 
 
 def test_pairs_that_do_not_fit_are_refused() -> None:

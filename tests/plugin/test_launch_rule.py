@@ -32,7 +32,7 @@ def test_a_baseline_keeps_every_launch_raw_and_the_noise_of_every_gate(recorded:
     result = recorded.run()
     assert result.ret == 0
     result.stdout.fnmatch_lines(
-        ["limit, sigma, smallest drop seen, launches *at 85 *at 100*", "fp4/int4 throughput_ratio *%, *0.*%, *.*%, 1*"]
+        ["limit, sigma, MDD, launches *at 85 *at 100*", "fp4/int4 throughput_ratio *%, *0.*%, *.*%, 1*"]
     )
 
 

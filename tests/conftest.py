@@ -9,6 +9,12 @@ import pytest
 
 # pytester forgets every module that a run inside this process imports, numpy refuses to be imported twice, and what is
 # patched must be what runs.
+import pytest_precgate.analysis.curves.interpolation
+import pytest_precgate.reports.json
+import pytest_precgate.reports.markdown
+import pytest_precgate.run.gatekeeper
+import pytest_precgate.run.measuring
+import pytest_precgate.servers.pool  # noqa: F401
 from tests.repository import Repository
 
 pytest_plugins = ["pytester"]

@@ -102,7 +102,7 @@ def test_the_median_sees_a_change_that_slows_most_launches(recorded: Repository,
     assert result.ret == 1
     assert gates(recorded)["fp4 throughput_per_gpu", 85]["verdict"] == "REGRESSED"
     assert gates(recorded)["fp4 throughput_per_gpu", 85]["launches"] == 4  # settled then
-    recorded.change_settings("interactivity", 'launch_rule = "median"\nattempts = 3\ninteractivity')
+    recorded.change_settings("interactivity", 'launch_rule = "median"\nmax_launches = 3\ninteractivity')
     assert recorded.run(JSON).ret == 1
     assert gates(recorded)["fp4 throughput_per_gpu", 85]["launches"] == 3
 

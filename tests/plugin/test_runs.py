@@ -180,7 +180,7 @@ def test_a_replay_says_which_points_its_run_was_not_searched_for(repository: Rep
 def test_a_replay_writes_the_baseline_of_a_finished_run(simulated: Repository) -> None:
     """With the commit, time and tool of the run that measured it."""
     simulated.change_settings('fp4-tp4"\n', 'fp4-tp4"\nslowdown = 0.2\n')
-    simulated.change_settings("baseline_launches = 1", "baseline_launches = 1\nattempts = 1")
+    simulated.change_settings("baseline_launches = 1", "baseline_launches = 1\nmax_launches = 1")
     assert simulated.run().ret == 1
     header = json.loads(journals(simulated)[-1].read_text(encoding="ascii").splitlines()[0])
     result = simulated.run("--precgate-replay=latest", "--precgate-update", "--precgate-reason=slower, and meant")

@@ -62,7 +62,10 @@ def test_what_import_wrote_is_what_compare_reads(capsys: pytest.CaptureFixture[s
         for concurrency, tpot in ((8, 10.0), (16, 14.0), (32, 20.0)):
             total = 2000.0 * concurrency / tpot
             slow = results.vllm(
-                max_concurrency=concurrency, median_tpot_ms=tpot * speed, total_token_throughput=total / speed
+                max_concurrency=concurrency,
+                median_tpot_ms=tpot * speed,
+                total_token_throughput=total / speed,
+                duration=150000 / (total / speed),
             )
             write(f"{precision}_{concurrency}.json", slow)
         stated = ["--gpus", gpus, "--precision", precision, "--hardware", "b200", "--isl", "1000", "--osl", "500"]
@@ -78,7 +81,12 @@ def test_compare_reads_patterns_of_foreign_files_with_what_is_stated(capsys: pyt
         for concurrency, tpot, share in ((10, 20.0, 1.0), (5, 10.0, 0.7)):
             write(
                 f"{side}/c{concurrency}.json",
-                results.vllm(max_concurrency=concurrency, median_tpot_ms=tpot, total_token_throughput=share * total),
+                results.vllm(
+                    max_concurrency=concurrency,
+                    median_tpot_ms=tpot,
+                    total_token_throughput=share * total,
+                    duration=150000 / (share * total),
+                ),
             )
     arguments = ["compare", "new/*.json:fp4", "old/*.json:fp4", "--at", "70", "--gpus", "4", "--hardware", "b200"]
     assert main(arguments) == 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ TOO_LONG = "holds a number of more digits than can be read"
 _MOST = 2**63 - 1
 MOST_SECONDS = 604_800.0
 """A week: what a setting may have anybody wait for."""
+# A few lines of YAML can stand for a list of billions of members, each of them the same one.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxdict, _SHORT.maxset = 4, 20, 20, 20, 20
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 200
 
 
 def strict_json(text: str | bytes, refuse: Callable[[str], NoReturn], *, allow_constants: bool = False) -> object:
@@ -95,7 +100,7 @@ class Node:
         if self.hides:
             return "a value that is not shown"
         try:
-            text = repr(self.value)
+            text = _SHORT.repr(self.value)
         except (ValueError, RecursionError):  # a number of more digits than Python writes, a table in tables in tables
             return f"a {type(self.value).__name__} that is too large to show"
         return text if len(text) <= 60 else f"{text[:57]}..."

@@ -62,7 +62,10 @@ def test_what_import_wrote_is_what_compare_reads(capsys: pytest.CaptureFixture[s
         for concurrency, tpot in ((8, 10.0), (16, 14.0), (32, 20.0)):
             total = 2000.0 * concurrency / tpot
             slow = results.vllm(
-                max_concurrency=concurrency, median_tpot_ms=tpot * speed, total_token_throughput=total / speed
+                max_concurrency=concurrency,
+                median_tpot_ms=tpot * speed,
+                total_token_throughput=total / speed,
+                duration=150000 / (total / speed),
             )
             write(f"{precision}_{concurrency}.json", slow)
         stated = ["--gpus", gpus, "--precision", precision, "--hardware", "b200", "--isl", "1000", "--osl", "500"]
@@ -78,11 +81,136 @@ def test_compare_reads_patterns_of_foreign_files_with_what_is_stated(capsys: pyt
         for concurrency, tpot, share in ((10, 20.0, 1.0), (5, 10.0, 0.7)):
             write(
                 f"{side}/c{concurrency}.json",
-                results.vllm(max_concurrency=concurrency, median_tpot_ms=tpot, total_token_throughput=share * total),
+                results.vllm(
+                    max_concurrency=concurrency,
+                    median_tpot_ms=tpot,
+                    total_token_throughput=share * total,
+                    duration=150000 / (share * total),
+                ),
             )
     arguments = ["compare", "new/*.json:fp4", "old/*.json:fp4", "--at", "70", "--gpus", "4", "--hardware", "b200"]
     assert main(arguments) == 0
     assert "10% more tok/s/GPU" in capsys.readouterr().out
+
+
+TWICE_AS_FAST: list[tuple[results.Result, results.Result]] = [
+    (
+        results.vllm(),
+        results.vllm(max_concurrency=5, median_tpot_ms=10.0, total_token_throughput=960.0, duration=156.25),
+    ),
+    (results.sglang(), results.sglang(max_concurrency=5, median_tpot_ms=10.0, total_throughput=960.0)),
+    (results.agg(), results.agg(conc=5, median_tpot=0.01, tput_per_gpu=240.0)),
+    (
+        results.agentic(),
+        results.agentic(
+            conc=5,
+            request_metrics__latency__tpot__p50=0.01,
+            request_metrics__throughput__per_gpu__total_tput_tps=240.0,
+        ),
+    ),
+    (results.api(), results.api(conc=5, metrics__median_tpot=0.01, metrics__tput_per_gpu=240.0)),
+    (
+        results.aiperf(),
+        results.aiperf(
+            input_config__phases__1__concurrency=5, inter_token_latency__p50=10.0, total_token_throughput__avg=960.0
+        ),
+    ),
+    (
+        results.aiperf_sweep(),
+        results.aiperf_sweep(
+            per_combination_metrics__0__parameters__concurrency=5,
+            per_combination_metrics__0__metrics__inter_token_latency__p50=10.0,
+            per_combination_metrics__0__metrics__output_token_throughput__mean=320.0,
+        ),
+    ),
+    *(
+        (
+            results.guidellm(version),
+            results.guidellm(
+                version,
+                benchmarks__0__metrics__inter_token_latency_ms__successful__median=10.0,
+                benchmarks__0__metrics__tokens_per_second__successful__mean=960.0,
+                **{f"benchmarks__0__{section}__strategy__streams": 5},
+            ),
+        )
+        for version, section in (("0.3", "args"), ("0.8", "config"))
+    ),
+    (
+        results.trtllm(),
+        results.trtllm(
+            request_info__avg_num_concurrent_requests=5,
+            streaming_metrics__tpot_percentiles__p50=10.0,
+            performance__system_total_throughput_tok_s=960.0,
+        ),
+    ),
+    (
+        results.llmd(),
+        results.llmd(
+            scenario__load__standardized__concurrency=5,
+            results__request_performance__aggregate__latency__time_per_output_token__p50=0.01,
+            results__request_performance__aggregate__throughput__total_token_rate__mean=960.0,
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("both", TWICE_AS_FAST)
+def test_compare_reads_every_tool_s_results_as_the_same_curve(
+    capsys: pytest.CaptureFixture[str], both: tuple[results.Result, results.Result]
+) -> None:
+    """Concurrency 10 at 50 tok/s/user and 300 tok/s/GPU, 5 at 100 and 240; our own CSV of them is the reference."""
+    for number, result in enumerate(both):
+        write(f"r{number}.json", result)
+    hardware = "h200" if both[0] == results.llmd() else "b200"
+    write("own.csv", "concurrency,gpus,interactivity,throughput_per_gpu\n10,4,50,300\n5,4,100,240\n")
+    stated = ["--gpus", "4", "--hardware", hardware, "--isl", "1000", "--osl", "500"]
+    assert main(["compare", "r?.json", "own.csv", "--at", "50,75,100", "--json", *stated]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["throughput_ratio"] for row in rows] == pytest.approx([1.0] * 3)
+
+
+def test_compare_reads_the_two_tables_of_other_tools(capsys: pytest.CaptureFixture[str]) -> None:
+    """The site's export, and AIPerf's CSV, one file per concurrency."""
+    line = results.EXPORT_LINE.replace(",4,10,", ",4,5,").replace("300.0,0.02,50.0", "240.0,0.01,100.0")
+    write("export.csv", results.export(results.EXPORT_LINE, line))
+    write("r0.csv", results.AIPERF_CSV)
+    fast = results.AIPERF_CSV.replace("9.50,0.00,10.00,,10.00", "4.80,0.00,5.00,,5.00")
+    write("r1.csv", fast.replace("2100.00,20.00", "2100.00,10.00").replace("1200.00", "960.00"))
+    assert main(["compare", "export.csv", "r?.csv", "--at", "75", "--json", "--gpus", "4", "--hardware", "b200"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["throughput_ratio"] == pytest.approx(1.0)
+
+
+def test_compare_reads_results_of_2025_with_the_lengths_that_are_stated(capsys: pytest.CaptureFixture[str]) -> None:
+    """InferenceX's files of 2025-10 say neither isl nor osl: asked for by name, and taken from the options."""
+    old = [results.agg(isl=..., osl=..., conc=c, median_tpot=t, tput_per_gpu=y) for c, t, y in POINTS_OF_2025]
+    write("old.json", json.dumps(old))
+    write("new.json", json.dumps([results.agg(precision="int4", conc=c, median_tpot=t, tput_per_gpu=y)
+                                  for c, t, y in POINTS_OF_2025]))  # fmt: skip
+    assert main(["compare", "old.json", "new.json", "--at", "75"]) == 2
+    assert "old.json: does not say its isl" in capsys.readouterr().err
+    assert main(["compare", "old.json", "new.json", "--at", "75", "--isl", "1000", "--osl", "500"]) == 0
+    assert "isl 1000, osl 500" in capsys.readouterr().out
+
+
+POINTS_OF_2025 = ((10, 0.02, 300.0), (5, 0.01, 240.0))
+
+
+def test_compare_of_rows_that_differ_names_the_first_one_s(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is no suite here whose workload it could be."""
+    write("mixed.json", json.dumps([results.agg(), results.agg(conc=5, osl=250)]))
+    assert main(["compare", "mixed.json", "mixed.json:int4"]) == 2
+    assert "osl is 250, the first row's is 500; keep one file per hardware and workload" in capsys.readouterr().err
+
+
+def test_compare_refuses_a_row_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
+    """System throughput in the column per GPU made one precision 10981% cheaper."""
+    head = "precision,concurrency,gpus,hardware,isl,osl,interactivity,throughput_per_gpu\n"
+    write("p.csv", f"{head}fp4,4,8,b200,1024,1024,50,5000\nfp4,1,8,b200,1024,1024,60,10\n")
+    assert main(["compare", "p.csv", str(POINTS) + ":int4"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "p.csv: cannot be: 4 requests at 50 tok/s/user carry at most 400 tok/s" in captured.err
 
 
 @pytest.mark.parametrize(

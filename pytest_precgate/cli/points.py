@@ -145,6 +145,8 @@ def sweep_named(text: str, stated: Stated) -> Sweep:
         precision = named[0] if named else pattern if is_pattern(pattern) else paths[0].stem
     chosen = [row for row in rows if row.precision in (None, precision)] or rows
     hardware, isl, osl = (_told(chosen, name, pattern) for name in ("hardware", "isl", "osl"))
+    for row in chosen:
+        row.refuse_other(Stated(hardware=str(hardware), isl=int(isl), osl=int(osl)), "the first row's")
     return sweep_of(rows, precision, Workload(int(isl), int(osl)), str(hardware), stated)
 
 

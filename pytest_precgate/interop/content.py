@@ -18,14 +18,20 @@ from pytest_precgate.text import printable
 
 YAML_LIMIT = 4 * 1024 * 1024
 """Characters of YAML that are read: its parser takes a minute for ten times as many."""
+MOST_LINES = 100_000
+"""Lines of a table, of JSON lines, or members of a list: all results of InferenceX are fewer points."""
 _YAML_HEAD = re.compile(r"(---|[A-Za-z_][\w.-]*:)(\s|$)")
 
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects of a JSON or YAML file: one, the members of a list, or one per line."""
+    """The objects of a JSON or YAML file: one, the members of a list, or one per line.
+
+    ``is_cut`` says that the last line of YAML has no line end; JSON that was cut is no JSON.
+    """
 
     nodes: tuple[Node, ...]
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ def _first_line(body: str) -> str:
 def _json(text: str, source: str) -> Objects:
     first, _, rest = text.lstrip().partition("\n")
     if rest.lstrip().startswith("{") and _is_json(first):
+        _refuse_many(text.count("\n"), "lines", source)
         return Objects(tuple(_json_lines(text, source)))
     return Objects(_listed(Node(_parsed(text, source, None), source, "$", RecordedPointsError)))
 
@@ -124,7 +131,21 @@ def _parsed(text: str, source: str, line: int | None) -> object:
 
 
 def _listed(root: Node) -> tuple[Node, ...]:
-    return tuple(root.items()) if isinstance(root.value, list) else (root,)
+    if not isinstance(root.value, list):
+        return (root,)
+    _refuse_many(len(root.value), "members", root.source)
+    return tuple(root.items())
+
+
+def _refuse_many(number: int, what: str, source: str) -> None:
+    if number > MOST_LINES:
+        why = f"holds {number} {what}, wanted at most {MOST_LINES}: results of points, not of single requests"
+        raise RecordedPointsError(source, "", why)
+
+
+def _is_cut(text: str) -> bool:
+    """Whether the last line has no line end: a file that was cut mostly ends within a line."""
+    return bool(text) and not text.endswith(("\n", "\r"))
 
 
 def _yaml(text: str, source: str) -> Objects:
@@ -145,10 +166,11 @@ def _yaml(text: str, source: str) -> Objects:
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError) as exc:
         # The constructors of numbers and dates raise whatever a malformed one leads to.
         refuse(f"is not YAML: {printable(str(exc))}")
-    return Objects(_listed(Node(document, source, "$", RecordedPointsError)))
+    return Objects(_listed(Node(document, source, "$", RecordedPointsError)), is_cut=_is_cut(text))
 
 
 def _csv(text: str, source: str) -> Table:
+    _refuse_many(max(text.count("\n"), text.count("\r")), "lines", source)
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip() and line[0] != "#"]
     reader = csv.reader((line for _, line in lines), strict=True)
     found = []
@@ -159,4 +181,4 @@ def _csv(text: str, source: str) -> Table:
         number = lines[reader.line_num - 1][0]
         raise RecordedPointsError(source, f"line {number}", f"is not CSV: {exc}") from exc
     comments = tuple(line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#"))
-    return Table(source, tuple(found), bool(text) and not text.endswith(("\n", "\r")), comments)
+    return Table(source, tuple(found), _is_cut(text), comments)

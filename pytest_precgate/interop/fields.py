@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.documents import Node
-from pytest_precgate.text import printable
 
 MOST = 10**9
 """What no count of a result reaches: requests, GPUs, tokens of a prompt."""
@@ -24,6 +23,7 @@ _PRECISIONS = {
     **dict.fromkeys(("int8", "w8a8_int8", "w8a16"), "int8"),
 }
 _CLUSTER = "cluster:"
+_TOKENS_PER_S = ("tokens/sec", "tokens/s")
 
 
 def field(node: Node, *path: str) -> Node:
@@ -83,6 +83,22 @@ def counted(node: Node) -> int:
     return number
 
 
+def held(concurrency: Node, requests: float | None) -> int:
+    """Return a concurrency; refuse one that so few ``requests`` never reached. None where nobody counted them."""
+    number = whole(concurrency)
+    if requests is not None and requests < number:
+        concurrency.fail(f"got a concurrency of {number} and {requests:g} requests, so it was never reached")
+    return number
+
+
+def tokens_per_second(metric: Node, value: Node) -> float:
+    """Return a throughput; refuse it where its metric names another unit than tokens per second."""
+    unit = optional(metric, "unit") or optional(metric, "units")
+    if unit is not None:
+        unit.choice(_TOKENS_PER_S)
+    return value.number()
+
+
 def fixed_length(least: Node | None, most: Node | None) -> int | None:
     """Return the length that every request had, None where they differ or nothing is known of them."""
     if least is None or most is None:
@@ -96,14 +112,14 @@ def is_yes(node: Node | None) -> bool:
     if node is None or node.value in (False, "false", "False", "none", "off"):
         return False
     if node.value not in (True, "true", "True", "on"):
-        node.fail(f"got {printable(repr(node.value))}, wanted true or false")
+        node.fail(f"got {node.shown}, wanted true or false")
     return True
 
 
 def refuse_unless_zero(node: Node | None, what: str) -> None:
     """Refuse a count or a list of what went wrong that is not empty."""
     if node is not None and node.value not in (0, 0.0, [], {}, "{}"):
-        node.fail(f"got {printable(repr(node.value), 60)}: {what}; a point with failed requests is no point")
+        node.fail(f"got {node.shown}: {what}; a point with failed requests is no point")
 
 
 def precision_named(quantization: str | None) -> str | None:

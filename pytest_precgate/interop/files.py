@@ -1,8 +1,8 @@
 """Result files found and read: patterns to paths, a path to rows.
 
-Every failure of the file system or of an encoding is a RecordedPointsError that names the file. A CSV whose last line
-has no end may have been cut: it is refused under CI and warned about elsewhere. A file is read once, and no more of it
-than ``SIZE_LIMIT``."""
+Every failure of the file system or of an encoding is a RecordedPointsError that names the file. CSV and YAML whose last
+line has no end may have been cut: they are refused under CI and warned about elsewhere. A file is read once, and no
+more of it than ``SIZE_LIMIT``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 SIZE_LIMIT = 128 * 1024 * 1024
 """Bytes of one file: the JSON of a thousand benchmarks; what is larger holds single requests."""
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_OTHER_BEGINNINGS = {
+    b"\xff\xfe": "is not UTF-8 text: it begins as UTF-16 does; save it as UTF-8",
+    b"\xfe\xff": "is not UTF-8 text: it begins as UTF-16 does; save it as UTF-8",
+    b"\x1f\x8b": "is compressed (gzip); unpack it, the points are read from the text",
+    b"\x28\xb5\x2f\xfd": "is compressed (zstd); unpack it, the points are read from the text",
+    b"PK\x03\x04": "is a zip archive or a spreadsheet; unpack it, or save the sheet as CSV (UTF-8)",
+}
 
 
 def find_files(patterns: Sequence[str], base: Path) -> list[Path]:
@@ -64,7 +70,7 @@ def warn_user(message: str) -> None:
 
 
 def read_file(path: Path, *, in_ci: bool = False, warn: Callable[[str], None] = warn_user) -> Imported:
-    """Return what one file holds. ``in_ci`` refuses a CSV that may have been cut, else ``warn`` is told of it.
+    """Return what one file holds. ``in_ci`` refuses CSV and YAML that may have been cut, else ``warn`` is told of it.
 
     Raises RecordedPointsError naming file, place, what was found and wanted.
     """
@@ -108,8 +114,9 @@ def file_bytes(path: Path) -> bytes:
 
 
 def _text(data: bytes, source: str) -> str:
-    if data.startswith(_UTF16):
-        raise RecordedPointsError(source, "", "is not UTF-8 text: it begins as UTF-16 does; save it as UTF-8")
+    for beginning, why in _OTHER_BEGINNINGS.items():
+        if data.startswith(beginning):
+            raise RecordedPointsError(source, "", why)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:

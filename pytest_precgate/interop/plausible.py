@@ -4,7 +4,8 @@ A point and the tokens per output token in, the reason why it cannot be out, or 
 gives at most ``interactivity`` output tokens a second, and with each output token goes the share of the prompt that
 belongs to it. So ``throughput_per_gpu * gpus <= concurrency * interactivity * (isl + osl) / osl``. The slack is for
 interactivity being read from the median tpot and throughput from all requests: published rows of InferenceX reach
-1.04."""
+1.04. Less than that is a long prompt or a queue, and says nothing, but for a tpot of microseconds: seconds read as
+milliseconds are told by both."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from pytest_precgate.analysis.curves.sweep import SweepPoint
 
 SLACK = 1.15
 _MS_PER_S = 1000.0
+_FASTEST = 5000.0
+"""What no stream of a language model on GPUs has reached (tok/s/user): the fastest published ones give hundreds."""
 
 
 def excess(point: SweepPoint, tokens_per_output: float) -> float:
@@ -24,8 +27,13 @@ def excess(point: SweepPoint, tokens_per_output: float) -> float:
 
 
 def why_impossible(point: SweepPoint, tokens_per_output: float) -> str | None:
-    """Return why ``point`` cannot have been measured, with the likelier of the two usual causes, or None."""
+    """Return why ``point`` cannot have been measured, with the likelier of the usual causes, or None."""
     over = excess(point, tokens_per_output)
+    if over * _MS_PER_S <= SLACK and point.interactivity > _FASTEST:
+        return (
+            f"cannot be: {point.interactivity:.4g} tok/s/user, of which {point.concurrency} requests used {over:.2g}; "
+            "with a thousandth of the interactivity it can be: were seconds read as milliseconds?"
+        )
     if over <= SLACK:
         return None
     most = point.concurrency * point.interactivity * tokens_per_output

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.errors import InvalidValueError, RecordedPointsError
 from pytest_precgate.interop.rows import FACTS, NOTHING, RecordedRow, Stated
@@ -41,8 +41,10 @@ def sweep_of(
         row.refuse_other(stated)
         row.refuse_other(wanted, "the suite's")
     _refuse_models(chosen)
+    points = [row.point(workload.isl, workload.osl) for row in chosen]
+    _refuse_twice(chosen, points)
     try:
-        return Sweep(precision, workload, hardware, [row.point(workload.isl, workload.osl) for row in chosen])
+        return Sweep(precision, workload, hardware, points)
     except InvalidValueError as exc:
         raise RecordedPointsError(chosen[0].node.source, "", str(exc)) from exc
 
@@ -69,6 +71,18 @@ def _group(row: RecordedRow) -> tuple[str, str, int, int]:
     assert row.isl is not None
     assert row.osl is not None
     return row.precision, row.hardware, row.isl, row.osl
+
+
+def _refuse_twice(rows: Sequence[RecordedRow], points: Sequence[SweepPoint]) -> None:
+    first: dict[tuple[str, int, int], RecordedRow] = {}
+    for row, point in zip(rows, points, strict=True):
+        before = first.setdefault(point.key, row)
+        if before is not row:
+            row.node.fail(
+                f"holds concurrency {point.concurrency} twice for configuration {printable(point.configuration)!r} on "
+                f"{point.gpus} GPUs: it stands in {before.node.source} @ {before.node.spot} too; keep one of them, or "
+                "say which configuration each is of"
+            )
 
 
 def _refuse_models(rows: Sequence[RecordedRow]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -93,6 +94,38 @@ def test_much_yaml_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(content, "YAML_LIMIT", 10)
     with pytest.raises(RecordedPointsError, match="f: holds 11 characters of YAML, wanted at most 10"):
         content_of("a: 12345678", "f")
+
+
+@pytest.mark.parametrize(("text", "is_cut"), [("a: 1\n", False), ("a: 0.0123", True), ('{"a": 1}', False)])
+def test_yaml_says_whether_its_last_line_has_an_end(text: str, is_cut: bool) -> None:
+    """A figure cut in half is a figure; JSON that was cut is none."""
+    found = content_of(text, "f")
+    assert isinstance(found, Objects)
+    assert found.is_cut is is_cut
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("a,b\n" + "1,2\n" * 9, "10 lines"), ("[0,0,0,0,0,0]", "6 members"), ('{"a": 1}\n' * 7, "7 lines")],
+)
+def test_more_points_than_anybody_has_are_refused_before_they_are_read(
+    monkeypatch: pytest.MonkeyPatch, text: str, what: str
+) -> None:
+    """A file of single requests takes minutes and gigabytes, and ends in a refusal all the same."""
+    monkeypatch.setattr(content, "MOST_LINES", 5)
+    with pytest.raises(RecordedPointsError, match=f"f: holds {what}, wanted at most 5: results of points"):
+        content_of(text, "f")
+
+
+BOMB = "".join(f"{name}: &{name} [{','.join([f'*{above}'] * 9)}]\n" for above, name in pairwise("abcdefghij"))
+
+
+def test_yaml_that_stands_for_billions_of_members_is_refused_in_short() -> None:
+    """Aliases of aliases: the place and the beginning are told, the rest is never written out."""
+    text = f"a: &a [lol]\n{BOMB}scenario: {{load: {{standardized: {{concurrency: *j}}}}}}\nresults: 1\n"
+    with pytest.raises(RecordedPointsError, match=r"f: got \[\[\[.*, wanted a number @ \$\.scenario") as caught:
+        imported(text, "f")
+    assert len(str(caught.value)) < 200
 
 
 @given(st.text())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pytest_precgate.errors import PrecgateWarning, RecordedPointsError
 from pytest_precgate.interop.files import SIZE_LIMIT, find_files, read_file, read_rows
+from tests.interop import results
 
 TEXT = "concurrency,gpus,interactivity,throughput_per_gpu\n4,4,50,80\n8,4,40,120\n"
 
@@ -33,6 +36,9 @@ def test_a_suffix_decides_nothing(tmp_path: Path, name: str) -> None:
         (b"# M\xfcnchen\n" + TEXT.encode(), "is not UTF-8 text @ line 1"),
         (TEXT.encode() + b"\x1f\x8b\x08\x00", "is not UTF-8 text @ line 4"),
         (TEXT.encode() + b"\0\0", "holds a NUL character"),
+        (gzip.compress(TEXT.encode(), mtime=0), r"is compressed \(gzip\); unpack it"),
+        (b"\x28\xb5\x2f\xfd\x04", r"is compressed \(zstd\); unpack it"),
+        (b"PK\x03\x04\x14", "is a zip archive or a spreadsheet; unpack it, or save the sheet as CSV"),
     ],
 )
 def test_bytes_that_are_no_text_of_points_are_refused(tmp_path: Path, data: bytes, why: str) -> None:
@@ -90,6 +96,15 @@ def test_under_ci_a_csv_that_may_have_been_cut_is_refused(tmp_path: Path) -> Non
     """Nobody reads a warning there."""
     path = written(tmp_path / "p.csv", TEXT.encode()[:-3])
     with pytest.raises(RecordedPointsError, match=r"the last line has no line end, .* \(refused under CI\)"):
+        read_rows(path, in_ci=True)
+
+
+def test_yaml_that_may_have_been_cut_is_treated_alike(tmp_path: Path) -> None:
+    """Its last figure may have lost digits: 0.023 becomes 0.02."""
+    path = written(tmp_path / "r.yaml", yaml.safe_dump(results.llmd()).encode()[:-1])
+    with pytest.warns(PrecgateWarning, match=r"r\.yaml: the last line has no line end"):
+        assert len(read_rows(path)) == 1
+    with pytest.raises(RecordedPointsError, match="refused under CI"):
         read_rows(path, in_ci=True)
 
 

@@ -133,7 +133,7 @@ def test_what_a_result_says_of_its_point_and_what_it_lacks(result: Result | str,
 @pytest.mark.parametrize(
     ("result", "means"),
     [
-        (results.vllm(total_input_tokens=92600, total_output_tokens=45010), (926.0, 450.1)),
+        (results.vllm(total_input_tokens=92600, total_output_tokens=45010, duration=...), (926.0, 450.1)),
         (results.sglang(completed=80), (1250.0, 625.0)),
         (results.aiperf(input_sequence_length__avg=67.5, input_sequence_length__min=48.0), (67.5, 500.0)),
         (results.trtllm(request_info__avg_output_length=498.5), (1000.0, 498.5)),
@@ -154,6 +154,20 @@ def test_lengths_that_differ_are_averages(result: Result, means: tuple[float, fl
         ),
         (results.vllm(failed=1), "f: got 1: requests failed; a point with failed requests is no point @ $.failed"),
         (results.vllm(request_rate=4.0), "wanted request_rate inf @ $.request_rate"),
+        (
+            results.vllm(ramp_up_strategy="linear", ramp_up_start_rps=1, ramp_up_end_rps=9),
+            "f: requests came at a rate that was ramped up, so the concurrency was not held",
+        ),
+        (
+            results.vllm(max_concurrency=128),
+            "f: got a concurrency of 128 and 100 requests, so it was never reached @ $.max_concurrency",
+        ),
+        (results.vllm(errors=["", "", "timeout"]), "f: got 'timeout': a request failed; a point with failed requests"),
+        (
+            results.vllm(total_token_throughput=300.0),
+            "f: got 300 tok/s, wanted 150000 tokens of input and output over 125 s: is it that of one GPU, or of the "
+            "output alone? @ $.total_token_throughput",
+        ),
         (results.vllm(median_tpot_ms=...), "f: required field missing @ $.median_tpot_ms"),
         (results.vllm(median_tpot_ms=0), "f: got 0.0, wanted a time above 0 @ $.median_tpot_ms"),
         (results.vllm(max_concurrency=None), "f: got None, wanted a number @ $.max_concurrency"),
@@ -162,6 +176,9 @@ def test_lengths_that_differ_are_averages(result: Result, means: tuple[float, fl
             "f: got 7.5, wanted a whole number of at most 1000000000 @ $.max_concurrency",
         ),
         (results.sglang(request_rate=4), "wanted request_rate inf @ $.request_rate"),
+        (results.sglang(completed=9), "f: got a concurrency of 10 and 9 requests, so it was never reached"),
+        (results.sglang(errors=["", "HTTP 500"]), "f: got 'HTTP 500': a request failed"),
+        (results.sglang(duration=125.0, total_throughput=400.0), "is it that of one GPU, or of the output alone?"),
         (results.agentic(num_gpus=8), "f: got 8 GPUs, tp * pp * pcp_size is 4 @ $.num_gpus"),
         (
             {
@@ -179,9 +196,15 @@ def test_lengths_that_differ_are_averages(result: Result, means: tuple[float, fl
         (results.aiperf(request_error_rate__avg=0.5), "f: got 0.5: requests failed"),
         (results.aiperf(inter_token_latency=...), "f: required field missing @ $.inter_token_latency"),
         (results.aiperf(inter_token_latency__unit="us"), "f: unknown value 'us'"),
+        (results.aiperf(total_token_throughput__unit="tokens/min"), "f: unknown value 'tokens/min'"),
+        (results.aiperf(request_count={"avg": 9.0}), "f: got a concurrency of 10 and 9 requests, so it was never"),
         (results.aiperf(input_config__phases__1__type="poisson"), "requests came at a rate"),
         (results.aiperf(input_config__phases=[]), "f: holds no phase called profiling"),
         (results.aiperf_sweep(failed_runs=["x"]), "f: got ['x']: runs failed"),
+        (
+            results.aiperf_sweep(per_combination_metrics__0__metrics__output_token_throughput__unit="requests/sec"),
+            "f: unknown value 'requests/sec'",
+        ),
         (
             results.aiperf_sweep(per_combination_metrics__0__parameters={"concurrency": 10, "isl": 9}),
             "f: is swept beside the concurrency; wanted a sweep of the concurrency alone",
@@ -198,6 +221,10 @@ def test_lengths_that_differ_are_averages(result: Result, means: tuple[float, fl
             "f: got 'constant': requests came at a rate, so the concurrency was not held",
         ),
         (results.guidellm(benchmarks__0__scheduler_metrics__requests_made__errored=1), "f: got 1: requests failed"),
+        (
+            results.guidellm(benchmarks__0__scheduler_metrics__requests_made__successful=7),
+            "f: got a concurrency of 10 and 7 requests, so it was never reached @ $.benchmarks[0].config.strategy.str",
+        ),
         (results.trtllm(streaming_metrics=...), "f: lacks tpot: run trtllm-bench with --streaming"),
         (results.trtllm(world_info__tp_size=4), "which is not on tp * pp = 8 GPUs"),
         (results.trtllm(world_info__tp_size=...), "f: required field missing @ $.world_info.tp_size"),
@@ -208,6 +235,11 @@ def test_lengths_that_differ_are_averages(result: Result, means: tuple[float, fl
             "f: required field missing @ $.results.request_performance.aggregate.latency.time_per_output_token.p50",
         ),
         (results.llmd(results__request_performance__aggregate__requests__failures=2), "f: got 2: requests failed"),
+        (results.llmd(results__request_performance__aggregate__requests__total=5), "concurrency of 10 and 5 requests"),
+        (
+            results.llmd(results__request_performance__aggregate__throughput__total_token_rate__units="tokens/min"),
+            "f: unknown value 'tokens/min'",
+        ),
         (
             RESULTS["inference-perf"],
             "f: is a result of inference-perf, which sends requests at a rate: it lacks a conc",

@@ -1,4 +1,4 @@
-"""Points that cannot have been measured: what a closed loop can give, and the likelier of the two usual causes."""
+"""Points that cannot have been measured: what a closed loop can give, and the likelier of the usual causes."""
 
 from __future__ import annotations
 
@@ -60,6 +60,22 @@ def test_milliseconds_read_as_seconds_are_named(
     reason = why_impossible(point(concurrency, gpus, interactivity / 1000, throughput), tokens_per_output)
     assert reason is not None
     assert reason.endswith("were milliseconds read as seconds?")
+
+
+@given(CONCURRENCIES, st.integers(1, 8), st.floats(5.001, 900.0), TOKENS_PER_OUTPUT, st.floats(0.01, 1.0))
+def test_seconds_read_as_milliseconds_are_named(
+    concurrency: int, gpus: int, interactivity: float, tokens_per_output: float, used: float
+) -> None:
+    """A possible point whose tpot was read a thousand times too short, and whose streams would stand still for it."""
+    throughput = used * concurrency * interactivity * tokens_per_output / gpus
+    reason = why_impossible(point(concurrency, gpus, 1000 * interactivity, throughput), tokens_per_output)
+    assert reason is not None
+    assert reason.endswith("were seconds read as milliseconds?")
+
+
+def test_a_long_queue_is_possible() -> None:
+    """Requests that wait a thousand times as long as they decode, at any pace that there is."""
+    assert why_impossible(point(4096, 1, 900.0, 0.9 * 4096), 1.0) is None
 
 
 def test_an_excess_without_a_usual_cause_names_what_to_check() -> None:

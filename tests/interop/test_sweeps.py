@@ -47,6 +47,14 @@ def test_a_row_that_cannot_be_is_refused_at_its_place() -> None:
         sweep_of(rows(results.agg(), results.agg(conc=20, tput_per_gpu=2400.0)), "fp4", WORKLOAD, "b200")
 
 
+def test_a_point_that_stands_twice_is_refused_by_both_places() -> None:
+    """Two files of one concurrency: which, and where the other one is."""
+    twice = [*imported(json.dumps([results.agg()]), "a").rows, *imported(json.dumps([results.agg()]), "b").rows]
+    why = r"b: holds concurrency 10 twice for configuration 'vllm-tp4-ep1' on 4 GPUs: .* a @ \$\[0\] too; .* @ \$"
+    with pytest.raises(RecordedPointsError, match=why):
+        sweep_of(twice, "fp4", WORKLOAD, "b200")
+
+
 def test_rows_of_several_workloads_and_precisions_become_a_sweep_each() -> None:
     """In a fixed order, whatever that of the rows."""
     found = sweeps_of(

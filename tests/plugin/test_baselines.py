@@ -324,12 +324,13 @@ def test_a_missing_baseline_may_be_created(repository: Repository) -> None:
     assert repository.run("--precgate-missing=create").ret == 1
 
 
+@pytest.mark.parametrize("variable", ["CI", "BUILD_NUMBER"])
 @pytest.mark.parametrize("policy", ["skip", "create"])
 def test_under_ci_a_missing_baseline_fails_whatever_the_flag_says(
-    repository: Repository, monkeypatch: pytest.MonkeyPatch, policy: str
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, policy: str, variable: str
 ) -> None:
-    """CI=true: exit 1, the flag's being overruled is said, nothing is written."""
-    monkeypatch.setenv("CI", "true")
+    """CI or BUILD_NUMBER: exit 1, the flag's being overruled is said, nothing is written."""
+    monkeypatch.setenv(variable, "17")
     result = repository.run(f"--precgate-missing={policy}")
     assert result.ret == 1
     result.stdout.fnmatch_lines([f"note: --precgate-missing={policy} is not heeded under CI: *nothing was gated"])
@@ -347,6 +348,19 @@ def test_under_ci_a_mismatch_fails_whatever_the_flag_says(
     result = accepted.run("--precgate-mismatch=skip")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["note: --precgate-mismatch=skip is not heeded under CI*"])
+
+
+@pytest.mark.parametrize("variable", ["CI", "BUILD_NUMBER"])
+def test_under_ci_the_ini_file_skips_nothing(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """`precgate_missing = "skip"` is a developer's convenience: exit 1, and the key is named."""
+    (repository.path / "pytest.ini").write_text("[pytest]\nprecgate_missing = skip\n", encoding="utf-8")
+    assert repository.run().ret == 0
+    monkeypatch.setenv(variable, "17")
+    result = repository.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["note: * is not heeded under CI*"])
 
 
 def test_under_ci_an_update_that_was_asked_for_is_written(

@@ -281,6 +281,19 @@ def test_points_that_are_no_measurement_fail_the_test(repository: Repository, co
     result.stdout.fnmatch_lines([f"E *RecordedPointsError: *points.csv: {why.removesuffix(' *')}*"])
 
 
+def test_a_row_that_cannot_be_fails_the_test(accepted: Repository) -> None:
+    """5000 tok/s/GPU of 4 requests on 8 GPUs: file and line, the likely cause, and no verdict."""
+    lines = (accepted.path / "points.csv").read_text(encoding="utf-8").splitlines()
+    number = next(n for n, line in enumerate(lines) if line.startswith("fp4,vllm-tp8-ep1,8,") and ",4," in line)
+    lines[number] = ",".join([*lines[number].split(",")[:6], "4", "50", "5000"])
+    (accepted.path / "points.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    result = accepted.run()
+    assert result.ret == 1
+    why = f"cannot be: 4 requests at 50 *throughput of the whole system* @ line {number + 1}"
+    result.stdout.fnmatch_lines([f"E *RecordedPointsError: *points.csv: {why}"])
+    result.stdout.no_fnmatch_line("*cheaper*")
+
+
 def test_an_empty_file_of_points_fails_the_test(repository: Repository) -> None:
     """Nothing measured, nothing passed."""
     (repository.path / "points.csv").write_text("", encoding="utf-8")

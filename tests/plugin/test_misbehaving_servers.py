@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
+import time
 
+import psutil
 import pytest
 
 from pytest_precgate.analysis.measure import metrics
+from pytest_precgate.servers import endpoints
 from tests.engines.test_simulated_server import served
 from tests.repository import Repository
 
@@ -87,6 +91,29 @@ def test_a_fault_ends_the_point_with_its_cause(repository: Repository, kind: str
     assert "InvalidPointError: concurrency 2: not a point: " in error
     assert cause in error
     assert not any(line.startswith("pace ") for line in result.outlines)
+
+
+def test_a_server_that_is_stopped_under_load_ends_the_point(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGSTOP: its kernel goes on to accept and acknowledge, no byte comes, and the run ends after silence_limit_s."""
+    monkeypatch.setattr(endpoints, "METRICS_S", 0.2)  # its counters are asked for afterwards
+    with served("--speed", "10") as url:
+        (server,) = (child for child in psutil.Process().children() if "serve-simulated" in " ".join(child.cmdline()))
+
+        def suspend_under_load() -> None:
+            while sum(each.status == psutil.CONN_ESTABLISHED for each in server.net_connections()) < 2:
+                time.sleep(0.005)
+            server.suspend()
+
+        watch = threading.Thread(target=suspend_under_load, daemon=True)
+        watch.start()
+        try:
+            result = swept(repository, url, requests=1000)
+        finally:
+            server.resume()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *InvalidPointError: concurrency 2: not a point: *no byte*1 s (silence_limit_s)*"])
 
 
 @pytest.mark.parametrize("kind", ["pings=100", "first-burst=0.5", "empty-text=0.5", "bom", "done-blank"])

@@ -121,7 +121,7 @@ def test_no_exception_shows_a_secret(
     assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.INTERNAL_ERROR)
     assert_untold(keeper, result)
     said = result.stdout.str() + result.stderr.str()
-    assert "pytest_precgate/live" not in said
+    assert "pytest_precgate/run" not in said
     if raised is not our_own:
         wanted = {"value_error": "ValueError", "unicode_error": "UnicodeEncodeError"}
         kind = wanted.get(raised.__name__, raised.__name__.title().replace("_", ""))

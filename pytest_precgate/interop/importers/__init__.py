@@ -94,7 +94,7 @@ def _of_objects(content: Objects) -> Imported:
         each = _format_of(node)
         tools[each.tool] = None
         rows.extend(each.rows(node))
-    return Imported(tuple(rows), tuple(tools))
+    return Imported(tuple(rows), tuple(tools), content.is_cut)
 
 
 def _format_of(node: Node) -> ObjectFormat:

@@ -5,8 +5,8 @@ Source: ai-dynamo/aiperf, src/aiperf/exporters/metrics_json_exporter.py and the 
 Fields: concurrency of the phase "profiling" in input_config.phases, total_token_throughput.avg (tok/s of the system),
 inter_token_latency.p50 (milliseconds; per request it is (latency - ttft) / (output tokens - 1), which is tpot),
 input_sequence_length and output_sequence_length (all alike they are isl and osl, else their averages are told),
-was_cancelled, error_summary, request_error_rate, input_config.models. Lacks GPUs, precision and hardware. A load that
-came at a rate, or without streaming, is refused."""
+was_cancelled, error_summary, request_error_rate, request_count, input_config.models. Lacks GPUs, precision and
+hardware. A load that came at a rate, or without streaming, is refused."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from pytest_precgate.interop.fields import (
     MS,
     field,
     fixed_length,
+    held,
     is_yes,
+    number_at,
     optional,
     per_second,
     refuse_unless_zero,
     text_at,
-    whole,
+    tokens_per_second,
 )
 from pytest_precgate.interop.formats import ObjectFormat
 from pytest_precgate.interop.rows import RecordedRow
@@ -43,13 +45,14 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
     refuse_unless_zero(optional(node, "request_error_rate", "avg"), "requests failed")
     latency = field(node, "inter_token_latency")
     isl, osl = field(node, "input_sequence_length"), field(node, "output_sequence_length")
+    total = field(node, "total_token_throughput")
     models = optional(node, "input_config", "models", "items")
     with node.building():
         yield RecordedRow(
             node,
             concurrency=_concurrency(node),
             interactivity=tpot_in(latency, field(latency, "p50")),
-            throughput=field(node, "total_token_throughput", "avg").number(),
+            throughput=tokens_per_second(total, field(total, "avg")),
             counts="system",
             isl=fixed_length(optional(isl, "min"), optional(isl, "max")),
             osl=fixed_length(optional(osl, "min"), optional(osl, "max")),
@@ -66,7 +69,7 @@ def _concurrency(node: Node) -> int:
         phases.fail("holds no phase called profiling, whose concurrency is wanted")
     if text_at(phase, "type") != "concurrency":
         field(phase, "type").fail("requests came at a rate, so the concurrency was not held")
-    return whole(field(phase, "concurrency"))
+    return held(field(phase, "concurrency"), number_at(node, "request_count", "avg"))
 
 
 def _is_ours(members: Mapping[str, object]) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pytest_precgate.documents import Node
-from pytest_precgate.interop.fields import field, optional, refuse_unless_zero, whole
+from pytest_precgate.interop.fields import field, optional, refuse_unless_zero, tokens_per_second, whole
 from pytest_precgate.interop.formats import ObjectFormat
 from pytest_precgate.interop.importers.aiperf import tpot_in
 from pytest_precgate.interop.rows import Counts, RecordedRow
@@ -35,13 +35,13 @@ def _row(entry: Node) -> RecordedRow:
     name = next((name for name in _CONCURRENCY if name in parameters.mapping()), _CONCURRENCY[0])
     latency = field(entry, "metrics", "inter_token_latency")
     counts: Counts = "output" if optional(entry, "metrics", "total_token_throughput") is None else "system"
-    throughput = "output_token_throughput" if counts == "output" else "total_token_throughput"
+    throughput = field(entry, "metrics", f"{'output' if counts == 'output' else 'total'}_token_throughput")
     with entry.building():
         return RecordedRow(
             entry,
             concurrency=whole(field(parameters, name)),
             interactivity=tpot_in(latency, field(latency, "p50")),
-            throughput=field(entry, "metrics", throughput, "mean").number(),
+            throughput=tokens_per_second(throughput, field(throughput, "mean")),
             counts=counts,
         )
 

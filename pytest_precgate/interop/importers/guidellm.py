@@ -5,7 +5,7 @@ Source: vllm-project/guidellm, src/guidellm/benchmark/schemas (0.8), src/guidell
 Fields of a benchmark: args.strategy (0.3) or config.strategy (0.8) with its streams,
 metrics.tokens_per_second.successful.mean (tok/s of the system, input and output),
 metrics.inter_token_latency_ms.successful.median, metrics.prompt_token_count and output_token_count,
-run_stats or scheduler_metrics.requests_made.errored, worker.backend_model or config.backend.model.
+run_stats or scheduler_metrics.requests_made.errored and .successful, worker.backend_model or config.backend.model.
 time_per_output_token_ms is not tpot: it counts the ttft. Version 0.8 weighs inter_token_latency_ms by output tokens.
 Lacks GPUs, precision and hardware. A rate is refused: the concurrency was not held."""
 
@@ -18,14 +18,18 @@ from pytest_precgate.interop.fields import (
     MS,
     field,
     fixed_length,
+    held,
+    number_at,
     optional,
     per_second,
     refuse_unless_zero,
     text_at,
-    whole,
 )
 from pytest_precgate.interop.formats import ObjectFormat
 from pytest_precgate.interop.rows import RecordedRow
+
+_MADE = ("run_stats", "scheduler_metrics")
+"""Where 0.3 and 0.8 count requests."""
 
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
@@ -34,7 +38,7 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
 
 
 def _row(node: Node) -> RecordedRow:
-    for made in ("run_stats", "scheduler_metrics"):
+    for made in _MADE:
         refuse_unless_zero(optional(node, made, "requests_made", "errored"), "requests failed")
     isl, osl = (field(node, "metrics", f"{word}_token_count", "successful") for word in ("prompt", "output"))
     with node.building():
@@ -62,7 +66,8 @@ def _streams(node: Node) -> int:
         field(strategy, "type_").fail(
             f"got {kind!r}: requests came at a rate, so the concurrency was not held; wanted concurrent or synchronous"
         )
-    return whole(field(strategy, "streams"))
+    made = [number_at(node, name, "requests_made", "successful") for name in _MADE]
+    return held(field(strategy, "streams"), next((number for number in made if number is not None), None))
 
 
 def _is_ours(members: Mapping[str, object]) -> bool:

@@ -4,9 +4,9 @@ Source: llm-d/llm-d-benchmark, benchmark_report/schema_v0_2.py and schema_v0_2_c
 
 Fields: scenario.load.standardized.concurrency, rate_qps, input_seq_len and output_seq_len (fixed ones are isl and osl),
 scenario.stack[].standardized.accelerator.count and model, results.request_performance.aggregate.throughput
-.total_token_rate.mean, latency.time_per_output_token.p50 with its units, requests.failures. Lacks the precision. An
-infinite concurrency, or a rate, is refused: the concurrency was not held. inter_token_latency is no tpot: its
-percentiles are of single tokens."""
+.total_token_rate.mean and latency.time_per_output_token.p50 with their units, requests.total, requests.failures. Lacks
+the precision. An infinite concurrency, or a rate, is refused: the concurrency was not held. inter_token_latency is no
+tpot: its percentiles are of single tokens."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from pytest_precgate.interop.fields import (
     MS,
     device_hardware,
     field,
+    held,
+    number_at,
     optional,
     per_second,
     refuse_unless_zero,
     text_at,
+    tokens_per_second,
     whole,
 )
 from pytest_precgate.interop.formats import ObjectFormat
@@ -33,16 +36,17 @@ _UNITS = {"s/token": 1.0, "ms/token": MS}
 
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
-    concurrency = _concurrency(field(node, *_LOAD))
+    concurrency = _concurrency(field(node, *_LOAD), number_at(node, *_AGGREGATE, "requests", "total"))
     refuse_unless_zero(optional(node, *_AGGREGATE, "requests", "failures"), "requests failed")
     tpot = field(node, *_AGGREGATE, "latency", "time_per_output_token")
+    total = field(node, *_AGGREGATE, "throughput", "total_token_rate")
     gpus, hardware, model = _stack(node)
     with node.building():
         yield RecordedRow(
             node,
             concurrency=concurrency,
             interactivity=per_second(field(tpot, "p50"), _UNITS[field(tpot, "units").choice(_UNITS)]),
-            throughput=field(node, *_AGGREGATE, "throughput", "total_token_rate", "mean").number(),
+            throughput=tokens_per_second(total, field(total, "mean")),
             counts="system",
             gpus=gpus,
             hardware=hardware,
@@ -52,13 +56,13 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
         )
 
 
-def _concurrency(load: Node) -> int:
+def _concurrency(load: Node, requests: float | None) -> int:
     concurrency = field(load, "concurrency")
     if concurrency.value == math.inf:
         concurrency.fail("got an infinite concurrency: requests came at a rate, so it was not held")
     if optional(load, "rate_qps") is not None:
         field(load, "rate_qps").fail("requests came at a rate, so the concurrency was not held")
-    return whole(concurrency)
+    return held(concurrency, requests)
 
 
 def _stack(node: Node) -> tuple[int | None, str | None, str | None]:

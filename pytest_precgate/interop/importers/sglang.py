@@ -2,11 +2,12 @@
 
 Source: sgl-project/sglang, python/sglang/bench_serving.py.
 
-Fields: max_concurrency, total_throughput (tok/s of the system), median_tpot_ms, completed, total_input_tokens,
-total_output_tokens, request_rate, dataset_name, random_input_len, random_output_len (nominal lengths of its random data
-sets), server_info.tp_size, pp_size, dp_size, enable_dp_attention, quantization, model_path. Lacks hardware; lacks GPUs
-and precision too where server_info is null, and precision where it names no quantization: SGLang finds that of a
-checkpoint by itself."""
+Fields: max_concurrency, total_throughput (tok/s of the system; tokens over duration must be the same), median_tpot_ms,
+completed, errors (with --output-details), total_input_tokens, total_output_tokens, duration, request_rate,
+dataset_name, random_input_len, random_output_len (nominal lengths of its random data sets), server_info.tp_size,
+pp_size, dp_size, enable_dp_attention, quantization, model_path. Lacks hardware; lacks GPUs and precision too where
+server_info is null, and precision where it names no quantization: SGLang finds that of a checkpoint by itself. How many
+requests were sent is not told, so failed ones are seen in errors alone."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from pytest_precgate.interop.fields import (
     MS,
     counted,
     field,
+    held,
     is_yes,
     optional,
     per_second,
@@ -25,7 +27,7 @@ from pytest_precgate.interop.fields import (
     whole,
 )
 from pytest_precgate.interop.formats import ObjectFormat
-from pytest_precgate.interop.importers.vllm_bench import refuse_rate
+from pytest_precgate.interop.importers.vllm_bench import refuse_errors, refuse_other_total, refuse_rate
 from pytest_precgate.interop.rows import RecordedRow
 
 _SERVER = "server_info"
@@ -33,6 +35,8 @@ _SERVER = "server_info"
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
     refuse_rate(node)
+    refuse_errors(node)
+    refuse_other_total(node, "total_throughput")
     completed = counted(field(node, "completed"))
     lengths: tuple[int, ...] = ()
     if (text_at(node, "dataset_name") or "").startswith("random"):
@@ -40,7 +44,7 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
     with node.building():
         yield RecordedRow(
             node,
-            concurrency=whole(field(node, "max_concurrency")),
+            concurrency=held(field(node, "max_concurrency"), completed),
             interactivity=per_second(field(node, "median_tpot_ms"), MS),
             throughput=field(node, "total_throughput").number(),
             counts="system",

@@ -4,10 +4,11 @@ of a file that was appended to.
 Source: vllm-project/vllm, vllm/benchmarks/serve.py; SemiAnalysisAI/InferenceX,
 utils/bench_serving/benchmark_serving.py.
 
-Fields: max_concurrency, total_token_throughput (tok/s of the system), median_tpot_ms, num_prompts, completed, failed,
-request_rate, total_input_tokens, total_output_tokens, model_id. Lacks GPUs, precision, hardware and the nominal
-lengths: tokens over requests are their averages. A request rate with a limit is refused: the concurrency was not held
-then."""
+Fields: max_concurrency, total_token_throughput (tok/s of the system; tokens over duration must be the same),
+median_tpot_ms, num_prompts, completed, failed, errors (with --save-detailed), request_rate, ramp_up_strategy,
+total_input_tokens, total_output_tokens, duration, model_id. Lacks GPUs, precision, hardware and the nominal lengths:
+tokens over requests are their averages. A request rate with a limit, one that was ramped up (its request_rate is inf),
+and fewer requests than the concurrency are refused: the concurrency was not held then."""
 
 from __future__ import annotations
 
@@ -15,7 +16,17 @@ import math
 from collections.abc import Iterator, Mapping
 
 from pytest_precgate.documents import Node
-from pytest_precgate.interop.fields import MS, counted, field, optional, per_second, refuse_unless_zero, text_at, whole
+from pytest_precgate.interop.fields import (
+    MS,
+    counted,
+    field,
+    held,
+    number_at,
+    optional,
+    per_second,
+    refuse_unless_zero,
+    text_at,
+)
 from pytest_precgate.interop.formats import ObjectFormat
 from pytest_precgate.interop.rows import RecordedRow
 
@@ -25,18 +36,45 @@ def refuse_rate(node: Node) -> None:
     rate = optional(node, "request_rate")
     if rate is not None and rate.value not in ("inf", math.inf):
         rate.fail("requests came at a rate, so the concurrency was not held; wanted request_rate inf")
+    ramp = optional(node, "ramp_up_strategy")
+    if ramp is not None:
+        ramp.fail("requests came at a rate that was ramped up, so the concurrency was not held; wanted no ramp-up")
+
+
+def refuse_errors(node: Node) -> None:
+    """Refuse a detailed result that lists the error of a request; those that went well have an empty text."""
+    errors = optional(node, "errors")
+    for error in [] if errors is None else errors.items():
+        if error.value not in (None, ""):
+            error.fail(f"got {error.shown}: a request failed; a point with failed requests is no point")
+
+
+def refuse_other_total(node: Node, name: str) -> None:
+    """Refuse a throughput that is not that of all input and output tokens over the duration, where that is told."""
+    duration = number_at(node, "duration")
+    if duration is None:
+        return
+    throughput = field(node, name)
+    tokens = sum(field(node, f"total_{word}_tokens").number() for word in ("input", "output"))
+    if not math.isclose(throughput.number() * duration, tokens, rel_tol=0.01):
+        throughput.fail(
+            f"got {throughput.number():g} tok/s, wanted {tokens:g} tokens of input and output over {duration:g} s: is "
+            "it that of one GPU, or of the output alone?"
+        )
 
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
     refuse_rate(node)
     refuse_unless_zero(optional(node, "failed"), "requests failed")
+    refuse_errors(node)
+    refuse_other_total(node, "total_token_throughput")
     completed, wanted = counted(field(node, "completed")), counted(field(node, "num_prompts"))
     if completed != wanted:
         field(node, "completed").fail(f"got {completed} of {wanted} requests; a point with failed requests is no point")
     with node.building():
         yield RecordedRow(
             node,
-            concurrency=whole(field(node, "max_concurrency")),
+            concurrency=held(field(node, "max_concurrency"), completed),
             interactivity=per_second(field(node, "median_tpot_ms"), MS),
             throughput=field(node, "total_token_throughput").number(),
             counts="system",

@@ -71,6 +71,18 @@ def test_a_stop_leaves_nothing(here: Marked, behave: str) -> None:
         again.bind(("127.0.0.1", port))
 
 
+def test_a_stop_leaves_nothing_of_a_server_that_is_frozen(here: Marked) -> None:
+    """SIGSTOP to it and its workers: they hear no SIGTERM, and are ended all the same."""
+    port = free_port()
+    process = here.stand_in("serves", "--workers", "3", port=port)
+    assert ready(process, port)
+    for server in here.servers():
+        server.suspend()
+    process.stop()
+    assert here.running() == []
+    assert process.survivors() == ()
+
+
 GROUPS_ONLY = """
 kill = os.kill
 os.kill = lambda pid, number: kill(pid, number) if pid < 0 or number == 15 else None

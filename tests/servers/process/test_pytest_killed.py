@@ -15,7 +15,7 @@ import pytest
 from tests.engines.marked import Marked, eventually, free_port, marked
 
 DRIVER = Path(__file__).with_name("driver.py")
-ROOT = DRIVER.parents[2]
+ROOT = DRIVER.parents[3]
 
 
 @pytest.fixture

@@ -54,7 +54,19 @@ ALLOWED: Mapping[str, set[str]] = {
 # The standard library that touches nothing outside: free for all.
 HARMLESS = {
     *("__future__", "ast", "collections", "contextlib", "dataclasses", "decimal", "difflib", "enum", "errno"),
-    *("fnmatch", "functools", "hashlib", "importlib", "itertools", "json", "math", "numbers", "operator", "re"),
+    *(
+        "fnmatch",
+        "functools",
+        "hashlib",
+        "importlib",
+        "itertools",
+        "json",
+        "math",
+        "numbers",
+        "operator",
+        "re",
+        "reprlib",
+    ),
     *("shlex", "statistics", "string", "struct", "types", "typing", "warnings"),
 }
 # Everything else: which modules may import it. ``datetime`` is a clock only where ``now`` is called, see CLOCKS.

@@ -173,8 +173,8 @@ def test_every_flag_is_in_the_help_with_its_prefix(repository: Repository) -> No
         "engine",
         "resume",
         "replay",
-        "launch_rule",
-        "max_launches",
+        "launch-rule",
+        "max-launches",
         "paired-with",
     ):
         result.stdout.fnmatch_lines([f"*--precgate-{flag}*"])

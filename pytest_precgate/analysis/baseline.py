@@ -17,9 +17,9 @@ from pytest_precgate.analysis.noise import LEAST_LAUNCHES, GateNoise, reading_si
 from pytest_precgate.analysis.quantity import one_line
 from pytest_precgate.analysis.scatter import GateLaunches, noise_of
 from pytest_precgate.analysis.schedule import UNAIMED, Aim
-from pytest_precgate.analysis.serving import PointKey, ServedGate, ServedTarget
+from pytest_precgate.analysis.serving import ServedGate, ServedTarget
 from pytest_precgate.analysis.spent import LaunchCost
-from pytest_precgate.analysis.sweep import Sweep
+from pytest_precgate.analysis.sweep import PointKey, Sweep
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
 
 SIGNIFICANT_DIGITS = 6

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pytest_precgate.analysis.metrics import Measurement
 from pytest_precgate.analysis.quantity import one_line, positive
-from pytest_precgate.analysis.sweep import SweepPoint
+from pytest_precgate.analysis.sweep import PointKey, SweepPoint
 
 
 @dataclass(frozen=True)
@@ -30,3 +30,8 @@ class FinishedPoint:
     def point(self) -> SweepPoint:
         """The point as a sweep holds it."""
         return self.measurement.point(self.configuration)
+
+    @property
+    def key(self) -> PointKey:
+        """The point's key in a sweep."""
+        return (self.configuration, self.measurement.gpus, self.measurement.concurrency)

@@ -18,11 +18,9 @@ from dataclasses import dataclass, replace
 from pytest_precgate.analysis.comparison import Curve
 from pytest_precgate.analysis.gates import Gate, GateKey
 from pytest_precgate.analysis.noise import SIGMAS_OF_INTERVAL, step_stretch
-from pytest_precgate.analysis.sweep import UNKNOWN_ERROR, SweepPoint
+from pytest_precgate.analysis.sweep import UNKNOWN_ERROR, PointKey, SweepPoint
 from pytest_precgate.analysis.verdict import LAST_BITS, Absent, Verdict
 from pytest_precgate.errors import OutsideSweepError
-
-PointKey = tuple[str, int, int]
 
 # The slope with which the baseline's curve goes on beyond its fast end is taken over this much of its interactivity,
 # and is at least that of a server whose tokens per second do not depend on the batch.

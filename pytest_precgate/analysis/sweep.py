@@ -11,6 +11,9 @@ from pytest_precgate.analysis.quantity import count, one_line, positive
 from pytest_precgate.analysis.workload import Workload
 from pytest_precgate.errors import InvalidValueError
 
+PointKey = tuple[str, int, int]
+"""What is unique inside a sweep: configuration, GPUs, concurrency."""
+
 UNKNOWN_ERROR = 1.0
 """The error of a point that ended before its requests could tell one: it may be as large as the figure."""
 
@@ -47,8 +50,8 @@ class SweepPoint:
             positive("SweepPoint", "short_error", self.short_error, "half-width of a 90% interval")
 
     @property
-    def key(self) -> tuple[str, int, int]:
-        """What must be unique inside a sweep: configuration, GPUs, concurrency."""
+    def key(self) -> PointKey:
+        """What no other point of a sweep has."""
         return (self.configuration, self.gpus, self.concurrency)
 
 

@@ -15,7 +15,7 @@ from pytest_precgate.analysis.detection import LIKELY, Design, least_drop, least
 from pytest_precgate.analysis.gates import Gate
 from pytest_precgate.analysis.noise import LEAST_LAUNCHES, GateNoise
 from pytest_precgate.analysis.quantity import count
-from pytest_precgate.analysis.scatter import GateLaunches, noise_of, separate_gates
+from pytest_precgate.analysis.scatter import GateLaunches, SuiteNoise
 from pytest_precgate.errors import InvalidValueError
 
 # A limit stands inside the tolerance by what sigma times this needs, while there is room: sigma is an estimate, easily
@@ -212,22 +212,20 @@ class Bar:
 
 
 def suite_bars(
-    gates: Sequence[tuple[Gate, GateLaunches]], policy: LaunchPolicy, beside: Sequence[GateLaunches] = ()
+    gates: Sequence[tuple[Gate, GateLaunches]], policy: LaunchPolicy, suite: SuiteNoise | None = None
 ) -> list[Bar]:
     """Return the bar of each gate of a suite from its baseline's launches.
 
-    ``beside`` are the suite's gates that are not judged here: they share its false alarms and lend their launches.
+    ``suite`` is the noise of all its gates where some of them are not judged here: they share its false alarms and lend
+    their launches.
     """
-    telling = [launches for _, launches in gates if len(launches.values) >= LEAST_LAUNCHES]
-    known = [*telling, *(each for each in beside if len(each.values) >= LEAST_LAUNCHES)]
-    noises = iter(noise_of(known))
-    number = max(1, separate_gates(known))
+    noise = SuiteNoise.of([launches for _, launches in gates]) if suite is None else suite
     bars = []
     for gate, launches in gates:
-        design = policy.design(len(launches.values), number)
+        design = policy.design(len(launches.values), max(1, noise.separate))
         if len(launches.values) < LEAST_LAUNCHES:
             bars.append(Bar(gate, statistics.median(launches.values), design))
         else:
-            noise = next(noises)
-            bars.append(Bar(gate, noise.centre, design, noise).supported())
+            known = noise.gates[gate.key]
+            bars.append(Bar(gate, known.centre, design, known).supported())
     return bars

@@ -11,12 +11,14 @@ from pytest_precgate.analysis.comparison import CostMode
 from pytest_precgate.analysis.economics import Hardware
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.gates import Gate
+from pytest_precgate.analysis.launch_curves import LaunchCurves
 from pytest_precgate.analysis.rule import Held
-from pytest_precgate.analysis.scatter import GateLaunches
+from pytest_precgate.analysis.scatter import SuiteNoise
 from pytest_precgate.analysis.verdict import Absent, Verdict
 from pytest_precgate.errors import OutsideSweepError
 
 _CLOCKS_DIFFER_DAYS = 1.0
+_OWNERS_SHOWN = 3
 _INSTEAD = "record it again with --precgate-update, or judge against fresh launches with --precgate-paired-with"
 
 
@@ -45,10 +47,10 @@ class Today:
 
 @dataclass(frozen=True)
 class Holding:
-    """The gates of one test with their baselines, and the suite's other gates ``beside`` them."""
+    """The gates of one test with their baselines, and the noise of all gates of the suite, None without a baseline."""
 
     held: tuple[Held, ...]
-    beside: tuple[GateLaunches, ...] = ()
+    noise: SuiteNoise | None = None
 
 
 def held_by(baseline: Baseline | None, test: str, gates: Sequence[Gate], today: Today) -> Holding:
@@ -56,17 +58,15 @@ def held_by(baseline: Baseline | None, test: str, gates: Sequence[Gate], today: 
     if baseline is None:
         absent = Absent(Verdict.MISSING, "this suite has no baseline; record one with --precgate-update")
         return Holding(tuple(Held(gate, absent) for gate in gates))
-    hardware = _repriced(baseline, today.hardware)
-    held = tuple(_held(baseline, RecordedGate(test, gate.key), gate, today, hardware) for gate in gates)
-    known = {each.gate.key for each in held if not isinstance(each.baseline, Absent)}
-    if not known:
+    curves = baseline.at(_repriced(baseline, today.hardware), today.cost)
+    held = tuple(_held(baseline, curves, RecordedGate(test, gate.key), gate, today) for gate in gates)
+    if all(isinstance(each.baseline, Absent) for each in held):
         return Holding(held)
-    scatters = baseline.scatters(hardware, today.cost)
-    return Holding(held, tuple(each for each in scatters if each.key not in known))
+    return Holding(held, curves.noise)
 
 
-def _held(baseline: Baseline, recorded: RecordedGate, gate: Gate, today: Today, hardware: Hardware) -> Held:
-    if recorded not in baseline.gates:
+def _held(baseline: Baseline, curves: LaunchCurves, recorded: RecordedGate, gate: Gate, today: Today) -> Held:
+    if not baseline.holds(recorded):
         return Held(gate, Absent(Verdict.MISSING, _missing_gate(baseline, recorded)))
     differing = baseline.mismatches(today.fingerprints, gate.key.precisions)
     if differing and not today.ignore_mismatch:
@@ -74,8 +74,7 @@ def _held(baseline: Baseline, recorded: RecordedGate, gate: Gate, today: Today, 
     if today.is_too_old and not today.ignore_mismatch:
         return Held(gate, Absent(Verdict.MISMATCH, f"{how_old(baseline, today)}; {_INSTEAD}"))
     try:
-        scatter = baseline.scatter(gate.key, hardware, today.cost)
-        served = baseline.served(gate.key, hardware, today.cost)
+        scatter, served = curves.scatter(gate.key), curves.served(gate.key)
     except OutsideSweepError as exc:
         return Held(gate, Absent(Verdict.MISSING, f"the baseline does not reach this point: {exc}"))
     return Held(gate, scatter.values, scatter.stretch, scatter.reading, served)
@@ -87,8 +86,9 @@ def _repriced(baseline: Baseline, hardware: Hardware) -> Hardware:
 
 
 def _missing_gate(baseline: Baseline, gate: RecordedGate) -> str:
-    owners = sorted({recorded.test for recorded in baseline.gates if recorded.key == gate.key})
-    known = f"; it knows the same gate of {', '.join(owners)} (renamed?)" if owners else ""
+    owners = baseline.tests_of(gate.key)
+    more = f" and {len(owners) - _OWNERS_SHOWN} more tests" if len(owners) > _OWNERS_SHOWN else ""
+    known = f"; it knows the same gate of {', '.join(owners[:_OWNERS_SHOWN])}{more} (renamed?)" if owners else ""
     return f"the baseline does not know this gate of {gate.test}{known}; record it with --precgate-update-new-only"
 
 

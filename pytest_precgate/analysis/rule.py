@@ -13,7 +13,7 @@ from functools import cached_property
 from pytest_precgate.analysis.bar import Bar, LaunchPolicy, suite_bars
 from pytest_precgate.analysis.gates import Gate
 from pytest_precgate.analysis.quantity import positive
-from pytest_precgate.analysis.scatter import GateLaunches
+from pytest_precgate.analysis.scatter import GateLaunches, SuiteNoise
 from pytest_precgate.analysis.serving import ServedGate
 from pytest_precgate.analysis.verdict import Absent, Evidence, JudgedGate, Verdict, judge
 from pytest_precgate.errors import InvalidValueError
@@ -87,12 +87,13 @@ class SuiteRuling:
 class SuiteRule:
     """The gates of one suite with their baselines, judged by a policy other than ``pairs``.
 
-    ``beside`` are the suite's gates that are judged elsewhere; they share its false alarms and lend their launches.
+    ``noise`` is that of all gates of the suite where some are judged elsewhere: they share its false alarms and lend
+    their launches.
     """
 
     held: Sequence[Held]
     policy: LaunchPolicy
-    beside: Sequence[GateLaunches] = ()
+    noise: SuiteNoise | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "held", tuple(self.held))
@@ -109,7 +110,7 @@ class SuiteRule:
             for index, held in enumerate(self.held)
             if not isinstance(held.baseline, Absent)
         }
-        bars = dict(zip(recorded, suite_bars(list(recorded.values()), self.policy, self.beside), strict=True))
+        bars = dict(zip(recorded, suite_bars(list(recorded.values()), self.policy, self.noise), strict=True))
         return tuple(bars.get(index) for index in range(len(self.held)))
 
     def judge(self, launches: Sequence[Sequence[float | Absent]]) -> SuiteRuling:

@@ -3,8 +3,9 @@ they came from. Values that could not have been measured are refused when built.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from pytest_precgate.analysis.quantity import count, one_line, positive
@@ -83,3 +84,8 @@ class Sweep:
                     f"configuration {after.configuration!r} on {after.gpus} GPUs; which one was measured?"
                 )
         object.__setattr__(self, "points", points)
+
+    @cached_property
+    def by_key(self) -> Mapping[PointKey, SweepPoint]:
+        """The points by their keys."""
+        return {point.key: point for point in self.points}

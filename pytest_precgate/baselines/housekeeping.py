@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_precgate.analysis.baseline import Baseline, Provenance
-from pytest_precgate.baselines.store import BaselineStore, Stored, edited_values
+from pytest_precgate.baselines.store import BaselineStore, Stored
 from pytest_precgate.errors import BaselineError, OutsideSweepError, PrecgateError
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -56,7 +56,7 @@ def problems(store: BaselineStore, configured: Collection[str], rootdir: Path) -
         path = store.shown(store.path(suite))
         try:
             stored = store.read(suite)
-            lines += [f"{path}: {line}: edited by hand?" for line in edited_values(stored)]
+            lines += [f"{path}: {line}: edited by hand?" for line in stored.edited]
         except OutsideSweepError as exc:
             lines.append(f"{path}: a gate cannot be read from its points: {exc}")
             continue

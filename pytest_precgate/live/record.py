@@ -98,7 +98,7 @@ class Record:
     _before: dict[str, Mapping[LaunchKey, RecordedLaunch]] = field(default_factory=dict)
     _unlike: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _taken: dict[str, str] = field(default_factory=dict)
-    _asked: list[tuple[str, LaunchKey]] = field(default_factory=list)
+    _asked: dict[str, dict[LaunchKey, None]] = field(default_factory=dict)
 
     def finished(self, suite: Suite, launch: Key, now: Callable[[], Fingerprint]) -> RecordedLaunch | None:
         """Return a launch an earlier run finished, None where it is to be measured.
@@ -107,7 +107,7 @@ class Record:
         ReplayError when the replayed run did not finish the launch, JournalError for a journal that cannot be used.
         """
         key = LaunchKey(*launch[1:])
-        self._asked.append((suite.name, key))
+        self._asked.setdefault(suite.name, {})[key] = None
         if self.mode == "replay":
             return self._from_replay(suite, key)
         journal = self._reopened(suite)
@@ -167,7 +167,7 @@ class Record:
     def reused(self, suite: str) -> list[Spent]:
         """Return what launches and points that were taken from an earlier run had cost it."""
         before = self._replayed[suite].launches if suite in self._replayed else self._before.get(suite, {})
-        asked = dict.fromkeys(key for name, key in self._asked if name == suite)
+        asked = self._asked.get(suite, ())
         return [paid(before[key]) for key in asked if key in before and before[key].points]
 
     def origin(self, suite: str) -> RunOpened | None:
@@ -186,9 +186,7 @@ class Record:
             launches = journal.recorded.launches
             yield from (f"suite {suite}: {line}" for launch in launches.values() for line in _measured_again(launch))
             missing = [
-                str(key)
-                for name, key in dict.fromkeys(self._asked)
-                if name == suite and not (key in launches and launches[key].is_finished)
+                str(key) for key in self._asked.get(suite, ()) if not (key in launches and launches[key].is_finished)
             ]
             if missing and any(launch.points for launch in launches.values()):
                 yield (

@@ -13,7 +13,7 @@ from pytest_precgate.analysis.bar import WIDEST, Bar, LaunchPolicy, suite_bars
 from pytest_precgate.analysis.detection import least_lines
 from pytest_precgate.analysis.gates import Gate, GateKey, Metric
 from pytest_precgate.analysis.noise import GateNoise
-from pytest_precgate.analysis.scatter import GateLaunches, separate_gates
+from pytest_precgate.analysis.scatter import GateLaunches, SuiteNoise, separate_gates
 from pytest_precgate.errors import InvalidValueError
 
 unhurried = settings(deadline=None)  # the first design of its kind is computed, the others remembered
@@ -147,7 +147,7 @@ def test_gates_judged_elsewhere_share_the_false_alarms_of_the_suite_and_lend_the
     theirs = [GateLaunches(gate(point=p).key, [v * 1.02**i for i, v in enumerate(mine)]) for p in (56, 57)]
     gates = [(gate(0.2), GateLaunches(gate().key, mine)), *((gate(0.2, point=each.key.point), each) for each in theirs)]
     (alone,) = suite_bars(gates[:1], POLICIES[0])
-    (beside,) = suite_bars(gates[:1], POLICIES[0], theirs)
+    (beside,) = suite_bars(gates[:1], POLICIES[0], SuiteNoise.of([*theirs, gates[0][1]]))
     assert beside == suite_bars(gates, POLICIES[0])[0]
     assert alone.design.gates == 1
     assert beside.design.gates == 2  # the two others scatter alike

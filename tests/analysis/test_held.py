@@ -118,4 +118,5 @@ def test_every_launch_of_the_baseline_is_held_against_and_the_suite_s_other_gate
     (held,) = holding.held
     assert held.baseline == pytest.approx([1028.1 * factor for factor in (1.0, 1.01, 0.99)], abs=0.1)
     assert held.stretch > 1
-    assert {each.key for each in holding.beside} == {RATIO, other.key}
+    assert holding.noise is not None
+    assert {*holding.noise.gates} == {FP4, RATIO, other.key}

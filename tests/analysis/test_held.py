@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from pytest_precgate.analysis.bar import Bar, LaunchPolicy
 from pytest_precgate.analysis.baseline import Baseline, RecordedGate
 from pytest_precgate.analysis.economics import HARDWARE, Hardware
 from pytest_precgate.analysis.fingerprint import Fingerprint
 from pytest_precgate.analysis.gates import Gate, GateKey, Metric
 from pytest_precgate.analysis.held import Today, held_by
+from pytest_precgate.analysis.rule import Held, SuiteRule
 from pytest_precgate.analysis.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.verdict import Absent, Verdict
 from tests.analysis.test_baseline import FP4, NOW, RATIO, TEST, kimi_baseline, launch, scaled
+from tests.calls import per_further_unit
 from tests.published import WORKLOAD, kimi
 
 B200 = HARDWARE["b200"]
@@ -120,3 +124,55 @@ def test_every_launch_of_the_baseline_is_held_against_and_the_suite_s_other_gate
     assert held.stretch > 1
     assert holding.noise is not None
     assert {*holding.noise.gates} == {FP4, RATIO, other.key}
+
+
+def suite_of(tests: int) -> Baseline:
+    """A baseline of three launches and so many tests, each with two gates at a point of its own."""
+    launches = [launch(scaled(kimi(name), factor)) for name in ("fp4", "int4") for factor in (1.0, 1.01, 0.99)]
+    gates = [
+        RecordedGate(f"t.py::test_{number}", replace(key, point=55 + 30 * number / (tests or 1)))
+        for number in range(max(tests, 1))
+        for key in (RATIO, FP4)
+    ]
+    return replace(kimi_baseline(), launches=launches, gates=gates)
+
+
+def bars_of(baseline: Baseline) -> list[Bar | None]:
+    """What every gate of every test is held against, test by test."""
+    found: list[Bar | None] = []
+    for test in dict.fromkeys(gate.test for gate in baseline.gates):
+        gates = [Gate(gate.key, 0.05) for gate in baseline.gates if gate.test == test]
+        holding = held_by(baseline, test, gates, TODAY)
+        found += SuiteRule(holding.held, LaunchPolicy(), holding.noise).bars
+    return found
+
+
+def test_what_a_test_is_held_against_does_not_cost_more_the_more_tests_a_suite_has() -> None:
+    """Curves are drawn once, gates read once, and the suite's noise is taken once."""
+
+    def holding(tests: int) -> Callable[[], object]:
+        baseline = suite_of(tests)
+        names = {gate.test: [Gate(gate.key, 0.05)] for gate in baseline.gates[: 2 * tests]}
+        return lambda: [held_by(baseline, test, gates, TODAY) for test, gates in names.items()]
+
+    assert per_further_unit(holding, 20, 60) < 1.1
+
+
+def test_a_test_is_held_to_the_same_limits_as_if_it_held_the_whole_suite() -> None:
+    """To the last bit: what is known of a suite once is what each of its tests would have found."""
+    baseline = suite_of(5)
+    one_by_one = bars_of(baseline)
+    whole = [
+        Held(Gate(gate.key, 0.05), (found := baseline.at(B200, "derived").scatter(gate.key)).values, found.stretch)
+        for gate in baseline.gates
+    ]
+    assert one_by_one == list(SuiteRule(whole, LaunchPolicy()).bars)
+    assert one_by_one == list(reversed(SuiteRule(whole[::-1], LaunchPolicy()).bars))
+
+
+def test_a_renamed_test_names_few_of_the_tests_that_hold_its_gate() -> None:
+    """A suite of a thousand tests with one point holds the same gate a thousand times."""
+    gates = [RecordedGate(f"t.py::test_{number}", RATIO) for number in range(5)]
+    absent = number(replace(kimi_baseline(), gates=gates), RATIO, TODAY, "t.py::test_new")
+    assert isinstance(absent, Absent)
+    assert "of t.py::test_0, t.py::test_1, t.py::test_2 and 2 more tests (renamed?)" in absent.reason

@@ -9,7 +9,7 @@ from pytest_precgate.analysis.quantity import one_line, positive
 from pytest_precgate.analysis.sweep import PointKey, SweepPoint
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FinishedPoint:
     """One concurrency of one configuration, measured. ``gpu_seconds`` are those of the whole point, warm-up included.
 

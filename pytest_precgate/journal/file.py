@@ -26,7 +26,8 @@ class Journal:
     @property
     def run(self) -> RunOpened:
         """The run it is of."""
-        return self.recorded.run
+        assert self._state.run is not None, "a journal begins with its run"
+        return self._state.run
 
     @property
     def recorded(self) -> Recorded:

@@ -108,19 +108,22 @@ class _Launch:
 
 
 class JournalState:
-    """What the events of a journal amount to, added one by one. What an event costs does not grow with those before."""
+    """What the events of a journal amount to, added one by one. What an event costs does not grow with those before.
+
+    ``run`` is the run it is of, None before that opened.
+    """
 
     def __init__(self) -> None:
-        self._run: RunOpened | None = None
+        self.run: RunOpened | None = None
         self._launches: dict[LaunchKey, _Launch] = {}
 
     def refuse(self, event: Event) -> None:
         """Raise InvalidValueError for an event that cannot come next."""
         if isinstance(event, RunOpened):
-            if self._run is not None:
+            if self.run is not None:
                 raise InvalidValueError("a run opens once, at the head of its journal")
             return
-        if self._run is None:
+        if self.run is None:
             raise InvalidValueError("a journal begins with its run, its suite and settings")
         launch = self._launches.get(event.key)
         if launch is not None:
@@ -132,7 +135,7 @@ class JournalState:
         """Add an event. Raises as ``refuse`` does, and is then as it was."""
         self.refuse(event)
         if isinstance(event, RunOpened):
-            self._run = event
+            self.run = event
         elif event.key in self._launches:
             self._launches[event.key].add(event)
         elif isinstance(event, LaunchOpened):
@@ -140,9 +143,9 @@ class JournalState:
 
     def recorded(self) -> Recorded | None:
         """Return what the journal holds so far, None before its run opened. It does not change with later events."""
-        if self._run is None:
+        if self.run is None:
             return None
-        return Recorded(self._run, {key: launch.recorded() for key, launch in self._launches.items()})
+        return Recorded(self.run, {key: launch.recorded() for key, launch in self._launches.items()})
 
     def launch(self, key: LaunchKey) -> RecordedLaunch | None:
         """Return one launch as far as it came, None where it was never opened."""

@@ -8,7 +8,7 @@ import json
 import math
 import reprlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -35,20 +35,11 @@ def strict_json(text: str | bytes, refuse: Callable[[str], NoReturn], *, allow_c
     json.JSONDecodeError for text that is no JSON.
     """
 
-    def constant(name: str) -> NoReturn:
-        refuse(f"holds {name}, which is no measurement")
-
-    def pairs(members: list[tuple[str, object]]) -> dict[str, object]:
-        table = dict(members)
-        if len(table) != len(members):
-            times = Counter(name for name, _ in members)
-            twice = next(name for name, number in times.items() if number > 1)
-            refuse(f"holds the key {twice!r} twice in one place: a merge gone wrong?")
-        return table
-
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
-        return json.loads(decoded, parse_constant=None if allow_constants else constant, object_pairs_hook=pairs)
+        return (_LENIENT if allow_constants else _STRICT).decode(decoded)
+    except _RefusedJsonError as exc:
+        refuse(str(exc))
     except UnicodeDecodeError:
         refuse("is not UTF-8 text")
     except RecursionError:
@@ -57,6 +48,27 @@ def strict_json(text: str | bytes, refuse: Callable[[str], NoReturn], *, allow_c
         raise
     except ValueError:  # Python reads no whole number of more than 4300 digits
         refuse(TOO_LONG)
+
+
+class _RefusedJsonError(Exception):
+    """What JSON text holds that is no document of ours."""
+
+
+def _constant(name: str) -> NoReturn:
+    raise _RefusedJsonError(f"holds {name}, which is no measurement")
+
+
+def _pairs(members: list[tuple[str, object]]) -> dict[str, object]:
+    table = dict(members)
+    if len(table) != len(members):
+        times = Counter(name for name, _ in members)
+        twice = next(name for name, number in times.items() if number > 1)
+        raise _RefusedJsonError(f"holds the key {twice!r} twice in one place: a merge gone wrong?")
+    return table
+
+
+_STRICT = json.JSONDecoder(parse_constant=_constant, object_pairs_hook=_pairs)
+_LENIENT = json.JSONDecoder(object_pairs_hook=_pairs)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -131,6 +143,10 @@ class Node:
             if key not in members:
                 self.child(key, None).fail("required field missing")
         return members
+
+    def fields(self, keys: Keys) -> Fields:
+        """Return the members of a table as ``table`` does, to be read one by one without a node for each."""
+        return Fields(keys, self.value, lambda: self)
 
     def items(self) -> list[Node]:
         """Return the members of a list."""
@@ -217,3 +233,79 @@ class Node:
         if not math.isfinite(number):
             self.fail(f"got {self.shown}, wanted a finite number")
         return number
+
+
+class Keys:
+    """The fixed set of keys of a table."""
+
+    def __init__(self, *required: str, optional: Sequence[str] = ()) -> None:
+        self.required = required
+        self.optional = optional
+        self.needed = frozenset(required)
+        self.known = frozenset((*required, *optional))
+
+
+class Fields:
+    """The members of a table with a fixed set of keys, for files of millions of figures.
+
+    What is as it should be is read as it stands. Of anything else a node is made, and the node's method of the same
+    name returns it or refuses it by its spot: this reader accepts nothing that a node would not.
+    """
+
+    __slots__ = ("_node", "_values")
+
+    def __init__(self, keys: Keys, value: object, node: Callable[[], Node]) -> None:
+        self._node = node
+        if isinstance(value, dict) and keys.needed <= value.keys() <= keys.known:
+            self._values: Mapping[str, object] = value
+        else:
+            members = node().table(required=keys.required, optional=keys.optional)
+            self._values = {name: member.value for name, member in members.items()}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def __getitem__(self, name: str) -> Node:
+        """Return one member as a node."""
+        return self._node().child(name, self._values[name])
+
+    def fields(self, name: str, keys: Keys) -> Fields:
+        """Return the members of a table in this one."""
+        return Fields(keys, self._values[name], lambda: self[name])
+
+    def has(self, name: str) -> bool:
+        """Whether a member is there and not null."""
+        return self._values.get(name) is not None
+
+    def number(self, name: str) -> float:
+        """Return a finite number."""
+        value = self._values[name]
+        if type(value) is float and -math.inf < value < math.inf:
+            return value
+        return self[name].number()
+
+    def integer(self, name: str) -> int:
+        """Return a whole number."""
+        value = self._values[name]
+        if type(value) is int and -_MOST <= value <= _MOST:
+            return value
+        return self[name].integer()
+
+    def count(self, name: str) -> int:
+        """Return a whole number of at least 1."""
+        value = self._values[name]
+        if type(value) is int and 1 <= value <= _MOST:
+            return value
+        return self[name].count()
+
+    def text(self, name: str) -> str:
+        """Return a non-empty string."""
+        value = self._values[name]
+        if type(value) is str and value.isascii() and value and not value.isspace():
+            return value
+        return self[name].text()
+
+    def choice(self, name: str, known: Sequence[str]) -> str:
+        """Return a string out of a fixed set."""
+        value = self._values[name]
+        return value if type(value) is str and value in known else self[name].choice(known)

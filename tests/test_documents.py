@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_precgate.baselines.schema import parse as parse_baseline
-from pytest_precgate.documents import Node, strict_json
+from pytest_precgate.documents import Keys, Node, strict_json
 from pytest_precgate.engines.simulated.calibration import load_calibration
 from pytest_precgate.errors import BaselineCorruptError, CalibrationError, JournalCorruptError, SettingsError
 from pytest_precgate.journal.state import parse as parse_journal
@@ -103,7 +103,55 @@ def test_no_file_of_ours_raises_anything_else(tmp_path: Path, content: str) -> N
     with pytest.raises(BaselineCorruptError, match=r"^b\.json"):
         parse_baseline(content, "b.json")
     with pytest.raises(JournalCorruptError, match=r"^j\.jsonl"):
-        parse_journal(f"{content}\n".encode(), "j.jsonl")
+        parse_journal([f"{content}\n".encode()], "j.jsonl")
     (tmp_path / "c.json").write_text(content, encoding="utf-8")
     with pytest.raises(CalibrationError, match=r"c\.json"):
         load_calibration("c.json", tmp_path)
+
+
+VALUES: st.SearchStrategy[object] = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([0, 1, 2**63 - 1, 2**63, -(2**63)])
+    | st.floats()
+    | st.text(max_size=4)
+    | st.sampled_from(["a", " ", "\ud800", "\x85"])
+    | st.lists(st.integers(), max_size=2)
+    | st.dictionaries(st.sampled_from(["a", "b", "c"]), st.floats(), max_size=3)
+)
+
+
+@given(VALUES, st.sampled_from(["number", "integer", "count", "text"]))
+def test_fields_accept_and_refuse_what_a_node_does(value: object, kind: str) -> None:
+    """The short way round is no other rule: the same value, or the same words at the same spot."""
+
+    def outcome(act: Callable[[], object]) -> object:
+        try:
+            return act()
+        except SettingsError as exc:
+            return str(exc)
+
+    node = Node({"a": {"x": value}}, "file", "$", SettingsError)
+    fields = node.fields(Keys("a")).fields("a", Keys("x"))
+    alone = node.mapping()["a"].mapping()["x"]
+    assert repr(outcome(lambda: getattr(fields, kind)("x"))) == repr(outcome(getattr(alone, kind)))
+    assert outcome(lambda: fields.choice("x", ["a", "b"])) == outcome(lambda: alone.choice(["a", "b"]))
+    assert fields.has("x") == (value is not None)
+
+
+@given(VALUES)
+def test_fields_of_a_table_have_the_keys_a_table_has(value: object) -> None:
+    """What is missing or unknown is refused by the same words."""
+    node, refusals = Node(value, "file", "$", SettingsError), []
+    readers: list[Callable[[], object]] = [
+        lambda: node.table(required=["a"], optional=["b"]),
+        lambda: node.fields(Keys("a", optional=["b"])),
+    ]
+    for read in readers:
+        try:
+            read()
+        except SettingsError as exc:
+            refusals.append(str(exc))
+    assert len(refusals) != 1
+    assert len({*refusals}) <= 1

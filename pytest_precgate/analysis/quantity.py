@@ -10,6 +10,8 @@ from pytest_precgate.errors import InvalidValueError
 
 def positive(owner: str, name: str, value: object, unit: str) -> float:
     """Return ``value`` as a float; raise InvalidValueError unless it is finite and above zero."""
+    if type(value) is float and 0 < value < math.inf:  # as nearly every one is
+        return value
     number = math.nan
     if not isinstance(value, bool) and isinstance(value, Real):
         try:
@@ -23,6 +25,8 @@ def positive(owner: str, name: str, value: object, unit: str) -> float:
 
 def count(owner: str, name: str, value: object, unit: str) -> int:
     """Return ``value`` as an int; raise InvalidValueError unless it is a whole number of at least 1."""
+    if type(value) is int and value >= 1:
+        return value
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise InvalidValueError(f"{owner}.{name}: got {value!r}, wanted a whole number of at least 1 ({unit})")
     return int(value)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from pytest_precgate.analysis.accepted.baseline import RecordedGate
 from pytest_precgate.analysis.accepted.update import GateChange
 from pytest_precgate.analysis.cost import SuiteCost
 from pytest_precgate.analysis.curves.comparison import Comparison
@@ -118,7 +119,24 @@ class RunReport:
         return self == RunReport()
 
 
-def unused_gates(path: str, test: str, gates: Sequence[GateKey]) -> str:
+def idle_gates(path: str, idle: Iterable[RecordedGate], ran: Ran) -> tuple[list[str], list[str]]:
+    """Name stored gates that no test held: those their tests should have held, then those a narrowed run left out.
+
+    A failed test's gates are neither.
+    """
+    by_test: dict[str, list[GateKey]] = {}
+    for gate in idle:
+        by_test.setdefault(gate.test, []).append(gate.key)
+    unused, left_out = [], []
+    for test in sorted({*by_test} - {*ran.failed}):
+        if ran.holds(test):
+            unused.append(_unused_gates(path, test, by_test[test]))
+        elif ran.includes(test):
+            left_out.append(f"{path}: {len(by_test[test])} gates of {test} not held: this run was narrowed")
+    return unused, left_out
+
+
+def _unused_gates(path: str, test: str, gates: Sequence[GateKey]) -> str:
     """Return what to do about stored ``gates`` of ``test`` that a run did not hold."""
     what = f"gate {gates[0]}" if len(gates) == 1 else f"{len(gates)} gates, the first {gates[0]},"
     return (

@@ -5,58 +5,83 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_precgate.analysis.accepted.baseline import Baseline, Provenance
-from pytest_precgate.baselines.store import BaselineStore, Stored, edited_values
+from pytest_precgate.baselines.store import BaselineStore, Stored
 from pytest_precgate.errors import BaselineError, OutsideSweepError, PrecgateError
 
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-def is_in_sources(nodeid: str, rootdir: Path) -> bool:
-    """Whether the file of a node id may hold its classes and its function.
+class _Scope:
+    """The names of a module, class or function, those of scopes inside it included."""
 
-    Where the source alone cannot tell (an inherited method, a star import, a file that does not parse now) the answer
-    is yes: pruning on a guess would lose gates.
-    """
-    file, *names = nodeid.split("[", maxsplit=1)[0].split("::")
-    path = rootdir / file
-    if not path.is_file():
-        return False
-    try:
-        body: list[ast.stmt] = ast.parse(path.read_bytes()).body
-    except (SyntaxError, ValueError, OSError):
-        return True
-    for name in names:
-        scope = list(ast.walk(ast.Module(body, [])))
-        found = [node for node in scope if isinstance(node, _DEFINITIONS) and node.name == name]
-        if not found:
-            return name in _bound(scope)
-        body = found[0].body
-        if isinstance(found[0], ast.ClassDef) and found[0].bases:
+    def __init__(self, body: list[ast.stmt]) -> None:
+        nodes = list(ast.walk(ast.Module(body, [])))
+        self._defined: dict[str, _Definition] = {}
+        for node in nodes:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                self._defined.setdefault(node.name, node)
+        self._bound = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        for node in nodes:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                self._bound |= {(alias.asname or alias.name) for alias in node.names}
+        self._inner: dict[str, _Scope] = {}
+
+    def may_hold(self, names: Sequence[str]) -> bool:
+        """Whether the first of ``names`` is here, and the further ones one inside the other."""
+        if not names:
             return True
-    return True
+        first, *further = names
+        found = self._defined.get(first)
+        if found is None:
+            return first in self._bound
+        if isinstance(found, ast.ClassDef) and found.bases:
+            return True
+        if further and first not in self._inner:
+            self._inner[first] = _Scope(found.body)
+        return not further or self._inner[first].may_hold(further)
 
 
-def _bound(scope: list[ast.AST]) -> set[str]:
-    """Every name that is assigned or imported in a scope."""
-    names = {node.id for node in scope if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    for node in scope:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names |= {(alias.asname or alias.name) for alias in node.names}
-    return names
+@dataclass
+class Sources:
+    """The test files below ``rootdir``, each read once, however many tests are looked up in it."""
+
+    rootdir: Path
+    _files: dict[str, _Scope | bool] = field(default_factory=dict)
+
+    def may_hold(self, nodeid: str) -> bool:
+        """Whether the file of a node id may hold its classes and its function.
+
+        Where the source alone cannot tell (an inherited method, a star import, a file that does not parse now) the
+        answer is yes: pruning on a guess would lose gates.
+        """
+        file, *names = nodeid.split("[", maxsplit=1)[0].split("::")
+        if file not in self._files:
+            self._files[file] = self._read(self.rootdir / file)
+        found = self._files[file]
+        return found if isinstance(found, bool) else found.may_hold(names)
+
+    def _read(self, path: Path) -> _Scope | bool:
+        if not path.is_file():
+            return False
+        try:
+            return _Scope(ast.parse(path.read_bytes()).body)
+        except (SyntaxError, ValueError, OSError):
+            return True
 
 
 def problems(store: BaselineStore, configured: Collection[str], rootdir: Path) -> list[str]:
     """Return one line per thing that is wrong with the stored baselines."""
     lines: list[str] = []
+    sources = Sources(rootdir)
     for suite in store.suites(configured):
         path = store.shown(store.path(suite))
         try:
             stored = store.read(suite)
-            lines += [f"{path}: {line}: edited by hand?" for line in edited_values(stored)]
+            lines += [f"{path}: {line}: edited by hand?" for line in stored.edited]
         except OutsideSweepError as exc:
             lines.append(f"{path}: a gate cannot be read from its points: {exc}")
             continue
@@ -66,13 +91,13 @@ def problems(store: BaselineStore, configured: Collection[str], rootdir: Path) -
         if suite not in configured:
             lines.append(f"{path}: no suite {suite!r} is configured")
         if stored.baseline is not None:
-            lines += [f"{path}: {test} does not exist" for test in gone_tests(stored.baseline, rootdir)]
+            lines += [f"{path}: {test} does not exist" for test in gone_tests(stored.baseline, sources)]
     return lines
 
 
-def gone_tests(baseline: Baseline, rootdir: Path) -> list[str]:
+def gone_tests(baseline: Baseline, sources: Sources) -> list[str]:
     """Return the tests that hold a gate of ``baseline`` and are not in the sources any more."""
-    return sorted(test for test in {gate.test for gate in baseline.gates} if not is_in_sources(test, rootdir))
+    return sorted(test for test in {gate.test for gate in baseline.gates} if not sources.may_hold(test))
 
 
 def prune(
@@ -84,12 +109,12 @@ def prune(
     """
     every = [store.read(suite) for suite in store.suites(configured)]
     _refuse_elsewhere(every, configured, rootdir)
-    lines = []
+    lines, sources = [], Sources(rootdir)
     for stored in every:
         suite = stored.path.stem
         path = store.shown(stored.path)
-        gone = [] if stored.baseline is None else gone_tests(stored.baseline, rootdir)
-        kept = [] if stored.baseline is None else [gate for gate in stored.baseline.gates if gate.test not in gone]
+        gone = [] if stored.baseline is None else gone_tests(stored.baseline, sources)
+        kept = set() if stored.baseline is None else {gate.test for gate in stored.baseline.gates} - {*gone}
         if suite not in configured or not kept:
             why = "no such suite is configured" if suite not in configured else "none of its tests exists"
             lines.append(f"{path}: removed, {why}")
@@ -114,7 +139,8 @@ def _refuse_elsewhere(every: Sequence[Stored], configured: Collection[str], root
 
 
 def _pruned(baseline: Baseline, gone: Collection[str], recorded: Provenance) -> Baseline:
-    gates = [gate for gate in baseline.gates if gate.test not in gone]
+    gone_ones = {*gone}
+    gates = [gate for gate in baseline.gates if gate.test not in gone_ones]
     needed = {precision for gate in gates for precision in gate.key.precisions}
     launches = [launch for launch in baseline.launches if launch.sweep.precision in needed]
     history = (*baseline.history, baseline.recorded)

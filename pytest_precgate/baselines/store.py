@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from pytest_precgate.analysis.accepted.baseline import SIGNIFICANT_DIGITS, Baseline, RecordedGate
@@ -28,15 +29,28 @@ class Stored:
     def refuse_edited(self) -> None:
         """Raise BaselineCorruptError when a gate's written value does not follow from the points: a hand or a merge.
 
-        Not done while reading: it draws the curves, which a run without gates should not pay for.
+        Not done while reading: it draws the curves, which a run without gates should not pay for. It is about the file
+        that was read, so its values are computed once, however many tests ask.
         """
-        for line in edited_values(self):
+        for line in self.edited:
             raise BaselineCorruptError(
                 self.path.name,
                 "",
                 f"{line}; edited by hand or merged badly? Restore it from version control, or record "
                 "again with --precgate-update after deleting it",
             )
+
+    @cached_property
+    def edited(self) -> tuple[str, ...]:
+        """One line per gate whose written value does not follow from its points."""
+        if self.baseline is None:
+            return ()
+        values = self.baseline.values([gate.key for gate in self.written], self.baseline.hardware, self.baseline.cost)
+        return tuple(
+            f"{gate.key} says {written:g}, its points give {values[gate.key]:.6g}"
+            for gate, written in self.written.items()
+            if abs(written / values[gate.key] - 1) > 10.0 ** (1 - SIGNIFICANT_DIGITS)
+        )
 
 
 @dataclass(frozen=True)
@@ -149,20 +163,6 @@ class BaselineStore:
                 seen.path.unlink()
         except OSError as exc:
             raise BaselineWriteError(f"{self.shown(seen.path)}: cannot be removed: {exc.strerror}") from exc
-
-
-def edited_values(stored: Stored) -> list[str]:
-    """Return one line per gate whose written value does not follow from its points."""
-    lines: list[str] = []
-    if stored.baseline is None:
-        return lines
-    keys = [gate.key for gate in stored.written]
-    values = stored.baseline.values(keys, stored.baseline.hardware, stored.baseline.cost)
-    for gate, written in stored.written.items():
-        value = values[gate.key]
-        if abs(written / value - 1) > 10.0 ** (1 - SIGNIFICANT_DIGITS):
-            lines.append(f"{gate.key} says {written:g}, its points give {value:.6g}")
-    return lines
 
 
 def holds_baselines(directory: Path) -> bool:

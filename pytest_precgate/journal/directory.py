@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from pathlib import Path
 
 from pytest_precgate.errors import JournalWriteError, RunNotFoundError
@@ -79,9 +80,17 @@ class RunDirectory:
             raise JournalWriteError(
                 f"{home}: the directory of a run cannot be made: {exc.strerror}; without it no point would be kept"
             ) from exc
-        for path in prunable(self.runs, suite, self.utc):
+        for path in prunable({home, *self._found.get(suite, ())}, self.utc):
             shutil.rmtree(path, ignore_errors=True)  # what cannot be removed stays; no measurement fails for it
         return home
+
+    @cached_property
+    def _found(self) -> Mapping[str, Sequence[Path]]:
+        """Every run's directories by suite, looked for once: there are as many as suites, twenty times over."""
+        found: dict[str, list[Path]] = {}
+        for path in _named(self.runs):
+            found.setdefault(_suite_of(path), []).append(path)
+        return found
 
     def of(self, suite: str, part: str) -> Path:
         """Make and return the directory of one engine of ``suite``; a second start gets one of its own."""
@@ -98,13 +107,13 @@ class RunDirectory:
         raise JournalWriteError(f"{home / part}: a thousand starts in one run")
 
 
-def prunable(runs: Path, suite: str, now: str) -> list[Path]:
-    """Return the directories of ``suite`` that may go when one called after ``now`` is made, newest first.
+def prunable(homes: Collection[Path], now: str) -> list[Path]:
+    """Return which ``homes``, the directories of one suite, may go when one called after ``now`` is made, newest first.
 
-    Only directories called as ours are looked at; one whose journal is in use stays.
+    One whose journal is in use stays.
     """
     limit = _stamp(datetime.strptime(now, "%Y%m%dT%H%M%S.%fZ") - timedelta(days=KEPT_DAYS))  # noqa: DTZ007  # UTC
-    ours = sorted((path for path in _named(runs) if _suite_of(path) == suite), key=lambda p: p.name, reverse=True)
+    ours = sorted(homes, key=lambda path: path.name, reverse=True)
     return [path for path in ours[KEPT_RUNS:] if path.name < limit and not is_in_use(path / JOURNAL)]
 
 
@@ -125,6 +134,7 @@ def _runs(root: Path) -> Path:
 
 
 def _named(runs: Path) -> Iterator[Path]:
+    """Directories that are called as ours are, and are no links."""
     if runs.is_dir():
         for path in runs.iterdir():
             if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink():

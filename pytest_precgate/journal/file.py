@@ -10,18 +10,35 @@ import os
 from pathlib import Path
 
 from pytest_precgate.errors import JournalBusyError, JournalWriteError
-from pytest_precgate.journal.events import Event, RunOpened
+from pytest_precgate.journal.events import Event, LaunchKey, RunOpened
 from pytest_precgate.journal.schema import line
-from pytest_precgate.journal.state import Recorded, advanced, parse, whole_lines
+from pytest_precgate.journal.state import JournalState, Recorded, RecordedLaunch, parse
 
 
 class Journal:
-    """The journal of one suite's run, open for appending and locked; ``state`` is what it holds."""
+    """The journal of one suite's run, open for appending and locked."""
 
-    def __init__(self, path: Path, descriptor: int, state: Recorded) -> None:
+    def __init__(self, path: Path, descriptor: int, state: JournalState) -> None:
         self.path = path
-        self.state = state
+        self._state = state
         self._descriptor: int | None = descriptor
+
+    @property
+    def run(self) -> RunOpened:
+        """The run it is of."""
+        assert self._state.run is not None, "a journal begins with its run"
+        return self._state.run
+
+    @property
+    def recorded(self) -> Recorded:
+        """What it holds, every launch as far as it came."""
+        found = self._state.recorded()
+        assert found is not None, "a journal begins with its run"
+        return found
+
+    def launch(self, key: LaunchKey) -> RecordedLaunch | None:
+        """Return one launch as far as it came, None where it was never opened."""
+        return self._state.launch(key)
 
     @staticmethod
     def create(path: Path, run: RunOpened) -> Journal:
@@ -45,13 +62,13 @@ class Journal:
         except OSError as exc:
             raise JournalWriteError(f"{path}: cannot be opened: {exc.strerror}") from exc
         try:
-            data = path.read_bytes()
-            state = parse(data, str(path))
-            os.ftruncate(descriptor, whole_lines(data))
+            with path.open("rb") as file:
+                state, size = parse(file, str(path))
+            os.ftruncate(descriptor, size)
         except BaseException:
             os.close(descriptor)
             raise
-        return _begun(path, descriptor, run) if state is None else Journal(path, descriptor, state)
+        return _begun(path, descriptor, run) if size == 0 else Journal(path, descriptor, state)
 
     def append(self, event: Event) -> None:
         """Write one event through to the disk; after an error the file holds what it held before.
@@ -59,9 +76,9 @@ class Journal:
         Raises InvalidValueError for an event that cannot come next, JournalWriteError.
         """
         assert self._descriptor is not None, "closed"
-        state = advanced(self.state, event)
+        self._state.refuse(event)
         _write(self.path, self._descriptor, line(event))
-        self.state = state
+        self._state.add(event)
 
     def close(self) -> None:
         """Let another run have it. A second call does nothing."""
@@ -73,9 +90,11 @@ class Journal:
 def read(path: Path) -> Recorded | None:
     """Return what a journal holds, whether or not a run still appends to it. Raises as ``parse`` does."""
     try:
-        return parse(path.read_bytes(), str(path))
+        with path.open("rb") as file:
+            state, _ = parse(file, str(path))
     except OSError as exc:
         raise JournalWriteError(f"{path}: cannot be read: {exc.strerror}") from exc
+    return state.recorded()
 
 
 def is_in_use(path: Path) -> bool:
@@ -100,7 +119,9 @@ def _begun(path: Path, descriptor: int, run: RunOpened) -> Journal:
     except BaseException:
         os.close(descriptor)
         raise
-    return Journal(path, descriptor, advanced(None, run))
+    state = JournalState()
+    state.add(run)
+    return Journal(path, descriptor, state)
 
 
 def _locked(path: Path, flags: int) -> int:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import NoReturn, cast
 
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
@@ -26,7 +26,7 @@ from pytest_precgate.analysis.measure.records import ClientCheck
 from pytest_precgate.analysis.measure.tokens import TokenFacts
 from pytest_precgate.analysis.measure.uncertainty import Uncertainty
 from pytest_precgate.analysis.measure.window import WINDOW_KINDS, Window, WindowKind
-from pytest_precgate.documents import Node, strict_json
+from pytest_precgate.documents import Fields, Keys, Node, strict_json
 from pytest_precgate.errors import InvalidValueError, JournalCorruptError, JournalSchemaError
 from pytest_precgate.journal.events import (
     Event,
@@ -43,17 +43,24 @@ SCHEMA = 3
 _DIGEST = "sha256"
 _INTERVAL_OF_STANDARD_ERROR = 1.645  # 90% of a normal distribution
 _RUN = ("suite", "utc", "commit", "tool_version", "hardware", "workload", "configurations", "settings")
-_KEY = ("precision", "number", "attempt")
-_SPREAD = ("mean_s", "median_s", "p90_s", "p99_s")
-_WINDOW = ("kind", "start_s", "end_s")
-_ERROR = ("throughput", "interactivity")
-_CLIENT = ("cpu_share", "events_per_read", "loop_lag_p99_s", "achieved_concurrency", "processes")
-_TOKENS = ("tokens_per_event", "first_event_tokens", "cached_share", "acceptance_length")
 _TRIED = ("configuration", "concurrency", "cause", "gpu_seconds")
+_SPREAD = ("mean_s", "median_s", "p90_s", "p99_s")
+_ERROR = ("throughput", "interactivity")
+_CLIENT = ("cpu_share", "events_per_read", "loop_lag_p99_s", "achieved_concurrency")
 _MEASUREMENT = (
     *("concurrency", "gpus", "completed", "failed", "window", "ttft", "tpot", "request_latency"),
     *("itl_median_s", "itl_p99_s", "throughput_per_gpu", "error", "client"),
 )
+_POINT_KEYS = Keys("event", "launch", "measurement", "gpu_seconds", "configuration")
+_TRIED_KEYS = Keys("event", "launch", *_TRIED)
+_FINISHED_KEYS = Keys("event", "launch")
+_KEY_KEYS = Keys("precision", "number", "attempt")
+_MEASUREMENT_KEYS = Keys(*_MEASUREMENT, optional=("asked_error", "tokens", "resent", "reopened"))
+_SPREAD_KEYS = Keys(*_SPREAD)
+_WINDOW_KEYS = Keys("kind", "start_s", "end_s")
+_ERROR_KEYS = Keys(*_ERROR)
+_CLIENT_KEYS = Keys(*_CLIENT, "processes")
+_TOKENS_KEYS = Keys("tokens_per_event", "first_event_tokens", "cached_share", "acceptance_length")
 
 
 def line(event: Event) -> str:
@@ -110,20 +117,31 @@ def read_line(text: str, number: int, source: str) -> Event:
     except ValueError as exc:  # JSONDecodeError, or a whole number too long to be one
         refuse(f"is not JSON ({exc}); it is left as it is")
     node = Node(document, source, f"line {number}: $", JournalCorruptError)
-    members = node.mapping()
-    event = members.get("event", node.child("event", None)).choice(_READERS)
+    if not isinstance(document, dict):
+        node.fail(f"got {node.shown}, wanted a table")
+    event = document.get("event")
+    if not (isinstance(event, str) and event in _READERS):
+        event = node.child("event", event).choice(_READERS)  # which refuses it
     if event == "run":
         _refuse_newer(node)
-    fields = {name: member.value for name, member in members.items() if name != _DIGEST}
-    if not _follows(fields, members):
+    digest = document.pop(_DIGEST, None)
+    if digest is None or not (_follows_as_written(text, digest) or _follows(document, digest)):
         refuse("does not follow from its own digest: damaged, or edited by hand? It is left as it is")
-    with node.building():
-        return _READERS[event](replace(node, value=fields))
-
-
-def _follows(fields: Mapping[str, object], members: Mapping[str, Node]) -> bool:
     try:
-        return _DIGEST in members and members[_DIGEST].value == _digest(fields)
+        return _READERS[event](node)
+    except InvalidValueError as exc:
+        raise JournalCorruptError(source, node.spot, str(exc)) from exc
+
+
+def _follows_as_written(text: str, digest: object) -> bool:
+    """Whether a line that ends in its digest, as all but few do, is what was hashed when it was written."""
+    end = f', "{_DIGEST}": "{digest}"}}'
+    return text.endswith(end) and hashlib.sha256(f"{text[: -len(end)]}}}".encode()).hexdigest()[:16] == digest
+
+
+def _follows(fields: Mapping[str, object], digest: object) -> bool:
+    try:
+        return digest == _digest(fields)
     except ValueError:  # 1e999 is read as infinity and never written
         return False
 
@@ -162,30 +180,32 @@ def _launch(node: Node) -> LaunchOpened:
         {name: cast(Fact, member.value) for name, member in members[part].mapping().items()}
         for part in ("hard", "soft")
     )
-    start = _number_or_none(members["starting_gpu_s"]) if "starting_gpu_s" in members else None
-    return LaunchOpened(_key(members["launch"]), members["engine"].text(), Fingerprint(hard, soft), start)
+    start = members.get("starting_gpu_s")
+    starting_gpu_s = None if start is None or start.value is None else start.number()
+    key = _key(members["launch"].fields(_KEY_KEYS))
+    return LaunchOpened(key, members["engine"].text(), Fingerprint(hard, soft), starting_gpu_s)
 
 
 def _point(node: Node) -> PointMeasured:
-    members = node.table(required=["event", "launch", "measurement", "gpu_seconds", "configuration"])
-    measurement = _measurement(members["measurement"])
-    point = MeasuredPoint(measurement, members["gpu_seconds"].number(), members["configuration"].text())
-    return PointMeasured(_key(members["launch"]), point)
+    fields = node.fields(_POINT_KEYS)
+    measurement = _measurement(fields.fields("measurement", _MEASUREMENT_KEYS))
+    point = MeasuredPoint(measurement, fields.number("gpu_seconds"), fields.text("configuration"))
+    return PointMeasured(_key(fields.fields("launch", _KEY_KEYS)), point)
 
 
 def _tried(node: Node) -> PointTried:
-    members = node.table(required=["event", "launch", *_TRIED])
+    fields = node.fields(_TRIED_KEYS)
     return PointTried(
-        _key(members["launch"]),
-        configuration=members["configuration"].text(),
-        concurrency=members["concurrency"].count(),
-        cause=members["cause"].text(),
-        gpu_seconds=members["gpu_seconds"].number(),
+        _key(fields.fields("launch", _KEY_KEYS)),
+        configuration=fields.text("configuration"),
+        concurrency=fields.count("concurrency"),
+        cause=fields.text("cause"),
+        gpu_seconds=fields.number("gpu_seconds"),
     )
 
 
 def _finished(node: Node) -> LaunchFinished:
-    return LaunchFinished(_key(node.table(required=["event", "launch"])["launch"]))
+    return LaunchFinished(_key(node.fields(_FINISHED_KEYS).fields("launch", _KEY_KEYS)))
 
 
 _READERS: Mapping[str, Callable[[Node], Event]] = {
@@ -197,66 +217,60 @@ _READERS: Mapping[str, Callable[[Node], Event]] = {
 }
 
 
-def _key(node: Node) -> LaunchKey:
-    members = node.table(required=_KEY)
-    return LaunchKey(members["precision"].text(), members["number"].integer(), members["attempt"].count())
+def _key(fields: Fields) -> LaunchKey:
+    return LaunchKey(fields.text("precision"), fields.integer("number"), fields.count("attempt"))
 
 
-def _measurement(node: Node) -> Measurement:
-    members = node.table(required=_MEASUREMENT, optional=["asked_error", "tokens", "resent", "reopened"])
-    tokens = members.get("tokens")
-    window = members["window"].table(required=_WINDOW)
+def _measurement(fields: Fields) -> Measurement:
+    is_interval = "asked_error" in fields
     return Measurement(
-        concurrency=members["concurrency"].count(),
-        gpus=members["gpus"].count(),
-        completed=members["completed"].integer(),
-        failed=members["failed"].integer(),
-        window=Window(
-            cast(WindowKind, window["kind"].choice(WINDOW_KINDS)),
-            *(window[name].number() for name in ("start_s", "end_s")),
-        ),
-        ttft=_spread(members["ttft"]),
-        tpot=_spread(members["tpot"]),
-        request_latency=_spread(members["request_latency"]),
-        itl_median_s=_number_or_none(members["itl_median_s"]),
-        itl_p99_s=_number_or_none(members["itl_p99_s"]),
-        throughput_per_gpu=members["throughput_per_gpu"].number(),
-        error=None if members["error"].value is None else _error(members["error"], "asked_error" in members),
-        client=None if members["client"].value is None else _client(members["client"]),
-        asked_error=_number_or_none(members["asked_error"]) if "asked_error" in members else None,
-        tokens=None if tokens is None or tokens.value is None else _tokens(tokens),
-        resent=members["resent"].integer() if "resent" in members else 0,
-        reopened=members["reopened"].integer() if "reopened" in members else 0,
+        concurrency=fields.count("concurrency"),
+        gpus=fields.count("gpus"),
+        completed=fields.integer("completed"),
+        failed=fields.integer("failed"),
+        window=_window(fields.fields("window", _WINDOW_KEYS)),
+        ttft=_spread(fields.fields("ttft", _SPREAD_KEYS)),
+        tpot=_spread(fields.fields("tpot", _SPREAD_KEYS)),
+        request_latency=_spread(fields.fields("request_latency", _SPREAD_KEYS)),
+        itl_median_s=_number_or_none(fields, "itl_median_s"),
+        itl_p99_s=_number_or_none(fields, "itl_p99_s"),
+        throughput_per_gpu=fields.number("throughput_per_gpu"),
+        error=_error(fields.fields("error", _ERROR_KEYS), is_interval) if fields.has("error") else None,
+        client=_client(fields.fields("client", _CLIENT_KEYS)) if fields.has("client") else None,
+        asked_error=_number_or_none(fields, "asked_error"),
+        tokens=_tokens(fields.fields("tokens", _TOKENS_KEYS)) if fields.has("tokens") else None,
+        resent=fields.integer("resent") if "resent" in fields else 0,
+        reopened=fields.integer("reopened") if "reopened" in fields else 0,
     )
 
 
-def _tokens(node: Node) -> TokenFacts:
-    members = node.table(required=_TOKENS)
+def _window(fields: Fields) -> Window:
+    kind = cast(WindowKind, fields.choice("kind", WINDOW_KINDS))
+    return Window(kind, fields.number("start_s"), fields.number("end_s"))
+
+
+def _tokens(fields: Fields) -> TokenFacts:
     return TokenFacts(
-        tokens_per_event=members["tokens_per_event"].number(),
-        first_event_tokens=members["first_event_tokens"].number(),
-        cached_share=_number_or_none(members["cached_share"]),
-        acceptance_length=_number_or_none(members["acceptance_length"]),
+        tokens_per_event=fields.number("tokens_per_event"),
+        first_event_tokens=fields.number("first_event_tokens"),
+        cached_share=_number_or_none(fields, "cached_share"),
+        acceptance_length=_number_or_none(fields, "acceptance_length"),
     )
 
 
-def _spread(node: Node) -> Spread:
-    members = node.table(required=_SPREAD)
-    return Spread(*(members[name].number() for name in _SPREAD))
+def _spread(fields: Fields) -> Spread:
+    return Spread(*map(fields.number, _SPREAD))
 
 
-def _error(node: Node, is_interval: bool) -> Uncertainty:
+def _error(fields: Fields, is_interval: bool) -> Uncertainty:
     """Half-widths of 90% intervals; up to schema 2 the figures are standard errors."""
-    members = node.table(required=_ERROR)
     scale = 1.0 if is_interval else _INTERVAL_OF_STANDARD_ERROR
-    return Uncertainty(*(scale * members[name].number() for name in _ERROR))
+    return Uncertainty(*(scale * fields.number(name) for name in _ERROR))
 
 
-def _client(node: Node) -> ClientCheck:
-    members = node.table(required=_CLIENT)
-    figures = {name: members[name].number() for name in _CLIENT if name != "processes"}
-    return ClientCheck(**figures, processes=members["processes"].count())
+def _client(fields: Fields) -> ClientCheck:
+    return ClientCheck(**{name: fields.number(name) for name in _CLIENT}, processes=fields.count("processes"))
 
 
-def _number_or_none(node: Node) -> float | None:
-    return None if node.value is None else node.number()
+def _number_or_none(fields: Fields, name: str) -> float | None:
+    return fields.number(name) if fields.has(name) else None

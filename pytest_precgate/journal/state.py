@@ -4,10 +4,11 @@ The same rule reads a file and guards every append, so that no journal is writte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from pytest_precgate.analysis.curves.sweep import PointKey
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.errors import InvalidValueError, JournalCorruptError
 from pytest_precgate.journal.events import (
@@ -54,66 +55,120 @@ class Recorded:
         object.__setattr__(self, "launches", MappingProxyType(dict(self.launches)))
 
 
-def advanced(state: Recorded | None, event: Event) -> Recorded:
-    """Return the state after one more event. Raises InvalidValueError for an event that cannot come next."""
-    if isinstance(event, RunOpened):
-        if state is not None:
-            raise InvalidValueError("a run opens once, at the head of its journal")
-        return Recorded(event)
-    if state is None:
-        raise InvalidValueError("a journal begins with its run, its suite and settings")
-    launch = _advanced_launch(state.launches.get(event.key), event)
-    return replace(state, launches={**state.launches, event.key: launch})
+class _Launch:
+    """A launch that events are still added to."""
 
+    def __init__(self, opened: LaunchOpened) -> None:
+        self._opened = opened
+        self._points: dict[PointKey, MeasuredPoint] = {}
+        self._per_opening = [0]
+        self._is_finished = False
+        self._starts_gpu_s = [opened.starting_gpu_s]
+        self._tries: list[PointTried] = []
+        self._recorded: RecordedLaunch | None = None
 
-def _advanced_launch(
-    launch: RecordedLaunch | None, event: LaunchOpened | PointMeasured | PointTried | LaunchFinished
-) -> RecordedLaunch:
-    if launch is None:
+    def refuse(self, event: LaunchOpened | PointMeasured | PointTried | LaunchFinished) -> None:
+        """Raise InvalidValueError for an event that cannot come next."""
+        if self._is_finished:
+            raise InvalidValueError(f"{event.key} was finished before")
         if isinstance(event, LaunchOpened):
-            return RecordedLaunch(event, starts_gpu_s=(event.starting_gpu_s,))
-        raise InvalidValueError(f"{event.key} was never opened")
-    if launch.is_finished:
-        raise InvalidValueError(f"{event.key} was finished before")
-    if isinstance(event, LaunchOpened):
-        for line in event.unlike(launch.opened):
-            raise InvalidValueError(f"{event.key} goes on under other facts: {line}")
-        return replace(
-            launch,
-            points_per_opening=(*launch.points_per_opening, 0),
-            starts_gpu_s=(*launch.starts_gpu_s, event.starting_gpu_s),
-        )
-    if isinstance(event, LaunchFinished):
-        if not launch.points:
+            for line in event.unlike(self._opened):
+                raise InvalidValueError(f"{event.key} goes on under other facts: {line}")
+        if isinstance(event, LaunchFinished) and not self._points:
             raise InvalidValueError(f"{event.key} finished without a point")
-        return replace(launch, is_finished=True)
-    if isinstance(event, PointTried):
-        return replace(launch, tries=(*launch.tries, event))
-    if event.point.point.key in {known.point.key for known in launch.points}:
-        raise InvalidValueError(f"{event.key} measured concurrency {event.point.point.concurrency} twice")
-    *before, last = launch.points_per_opening
-    return replace(launch, points=(*launch.points, event.point), points_per_opening=(*before, last + 1))
+        if isinstance(event, PointMeasured) and event.point.key in self._points:
+            raise InvalidValueError(f"{event.key} measured concurrency {event.point.point.concurrency} twice")
+
+    def add(self, event: LaunchOpened | PointMeasured | PointTried | LaunchFinished) -> None:
+        """Add an event that can come next."""
+        self._recorded = None
+        if isinstance(event, LaunchOpened):
+            self._per_opening.append(0)
+            self._starts_gpu_s.append(event.starting_gpu_s)
+        elif isinstance(event, LaunchFinished):
+            self._is_finished = True
+        elif isinstance(event, PointTried):
+            self._tries.append(event)
+        else:
+            self._points[event.point.key] = event.point
+            self._per_opening[-1] += 1
+
+    def recorded(self) -> RecordedLaunch:
+        """Return the launch as far as it came."""
+        if self._recorded is None:
+            self._recorded = RecordedLaunch(
+                self._opened,
+                tuple(self._points.values()),
+                tuple(self._per_opening),
+                self._is_finished,
+                tuple(self._starts_gpu_s),
+                tuple(self._tries),
+            )
+        return self._recorded
 
 
-def whole_lines(data: bytes) -> int:
-    """Return how many bytes of a journal are whole lines; a killed run may have left the beginning of one more."""
-    return data.rfind(b"\n") + 1
+class JournalState:
+    """What the events of a journal amount to, added one by one. What an event costs does not grow with those before.
 
-
-def parse(data: bytes, source: str) -> Recorded | None:
-    """Return what a journal's bytes hold, None for one that was killed within its first line.
-
-    Raises JournalCorruptError with file and line for anything but a last line without an end, JournalSchemaError for
-    a newer schema.
+    ``run`` is the run it is of, None before that opened.
     """
-    state: Recorded | None = None
-    for number, raw in enumerate(data[: whole_lines(data)].split(b"\n")[:-1], 1):
+
+    def __init__(self) -> None:
+        self.run: RunOpened | None = None
+        self._launches: dict[LaunchKey, _Launch] = {}
+
+    def refuse(self, event: Event) -> None:
+        """Raise InvalidValueError for an event that cannot come next."""
+        if isinstance(event, RunOpened):
+            if self.run is not None:
+                raise InvalidValueError("a run opens once, at the head of its journal")
+            return
+        if self.run is None:
+            raise InvalidValueError("a journal begins with its run, its suite and settings")
+        launch = self._launches.get(event.key)
+        if launch is not None:
+            launch.refuse(event)
+        elif not isinstance(event, LaunchOpened):
+            raise InvalidValueError(f"{event.key} was never opened")
+
+    def add(self, event: Event) -> None:
+        """Add an event. Raises as ``refuse`` does, and is then as it was."""
+        self.refuse(event)
+        if isinstance(event, RunOpened):
+            self.run = event
+        elif event.key in self._launches:
+            self._launches[event.key].add(event)
+        elif isinstance(event, LaunchOpened):
+            self._launches[event.key] = _Launch(event)
+
+    def recorded(self) -> Recorded | None:
+        """Return what the journal holds so far, None before its run opened. It does not change with later events."""
+        if self.run is None:
+            return None
+        return Recorded(self.run, {key: launch.recorded() for key, launch in self._launches.items()})
+
+    def launch(self, key: LaunchKey) -> RecordedLaunch | None:
+        """Return one launch as far as it came, None where it was never opened."""
+        return self._launches[key].recorded() if key in self._launches else None
+
+
+def parse(lines: Iterable[bytes], source: str) -> tuple[JournalState, int]:
+    """Return what the whole lines of a journal amount to, and how many bytes they are.
+
+    Each line has its end; the last may lack it: what a killed run was writing is left out. Raises JournalCorruptError
+    with file and line for anything else that does not fit, JournalSchemaError for a newer schema.
+    """
+    state, size = JournalState(), 0
+    for number, raw in enumerate(lines, 1):
+        if not raw.endswith(b"\n"):
+            break
         try:
-            text = raw.decode("ascii")
+            text = raw[:-1].decode("ascii")
         except UnicodeDecodeError as exc:
             raise JournalCorruptError(source, f"line {number}", "is not ASCII text; it is left as it is") from exc
         try:
-            state = advanced(state, read_line(text, number, source))
+            state.add(read_line(text, number, source))
         except InvalidValueError as exc:
             raise JournalCorruptError(source, f"line {number}", str(exc)) from exc
-    return state
+        size += len(raw)
+    return state, size

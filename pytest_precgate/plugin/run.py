@@ -205,7 +205,7 @@ class Run:
 
     def _arrange(self, items: list[pytest.Item]) -> None:
         ranks: dict[pytest.Item, tuple[int, float]] = {}
-        suites: list[str] = []
+        suites: dict[str, int] = {}
         for item in items:
             asked = [name for name in _FIXTURES if name in _fixtures(item)]
             if item.get_closest_marker(MARK) is None and not asked:
@@ -213,12 +213,11 @@ class Run:
             suite = self.suite(item)
             if MARK in asked:
                 self._refuse_policy(suite)
-            if suite.name not in suites:
-                suites.append(suite.name)
+            place = suites.setdefault(suite.name, len(suites))
             if MARK in asked or SWEEP_FIXTURES.keys() & {*asked}:
                 self._sweeping.setdefault(suite.name, []).append(suite.points)
             if suite.starts_servers:
-                ranks[item] = (suites.index(suite.name), _rank(suite, asked))
+                ranks[item] = (place, _rank(suite, asked))
         for item in ranks:  # not before all are known: what is to be measured decides what an engine makes room for
             self.refuse_clash(item)
         items[:] = in_order(items, ranks)

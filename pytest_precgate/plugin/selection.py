@@ -9,7 +9,9 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -61,8 +63,13 @@ class Selection:
             return False
         if any(fnmatch(str(path), str(here / pattern)) for pattern in _values(self._typed, "--ignore-glob")):
             return False
-        asked = {(here / arg.split("::", maxsplit=1)[0]).resolve() for arg in self.config.args}
-        return bool(family & asked)
+        return bool(family & self._asked)
+
+    @cached_property
+    def _asked(self) -> frozenset[Path]:
+        """The paths this run was given: as many as tests, where each was named."""
+        here = self.config.invocation_params.dir
+        return frozenset((here / arg.split("::", maxsplit=1)[0]).resolve() for arg in self.config.args)
 
     def holds(self, nodeid: str) -> bool:
         """Whether a test must hold its stored gates in this run: it was run, or nobody chose to leave it out."""

@@ -89,7 +89,7 @@ class GateEvaluation:
         if not any(self.launches.can_repeat(self.suite, precision) for precision in self.precisions):
             # recorded points are one launch, whatever the suite allows
             policy = LaunchPolicy("first-good", 1)
-        rule = SuiteRule(holding.held, policy, holding.beside)
+        rule = SuiteRule(holding.held, policy, holding.noise)
         points = _ServedValues(self.gates)
 
         def launch(number: int, wanted: Collection[int]) -> Sequence[Value]:
@@ -159,7 +159,7 @@ class GateEvaluation:
             for gate, values in ((self.gates[i], values) for i, values in whole.items())
         ]
         gate_limits = dict(zip(whole, suite_limits(all_gate_launches, policy), strict=True))
-        before = SuiteRule(holding.held, policy, holding.beside).gate_limits
+        before = SuiteRule(holding.held, policy, holding.noise).gate_limits
         judged = []
         for index, (gate, held, was) in enumerate(zip(self.gates, holding.held, before, strict=True)):
             old = held.baseline if isinstance(held.baseline, Absent) else _centre(was)
@@ -249,7 +249,7 @@ class GateEvaluation:
 
     def _curve(self, suite: Suite, precision: str, number: int) -> Curve:
         launch = number if self.launches.can_repeat(suite, precision) else 1  # what a file holds stands beside each
-        return Curve(self.launches.of(suite, precision, launch).sweep, suite.hardware, suite.cost)
+        return self.launches.of(suite, precision, launch).curve(suite.hardware, suite.cost)
 
     def _reading(self, gate: Gate, launches: int) -> float:
         """The sigma that the points of the first launches leave on a gate; nothing where none reaches it."""

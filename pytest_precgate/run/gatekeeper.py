@@ -13,7 +13,7 @@ from pytest_precgate.analysis.accepted.baseline import UTC_FORMAT, Launch, Point
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.matching import JudgingContext, how_old, match_baseline
 from pytest_precgate.analysis.accepted.update import Measured, PlannedUpdate, plan_additions, plan_rewrite
-from pytest_precgate.analysis.curves.comparison import Comparison, compare
+from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.curves.search import SweepTargets
 from pytest_precgate.analysis.gating.gates import Gate, GateKey
 from pytest_precgate.analysis.gating.verdict import JudgedGate, Verdict
@@ -68,6 +68,7 @@ class Gatekeeper:
         self._reports: dict[tuple[str, str, str], GateReport] = {}
         self._pending: dict[str, _Pending] = {}
         self._used: dict[str, set[RecordedGate]] = {}
+        self._pairs: dict[tuple[str, str, str], Comparison] = {}
 
     # --- before tests run -----------------------------------------------------------------------------------------
 
@@ -95,13 +96,16 @@ class Gatekeeper:
 
     def compare(self, suite: Suite, candidate: str, reference: str, test: str) -> Comparison:
         """Measure both precisions and compare them, candidate first."""
-        first, second = (self.launch(suite, precision).sweep for precision in (candidate, reference))
-        if first.points == second.points:
-            raise SweepMismatchError(
-                f"suite {suite.name}: {candidate} and {reference} hold the very same points; one file without a "
-                "precision column serves one precision"
-            )
-        pair = compare(first, second, hardware=suite.hardware, cost=suite.cost)
+        first, second = (self.launch(suite, precision) for precision in (candidate, reference))
+        pair = self._pairs.get(names := (suite.name, candidate, reference))
+        if pair is None:
+            if first.sweep.points == second.sweep.points:
+                raise SweepMismatchError(
+                    f"suite {suite.name}: {candidate} and {reference} hold the very same points; one file without a "
+                    "precision column serves one precision"
+                )
+            price = suite.hardware, suite.cost
+            pair = self._pairs[names] = Comparison(first.curve(*price), second.curve(*price))
         self._compared.append(Compared(suite.name, test, pair, suite.points or ()))
         return pair
 
@@ -206,9 +210,9 @@ class Gatekeeper:
         baseline = stored.baseline
         known = () if baseline is None else baseline.precisions
         if suite.points is None and baseline is not None and not self.policy.update and set(pair.curves) <= set(known):
-            first, second = (baseline.launches_of(precision)[0].sweep for precision in pair.curves)
-            hardware = replace(pair.hardware, name=first.hardware)
-            return suite.points_for(compare(first, second, hardware=hardware, cost=pair.candidate.cost))
+            first, second = (baseline.launches_of(precision)[0] for precision in pair.curves)
+            price = replace(pair.hardware, name=first.sweep.hardware), pair.candidate.cost
+            return suite.points_for(Comparison(first.curve(*price), second.curve(*price)))
         return suite.points_for(pair)
 
     def _outcome(self, suite: Suite, pair: Comparison, test: str, judged: Sequence[JudgedGate]) -> Outcome:
@@ -370,13 +374,9 @@ class Gatekeeper:
             except BaselineError as exc:
                 lines.append(str(exc))
                 continue
-            path = self.store.shown(self.store.path(suite))
             used = self._used.get(suite, set())
             idle = [] if baseline is None else [gate for gate in baseline.gates if gate not in used]
-            for test in sorted({gate.test for gate in idle} - {*ran.failed}):
-                gates = [gate.key for gate in idle if gate.test == test]
-                if ran.holds(test):
-                    lines.append(said.unused_gates(path, test, gates))
-                elif ran.includes(test):
-                    left_out.append(f"{path}: {len(gates)} gates of {test} not held: this run was narrowed")
+            unused, unheld = said.idle_gates(self.store.shown(self.store.path(suite)), idle, ran)
+            lines += unused
+            left_out += unheld
         return lines, left_out

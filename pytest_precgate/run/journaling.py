@@ -48,13 +48,15 @@ class LaunchLog:
     @property
     def launch(self) -> RecordedLaunch:
         """The launch as far as it came."""
-        return self.journal.state.launches[self.key]
+        found = self.journal.launch(self.key)
+        assert found is not None, "a log is of a launch that was opened"
+        return found
 
     def seed(self, concurrency: int) -> str:
         """Return the seed of the next run of a point: no other run, launch, opening or try of anything has it."""
         launch, key = self.launch, self.key
         tries = sum(tried.concurrency == concurrency for tried in launch.tries)
-        run = self.journal.state.run
+        run = self.journal.run
         parts = (run.salt, run.suite, key.precision, key.number, key.attempt, len(launch.points_per_opening))
         return "/".join(map(str, (*parts, concurrency, tries + 1)))
 
@@ -96,7 +98,7 @@ class Record:
     _before: dict[str, Mapping[LaunchKey, RecordedLaunch]] = field(default_factory=dict)
     _unlike: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _taken: dict[str, str] = field(default_factory=dict)
-    _asked: list[tuple[str, LaunchKey]] = field(default_factory=list)
+    _asked: dict[str, dict[LaunchKey, None]] = field(default_factory=dict)
 
     def finished(self, suite: Suite, launch: Key, now: Callable[[], Fingerprint]) -> RecordedLaunch | None:
         """Return a launch an earlier run finished, None where it is to be measured.
@@ -105,18 +107,18 @@ class Record:
         ReplayError when the replayed run did not finish the launch, JournalError for a journal that cannot be used.
         """
         key = LaunchKey(*launch[1:])
-        self._asked.append((suite.name, key))
+        self._asked.setdefault(suite.name, {})[key] = None
         if self.mode == "replay":
             return self._from_replay(suite, key)
         journal = self._reopened(suite)
-        found = None if journal is None else journal.state.launches.get(key)
+        found = None if journal is None else journal.launch(key)
         if journal is None or found is None or not found.is_finished:
             return None
         facts, then = now(), found.opened.facts
         pairs = ((facts.hard, then.hard), (facts.soft, then.soft))
         unlike = [line for today, before in pairs for line in differences(today, _known(before, today))]
         self._refuse(journal, f"{suite.name} {key}", unlike)
-        require_believed(suite, journal.state.run, found)
+        require_believed(suite, journal.run, found)
         return found
 
     def replayed(self, suite: Suite, precision: str) -> int | None:
@@ -148,24 +150,24 @@ class Record:
             self.directory.make(suite.name)
             journal = Journal.create(self.directory.journal(suite.name), self._opened(suite))
             self._journals[suite.name] = journal
-        before = journal.state.launches.get(opened.key)
+        before = journal.launch(opened.key)
         if before is not None:
             self._refuse(journal, f"{suite.name} {opened.key}", opened.unlike(before.opened))
-            require_believed(suite, journal.state.run, before)
+            require_believed(suite, journal.run, before)
         journal.append(opened)
         return LaunchLog(journal, opened.key)
 
     def costs(self, suite: str) -> list[KindCost]:
         """Return what the launches of this run cost, as far as its journal knows: starts that succeeded, points."""
         journal, before = self._journals.get(suite), self._before.get(suite, {})
-        launches = {} if journal is None else journal.state.launches
+        launches = {} if journal is None else journal.recorded.launches
         costs = [paid(launch, before.get(key)) for key, launch in launches.items()]
         return [cost for cost in costs if cost.launches or cost.points]
 
     def reused(self, suite: str) -> list[KindCost]:
         """Return what launches and points that were taken from an earlier run had cost it."""
         before = self._replayed[suite].launches if suite in self._replayed else self._before.get(suite, {})
-        asked = dict.fromkeys(key for name, key in self._asked if name == suite)
+        asked = self._asked.get(suite, ())
         return [paid(before[key]) for key in asked if key in before and before[key].points]
 
     def origin(self, suite: str) -> RunOpened | None:
@@ -181,12 +183,10 @@ class Record:
                 yield f"suite {suite}: today's settings are not those of the replayed run: {_listed(unlike)}"
         yield from (f"suite {suite} {taken}" for suite, taken in self._taken.items())
         for suite, journal in self._journals.items():
-            launches = journal.state.launches
+            launches = journal.recorded.launches
             yield from (f"suite {suite}: {line}" for launch in launches.values() for line in _measured_again(launch))
             missing = [
-                str(key)
-                for name, key in dict.fromkeys(self._asked)
-                if name == suite and not (key in launches and launches[key].is_finished)
+                str(key) for key in self._asked.get(suite, ()) if not (key in launches and launches[key].is_finished)
             ]
             if missing and any(launch.points for launch in launches.values()):
                 yield (
@@ -225,14 +225,14 @@ class Record:
             now = self._opened(suite)
             journal = Journal.reopen(path, now)
             try:
-                self._refuse(journal, suite.name, now.unlike(journal.state.run))
+                self._refuse(journal, suite.name, now.unlike(journal.run))
             except RunDiffersError:
                 journal.close()
                 raise
-            self._taken[suite.name] = f"goes on with {path.parent.name}: {_kept(journal.state)}"
+            self._taken[suite.name] = f"goes on with {path.parent.name}: {_kept(journal.recorded)}"
             self.say(f"suite {suite.name} {self._taken[suite.name]}")
             self._journals[suite.name] = journal
-            self._before[suite.name] = journal.state.launches
+            self._before[suite.name] = journal.recorded.launches
         return self._journals.get(suite.name)
 
     def _read_replay(self, suite: Suite) -> Recorded:

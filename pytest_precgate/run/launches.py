@@ -22,7 +22,7 @@ from pytest_precgate.engines.server import Started
 from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, PrecgateError, ReplayError, SettingsError
 from pytest_precgate.run.running_engine import RunningEngine
 from pytest_precgate.run.swept import Swept, fingerprint_of, merged, missed, not_searched
-from pytest_precgate.servers.gpu_time import Loads, costs, started_again
+from pytest_precgate.servers.gpu_time import Loads, Start, by_suite, costs, started_again
 from pytest_precgate.servers.request import Key, ServerRequest
 from pytest_precgate.settings import Suite
 
@@ -52,10 +52,11 @@ class Launches:
     _engines: dict[tuple[str, str], tuple[Engine, ...]] = field(default_factory=dict)
     _swept: dict[Key, Swept | PrecgateError] = field(default_factory=dict)
     _failed: dict[Key, PrecgateError] = field(default_factory=dict)
-    _launches: dict[tuple[str, str, int], Launch] = field(default_factory=dict)
+    _launches: dict[str, dict[tuple[int, str], Launch]] = field(default_factory=dict)
     _suites: dict[str, Suite] = field(default_factory=dict)
     _loads: Loads = field(default_factory=lambda: Loads(time.monotonic))
     _wanted: set[str] = field(default_factory=set)
+    _from_files: set[str] = field(default_factory=set)
     _sweep_targets: Callable[[Suite, str], SweepTargets] = lambda _suite, _precision: NO_TARGETS
     _unsearched: list[str] = field(default_factory=list)
     _pool: ServerPool | None = None
@@ -69,20 +70,19 @@ class Launches:
 
     def of(self, suite: Suite, precision: str, attempt: int = 1) -> Launch:
         """Return a launch of one precision of ``suite``, all configurations in one cloud; each ``attempt`` is fresh."""
-        key = (suite.name, precision, attempt)
-        if key not in self._launches:
+        known, key = self._launches.setdefault(suite.name, {}), (attempt, precision)
+        if key not in known:
             engines = self._engines_of(suite, precision)
             swept = [self._sweep_of(suite, precision, number, attempt) for number in range(len(engines))]
             # Cut to the digits a baseline keeps at once: what is judged and what is recorded are the same figures.
-            self._launches[key] = merged(swept).rounded()
-        return self._launches[key]
+            known[key] = merged(swept).rounded()
+        return known[key]
 
     def measured(self, suite: str) -> Mapping[str, Sequence[Launch]]:
         """Return every launch of a suite measured so far, by precision, the first one first."""
-        known = sorted((attempt, precision) for name, precision, attempt in self._launches if name == suite)
         found: dict[str, list[Launch]] = {}
-        for attempt, precision in known:
-            found.setdefault(precision, []).append(self._launches[suite, precision, attempt])
+        for (_, precision), launch in sorted(self._launches.get(suite, {}).items(), key=lambda entry: entry[0]):
+            found.setdefault(precision, []).append(launch)
         return found
 
     def can_repeat(self, suite: Suite, precision: str) -> bool:
@@ -178,7 +178,8 @@ class Launches:
 
     def costs(self) -> tuple[SuiteCost, ...]:
         """Return what each suite of this run cost so far, those that measured nothing left out."""
-        each = [self._cost(suite) for suite in self._suites.values()]
+        started = by_suite([] if self._pool is None else self._pool.started)
+        each = [self._cost(suite, started.get(name, [])) for name, suite in self._suites.items()]
         return tuple(cost for cost in each if cost.costs or cost.reused or cost.reads_files or cost.replayed)
 
     def close(self) -> None:
@@ -190,11 +191,9 @@ class Launches:
             if self._record is not None:
                 self._record.close()
 
-    def _cost(self, suite: Suite) -> SuiteCost:
-        record, pool = self._record, self._pool
-        own = [] if pool is None else [start for start in pool.started if start.order.suite == suite.name]
-        starts = [start for start in own if start.order.engine.settings.occupies_gpus]
-        swept = [each for key, each in self._swept.items() if key[0] == suite.name]
+    def _cost(self, suite: Suite, started: Sequence[Start]) -> SuiteCost:
+        record = self._record
+        starts = [start for start in started if start.order.engine.settings.occupies_gpus]
         return SuiteCost(
             suite=suite.name,
             hardware=suite.hardware,
@@ -205,7 +204,7 @@ class Launches:
                 time.monotonic(),
             ),
             reused=by_kind([] if record is None else record.reused(suite.name)),
-            reads_files=any(isinstance(each, Swept) and each.kind == "recorded" for each in swept),
+            reads_files=suite.name in self._from_files,
             replayed=self.origin(suite.name) is not None,
         )
 
@@ -248,6 +247,7 @@ class Launches:
         engine = self._engines_of(suite, precision)[number]
         if isinstance(engine, SelfSweeping) and not engine.is_repeatable:  # its files are its record
             sweep = engine.sweep(precision, suite.workload, suite.hardware.name, launch=attempt)
+            self._from_files.add(suite.name)
             return Swept(sweep, engine.kind, engine.identity(), engine.facts())
         key, record = (suite.name, precision, number, attempt), self._the_record()
         found = record.finished(suite, key, lambda: self._facts_before(suite, precision, number, engine))

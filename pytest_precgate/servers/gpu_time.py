@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from pytest_precgate.analysis.cost import Kind, KindCost, by_kind
-from pytest_precgate.servers.request import ServerRequest
+from pytest_precgate.servers.request import Key, ServerRequest
 
 
 @dataclass
@@ -41,11 +41,22 @@ class Start:
         return now_s if self.ended_s is None else self.ended_s
 
 
+def by_suite(started: Iterable[Start]) -> dict[str, list[Start]]:
+    """Return the starts of each suite, in order."""
+    found: dict[str, list[Start]] = {}
+    for start in started:
+        found.setdefault(start.order.suite, []).append(start)
+    return found
+
+
 def started_again(started: Sequence[Start]) -> Iterator[str]:
     """Name the servers a run had to start more than once."""
+    first: dict[Key, ServerRequest] = {}
+    for start in started:
+        first.setdefault(start.order.key, start.order)
     for key, starts in Counter(start.order.key for start in started).items():
         if starts > 1:
-            order = next(start.order for start in started if start.order.key == key)
+            order = first[key]
             yield (
                 f"suite {order.suite}: {order.what} was started {starts} times: tests asked for it after it had "
                 "made room for another; let those that use one engine stand together"

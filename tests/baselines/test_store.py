@@ -25,6 +25,7 @@ from pytest_precgate.baselines.store import BaselineStore, Stored
 from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, BaselineError, BaselineWriteError
 from tests import clouds
 from tests.analysis.accepted.test_baseline import kimi_baseline
+from tests.calls import calls_of
 
 
 @given(fp4=clouds.sweeps("fp4"), int4=clouds.sweeps("int4"), point=st.floats(40.0, 90.0), reason=st.text(max_size=20))
@@ -53,6 +54,21 @@ def test_a_diff_of_the_file_is_one_line_per_point_and_gate() -> None:
     top = [line.split('"')[1] for line in lines if line.startswith('  "')]
     assert top == sorted(top)
     assert json.loads(text)["gates"][0]["value"] == 2.84622
+
+
+def test_an_edited_value_is_refused_however_often_it_is_asked_for(tmp_path: Path) -> None:
+    """The values are computed once, and every test of the suite is told."""
+    store = BaselineStore(tmp_path, tmp_path)
+    store.write(kimi_baseline(), store.read("kimi"))
+    sound = store.read("kimi")
+    first, second = calls_of(sound.refuse_edited), calls_of(sound.refuse_edited)
+    assert second < 10 < first
+    store.path("kimi").write_text(dump(kimi_baseline()).replace("2.84622", "1.0"), encoding="utf-8")
+    edited = store.read("kimi")
+    for _ in range(2):
+        with pytest.raises(BaselineCorruptError, match=r"says 1, its points give 2\.84622; edited by hand"):
+            edited.refuse_edited()
+    sound.refuse_edited()
 
 
 COSTS = (LaunchCost("vllm-tp4-ep1", 7, 980.5, 3600.0), LaunchCost("vllm-tp8", 6, 870.25, None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -125,3 +126,24 @@ def test_going_on_with_a_run_prunes_nothing(tmp_path: Path) -> None:
     at(tmp_path, days=30).make("kimi")
     assert all(path.exists() for path in old)
     assert JOURNAL in {path.name for path in old[0].iterdir()}
+
+
+def test_a_run_looks_through_the_kept_ones_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand suites keep twenty thousand directories; each suite's old ones go all the same."""
+    suites = ("kimi", "kimi-k2", "llama")
+    old = [recorded(tmp_path, suite, days=30 + number) for suite in suites for number in range(KEPT_RUNS + 1)]
+    looked: list[Path] = []
+    original = Path.iterdir
+
+    def counted(path: Path) -> Iterator[Path]:
+        looked.append(path)
+        return original(path)
+
+    monkeypatch.setattr(Path, "iterdir", counted)
+    run = at(tmp_path)
+    made = [run.make(suite) for suite in suites]
+    assert looked == [run.runs]
+    monkeypatch.undo()
+    gone = [path for path in old if not path.exists()]
+    assert [path.name.split("-", 1)[1].rsplit("-", 1)[0] for path in gone] == [s for s in suites for _ in range(2)]
+    assert all(path.is_dir() for path in made)

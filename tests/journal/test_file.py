@@ -31,7 +31,7 @@ def test_each_event_is_in_the_file_when_append_returns(tmp_path: Path) -> None:
     for count, event in enumerate(SMALL[1:], 2):
         journal.append(event)
         assert path.read_bytes() == written(SMALL[:count])
-        assert read(path) == journal.state == told(SMALL[:count])
+        assert read(path) == journal.recorded == told(SMALL[:count])
     journal.close()
 
 
@@ -43,7 +43,7 @@ def test_a_reopened_journal_loses_what_was_begun_and_goes_on(tmp_path: Path, cut
     with path.open("ab") as file:
         file.write(written([point(2)])[:cut])
     journal = Journal.reopen(path, RUN)
-    assert journal.state == told(SMALL[:3])
+    assert journal.recorded == told(SMALL[:3])
     for event in SMALL[3:]:
         journal.append(event)
     journal.close()
@@ -70,7 +70,7 @@ def test_a_journal_has_one_writer(tmp_path: Path) -> None:
         Journal.reopen(path, RUN)
     with pytest.raises(JournalBusyError, match="another run that started in the same moment"):
         Journal.create(path, RUN)
-    assert read(path) == journal.state
+    assert read(path) == journal.recorded
     journal.close()
     journal.close()
     assert not is_in_use(path)
@@ -87,7 +87,7 @@ def test_the_lock_ends_with_a_killed_process_and_its_points_stay(tmp_path: Path)
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, env={**os.environ, "PYTHONPATH": "."})
     assert run.returncode == -signal.SIGKILL
     journal = Journal.reopen(path, RUN)
-    assert journal.state == told(SMALL[:4])
+    assert journal.recorded == told(SMALL[:4])
     journal.append(LaunchFinished(KEY))
     journal.close()
     assert path.read_bytes() == written(SMALL)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given, settings
@@ -23,10 +25,12 @@ from pytest_precgate.journal.events import (
     LaunchKey,
     LaunchOpened,
     PointMeasured,
+    PointTried,
     RunOpened,
 )
-from pytest_precgate.journal.schema import line
-from pytest_precgate.journal.state import Recorded, advanced, parse
+from pytest_precgate.journal.schema import line, read_line
+from pytest_precgate.journal.state import JournalState, Recorded, parse
+from tests.calls import per_further_unit
 from tests.journal import journals
 
 RUN = RunOpened(
@@ -55,10 +59,17 @@ SMALL: list[Event] = [RUN, LAUNCH, point(1), point(2), LaunchFinished(KEY)]
 
 def told(events: list[Event]) -> Recorded | None:
     """What events amount to, by themselves."""
-    state: Recorded | None = None
+    state = JournalState()
     for event in events:
-        state = advanced(state, event)
-    return state
+        state.add(event)
+    return state.recorded()
+
+
+def parsed(data: bytes) -> Recorded | None:
+    """What the bytes of a journal amount to."""
+    state, size = parse(io.BytesIO(data), "j")
+    assert size == data.rfind(b"\n") + 1
+    return state.recorded()
 
 
 def written(events: list[Event]) -> bytes:
@@ -69,7 +80,77 @@ def written(events: list[Event]) -> bytes:
 @given(journals.events())
 def test_what_is_written_is_read_back(events: list[Event]) -> None:
     """Any run survives its own journal, to the last digit, whatever its names hold."""
-    assert parse(written(events), "j") == told(events)
+    assert parsed(written(events)) == told(events)
+
+
+def folded(events: list[Event]) -> dict[LaunchKey, list[object]]:
+    """What a journal holds of each launch, in the plainest words there are: the events looked through for each."""
+    launches: dict[LaunchKey, list[object]] = {}
+    for key in dict.fromkeys(event.key for event in events if isinstance(event, LaunchOpened)):
+        own = [event for event in events if not isinstance(event, RunOpened) and event.key == key]
+        openings = [index for index, event in enumerate(own) if isinstance(event, LaunchOpened)]
+        parts = [own[start:end] for start, end in zip(openings, [*openings[1:], len(own)], strict=True)]
+        launches[key] = [
+            own[0],
+            tuple(event.point for event in own if isinstance(event, PointMeasured)),
+            tuple(sum(isinstance(event, PointMeasured) for event in part) for part in parts),
+            any(isinstance(event, LaunchFinished) for event in own),
+            tuple(event.starting_gpu_s for event in own if isinstance(event, LaunchOpened)),
+            tuple(event for event in own if isinstance(event, PointTried)),
+        ]
+    return launches
+
+
+@settings(max_examples=50)
+@given(journals.events())
+def test_a_launch_is_what_its_events_say(events: list[Event]) -> None:
+    """Points, openings, starts and tries in their order, however launches are interleaved."""
+    found = parsed(written(events))
+    assert found is not None
+    held = {key: [getattr(launch, each.name) for each in fields(launch)] for key, launch in found.launches.items()}
+    assert held == folded(events)
+
+
+@pytest.mark.parametrize("per_launch", [1_000, 12])
+def test_a_line_costs_no_more_the_further_down_it_stands(per_launch: int) -> None:
+    """Reading and appending, whether one launch holds all points or each has a few."""
+
+    def events(number: int) -> list[Event]:
+        made: list[Event] = [RUN]
+        for index in range(number):
+            key = LaunchKey("fp4", 0, index // per_launch + 1)
+            made += [replace(LAUNCH, key=key)] if index % per_launch == 0 else []
+            made.append(replace(point(index % per_launch + 1), key=key))
+        return made
+
+    def reading(number: int) -> Callable[[], object]:
+        data = written(events(number))
+        return lambda: parsed(data)
+
+    def adding(number: int) -> Callable[[], object]:
+        made = events(number)
+        return lambda: told(made)
+
+    assert per_further_unit(reading, 100, 300) < 1.1
+    assert per_further_unit(adding, 100, 300) < 1.1
+
+
+def test_what_was_recorded_does_not_change_with_later_events() -> None:
+    """A value, not a view: a resumed run remembers what it began with."""
+    state = JournalState()
+    for event in SMALL[:3]:
+        state.add(event)
+    before = state.recorded()
+    state.add(point(2))
+    assert before == told(SMALL[:3])
+    assert state.recorded() == told(SMALL[:4])
+
+
+def test_a_line_written_in_another_order_is_read_by_what_it_says() -> None:
+    """The digest is of the fields: spaces and order are the writer's own."""
+    text = line(point(1))
+    higher_is_better_values = dict(reversed(json.loads(text).items()))
+    assert read_line(text, 1, "j") == read_line(json.dumps(higher_is_better_values, indent=1), 1, "j") == point(1)
 
 
 @settings(max_examples=50)
@@ -78,14 +159,14 @@ def test_a_journal_cut_anywhere_reads_as_a_prefix(events: list[Event], data: st.
     """What a killed run leaves is every event whose line is whole, and nothing of the one under way."""
     whole = written(events)
     cut = data.draw(st.integers(0, len(whole)))
-    assert parse(whole[:cut], "j") == told(events[: whole[:cut].count(b"\n")])
+    assert parsed(whole[:cut]) == told(events[: whole[:cut].count(b"\n")])
 
 
 def test_every_cut_of_a_journal_reads_as_a_prefix() -> None:
     """Each byte of a small one."""
     whole = written(SMALL)
     for cut in range(len(whole) + 1):
-        assert parse(whole[:cut], "j") == told(SMALL[: whole[:cut].count(b"\n")]), cut
+        assert parsed(whole[:cut]) == told(SMALL[: whole[:cut].count(b"\n")]), cut
 
 
 @given(st.data())
@@ -96,7 +177,7 @@ def test_a_damaged_byte_never_gives_another_figure(data: st.DataObject) -> None:
     byte = data.draw(st.integers(0, 255).filter(lambda value: value != whole[at]))
     damaged = whole[:at] + bytes([byte]) + whole[at + 1 :]
     try:
-        found = parse(damaged, "j")
+        found = parsed(damaged)
     except (JournalCorruptError, JournalSchemaError):
         return
     assert found in [told(SMALL[:count]) for count in range(len(SMALL) + 1)]
@@ -120,7 +201,7 @@ def test_damage_is_refused_by_file_line_and_cause(old: str, new: str, why: str) 
     """A person can look at the spot."""
     text = written(SMALL).decode().replace(old, new, 1)
     with pytest.raises(JournalCorruptError, match=why) as refused:
-        parse(text.encode(), "runs/x/journal.jsonl")
+        parse(io.BytesIO(text.encode()), "runs/x/journal.jsonl")
     assert str(refused.value).startswith("runs/x/journal.jsonl: ")
 
 
@@ -150,7 +231,7 @@ def test_a_field_that_cannot_be_is_refused_by_its_spot(event: Event, changes: di
     """Also where the digest is right: another writer's mistake is no measurement."""
     before = SMALL[: SMALL.index(event)]
     with pytest.raises(JournalCorruptError, match=why):
-        parse(written(before) + resigned(line(event), **changes), "j")
+        parsed(written(before) + resigned(line(event), **changes))
 
 
 # Written by the first release's code: no launch says what its start took.
@@ -166,7 +247,7 @@ SCHEMA_1 = """\
 def test_a_journal_of_an_older_schema_is_read() -> None:
     """What its starts took is not known, and not nothing."""
     old = replace(LAUNCH, starting_gpu_s=None)
-    assert parse(SCHEMA_1.encode("ascii") + written([point(1)]), "j") == told([RUN, old, point(1)])
+    assert parsed(SCHEMA_1.encode("ascii") + written([point(1)])) == told([RUN, old, point(1)])
 
 
 def test_an_older_journals_standard_error_is_read_as_a_90_percent_interval() -> None:
@@ -177,7 +258,7 @@ def test_an_older_journals_standard_error_is_read_as_a_90_percent_interval() -> 
         del figures[name]
     run = resigned(line(RUN), schema=2)
     old = resigned(line(point(1)), measurement=figures)
-    state = parse(run + line(LAUNCH).encode() + old, "j")
+    state = parsed(run + line(LAUNCH).encode() + old)
     assert state is not None
     (read,) = state.launches[KEY].points
     assert read.measurement == wanted
@@ -186,7 +267,7 @@ def test_an_older_journals_standard_error_is_read_as_a_90_percent_interval() -> 
 def test_a_newer_schema_is_refused_by_name() -> None:
     """Whatever else the line holds."""
     with pytest.raises(JournalSchemaError, match="j: schema 4 was written by a newer pytest-precgate"):
-        parse(line(RUN).replace('"schema": 3', '"schema": 4, "more": true').encode(), "j")
+        parsed(line(RUN).replace('"schema": 3', '"schema": 4, "more": true').encode())
 
 
 @pytest.mark.parametrize(
@@ -209,7 +290,7 @@ def test_a_newer_schema_is_refused_by_name() -> None:
 def test_an_event_out_of_order_is_refused_when_read_and_when_appended(events: list[Event], why: str) -> None:
     """One rule for both sides: no journal is written that would not be read."""
     with pytest.raises(JournalCorruptError, match=why):
-        parse(written(events), "j")
+        parsed(written(events))
     with pytest.raises(InvalidValueError, match=why):
         told(events)
 

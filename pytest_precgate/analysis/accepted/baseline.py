@@ -4,21 +4,21 @@ points whenever they are needed, so targets, prices and tolerances can change wi
 from __future__ import annotations
 
 import contextlib
-import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import cached_property
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.cost import LaunchCost
 from pytest_precgate.analysis.curves.comparison import CostMode, Curve
 from pytest_precgate.analysis.curves.economics import Hardware
 from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets
-from pytest_precgate.analysis.curves.sweep import Sweep
-from pytest_precgate.analysis.gating.gate_launches import GateLaunches, noise_of
+from pytest_precgate.analysis.curves.sweep import PointKey, Sweep
 from pytest_precgate.analysis.gating.gates import GateKey
-from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise, reading_sigma, step_time_elasticity
-from pytest_precgate.analysis.gating.serving import PointKey, ServedGate, ServedTarget
+from pytest_precgate.analysis.gating.noise import GateNoise
+from pytest_precgate.analysis.gating.serving import ServedTarget
+from pytest_precgate.analysis.launch_curves import LaunchCurves
 from pytest_precgate.analysis.quantity import one_line
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
 
@@ -55,6 +55,16 @@ class Launch:
         ]
         costs = tuple(cost.rounded() for cost in self.costs)
         return Launch(replace(self.sweep, points=points), self.fingerprint, costs)
+
+    def curve(self, hardware: Hardware, cost: CostMode) -> Curve:
+        """Return its curve at a price, drawn when that is first asked for."""
+        if (hardware, cost) not in self._curves:
+            self._curves[hardware, cost] = Curve(self.sweep, hardware, cost)
+        return self._curves[hardware, cost]
+
+    @cached_property
+    def _curves(self) -> dict[tuple[Hardware, CostMode], Curve]:
+        return {}
 
 
 def _rounded(value: float) -> float:
@@ -135,9 +145,10 @@ class Baseline:
                     f"Baseline {self.suite}: its launches differ in hardware or workload: {launch.sweep.hardware}, "
                     f"{launch.sweep.workload} beside {first.hardware}, {first.workload}"
                 )
+        launched = self.precisions
         for gate in gates:
             for precision in gate.key.precisions:
-                if precision not in self.precisions:
+                if precision not in launched:
                     raise InvalidValueError(f"Baseline {self.suite}: gate {gate.key} has no {precision} launch")
 
     @property
@@ -149,68 +160,57 @@ class Baseline:
         """Return the launches of one precision."""
         return tuple(launch for launch in self.launches if launch.sweep.precision == precision)
 
-    def gate_launches(self, key: GateKey, hardware: Hardware, cost: CostMode) -> GateLaunches:
-        """Return the gate's value in every launch, at today's price.
-
-        The first launch of one precision is read beside the first of the other, and so on; what has no partner is left
-        out. Raises OutsideSweepError when a launch does not reach the gate's point.
-        """
-        return self._gate_launches(key, self._curves(hardware, cost))
-
-    def served(self, key: GateKey, hardware: Hardware, cost: CostMode) -> ServedGate:
-        """Return which points the gate's value rests on; raise OutsideSweepError where a launch does not reach it."""
-        curves = self._curves(hardware, cost)
-        return ServedGate.of(key, [curves[precision] for precision in key.precisions])
-
-    def all_gate_launches(self, hardware: Hardware, cost: CostMode) -> tuple[GateLaunches, ...]:
-        """Return the values of every gate that each of its launches reaches; a gate of several tests stands once."""
-        curves, found = self._curves(hardware, cost), []
-        for key in dict.fromkeys(gate.key for gate in self.gates):
-            with contextlib.suppress(OutsideSweepError):
-                found.append(self._gate_launches(key, curves))
-        return tuple(found)
+    def at(self, hardware: Hardware, cost: CostMode) -> LaunchCurves:
+        """Return the launches' curves at a price, drawn when that is first asked for."""
+        if (hardware, cost) not in self._curves:
+            self._curves[hardware, cost] = LaunchCurves(
+                {
+                    precision: [launch.curve(hardware, cost) for launch in self.launches_of(precision)]
+                    for precision in self.precisions
+                },
+                {precision for precision in self.precisions if self._was_read_once(precision)},
+                tuple(dict.fromkeys(gate.key for gate in self.gates)),
+            )
+        return self._curves[hardware, cost]
 
     def noises(self, hardware: Hardware, cost: CostMode) -> Mapping[GateKey, GateNoise]:
         """Return the noise of every gate with enough launches to tell."""
-        telling = [each for each in self.all_gate_launches(hardware, cost) if len(each.values) >= LEAST_LAUNCHES]
-        return {each.key: noise for each, noise in zip(telling, noise_of(telling), strict=True)}
+        return self.at(hardware, cost).noise.gates
 
     def value(self, key: GateKey, hardware: Hardware, cost: CostMode) -> float:
-        """Return what the gate is held against, computed from the points at today's price.
-
-        With enough launches that is the centre of their noise, else their median. Raises OutsideSweepError when a
-        launch does not reach the gate's point.
-        """
+        """Return what the gate is held against, computed from the points at today's price: see LaunchCurves.values."""
         return self.values([key], hardware, cost)[key]
 
     def values(self, keys: Iterable[GateKey], hardware: Hardware, cost: CostMode) -> Mapping[GateKey, float]:
         """Return :meth:`value` of several gates."""
-        noises, curves = self.noises(hardware, cost), self._curves(hardware, cost)
-        return {
-            key: noises[key].centre if key in noises else statistics.median(self._gate_launches(key, curves).values)
-            for key in keys
-        }
+        return self.at(hardware, cost).values(keys)
 
-    def _curves(self, hardware: Hardware, cost: CostMode) -> Mapping[str, Sequence[Curve]]:
-        return {
-            precision: [Curve(launch.sweep, hardware, cost) for launch in self.launches_of(precision)]
-            for precision in self.precisions
-        }
-
-    def _gate_launches(self, key: GateKey, curves: Mapping[str, Sequence[Curve]]) -> GateLaunches:
-        most = max(len(curves[precision]) for precision in key.precisions)
-        sides = [
-            [*curves[precision]] * most if self._was_read_once(precision) else curves[precision]
-            for precision in key.precisions
-        ]
-        launches = list(zip(*sides, strict=False))
-        values = [key.value({curve.sweep.precision: curve.at(key.point) for curve in launch}) for launch in launches]
-        elasticity = step_time_elasticity([curves[name][0] for name in key.precisions], key.point)
-        return GateLaunches(key, values, elasticity, reading_sigma(launches, key.point))
+    @cached_property
+    def _curves(self) -> dict[tuple[Hardware, CostMode], LaunchCurves]:
+        return {}
 
     def _was_read_once(self, precision: str) -> bool:
         """Whether a file holds its only launch, which then stands beside every launch of the other precision."""
         return [launch.fingerprint.hard["engine"] for launch in self.launches_of(precision)] == ["recorded"]
+
+    def holds(self, gate: RecordedGate) -> bool:
+        """Whether a gate is among those recorded."""
+        return gate in self._known
+
+    def tests_of(self, key: GateKey) -> Sequence[str]:
+        """Return the tests that held a gate, in order."""
+        return self._tests.get(key, ())
+
+    @cached_property
+    def _known(self) -> frozenset[RecordedGate]:
+        return frozenset(self.gates)
+
+    @cached_property
+    def _tests(self) -> Mapping[GateKey, Sequence[str]]:
+        found: dict[GateKey, list[str]] = {}
+        for gate in self.gates:
+            found.setdefault(gate.key, []).append(gate.test)
+        return found
 
     def mismatches(self, now: Mapping[str, Fingerprint], precisions: Sequence[str]) -> tuple[str, ...]:
         """Return every hard fact of ``precisions`` that differs between ``now`` and this baseline."""

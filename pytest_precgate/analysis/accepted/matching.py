@@ -10,13 +10,15 @@ from pytest_precgate.analysis.accepted.baseline import Baseline, RecordedGate
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.curves.comparison import CostMode
 from pytest_precgate.analysis.curves.economics import Hardware
-from pytest_precgate.analysis.gating.gate_launches import GateLaunches
+from pytest_precgate.analysis.gating.gate_launches import SuiteNoise
 from pytest_precgate.analysis.gating.gates import Gate
 from pytest_precgate.analysis.gating.launch_rule import GateBaseline
 from pytest_precgate.analysis.gating.verdict import Absent, Verdict
+from pytest_precgate.analysis.launch_curves import LaunchCurves
 from pytest_precgate.errors import OutsideSweepError
 
 _CLOCKS_DIFFER_DAYS = 1.0
+_OWNERS_SHOWN = 3
 _INSTEAD = "record it again with --precgate-update, or judge against fresh launches with --precgate-paired-with"
 
 
@@ -45,10 +47,10 @@ class JudgingContext:
 
 @dataclass(frozen=True)
 class GateBaselines:
-    """The gates of one test with their baselines, and the suite's other gates ``beside`` them."""
+    """The gates of one test with their baselines, and the noise of all gates of the suite, None without a baseline."""
 
     held: tuple[GateBaseline, ...]
-    beside: tuple[GateLaunches, ...] = ()
+    noise: SuiteNoise | None = None
 
 
 def match_baseline(baseline: Baseline | None, test: str, gates: Sequence[Gate], today: JudgingContext) -> GateBaselines:
@@ -56,19 +58,17 @@ def match_baseline(baseline: Baseline | None, test: str, gates: Sequence[Gate], 
     if baseline is None:
         absent = Absent(Verdict.MISSING, "this suite has no baseline; record one with --precgate-update")
         return GateBaselines(tuple(GateBaseline(gate, absent) for gate in gates))
-    hardware = _repriced(baseline, today.hardware)
-    held = tuple(_held(baseline, RecordedGate(test, gate.key), gate, today, hardware) for gate in gates)
-    known = {each.gate.key for each in held if not isinstance(each.baseline, Absent)}
-    if not known:
+    curves = baseline.at(_repriced(baseline, today.hardware), today.cost)
+    held = tuple(_held(baseline, curves, RecordedGate(test, gate.key), gate, today) for gate in gates)
+    if all(isinstance(each.baseline, Absent) for each in held):
         return GateBaselines(held)
-    all_gate_launches = baseline.all_gate_launches(hardware, today.cost)
-    return GateBaselines(held, tuple(each for each in all_gate_launches if each.key not in known))
+    return GateBaselines(held, curves.noise)
 
 
 def _held(
-    baseline: Baseline, recorded: RecordedGate, gate: Gate, today: JudgingContext, hardware: Hardware
+    baseline: Baseline, curves: LaunchCurves, recorded: RecordedGate, gate: Gate, today: JudgingContext
 ) -> GateBaseline:
-    if recorded not in baseline.gates:
+    if not baseline.holds(recorded):
         return GateBaseline(gate, Absent(Verdict.MISSING, _missing_gate(baseline, recorded)))
     differing = baseline.mismatches(today.fingerprints, gate.key.precisions)
     if differing and not today.ignore_mismatch:
@@ -76,8 +76,7 @@ def _held(
     if today.is_too_old and not today.ignore_mismatch:
         return GateBaseline(gate, Absent(Verdict.MISMATCH, f"{how_old(baseline, today)}; {_INSTEAD}"))
     try:
-        gate_launches = baseline.gate_launches(gate.key, hardware, today.cost)
-        served = baseline.served(gate.key, hardware, today.cost)
+        gate_launches, served = curves.gate_launches(gate.key), curves.served(gate.key)
     except OutsideSweepError as exc:
         return GateBaseline(gate, Absent(Verdict.MISSING, f"the baseline does not reach this point: {exc}"))
     return GateBaseline(gate, gate_launches.values, gate_launches.elasticity, gate_launches.reading, served)
@@ -89,8 +88,9 @@ def _repriced(baseline: Baseline, hardware: Hardware) -> Hardware:
 
 
 def _missing_gate(baseline: Baseline, gate: RecordedGate) -> str:
-    owners = sorted({recorded.test for recorded in baseline.gates if recorded.key == gate.key})
-    known = f"; it knows the same gate of {', '.join(owners)} (renamed?)" if owners else ""
+    owners = baseline.tests_of(gate.key)
+    more = f" and {len(owners) - _OWNERS_SHOWN} more tests" if len(owners) > _OWNERS_SHOWN else ""
+    known = f"; it knows the same gate of {', '.join(owners[:_OWNERS_SHOWN])}{more} (renamed?)" if owners else ""
     return f"the baseline does not know this gate of {gate.test}{known}; record it with --precgate-update-new-only"
 
 

@@ -113,8 +113,8 @@ def _planned(
     changes = [GateChange(gate, _value(old, gate, measured), after[gate.key]) for gate in new.gates]
     if old is not None:
         # A gate that a test new to it holds was moved, not dropped: only its value can make it easier to pass.
-        now = {change.gate.key: change.after for change in changes if change.gate not in old.gates}
-        dropped = [gate for gate in old.gates if gate not in new.gates]
+        now = {change.gate.key: change.after for change in changes if not old.holds(change.gate)}
+        dropped = [gate for gate in old.gates if not new.holds(gate)]
         changes += [GateChange(gate, _value(old, gate, measured), now.get(gate.key)) for gate in dropped]
     return PlannedUpdate(new, tuple(changes), old is None or _state(old) != _state(new))
 
@@ -130,7 +130,7 @@ def _state(baseline: Baseline) -> object:
 def _value(old: Baseline | None, gate: RecordedGate, measured: Measured) -> float | None:
     """The value a gate had, at today's price: a change of price makes no gate easier. None for a gate ``old`` did not
     know."""
-    if old is None or gate not in old.gates:
+    if old is None or not old.holds(gate):
         return None
     hardware = replace(measured.hardware, name=old.launches[0].sweep.hardware)
     try:

@@ -3,13 +3,17 @@ they came from. Values that could not have been measured are refused when built.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.quantity import count, one_line, positive
 from pytest_precgate.errors import InvalidValueError
+
+PointKey = tuple[str, int, int]
+"""What is unique inside a sweep: configuration, GPUs, concurrency."""
 
 UNKNOWN_ERROR = 1.0
 """The error of a point that ended before its requests could tell one: it may be as large as the figure."""
@@ -47,8 +51,8 @@ class SweepPoint:
             positive("SweepPoint", "short_error", self.short_error, "half-width of a 90% interval")
 
     @property
-    def key(self) -> tuple[str, int, int]:
-        """What must be unique inside a sweep: configuration, GPUs, concurrency."""
+    def key(self) -> PointKey:
+        """What no other point of a sweep has."""
         return (self.configuration, self.gpus, self.concurrency)
 
 
@@ -80,3 +84,8 @@ class Sweep:
                     f"configuration {after.configuration!r} on {after.gpus} GPUs; which one was measured?"
                 )
         object.__setattr__(self, "points", points)
+
+    @cached_property
+    def by_key(self) -> Mapping[PointKey, SweepPoint]:
+        """The points by their keys."""
+        return {point.key: point for point in self.points}

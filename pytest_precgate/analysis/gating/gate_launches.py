@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_precgate.analysis.gating.gates import GateKey
-from pytest_precgate.analysis.gating.noise import GateNoise, suite_noise
+from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise, suite_noise
 from pytest_precgate.analysis.quantity import positive
 
 
@@ -62,3 +62,21 @@ def noise_of(launches: Sequence[GateLaunches]) -> list[GateNoise]:
         )
         for each, noise in zip(launches, noises, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class SuiteNoise:
+    """The gates of one suite with enough launches to tell their noise, which lend each other their launches.
+
+    ``separate`` is how many of them scatter by themselves: they share the suite's false alarms.
+    """
+
+    gates: Mapping[GateKey, GateNoise]
+    separate: int
+
+    @staticmethod
+    def of(launches: Sequence[GateLaunches]) -> SuiteNoise:
+        """Return the noise of a suite from the launches of all its gates, whatever their order."""
+        telling = [each for each in launches if len(each.values) >= LEAST_LAUNCHES]
+        noises = {each.key: noise for each, noise in zip(telling, noise_of(telling), strict=True)}
+        return SuiteNoise(noises, independent_gates(telling))

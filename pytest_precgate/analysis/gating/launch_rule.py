@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from pytest_precgate.analysis.gating.gate_launches import GateLaunches
+from pytest_precgate.analysis.gating.gate_launches import GateLaunches, SuiteNoise
 from pytest_precgate.analysis.gating.gates import Gate
 from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy, suite_limits
 from pytest_precgate.analysis.gating.serving import ServedGate
@@ -92,12 +92,13 @@ class SuiteRuling:
 class SuiteRule:
     """The gates of one suite with their baselines, judged by a policy other than ``pairs``.
 
-    ``beside`` are the suite's gates that are judged elsewhere; they share its false alarms and lend their launches.
+    ``noise`` is that of all gates of the suite where some are judged elsewhere: they share its false alarms and lend
+    their launches.
     """
 
     held: Sequence[GateBaseline]
     policy: LaunchPolicy
-    beside: Sequence[GateLaunches] = ()
+    noise: SuiteNoise | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "held", tuple(self.held))
@@ -114,7 +115,7 @@ class SuiteRule:
             for index, held in enumerate(self.held)
             if not isinstance(held.baseline, Absent)
         }
-        gate_limits = dict(zip(recorded, suite_limits(list(recorded.values()), self.policy, self.beside), strict=True))
+        gate_limits = dict(zip(recorded, suite_limits(list(recorded.values()), self.policy, self.noise), strict=True))
         return tuple(gate_limits.get(index) for index in range(len(self.held)))
 
     def judge(self, launches: Sequence[Sequence[float | Absent]]) -> SuiteRuling:

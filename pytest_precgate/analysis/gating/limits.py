@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from pytest_precgate.analysis.gating.gate_launches import GateLaunches, independent_gates, noise_of
+from pytest_precgate.analysis.gating.gate_launches import GateLaunches, SuiteNoise
 from pytest_precgate.analysis.gating.gates import Gate
 from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise
 from pytest_precgate.analysis.gating.power import (
@@ -227,22 +227,20 @@ class GateLimits:
 
 
 def suite_limits(
-    gates: Sequence[tuple[Gate, GateLaunches]], policy: LaunchPolicy, beside: Sequence[GateLaunches] = ()
+    gates: Sequence[tuple[Gate, GateLaunches]], policy: LaunchPolicy, suite: SuiteNoise | None = None
 ) -> list[GateLimits]:
     """Return the limits of each gate of a suite from its baseline's launches.
 
-    ``beside`` are the suite's gates that are not judged here: they share its false alarms and lend their launches.
+    ``suite`` is the noise of all its gates where some of them are not judged here: they share its false alarms and lend
+    their launches.
     """
-    telling = [launches for _, launches in gates if len(launches.values) >= LEAST_LAUNCHES]
-    known = [*telling, *(each for each in beside if len(each.values) >= LEAST_LAUNCHES)]
-    noises = iter(noise_of(known))
-    number = max(1, independent_gates(known))
+    noise = SuiteNoise.of([launches for _, launches in gates]) if suite is None else suite
     gate_limits = []
     for gate, launches in gates:
-        design = policy.design(len(launches.values), number)
+        design = policy.design(len(launches.values), max(1, noise.separate))
         if len(launches.values) < LEAST_LAUNCHES:
             gate_limits.append(GateLimits(gate, statistics.median(launches.values), design))
         else:
-            noise = next(noises)
-            gate_limits.append(GateLimits(gate, noise.centre, design, noise).supported())
+            known = noise.gates[gate.key]
+            gate_limits.append(GateLimits(gate, known.centre, design, known).supported())
     return gate_limits

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import statistics
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from pytest_precgate.analysis.curves.comparison import Curve
-from pytest_precgate.analysis.curves.frontier import frontier
-from pytest_precgate.analysis.curves.sweep import UNKNOWN_ERROR
+from pytest_precgate.analysis.curves.sweep import UNKNOWN_ERROR, SweepPoint
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.errors import InvalidValueError
 
@@ -98,7 +98,8 @@ def suite_noise(values: Sequence[Sequence[float]], elasticities: Sequence[float]
     """Return the noise of every gate of a suite; ``values[g]`` holds the values of gate g, one per launch.
 
     ``stretches[g]`` is by how much more gate g scatters than a gate of stretch 1 (see :func:`step_time_elasticity`); it
-    steers what the gates lend each other and scales nothing by itself. The order of launches does not matter.
+    steers what the gates lend each other and scales nothing by itself. The order of launches, and of gates, does not
+    matter.
 
     Raises InvalidValueError for a gate with fewer than LEAST_LAUNCHES values, or one not above zero.
     """
@@ -120,7 +121,7 @@ def suite_noise(values: Sequence[Sequence[float]], elasticities: Sequence[float]
         for each, logs, centre in zip(series, kept, centres, strict=True)
     ]
     freedoms = [len(logs) - 1 for logs in kept]
-    pooled = sum(squares) / sum(freedoms)
+    pooled = math.fsum(squares) / sum(freedoms)  # exact, so that the order of the gates does not matter
     return tuple(
         GateNoise(
             centre=math.exp(centre),
@@ -160,13 +161,18 @@ def reading_sigma(launches: Sequence[Sequence[Curve]], interactivity: float) -> 
 
 def _short_sigma(curve: Curve, interactivity: float) -> float:
     """What the worse known of the two points that bracket an interactivity leaves on the value read there."""
-    points = frontier(curve.sweep.points)
-    below = [point for point in points if point.interactivity <= interactivity][-1:]
-    above = [point for point in points if point.interactivity >= interactivity][:1]
+    points = curve.frontier
+    from_here = bisect_left(points, interactivity, key=_interactivity)
+    above = points[from_here : from_here + 1]
+    below = above if above and above[0].interactivity == interactivity else points[max(from_here - 1, 0) : from_here]
     error = max((error for point in (*below, *above) if (error := point.short_error) is not None), default=0.0)
     if error >= UNKNOWN_ERROR:
         return math.inf
     return (1 - _log_slope(curve, interactivity)) * error / SIGMAS_OF_INTERVAL if error else 0.0
+
+
+def _interactivity(point: SweepPoint) -> float:
+    return point.interactivity
 
 
 def _log_slope(curve: Curve, interactivity: float) -> float:

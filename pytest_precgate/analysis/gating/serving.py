@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from pytest_precgate.analysis.curves.comparison import Curve
-from pytest_precgate.analysis.curves.sweep import UNKNOWN_ERROR, SweepPoint
+from pytest_precgate.analysis.curves.sweep import UNKNOWN_ERROR, PointKey, Sweep, SweepPoint
 from pytest_precgate.analysis.gating.gates import Gate, GateKey
 from pytest_precgate.analysis.gating.noise import SIGMAS_OF_INTERVAL, step_time_elasticity
 from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent, Verdict
 from pytest_precgate.errors import OutsideSweepError
-
-PointKey = tuple[str, int, int]
 
 # The slope with which the baseline's curve goes on beyond its fast end is taken over this much of its interactivity,
 # and is at least that of a server whose tokens per second do not depend on the batch.
@@ -51,7 +51,7 @@ def serving_points(curve: Curve, target: float) -> tuple[ServingPoint, ...]:
     if not low <= target <= high:
         raise OutsideSweepError(curve.sweep.precision, target, low, high)
     points = curve.frontier
-    right = next(i for i, point in enumerate(points) if point.interactivity >= target and i > 0)
+    right = max(1, bisect_left(points, target, key=_interactivity))
     left = right - 1
     share = (target - points[left].interactivity) / (points[right].interactivity - points[left].interactivity)
     weights = {left - 1: 0.0, left: 1 - share, right: share, right + 1: 0.0}
@@ -81,15 +81,14 @@ class ServedTarget:
         configuration, _, concurrency = key
         return f"{self.curve.sweep.precision} {configuration} concurrency {concurrency}"
 
-    def shares(self, points: Iterable[SweepPoint]) -> Mapping[PointKey, float]:
-        """Return, by serving point among ``points``, the throughput at the target as a share of the baseline's.
+    def shares(self, sweep: Sweep) -> Mapping[PointKey, float]:
+        """Return, by serving point that ``sweep`` holds, the throughput at the target as a share of the baseline's.
 
         Each as if every point of the baseline had changed as this one did: to the share a of its interactivity and b of
         its throughput, so that the curve B reads b * B(target / a). For a server that is slower throughout, that is
         exactly what its own curve reads.
         """
-        before = {point.key: point for point in self.curve.sweep.points}
-        after = {point.key: point for point in points}
+        before, after = self.curve.sweep.by_key, sweep.by_key
         at_target = self.curve.throughput(self.target)
         shares = {}
         for serving in self.points:
@@ -110,13 +109,13 @@ class ServedTarget:
         """Return the names of the serving points that ``shares`` lacks."""
         return [self.name(point.key) for point in self.points if point.key not in shares]
 
-    def short_sigma(self, points: Iterable[SweepPoint]) -> float:
-        """Return the sigma that points which ended before they were known as well as asked leave on the value.
+    def short_sigma(self, sweep: Sweep) -> float:
+        """Return the sigma that points of ``sweep`` not known as well as asked leave on the value.
 
         Infinite where nothing tells the error of one.
         """
-        weighed = {point.key for point in self.points if point.weight}
-        errors = [error for point in points if point.key in weighed and (error := point.short_error) is not None]
+        weighed = [sweep.by_key[point.key] for point in self.points if point.weight and point.key in sweep.by_key]
+        errors = [error for point in weighed if (error := point.short_error) is not None]
         if errors and max(errors) >= UNKNOWN_ERROR:
             return math.inf
         return step_time_elasticity([self.curve], self.target) * max(errors) / SIGMAS_OF_INTERVAL if errors else 0.0
@@ -131,10 +130,10 @@ class ServedTarget:
             return self.curve.throughput(max(interactivity, low))
         points = self.curve.frontier
         end = points[-1]
-        inner = [point for point in points[:-1] if point.interactivity * _END_SPAN <= high] or [points[0]]
-        slope = math.log(inner[-1].throughput_per_gpu / end.throughput_per_gpu) / math.log(
-            high / inner[-1].interactivity
-        )
+        # The last but the end of those that lie a span below it, else the first.
+        far = bisect_right(points, high, hi=len(points) - 1, key=lambda point: point.interactivity * _END_SPAN)
+        inner = points[max(far - 1, 0)]
+        slope = math.log(inner.throughput_per_gpu / end.throughput_per_gpu) / math.log(high / inner.interactivity)
         return end.throughput_per_gpu * float((high / interactivity) ** max(slope, _LEAST_END_SLOPE))
 
 
@@ -219,7 +218,7 @@ class ServedGate:
             curve = curves[side.curve.sweep.precision]
             if curve.span[1] < side.target:
                 raise OutsideSweepError(curve.sweep.precision, side.target, *curve.span)
-            shares = side.shares(curve.sweep.points)
+            shares = side.shares(curve.sweep)
             if missing := side.missing(shares):
                 what = f"{missing[0]} was not measured" + (f", nor {', '.join(missing[1:])}" if missing[1:] else "")
                 return Absent(Verdict.INCONCLUSIVE, f"{what}; the baseline is read through it: measure it as well")
@@ -233,16 +232,23 @@ class ServedGate:
 
     def short_sigma(self, curves: Mapping[str, Curve]) -> float:
         """Return the sigma that points not known as well as asked leave on the gate's value in a launch."""
-        return math.hypot(*(side.short_sigma(curves[side.curve.sweep.precision].sweep.points) for side in self.sides))
+        return math.hypot(*(side.short_sigma(curves[side.curve.sweep.precision].sweep) for side in self.sides))
 
     def _point(self, side: ServedTarget, key: PointKey, share: float, factor: float) -> PointReading:
         return PointReading(side.name(key), self._scaled(factor), 1 - share)
 
     def _scaled(self, factor: float) -> float:
         """The baseline's value, ``factor`` times as good."""
-        before = self.key.value({side.curve.sweep.precision: side.curve.at(side.target) for side in self.sides})
         factor = min(max(factor, 1e-12), 1e12)  # a value stays a finite number above zero
-        return before * factor if self.key.metric.higher_is_better else before / factor
+        return self._before * factor if self.key.metric.higher_is_better else self._before / factor
+
+    @cached_property
+    def _before(self) -> float:
+        return self.key.value({side.curve.sweep.precision: side.curve.at(side.target) for side in self.sides})
+
+
+def _interactivity(point: SweepPoint) -> float:
+    return point.interactivity
 
 
 def _deviation(side: ServedTarget, curves: Sequence[Curve]) -> float:
@@ -252,6 +258,6 @@ def _deviation(side: ServedTarget, curves: Sequence[Curve]) -> float:
         math.log(share * at_target / curve.throughput(side.target)) ** 2
         for curve in curves
         if curve is not side.curve
-        for share in side.shares(curve.sweep.points).values()
+        for share in side.shares(curve.sweep).values()
     ]
     return math.sqrt(statistics.fmean(squares)) if squares else 0.0

@@ -44,7 +44,7 @@ MAX_LOST_SHARE = 0.01
 _CAUSE_SHOWN = 400  # characters of a failed request's cause
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Spread:
     """A distribution in seconds: mean, median, 90th and 99th percentile."""
 
@@ -67,7 +67,7 @@ def _rank(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """One concurrency measured: distributions, rates over the window, and what to believe it by. Times in s.
 

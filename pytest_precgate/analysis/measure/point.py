@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_precgate.analysis.curves.sweep import SweepPoint
+from pytest_precgate.analysis.curves.sweep import PointKey, SweepPoint
 from pytest_precgate.analysis.measure.metrics import Measurement
 from pytest_precgate.analysis.quantity import one_line, positive
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MeasuredPoint:
     """One concurrency of one configuration, measured. ``gpu_seconds`` are those of the whole point, warm-up included.
 
@@ -30,3 +30,8 @@ class MeasuredPoint:
     def point(self) -> SweepPoint:
         """The point as a sweep holds it."""
         return self.measurement.point(self.configuration)
+
+    @property
+    def key(self) -> PointKey:
+        """The point's key in a sweep."""
+        return (self.configuration, self.measurement.gpus, self.measurement.concurrency)

@@ -156,7 +156,7 @@ class Gaps:
         return _SMALLEST_S if bucket == 0 else _SMALLEST_S * math.exp((bucket - 0.5) * _GROWTH)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClientCheck:
     """What a load client measured of itself while it measured the server.
 

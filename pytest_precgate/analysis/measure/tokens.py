@@ -69,7 +69,7 @@ class ServerCounts:
     speculates: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TokenFacts:
     """What a point's tokens were.
 

@@ -41,7 +41,7 @@ _NORMAL = statistics.NormalDist().inv_cdf((1 + LEVEL) / 2)
 _NOTHING = 1e-24
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Uncertainty:
     """Relative half-widths of the 90% intervals of a point's figures: 0.005 is half a percent to either side."""
 

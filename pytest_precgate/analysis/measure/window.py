@@ -18,7 +18,7 @@ WindowKind = Literal["steady", "whole"]
 WINDOW_KINDS: tuple[WindowKind, ...] = ("steady", "whole")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
     """The seconds of a run that count."""
 

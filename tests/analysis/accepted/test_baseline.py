@@ -77,16 +77,16 @@ def test_launches_of_two_precisions_are_read_in_pairs() -> None:
     fp4, int4 = kimi("fp4"), kimi("int4")
     launches = [*(scaled(fp4, factor) for factor in (1.0, 1.1, 1.2)), int4, scaled(int4, 1.1)]
     baseline = replace(kimi_baseline(), launches=[launch(sweep, "vllm") for sweep in launches])
-    first, second = baseline.gate_launches(RATIO, B200, "derived").values
+    first, second = baseline.at(B200, "derived").gate_launches(RATIO).values
     assert first == pytest.approx(second)
-    assert len(baseline.gate_launches(FP4, B200, "derived").values) == 3
+    assert len(baseline.at(B200, "derived").gate_launches(FP4).values) == 3
 
 
 def test_a_gate_off_one_launch_s_range_has_no_value_and_lends_nothing() -> None:
     """The other gates are read all the same."""
     far = GateKey(Metric.THROUGHPUT_PER_GPU, ("fp4",), 5000)
     baseline = replace(kimi_baseline(), gates=[RecordedGate(TEST, far), RecordedGate(TEST, FP4)])
-    assert [each.key for each in baseline.all_gate_launches(B200, "derived")] == [FP4]
+    assert [each.key for each in baseline.at(B200, "derived").all_gate_launches] == [FP4]
     with pytest.raises(OutsideSweepError, match="5000"):
         baseline.value(far, B200, "derived")
 
@@ -174,6 +174,6 @@ def test_recorded_points_stand_beside_every_launch_of_the_other_precision() -> N
     launches = [launch(scaled(kimi("fp4"), factor), "trtllm") for factor in (1.0, 1.01, 0.99)]
     gates = [RecordedGate(TEST, RATIO)]
     mixed = replace(kimi_baseline(), launches=[*launches, launch(kimi("int4"))], gates=gates)
-    assert len(mixed.gate_launches(RATIO, B200, "derived").values) == 3
+    assert len(mixed.at(B200, "derived").gate_launches(RATIO).values) == 3
     live = replace(mixed, launches=[*launches, launch(kimi("int4"), "vllm")])
-    assert len(live.gate_launches(RATIO, B200, "derived").values) == 1
+    assert len(live.at(B200, "derived").gate_launches(RATIO).values) == 1

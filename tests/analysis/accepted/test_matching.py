@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,8 +13,11 @@ from pytest_precgate.analysis.accepted.matching import JudgingContext, match_bas
 from pytest_precgate.analysis.curves.economics import HARDWARE, Hardware
 from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
+from pytest_precgate.analysis.gating.launch_rule import GateBaseline, SuiteRule
+from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy
 from pytest_precgate.analysis.gating.verdict import Absent, Verdict
 from tests.analysis.accepted.test_baseline import FP4, NOW, RATIO, TEST, kimi_baseline, launch, scaled
+from tests.calls import per_further_unit
 from tests.published import WORKLOAD, kimi
 
 B200 = HARDWARE["b200"]
@@ -118,4 +122,61 @@ def test_every_launch_of_the_baseline_is_held_against_and_the_suite_s_other_gate
     (held,) = holding.held
     assert held.baseline == pytest.approx([1028.1 * factor for factor in (1.0, 1.01, 0.99)], abs=0.1)
     assert held.elasticity > 1
-    assert {each.key for each in holding.beside} == {RATIO, other.key}
+    assert holding.noise is not None
+    assert {*holding.noise.gates} == {FP4, RATIO, other.key}
+
+
+def suite_of(tests: int) -> Baseline:
+    """A baseline of three launches and so many tests, each with two gates at a point of its own."""
+    launches = [launch(scaled(kimi(name), factor)) for name in ("fp4", "int4") for factor in (1.0, 1.01, 0.99)]
+    gates = [
+        RecordedGate(f"t.py::test_{number}", replace(key, point=55 + 30 * number / (tests or 1)))
+        for number in range(max(tests, 1))
+        for key in (RATIO, FP4)
+    ]
+    return replace(kimi_baseline(), launches=launches, gates=gates)
+
+
+def bars_of(baseline: Baseline) -> list[GateLimits | None]:
+    """What every gate of every test is held against, test by test."""
+    found: list[GateLimits | None] = []
+    for test in dict.fromkeys(gate.test for gate in baseline.gates):
+        gates = [Gate(gate.key, 0.05) for gate in baseline.gates if gate.test == test]
+        holding = match_baseline(baseline, test, gates, TODAY)
+        found += SuiteRule(holding.held, LaunchPolicy(), holding.noise).gate_limits
+    return found
+
+
+def test_what_a_test_is_held_against_does_not_cost_more_the_more_tests_a_suite_has() -> None:
+    """Curves are drawn once, gates read once, and the suite's noise is taken once."""
+
+    def holding(tests: int) -> Callable[[], object]:
+        baseline = suite_of(tests)
+        names = {gate.test: [Gate(gate.key, 0.05)] for gate in baseline.gates[: 2 * tests]}
+        return lambda: [match_baseline(baseline, test, gates, TODAY) for test, gates in names.items()]
+
+    assert per_further_unit(holding, 20, 60) < 1.1
+
+
+def test_a_test_is_held_to_the_same_limits_as_if_it_held_the_whole_suite() -> None:
+    """To the last bit: what is known of a suite once is what each of its tests would have found."""
+    baseline = suite_of(5)
+    one_by_one = bars_of(baseline)
+    whole = [
+        GateBaseline(
+            Gate(gate.key, 0.05),
+            (found := baseline.at(B200, "derived").gate_launches(gate.key)).values,
+            found.elasticity,
+        )
+        for gate in baseline.gates
+    ]
+    assert one_by_one == list(SuiteRule(whole, LaunchPolicy()).gate_limits)
+    assert one_by_one == list(reversed(SuiteRule(whole[::-1], LaunchPolicy()).gate_limits))
+
+
+def test_a_renamed_test_names_few_of_the_tests_that_hold_its_gate() -> None:
+    """A suite of a thousand tests with one point holds the same gate a thousand times."""
+    gates = [RecordedGate(f"t.py::test_{number}", RATIO) for number in range(5)]
+    absent = number(replace(kimi_baseline(), gates=gates), RATIO, TODAY, "t.py::test_new")
+    assert isinstance(absent, Absent)
+    assert "of t.py::test_0, t.py::test_1, t.py::test_2 and 2 more tests (renamed?)" in absent.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from pytest_precgate.analysis.curves.sweep import Sweep
 from pytest_precgate.analysis.gating.gates import GateKey, Metric
 from pytest_precgate.errors import OutsideSweepError
 from tests.analysis.accepted.test_baseline import FP4, RATIO, TEST, kimi_baseline, launch
+from tests.calls import per_further_unit
 from tests.published import kimi
 
 LATER = Provenance("def456", "2026-12-01T06:00:00Z", "0.1.0", "faster kernels")
@@ -140,3 +142,17 @@ def test_additions_without_a_baseline_are_the_first_one() -> None:
 def test_a_new_gate_lowers_nothing() -> None:
     """There was nothing to pass."""
     assert not GateChange(RecordedGate(TEST, FP4), None, 1.0).is_easier
+
+
+def test_an_update_costs_no_more_for_a_gate_the_more_there_are() -> None:
+    """A baseline of a thousand tests is rewritten as one of ten is, gate by gate."""
+
+    def rewriting(tests: int) -> Callable[[], object]:
+        checked = {f"t.py::test_{number}": [replace(RATIO, point=55 + number / 10)] for number in range(tests + 1)}
+        old = plan_rewrite(None, measured(checked=checked), LATER, ()).baseline
+        renamed = {
+            f"{test}_renamed" if number % 2 else test: keys for number, (test, keys) in enumerate(checked.items())
+        }
+        return lambda: plan_rewrite(replace(old), measured(0.99, renamed), LATER, {*checked} - {*renamed})
+
+    assert per_further_unit(rewriting, 20, 60) < 1.2

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.gating.gate_launches import GateLaunches, independent_gates
+from pytest_precgate.analysis.gating.gate_launches import GateLaunches, SuiteNoise, independent_gates
 from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
 from pytest_precgate.analysis.gating.limits import WIDEST, GateLimits, LaunchPolicy, suite_limits
 from pytest_precgate.analysis.gating.noise import GateNoise
@@ -40,7 +40,7 @@ def limits(
 @unhurried
 @given(st.floats(0.005, 0.3), policies, metrics)
 def test_without_noise_the_limit_is_the_tolerance(tolerance: float, policy: LaunchPolicy, metric: Metric) -> None:
-    """Values that repeat exactly are held to exactly what was asked, and that is the smallest MDD."""
+    """Values that repeat exactly are held to exactly what was asked, and that is the smallest drop seen."""
     still = limits(0.0, tolerance, policy, metric)
     assert still.per_launch == pytest.approx([tolerance] * policy.launches)
     assert still.minimum_detectable_drop == pytest.approx(tolerance)
@@ -147,7 +147,7 @@ def test_gates_judged_elsewhere_share_the_false_alarms_of_the_suite_and_lend_the
     theirs = [GateLaunches(gate(point=p).key, [v * 1.02**i for i, v in enumerate(mine)]) for p in (56, 57)]
     gates = [(gate(0.2), GateLaunches(gate().key, mine)), *((gate(0.2, point=each.key.point), each) for each in theirs)]
     (alone,) = suite_limits(gates[:1], POLICIES[0])
-    (beside,) = suite_limits(gates[:1], POLICIES[0], theirs)
+    (beside,) = suite_limits(gates[:1], POLICIES[0], SuiteNoise.of([*theirs, gates[0][1]]))
     assert beside == suite_limits(gates, POLICIES[0])[0]
     assert alone.design.gates == 1
     assert beside.design.gates == 2  # the two others scatter alike
@@ -200,7 +200,7 @@ def test_a_default_tolerance_never_reaches_what_nobody_would_believe() -> None:
 @pytest.mark.parametrize(("kind", "launches"), [("median", 4), ("pairs", 2), ("first-good", 0)])
 def test_a_policy_without_a_middle_is_refused(kind: str, launches: int) -> None:
     """The median of four launches is no launch, and no launch is no measurement."""
-    with pytest.raises(InvalidValueError, match=r"LaunchPolicy|max_launches"):
+    with pytest.raises(InvalidValueError, match=r"LaunchPolicy|attempts"):
         LaunchPolicy(kind, launches)  # type: ignore[arg-type]
 
 

@@ -95,7 +95,7 @@ def test_a_point_that_gets_worse_never_reads_better(
 
     def shares(a: float, b: float) -> list[float]:
         after = [SweepPoint(p.concurrency, 4, a * p.interactivity, b * p.throughput_per_gpu) for p in before]
-        return list(served.shares(after).values())
+        return list(served.shares(Sweep("fp4", WORKLOAD, "b200", after)).values())
 
     first, second = shares(speed, throughput), shares(speed * slower, throughput * lower)
     assert all(after <= one * (1 + 1e-9) for one, after in zip(first, second, strict=True))

@@ -1,0 +1,86 @@
+"""The curves of a baseline's launches at one price, and what gates read on them.
+
+Each launch is drawn once and each gate is read once, however many tests hold it: what a suite's checks cost grows with
+its tests, and not with their square. A value is computed when it is first asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from pytest_precgate.analysis.curves.comparison import Curve
+from pytest_precgate.analysis.gating.gate_launches import GateLaunches, SuiteNoise
+from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.analysis.gating.noise import reading_sigma, step_time_elasticity
+from pytest_precgate.analysis.gating.serving import ServedGate
+from pytest_precgate.errors import OutsideSweepError
+
+
+@dataclass(frozen=True, eq=False)
+class LaunchCurves:
+    """``curves`` by precision, one per launch; ``read_once`` are the precisions whose only launch a file holds.
+
+    ``keys`` are the baseline's gates, a gate of several tests once.
+    """
+
+    curves: Mapping[str, Sequence[Curve]]
+    read_once: Collection[str]
+    keys: Sequence[GateKey]
+    _gate_launches: dict[GateKey, GateLaunches] = field(default_factory=dict, init=False, repr=False)
+    _served: dict[GateKey, ServedGate] = field(default_factory=dict, init=False, repr=False)
+
+    def gate_launches(self, key: GateKey) -> GateLaunches:
+        """Return the gate's value in every launch.
+
+        The first launch of one precision is read beside the first of the other, and so on; what has no partner is left
+        out. Raises OutsideSweepError when a launch does not reach the gate's point.
+        """
+        if key not in self._gate_launches:
+            self._gate_launches[key] = self._read(key)
+        return self._gate_launches[key]
+
+    def served(self, key: GateKey) -> ServedGate:
+        """Return which points the gate's value rests on; raise OutsideSweepError where a launch does not reach it."""
+        if key not in self._served:
+            self._served[key] = ServedGate.of(key, [self.curves[precision] for precision in key.precisions])
+        return self._served[key]
+
+    @cached_property
+    def all_gate_launches(self) -> tuple[GateLaunches, ...]:
+        """The values of every gate that each of its launches reaches."""
+        found = []
+        for key in self.keys:
+            with contextlib.suppress(OutsideSweepError):
+                found.append(self.gate_launches(key))
+        return tuple(found)
+
+    @cached_property
+    def noise(self) -> SuiteNoise:
+        """The noise of every gate with enough launches to tell."""
+        return SuiteNoise.of(self.all_gate_launches)
+
+    def values(self, keys: Iterable[GateKey]) -> Mapping[GateKey, float]:
+        """Return what gates are held against.
+
+        With enough launches that is the centre of their noise, else their median. Raises OutsideSweepError when a
+        launch does not reach a gate's point.
+        """
+        known = self.noise.gates
+        return {
+            key: known[key].centre if key in known else statistics.median(self.gate_launches(key).values)
+            for key in dict.fromkeys(keys)
+        }
+
+    def _read(self, key: GateKey) -> GateLaunches:
+        most = max(len(self.curves[precision]) for precision in key.precisions)
+        sides = [
+            [*self.curves[precision]] * most if precision in self.read_once else self.curves[precision]
+            for precision in key.precisions
+        ]
+        launches = list(zip(*sides, strict=False))
+        values = [key.value({curve.sweep.precision: curve.at(key.point) for curve in launch}) for launch in launches]
+        elasticity = step_time_elasticity([self.curves[name][0] for name in key.precisions], key.point)
+        return GateLaunches(key, values, elasticity, reading_sigma(launches, key.point))

@@ -21,7 +21,8 @@ from pytest_precgate.analysis.gating.gates import Gate, Metric, gates_of
 from pytest_precgate.analysis.gating.limits import LaunchPolicy
 from pytest_precgate.analysis.gating.verdict import JudgedGate, Verdict
 from pytest_precgate.errors import InvalidValueError
-from pytest_precgate.run.evaluation import GateEvaluation
+from pytest_precgate.run.checked_gates import CheckedGates
+from pytest_precgate.run.evaluation import AgainstBaseline, InPairs
 from pytest_precgate.run.launches import Launches
 from pytest_precgate.settings.suite import Suite
 from tests.published import WORKLOAD, kimi
@@ -69,10 +70,9 @@ def judged(
     gates = gates_of("fp4", "int4", [*targets], TOLERANCES)
     baseline = _baseline(gates, before)
     sweeps = {"fp4": [sweep("fp4", points) for points in after], "int4": [INT4] * len(after)}
-    trial = GateEvaluation(cast("Launches", Measured({SUITE.name: sweeps})), SUITE, ("fp4", "int4"), gates)
-    return trial.against(
-        match_baseline(baseline, TEST, gates, JudgingContext({"fp4": FACTS, "int4": FACTS}, B200, "derived")), policy
-    )
+    checked = CheckedGates(cast("Launches", Measured({SUITE.name: sweeps})), SUITE, ("fp4", "int4"), gates)
+    context = JudgingContext({"fp4": FACTS, "int4": FACTS}, B200, "derived")
+    return AgainstBaseline(checked, match_baseline(baseline, TEST, gates, context), policy).judge()
 
 
 def beside(before: Sequence[Points], after: Sequence[Points], targets: Collection[float]) -> Sequence[JudgedGate]:
@@ -83,8 +83,8 @@ def beside(before: Sequence[Points], after: Sequence[Points], targets: Collectio
         suite.name: {"fp4": [sweep("fp4", points) for points in launches], "int4": [INT4] * len(launches)}
         for suite, launches in ((SUITE, after), (old, before))
     }
-    trial = GateEvaluation(cast("Launches", Measured(sides)), SUITE, ("fp4", "int4"), gates)
-    return trial.beside(old, PAIRS)
+    checked = CheckedGates(cast("Launches", Measured(sides)), SUITE, ("fp4", "int4"), gates)
+    return InPairs(checked, old, PAIRS).judge()
 
 
 def _baseline(gates: Sequence[Gate], launches: Sequence[Points]) -> Baseline:

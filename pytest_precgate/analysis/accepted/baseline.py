@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from functools import cached_property
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.launch_curves import LaunchCurves
 from pytest_precgate.analysis.cost import LaunchCost
 from pytest_precgate.analysis.curves.comparison import CostMode, Curve
 from pytest_precgate.analysis.curves.economics import Hardware
@@ -18,7 +19,6 @@ from pytest_precgate.analysis.curves.sweep import PointKey, Sweep
 from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.gating.noise import GateNoise
 from pytest_precgate.analysis.gating.serving import ServedTarget
-from pytest_precgate.analysis.launch_curves import LaunchCurves
 from pytest_precgate.analysis.quantity import one_line
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 from pytest_precgate.analysis.accepted.baseline import Baseline, RecordedGate
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.launch_curves import LaunchCurves
 from pytest_precgate.analysis.curves.comparison import CostMode
 from pytest_precgate.analysis.curves.economics import Hardware
 from pytest_precgate.analysis.gating.gate_launches import SuiteNoise
 from pytest_precgate.analysis.gating.gates import Gate
 from pytest_precgate.analysis.gating.launch_rule import GateBaseline
 from pytest_precgate.analysis.gating.verdict import Absent, Verdict
-from pytest_precgate.analysis.launch_curves import LaunchCurves
 from pytest_precgate.errors import OutsideSweepError
 
 _CLOCKS_DIFFER_DAYS = 1.0

@@ -200,7 +200,7 @@ def test_a_default_tolerance_never_reaches_what_nobody_would_believe() -> None:
 @pytest.mark.parametrize(("kind", "launches"), [("median", 4), ("pairs", 2), ("first-good", 0)])
 def test_a_policy_without_a_middle_is_refused(kind: str, launches: int) -> None:
     """The median of four launches is no launch, and no launch is no measurement."""
-    with pytest.raises(InvalidValueError, match=r"LaunchPolicy|attempts"):
+    with pytest.raises(InvalidValueError, match=r"LaunchPolicy|max_launches"):
         LaunchPolicy(kind, launches)  # type: ignore[arg-type]
 
 

@@ -269,6 +269,10 @@ class Fields:
         """Return one member as a node."""
         return self._node().child(name, self._values[name])
 
+    def value(self, name: str) -> object:
+        """Return a member as it stands."""
+        return self._values[name]
+
     def fields(self, name: str, keys: Keys) -> Fields:
         """Return the members of a table in this one."""
         return Fields(keys, self._values[name], lambda: self[name])

@@ -25,18 +25,20 @@ class LaunchKey:
     """Which launch of a suite: precision, number of the configuration from 0, number of the launch from 1."""
 
     precision: str
-    number: int
-    attempt: int
+    configuration: int
+    launch: int
 
     def __post_init__(self) -> None:
         one_line("LaunchKey", "precision", self.precision)
-        if isinstance(self.number, bool) or not isinstance(self.number, int) or self.number < 0:
-            raise InvalidValueError(f"LaunchKey.number: got {self.number!r}, wanted a whole number from 0")
-        count("LaunchKey", "attempt", self.attempt, "launches")
+        if isinstance(self.configuration, bool) or not isinstance(self.configuration, int) or self.configuration < 0:
+            raise InvalidValueError(
+                f"LaunchKey.configuration: got {self.configuration!r}, wanted a whole number from 0"
+            )
+        count("LaunchKey", "launch", self.launch, "launches")
 
     def __str__(self) -> str:
-        configuration = f" configuration {self.number + 1}" if self.number else ""
-        return f"{self.precision}{configuration}" + (f" launch {self.attempt}" if self.attempt > 1 else "")
+        configuration = f" configuration {self.configuration + 1}" if self.configuration else ""
+        return f"{self.precision}{configuration}" + (f" launch {self.launch}" if self.launch > 1 else "")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ Schema history, newest last; a reader reads every older one and refuses a newer 
   3  a run has a salt; a point says what its tokens were, how many requests were sent again, and the error it was to be
      known to; its own error is the half-width of a 90% interval, and was a standard error; runs of points that gave
      nothing are kept.
+  4  a launch is told by its configuration and its number (to 3: number and attempt); settings say stop_rule (extent).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from pytest_precgate.journal.events import (
     Setting,
 )
 
-SCHEMA = 3
+SCHEMA = 4
 _DIGEST = "sha256"
 _INTERVAL_OF_STANDARD_ERROR = 1.645  # 90% of a normal distribution
 _RUN = ("suite", "utc", "commit", "tool_version", "hardware", "workload", "configurations", "settings")
@@ -52,9 +53,11 @@ _MEASUREMENT = (
     *("itl_median_s", "itl_p99_s", "throughput_per_gpu", "error", "client"),
 )
 _POINT_KEYS = Keys("event", "launch", "measurement", "gpu_seconds", "configuration")
+_LAUNCH_KEYS = Keys("event", "launch", "engine", "hard", "soft", optional=("starting_gpu_s",))
 _TRIED_KEYS = Keys("event", "launch", *_TRIED)
 _FINISHED_KEYS = Keys("event", "launch")
-_KEY_KEYS = Keys("precision", "number", "attempt")
+_KEY_KEYS = Keys("precision", "configuration", "launch")
+_KEY_KEYS_TO_3 = Keys("precision", "number", "attempt")
 _MEASUREMENT_KEYS = Keys(*_MEASUREMENT, optional=("asked_error", "tokens", "resent", "reopened"))
 _SPREAD_KEYS = Keys(*_SPREAD)
 _WINDOW_KEYS = Keys("kind", "start_s", "end_s")
@@ -157,7 +160,11 @@ def _refuse_newer(node: Node) -> None:
 
 def _run(node: Node) -> RunOpened:
     members = node.table(required=["event", "schema", *_RUN], optional=["salt"])
-    settings = {key: _setting(member) for key, member in members["settings"].mapping().items()}
+    is_old = members["schema"].count() < 4
+    settings = {
+        key.replace(".extent.", ".stop_rule.") if is_old else key: _setting(member)
+        for key, member in members["settings"].mapping().items()
+    }
     workload = members["workload"].table(required=["isl", "osl", "range_ratio"])
     return RunOpened(
         **{name: members[name].text() for name in ("suite", "utc", "commit", "tool_version", "hardware")},
@@ -182,7 +189,7 @@ def _launch(node: Node) -> LaunchOpened:
     )
     start = members.get("starting_gpu_s")
     starting_gpu_s = None if start is None or start.value is None else start.number()
-    key = _key(members["launch"].fields(_KEY_KEYS))
+    key = _key(node.fields(_LAUNCH_KEYS))
     return LaunchOpened(key, members["engine"].text(), Fingerprint(hard, soft), starting_gpu_s)
 
 
@@ -190,13 +197,13 @@ def _point(node: Node) -> PointMeasured:
     fields = node.fields(_POINT_KEYS)
     measurement = _measurement(fields.fields("measurement", _MEASUREMENT_KEYS))
     point = MeasuredPoint(measurement, fields.number("gpu_seconds"), fields.text("configuration"))
-    return PointMeasured(_key(fields.fields("launch", _KEY_KEYS)), point)
+    return PointMeasured(_key(fields), point)
 
 
 def _tried(node: Node) -> PointTried:
     fields = node.fields(_TRIED_KEYS)
     return PointTried(
-        _key(fields.fields("launch", _KEY_KEYS)),
+        _key(fields),
         configuration=fields.text("configuration"),
         concurrency=fields.count("concurrency"),
         cause=fields.text("cause"),
@@ -205,7 +212,7 @@ def _tried(node: Node) -> PointTried:
 
 
 def _finished(node: Node) -> LaunchFinished:
-    return LaunchFinished(_key(node.fields(_FINISHED_KEYS).fields("launch", _KEY_KEYS)))
+    return LaunchFinished(_key(node.fields(_FINISHED_KEYS)))
 
 
 _READERS: Mapping[str, Callable[[Node], Event]] = {
@@ -217,8 +224,13 @@ _READERS: Mapping[str, Callable[[Node], Event]] = {
 }
 
 
-def _key(fields: Fields) -> LaunchKey:
-    return LaunchKey(fields.text("precision"), fields.integer("number"), fields.count("attempt"))
+def _key(line: Fields) -> LaunchKey:
+    launch = line.value("launch")
+    if isinstance(launch, dict) and "attempt" in launch:
+        fields = line.fields("launch", _KEY_KEYS_TO_3)
+        return LaunchKey(fields.text("precision"), fields.integer("number"), fields.count("attempt"))
+    fields = line.fields("launch", _KEY_KEYS)
+    return LaunchKey(fields.text("precision"), fields.integer("configuration"), fields.count("launch"))
 
 
 def _measurement(fields: Fields) -> Measurement:

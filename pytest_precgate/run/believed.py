@@ -20,7 +20,7 @@ def require_believed(suite: Suite, run: RunOpened, launch: RecordedLaunch) -> No
     A run from before points told their tokens and the error they were to be known to (one without a salt) has neither.
     """
     key = launch.opened.key
-    load = suite.configurations(key.precision)[key.number].load
+    load = suite.configurations(key.precision)[key.configuration].load
     loaded = isinstance(load, LoadSettings)  # by the client; the simulated engine in virtual time has none
     max_failures, expected = 0, Expected()
     if isinstance(load, LoadSettings):

@@ -32,7 +32,6 @@ from pytest_precgate.journal.paid import paid
 from pytest_precgate.journal.state import Recorded, RecordedLaunch
 from pytest_precgate.run.believed import require_believed
 from pytest_precgate.run.settings_snapshot import settings_of
-from pytest_precgate.servers.request import Key
 from pytest_precgate.settings import Suite
 
 Mode = Literal["measure", "resume", "replay"]
@@ -57,7 +56,7 @@ class LaunchLog:
         launch, key = self.launch, self.key
         tries = sum(tried.concurrency == concurrency for tried in launch.tries)
         run = self.journal.run
-        parts = (run.salt, run.suite, key.precision, key.number, key.attempt, len(launch.points_per_opening))
+        parts = (run.salt, run.suite, key.precision, key.configuration, key.launch, len(launch.points_per_opening))
         return "/".join(map(str, (*parts, concurrency, tries + 1)))
 
     def tried(self, configuration: str, concurrency: int, cause: str, gpu_seconds: float) -> None:
@@ -100,13 +99,12 @@ class Record:
     _taken: dict[str, str] = field(default_factory=dict)
     _asked: dict[str, dict[LaunchKey, None]] = field(default_factory=dict)
 
-    def finished(self, suite: Suite, launch: Key, now: Callable[[], Fingerprint]) -> RecordedLaunch | None:
+    def finished(self, suite: Suite, key: LaunchKey, now: Callable[[], Fingerprint]) -> RecordedLaunch | None:
         """Return a launch an earlier run finished, None where it is to be measured.
 
         ``now`` gives the facts its engine has today. Raises RunDiffersError when one is another than it was,
         ReplayError when the replayed run did not finish the launch, JournalError for a journal that cannot be used.
         """
-        key = LaunchKey(*launch[1:])
         self._asked.setdefault(suite.name, {})[key] = None
         if self.mode == "replay":
             return self._from_replay(suite, key)
@@ -138,13 +136,13 @@ class Record:
         return number
 
     def begin(
-        self, suite: Suite, launch: Key, engine: str, facts: Fingerprint, starting_gpu_s: float | None
+        self, suite: Suite, key: LaunchKey, engine: str, facts: Fingerprint, starting_gpu_s: float | None
     ) -> LaunchLog:
         """Open a launch of an engine of kind ``engine``, or go on with it. Raises as ``finished`` does.
 
         ``starting_gpu_s`` is what its start took, None where that is not known.
         """
-        opened = LaunchOpened(LaunchKey(*launch[1:]), engine, facts, starting_gpu_s)
+        opened = LaunchOpened(key, engine, facts, starting_gpu_s)
         journal = self._reopened(suite)
         if journal is None:
             self.directory.make(suite.name)

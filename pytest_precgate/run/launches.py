@@ -1,7 +1,7 @@
 """Every launch of a run, measured once: asked for again it is remembered, and so is its failure.
 
 A server that has to make room is swept first when a test still to come may ask for its sweep, so that each
-precision and configuration starts once per run."""
+precision and configuration starts once per run. This is the module that tells the kinds of engines apart."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from pytest_precgate.engines.base import Attached, Endpoint, Engine, SelfSweepin
 from pytest_precgate.engines.endpoint import require_key
 from pytest_precgate.engines.server import Started
 from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, PrecgateError, ReplayError, SettingsError
+from pytest_precgate.journal.events import LaunchKey, RunOpened
 from pytest_precgate.run.running_engine import RunningEngine
 from pytest_precgate.run.swept import Swept, fingerprint_of, merged, missed, not_searched
 from pytest_precgate.servers.gpu_time import Loads, Start, by_suite, costs, started_again
-from pytest_precgate.servers.request import Key, ServerRequest
+from pytest_precgate.servers.request import ServerRequest, SuiteLaunch
 from pytest_precgate.settings import Suite
 
 if TYPE_CHECKING:
     from pytest_precgate.address import Address
-    from pytest_precgate.journal.events import RunOpened
     from pytest_precgate.run.journaling import LaunchLog, Record
     from pytest_precgate.run.measuring import OnPoint
     from pytest_precgate.servers.endpoints import Endpoints
@@ -50,8 +50,8 @@ class Launches:
     on_point: OnPoint
     say: Callable[[str], None]
     _engines: dict[tuple[str, str], tuple[Engine, ...]] = field(default_factory=dict)
-    _swept: dict[Key, Swept | PrecgateError] = field(default_factory=dict)
-    _failed: dict[Key, PrecgateError] = field(default_factory=dict)
+    _swept: dict[SuiteLaunch, Swept | PrecgateError] = field(default_factory=dict)
+    _failed: dict[SuiteLaunch, PrecgateError] = field(default_factory=dict)
     _launches: dict[str, dict[tuple[int, str], Launch]] = field(default_factory=dict)
     _suites: dict[str, Suite] = field(default_factory=dict)
     _loads: Loads = field(default_factory=lambda: Loads(time.monotonic))
@@ -68,12 +68,12 @@ class Launches:
         self._wanted |= {*suites}
         self._sweep_targets = sweep_targets
 
-    def of(self, suite: Suite, precision: str, attempt: int = 1) -> Launch:
-        """Return a launch of one precision of ``suite``, all configurations in one cloud; each ``attempt`` is fresh."""
-        known, key = self._launches.setdefault(suite.name, {}), (attempt, precision)
+    def of(self, suite: Suite, precision: str, number: int = 1) -> Launch:
+        """Return a launch of one precision of ``suite``, all configurations in one cloud; each ``number`` is fresh."""
+        known, key = self._launches.setdefault(suite.name, {}), (number, precision)
         if key not in known:
             engines = self._engines_of(suite, precision)
-            swept = [self._sweep_of(suite, precision, number, attempt) for number in range(len(engines))]
+            swept = [self._sweep_of(suite, LaunchKey(precision, each, number)) for each in range(len(engines))]
             # Cut to the digits a baseline keeps at once: what is judged and what is recorded are the same figures.
             known[key] = merged(swept).rounded()
         return known[key]
@@ -129,17 +129,17 @@ class Launches:
             raise SettingsError(
                 f"suite {suite.name}", precision, f"an engine of kind {engine.kind} is no server a test could talk to"
             )
-        order = self._order(suite, precision, number, server)
+        request = self._request(suite, LaunchKey(precision, number, 1), server)
 
         def up() -> RunningServer:
-            return self._started(suite, order)
+            return self._started(suite, request)
 
         up()
         return RunningEngine(precision, server.settings.configuration, lambda: up().endpoint, up)
 
     def refuse_clash(self, suite: Suite, precisions: Sequence[str]) -> None:
         """Raise SettingsError when engines of these precisions cannot be up together, as one test wants them."""
-        orders = [order for order in self._family(suite) if order.precision in precisions]
+        orders = [request for request in self._family(suite) if request.precision in precisions]
         clash = self._the_pool().clash(orders) if orders else None
         if clash is not None:
             gpu, first, second = clash
@@ -159,8 +159,8 @@ class Launches:
         mode = self._the_record().mode
         for endpoint in self._endpoints_of(suite) if mode != "replay" else ():
             require_key(endpoint, self.environ)
-        for order in self._family(suite) if mode != "replay" else ():
-            self._the_pool().preflight(order)
+        for request in self._family(suite) if mode != "replay" else ():
+            self._the_pool().preflight(request)
         for endpoint in self._endpoints_of(suite) if mode == "measure" else ():
             self._the_endpoints().require(endpoint)
 
@@ -193,7 +193,7 @@ class Launches:
 
     def _cost(self, suite: Suite, started: Sequence[Start]) -> SuiteCost:
         record = self._record
-        starts = [start for start in started if start.order.engine.settings.occupies_gpus]
+        starts = [start for start in started if start.request.engine.settings.occupies_gpus]
         return SuiteCost(
             suite=suite.name,
             hardware=suite.hardware,
@@ -231,11 +231,11 @@ class Launches:
             )
         return names.index(configuration), engines[names.index(configuration)]
 
-    def _sweep_of(self, suite: Suite, precision: str, number: int, attempt: int) -> Swept:
-        key = (suite.name, precision, number, attempt)
+    def _sweep_of(self, suite: Suite, launch: LaunchKey) -> Swept:
+        key = SuiteLaunch(suite.name, launch)
         if key not in self._swept:
             try:
-                self._swept[key] = self._sweep(suite, precision, number, attempt)
+                self._swept[key] = self._sweep(suite, launch)
             except PrecgateError as exc:
                 self._swept[key] = exc
         found = self._swept[key]
@@ -243,45 +243,46 @@ class Launches:
             raise found.with_traceback(None)
         return found
 
-    def _sweep(self, suite: Suite, precision: str, number: int, attempt: int) -> Swept:
-        engine = self._engines_of(suite, precision)[number]
+    def _sweep(self, suite: Suite, launch: LaunchKey) -> Swept:
+        precision, number = launch.precision, launch.launch
+        engine = self._engines_of(suite, precision)[launch.configuration]
         if isinstance(engine, SelfSweeping) and not engine.is_repeatable:  # its files are its record
-            sweep = engine.sweep(precision, suite.workload, suite.hardware.name, launch=attempt)
+            sweep = engine.sweep(precision, suite.workload, suite.hardware.name, launch=number)
             self._from_files.add(suite.name)
             return Swept(sweep, engine.kind, engine.identity(), engine.facts())
-        key, record = (suite.name, precision, number, attempt), self._the_record()
-        found = record.finished(suite, key, lambda: self._facts_before(suite, precision, number, engine))
+        record = self._the_record()
+        found = record.finished(suite, launch, lambda: self._facts_before(suite, launch, engine))
         sweep_targets = self._sweep_targets(suite, precision)
         if found is not None:
             swept = Swept.recorded(suite, found)
-            self._note_unsearched(f"suite {suite.name}: {found.opened.key}", engine, sweep_targets, swept.sweep)
+            self._note_unsearched(f"suite {suite.name}: {launch}", engine, sweep_targets, swept.sweep)
             return swept
         if isinstance(engine, Started):
-            return self._sweep_server(suite, self._order(suite, precision, number, engine, attempt))
+            return self._sweep_server(suite, self._request(suite, launch, engine))
         if isinstance(engine, Attached):
-            return self._sweep_endpoint(suite, key, engine)
+            return self._sweep_endpoint(suite, launch, engine)
         assert isinstance(engine, SelfSweeping), engine
         facts = Fingerprint(engine.identity(), engine.facts())
-        log = record.begin(suite, key, engine.kind, facts, engine.starting_gpu_s)
+        log = record.begin(suite, launch, engine.kind, facts, engine.starting_gpu_s)
         known = log.launch.points
-        engine.sweep(precision, suite.workload, suite.hardware.name, known, log.add, sweep_targets, launch=attempt)
+        engine.sweep(precision, suite.workload, suite.hardware.name, known, log.add, sweep_targets, launch=number)
         return Swept.recorded(suite, log.finish())  # what is judged is what is kept
 
-    def _sweep_endpoint(self, suite: Suite, key: Key, engine: Attached) -> Swept:
+    def _sweep_endpoint(self, suite: Suite, launch: LaunchKey, engine: Attached) -> Swept:
         if suite.base_name in self._wanted:
             self.preflight(suite)
         addresses = self._the_endpoints().addresses(engine.endpoint)
         shared = {"addresses": len(addresses)} if addresses else {}
         facts = Fingerprint(engine.identity(), {**engine.facts(), **shared})
-        log = self._the_record().begin(suite, key, engine.kind, facts, None)
+        log = self._the_record().begin(suite, launch, engine.kind, facts, None)
         with self._loads.of(suite.name, engine.endpoint.gpus):
             self._load(suite, log, engine.endpoint, addresses=addresses)
         return Swept.recorded(suite, log.finish())
 
-    def _sweep_server(self, suite: Suite, order: ServerRequest) -> Swept:
-        up, engine = self._started(suite, order), order.engine
+    def _sweep_server(self, suite: Suite, request: ServerRequest) -> Swept:
+        up, engine = self._started(suite, request), request.engine
         start = up.start.starting_gpu_s(time.monotonic())
-        log = self._the_record().begin(suite, order.key, engine.kind, fingerprint_of(engine, up.facts), start)
+        log = self._the_record().begin(suite, request.key.launch, engine.kind, fingerprint_of(engine, up.facts), start)
         try:
             self._load(suite, log, up.endpoint, up.hooks(self._the_pool().machine))
         except (LoadError, InvalidPointError):
@@ -314,21 +315,20 @@ class Launches:
         if found := missed(engine, sweep_targets, sweep):
             self._unsearched.append(not_searched(launch, found))
 
-    def _facts_before(self, suite: Suite, precision: str, number: int, engine: Engine) -> Fingerprint:
+    def _facts_before(self, suite: Suite, launch: LaunchKey, engine: Engine) -> Fingerprint:
         """What can be told of an engine without starting it."""
         if isinstance(engine, Started):
-            order = self._order(suite, precision, number, engine)
-            return fingerprint_of(engine, self._the_pool().preflight(order))
+            return fingerprint_of(engine, self._the_pool().preflight(self._request(suite, launch, engine)))
         return Fingerprint(engine.identity(), engine.facts())
 
     # --- servers --------------------------------------------------------------------------------------------------
 
-    def _order(self, suite: Suite, precision: str, number: int, engine: Started, attempt: int = 1) -> ServerRequest:
-        return ServerRequest(suite.name, precision, suite.hardware.name, number, engine, attempt)
+    def _request(self, suite: Suite, launch: LaunchKey, engine: Started) -> ServerRequest:
+        return ServerRequest(SuiteLaunch(suite.name, launch), suite.hardware.name, engine)
 
     def _family(self, suite: Suite) -> list[ServerRequest]:
         return [
-            self._order(suite, precision, number, engine)
+            self._request(suite, LaunchKey(precision, number, 1), engine)
             for precision in suite.engines
             for number, engine in enumerate(self._engines_of(suite, precision))
             if isinstance(engine, Started)
@@ -338,24 +338,24 @@ class Launches:
         engines = [engine for precision in suite.engines for engine in self._engines_of(suite, precision)]
         return [engine.endpoint for engine in engines if isinstance(engine, Attached)]
 
-    def _started(self, suite: Suite, order: ServerRequest) -> RunningServer:
-        if order.key in self._failed:
-            raise self._failed[order.key].with_traceback(None)
+    def _started(self, suite: Suite, request: ServerRequest) -> RunningServer:
+        if request.key in self._failed:
+            raise self._failed[request.key].with_traceback(None)
         try:
             # Half an hour of loading for nothing, where the other precision could never have started.
             if suite.base_name in self._wanted:
                 self.preflight(suite)
-            return self._the_pool().up(order, self._family(suite))
+            return self._the_pool().up(request, self._family(suite))
         except EngineError as exc:
-            self._failed[order.key] = exc
+            self._failed[request.key] = exc
             raise
 
     def _evicted(self, up: RunningServer) -> None:
         """Measure a server before it goes, when its sweep is still wanted; a failure waits for who asks."""
-        suite, precision, number, attempt = up.order.key
-        if suite in self._wanted and up.process.is_alive() and up.order.key not in self._swept:
+        key = up.request.key
+        if key.suite in self._wanted and up.process.is_alive() and key not in self._swept:
             try:
-                self._sweep_of(self._suites[suite], precision, number, attempt)
+                self._sweep_of(self._suites[key.suite], key.launch)
             except PrecgateError:
                 return  # kept by _sweep_of, raised when a test asks for the sweep
 

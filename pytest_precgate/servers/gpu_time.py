@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from pytest_precgate.analysis.cost import Kind, KindCost, by_kind
-from pytest_precgate.servers.request import Key, ServerRequest
+from pytest_precgate.servers.request import ServerRequest, SuiteLaunch
 
 
 @dataclass
 class Start:
     """One start of a server, from its process's start to its end, in seconds of one clock."""
 
-    order: ServerRequest
+    request: ServerRequest
     began_s: float
     ready_s: float | None = None
     ended_s: float | None = None
@@ -35,7 +35,7 @@ class Start:
 
     @property
     def _gpus(self) -> int:
-        return self.order.engine.settings.gpus
+        return self.request.engine.settings.gpus
 
     def _until(self, now_s: float) -> float:
         return now_s if self.ended_s is None else self.ended_s
@@ -45,20 +45,20 @@ def by_suite(started: Iterable[Start]) -> dict[str, list[Start]]:
     """Return the starts of each suite, in order."""
     found: dict[str, list[Start]] = {}
     for start in started:
-        found.setdefault(start.order.suite, []).append(start)
+        found.setdefault(start.request.suite, []).append(start)
     return found
 
 
 def started_again(started: Sequence[Start]) -> Iterator[str]:
     """Name the servers a run had to start more than once."""
-    first: dict[Key, ServerRequest] = {}
+    first: dict[SuiteLaunch, ServerRequest] = {}
     for start in started:
-        first.setdefault(start.order.key, start.order)
-    for key, starts in Counter(start.order.key for start in started).items():
+        first.setdefault(start.request.key, start.request)
+    for key, starts in Counter(start.request.key for start in started).items():
         if starts > 1:
-            order = first[key]
+            request = first[key]
             yield (
-                f"suite {order.suite}: {order.what} was started {starts} times: tests asked for it after it had "
+                f"suite {request.suite}: {request.what} was started {starts} times: tests asked for it after it had "
                 "made room for another; let those that use one engine stand together"
             )
 

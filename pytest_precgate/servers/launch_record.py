@@ -32,12 +32,12 @@ def environment_fact(environ: Mapping[str, str]) -> Mapping[str, Fact]:
     return {"environment": hashlib.sha256(json.dumps(telling).encode()).hexdigest()[:16]}
 
 
-def write_record(path: Path, order: ServerRequest, command: ServerCommand, facts: Mapping[str, Fact]) -> None:
+def write_record(path: Path, request: ServerRequest, command: ServerCommand, facts: Mapping[str, Fact]) -> None:
     """Keep what was started. Of the variables the names alone: a value may be a secret. Raises EngineError."""
     record = {
-        "suite": order.suite,
-        "precision": order.precision,
-        "engine": order.engine.kind,
+        "suite": request.suite,
+        "precision": request.precision,
+        "engine": request.engine.kind,
         "argv": list(command.argv),
         "variables": sorted(command.variables),
         "facts": dict(facts),

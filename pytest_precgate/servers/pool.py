@@ -33,7 +33,7 @@ from pytest_precgate.servers.machine import Machine
 from pytest_precgate.servers.process.readiness import require_alive, wait_until_ready
 from pytest_precgate.servers.process.supervised import Process, start
 from pytest_precgate.servers.readiness import Readiness, Until
-from pytest_precgate.servers.request import Key, ServerRequest
+from pytest_precgate.servers.request import ServerRequest, SuiteLaunch
 
 HOST = "127.0.0.1"
 _PORT_ATTEMPTS = 3
@@ -50,7 +50,7 @@ _MEMORY_MARGIN = 1 << 30
 class RunningServer:
     """A server that answers."""
 
-    order: ServerRequest
+    request: ServerRequest
     seat: ServerSlot
     process: Process
     confirmed: Confirmed
@@ -61,7 +61,7 @@ class RunningServer:
     @property
     def endpoint(self) -> Endpoint:
         """Where it is loaded, and how."""
-        settings = self.order.engine.settings
+        settings = self.request.engine.settings
         return Endpoint(
             url=self.seat.url,
             model=self.confirmed.model,
@@ -94,7 +94,7 @@ class RunningServer:
     def require_alive(self, clock: Callable[[], float]) -> None:
         """Raise EngineDiedError when it ended before it was told to; nothing of it is left then."""
         try:
-            require_alive(self.process, self.order.what, self.order.engine.cause)
+            require_alive(self.process, self.request.what, self.request.engine.cause)
         except EngineError:
             self.start.end(clock())
             raise
@@ -128,36 +128,36 @@ class ServerPool:
     machine: Machine
     say: Callable[[str], None]
     on_evict: Callable[[RunningServer], None]
-    _up: dict[Key, RunningServer] = field(default_factory=dict)
+    _up: dict[SuiteLaunch, RunningServer] = field(default_factory=dict)
     _left: dict[str, PrecgateError] = field(default_factory=dict)
     _preflown: dict[tuple[str, str, int], Mapping[str, Fact]] = field(default_factory=dict)
     started: list[Start] = field(default_factory=list)
     """Every start so far, in order, failed ones included."""
 
-    def up(self, order: ServerRequest, family: Collection[ServerRequest]) -> RunningServer:
-        """Return the running server of ``order``, starting it first where it is not up.
+    def up(self, request: ServerRequest, family: Collection[ServerRequest]) -> RunningServer:
+        """Return the running server of ``request``, starting it first where it is not up.
 
         ``family`` are all servers of the suite: their GPUs are locked together. Raises PreflightError, GpuBusyError,
         EngineStartError and its kinds; EngineDiedError when it was up and is dead.
         """
-        found = self._up.get(order.key)
+        found = self._up.get(request.key)
         if found is not None:
             found.require_alive(self.machine.clock)
             return found
-        facts = self.preflight(order)
-        mine = self._gpus(order)
+        facts = self.preflight(request)
+        mine = self._gpus(request)
         for gpu, error in self._left.items():
             if gpu in mine:
                 raise error
         self._hold([gpu for member in family for gpu in self._gpus(member)])
         # Of servers on the CPU too, one launch goes before the next of the same comes: they would share the machine.
         for other in [
-            up for up in self._up.values() if set(self._gpus(up.order)) & set(mine) or _is_another_launch(up, order)
+            up for up in self._up.values() if set(self._gpus(up.request)) & set(mine) or _is_another_launch(up, request)
         ]:
-            self.say(f"stopping {other.order.what} to make room for {order.what}")
+            self.say(f"stopping {other.request.what} to make room for {request.what}")
             self.on_evict(other)
             self._stop(other)
-        return self._start(order, self._devices(order), facts)
+        return self._start(request, self._devices(request), facts)
 
     def require_alive(self, up: RunningServer) -> None:
         """Raise EngineDiedError when a server under load has died, or does so now: its requests fail first."""
@@ -167,17 +167,17 @@ class ServerPool:
     def clash(self, orders: Sequence[ServerRequest]) -> tuple[str, ServerRequest, ServerRequest] | None:
         """Return a GPU that engines of two precisions want, and the two; None where all can be up together."""
         taken: dict[str, ServerRequest] = {}
-        for order in orders:
-            for gpu in self._gpus(order):
-                if taken.setdefault(gpu, order).precision != order.precision:
-                    return gpu, taken[gpu], order
+        for request in orders:
+            for gpu in self._gpus(request):
+                if taken.setdefault(gpu, request).precision != request.precision:
+                    return gpu, taken[gpu], request
         return None
 
-    def preflight(self, order: ServerRequest) -> Mapping[str, Fact]:
+    def preflight(self, request: ServerRequest) -> Mapping[str, Fact]:
         """Return what is known of a server before its start. Raises PreflightError where it cannot work."""
-        about = order.key[:-1]
+        about = request.key.server
         if about not in self._preflown:
-            self._preflown[about] = order.engine.preflight(order.precision, order.hardware, self.place)
+            self._preflown[about] = request.engine.preflight(request.precision, request.hardware, self.place)
         return self._preflown[about]
 
     def close(self) -> None:
@@ -194,11 +194,11 @@ class ServerPool:
         if errors:
             raise errors[0]
 
-    def _devices(self, order: ServerRequest) -> tuple[str, ...]:
-        return devices_of(order.engine.settings, self.place.environ, self.place.gpus)
+    def _devices(self, request: ServerRequest) -> tuple[str, ...]:
+        return devices_of(request.engine.settings, self.place.environ, self.place.gpus)
 
-    def _gpus(self, order: ServerRequest) -> tuple[str, ...]:
-        return identities(self._devices(order), self.place.gpus)
+    def _gpus(self, request: ServerRequest) -> tuple[str, ...]:
+        return identities(self._devices(request), self.place.gpus)
 
     def _hold(self, devices: Collection[str]) -> None:
         """Hold all of a suite's GPUs; those of another suite are given back first, its servers stopped."""
@@ -209,23 +209,23 @@ class ServerPool:
             self._stop(up)
         self.locks.take(sorted(set(devices)), _LOCK_WAIT_S, self.say)
 
-    def _start(self, order: ServerRequest, devices: tuple[str, ...], facts: Mapping[str, Fact]) -> RunningServer:
+    def _start(self, request: ServerRequest, devices: tuple[str, ...], facts: Mapping[str, Fact]) -> RunningServer:
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            part = f"{order.precision}-{order.engine.settings.configuration}"
-            run_dir = self.directory.of(order.suite, part)
+            part = f"{request.precision}-{request.engine.settings.configuration}"
+            run_dir = self.directory.of(request.suite, part)
             seat = ServerSlot(HOST, self.place.network.free_port(HOST), devices, run_dir)
             try:
-                return self._start_once(order, seat, facts)
+                return self._start_once(request, seat, facts)
             except PortInUseError:  # somebody took it between our look and the server's bind
                 if attempt == _PORT_ATTEMPTS:
                     raise
             except EngineStopError as exc:
-                self._left |= dict.fromkeys(self._gpus(order), exc)
+                self._left |= dict.fromkeys(self._gpus(request), exc)
                 raise
         raise AssertionError
 
-    def _start_once(self, order: ServerRequest, seat: ServerSlot, facts: Mapping[str, Fact]) -> RunningServer:
-        start = Start(order, self.machine.clock())
+    def _start_once(self, request: ServerRequest, seat: ServerSlot, facts: Mapping[str, Fact]) -> RunningServer:
+        start = Start(request, self.machine.clock())
         self.started.append(start)
         try:
             return self._brought_up(start, seat, facts)
@@ -234,12 +234,12 @@ class ServerPool:
             raise
 
     def _brought_up(self, begun: Start, seat: ServerSlot, facts: Mapping[str, Fact]) -> RunningServer:
-        order = begun.order
-        engine, settings = order.engine, order.engine.settings
+        request = begun.request
+        engine, settings = request.engine, request.engine.settings
         command = with_variables(engine.command(seat, self.place), settings.variables, seat)
         before = self.machine.memory_used(seat.devices)
         log = seat.run_dir / "server.log"
-        self.say(f"starting {order.what}, log {log}")
+        self.say(f"starting {request.what}, log {log}")
         process = start(
             command,
             log,
@@ -250,8 +250,8 @@ class ServerPool:
         )
         wait_until_ready(
             process,
-            order.what,
-            Readiness(order, seat, command, process, self._until(settings.start_timeout_s), self.machine.clock),
+            request.what,
+            Readiness(request, seat, command, process, self._until(settings.start_timeout_s), self.machine.clock),
             engine.cause,
             start_timeout_s=settings.start_timeout_s,
             stall_timeout_s=settings.stall_timeout_s,
@@ -260,17 +260,17 @@ class ServerPool:
         )
         try:
             confirmed = engine.confirm(seat, self.place.network, process.log_text())
-            _refuse(order, confirmed, process)
+            _refuse(request, confirmed, process)
             facts = {**facts, **self.machine.facts(seat.devices), **confirmed.facts}
             facts |= environment_fact({**self.place.environ, **command.variables})
-            write_record(seat.run_dir / "launch.json", order, command, facts)
+            write_record(seat.run_dir / "launch.json", request, command, facts)
         except BaseException:
             process.stop()
             raise
-        up = RunningServer(order, seat, process, confirmed, facts, before, begun)
-        self._up[order.key] = up
+        up = RunningServer(request, seat, process, confirmed, facts, before, begun)
+        self._up[request.key] = up
         begun.ready_s = self.machine.clock()
-        self.say(f"{order.what} is ready after {begun.ready_s - begun.began_s:.0f} s")
+        self.say(f"{request.what} is ready after {begun.ready_s - begun.began_s:.0f} s")
         return up
 
     def _until(self, limit_s: float) -> Network:
@@ -279,11 +279,11 @@ class ServerPool:
 
     def _stop(self, up: RunningServer) -> None:
         """Stop a server. Where something of it stays, nothing more is started on its GPUs."""
-        del self._up[up.order.key]
+        del self._up[up.request.key]
         try:
             self._end(up)
         except PrecgateError as exc:
-            self._left |= dict.fromkeys(self._gpus(up.order), exc)
+            self._left |= dict.fromkeys(self._gpus(up.request), exc)
             raise
         finally:
             up.start.end(self.machine.clock())
@@ -292,10 +292,10 @@ class ServerPool:
         up.process.stop()
         network, seat = self.place.network, up.seat
         if not self._await(lambda: not network.listens(seat.host, seat.port), _PORT_CLOSES_S):
-            raise EngineStopError(f"{up.order.what}: every process is gone and port {seat.port} is still open")
+            raise EngineStopError(f"{up.request.what}: every process is gone and port {seat.port} is still open")
         if not self._await(lambda: self._memory_is_back(up), _MEMORY_RETURNS_S):
             raise GpuBusyError(
-                f"{up.order.what}: every process is gone and {_MEMORY_RETURNS_S:.0f} s later the memory of GPU "
+                f"{up.request.what}: every process is gone and {_MEMORY_RETURNS_S:.0f} s later the memory of GPU "
                 f"{', '.join(seat.devices)} is not back; the next start would fail for want of it. Look with nvidia-smi"
             )
 
@@ -344,11 +344,11 @@ def pool_here(
     )
 
 
-def _is_another_launch(up: RunningServer, order: ServerRequest) -> bool:
-    return up.order.key[:-1] == order.key[:-1]
+def _is_another_launch(up: RunningServer, request: ServerRequest) -> bool:
+    return up.request.key.server == request.key.server
 
 
-def _refuse(order: ServerRequest, confirmed: Confirmed, process: Process) -> None:
+def _refuse(request: ServerRequest, confirmed: Confirmed, process: Process) -> None:
     """Refuse a server that says what must not be measured, or that is not the one that was started."""
     if confirmed.refusal is not None:
-        raise EngineStartError(order.what, confirmed.refusal, str(process.log))
+        raise EngineStartError(request.what, confirmed.refusal, str(process.log))

@@ -47,7 +47,7 @@ class Readiness:
     Behind a scheduler's launcher the server is no process below ours, so there nobody can tell.
     """
 
-    order: ServerRequest
+    request: ServerRequest
     seat: ServerSlot
     command: ServerCommand
     process: Process
@@ -57,7 +57,7 @@ class Readiness:
 
     def __call__(self) -> bool:
         """Ask once. Raises EngineStartError when somebody else has been answering for a while."""
-        if not self.order.engine.is_ready(self.seat, self.network):
+        if not self.request.engine.is_ready(self.seat, self.network):
             return False
         if self.command.keeps_scheduler or self.process.listens_on(self.seat.port):
             return True
@@ -65,7 +65,7 @@ class Readiness:
             self.stranger_since_s = self.clock()
         if self.clock() - self.stranger_since_s > _STRANGER_S:
             raise EngineStartError(
-                self.order.what,
+                self.request.what,
                 f"port {self.seat.port} answers, and no process of this server listens there: another program took it, "
                 "or the command hands the server to somebody else (a container's daemon): start it there, use endpoint",
                 str(self.process.log),

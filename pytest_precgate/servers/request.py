@@ -5,30 +5,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_precgate.engines.server import Started
+from pytest_precgate.journal.events import LaunchKey
 
-Key = tuple[str, str, int, int]
-"""Suite, precision, number of the configuration, number of the launch from 1."""
+
+@dataclass(frozen=True)
+class SuiteLaunch:
+    """One launch of one configuration of a suite, among all of a run."""
+
+    suite: str
+    launch: LaunchKey
+
+    @property
+    def server(self) -> tuple[str, str, int]:
+        """What all launches of one server have in common."""
+        return self.suite, self.launch.precision, self.launch.configuration
 
 
 @dataclass(frozen=True)
 class ServerRequest:
-    """One configuration, by its number, of one precision of a suite; each ``attempt`` is a start of its own."""
+    """A server of a suite: the settings of ``key``'s configuration, started for ``key``'s launch."""
 
-    suite: str
-    precision: str
+    key: SuiteLaunch
     hardware: str
-    number: int
     engine: Started
-    attempt: int = 1
 
     @property
-    def key(self) -> Key:
-        """What tells it from every other start of a run."""
-        return (self.suite, self.precision, self.number, self.attempt)
+    def suite(self) -> str:
+        """The suite that wants it."""
+        return self.key.suite
+
+    @property
+    def precision(self) -> str:
+        """The precision it serves."""
+        return self.key.launch.precision
 
     @property
     def what(self) -> str:
-        """How a message calls it."""
+        """What a message calls it."""
         configuration = self.engine.settings.configuration
         detail = "" if configuration == "default" else f" {configuration}"
         return f"{self.precision}{detail} ({self.engine.kind})"

@@ -149,8 +149,8 @@ def test_what_was_recorded_does_not_change_with_later_events() -> None:
 def test_a_line_written_in_another_order_is_read_by_what_it_says() -> None:
     """The digest is of the fields: spaces and order are the writer's own."""
     text = line(point(1))
-    higher_is_better_values = dict(reversed(json.loads(text).items()))
-    assert read_line(text, 1, "j") == read_line(json.dumps(higher_is_better_values, indent=1), 1, "j") == point(1)
+    turned = dict(reversed(json.loads(text).items()))
+    assert read_line(text, 1, "j") == read_line(json.dumps(turned, indent=1), 1, "j") == point(1)
 
 
 @settings(max_examples=50)
@@ -221,7 +221,7 @@ def resigned(text: str, **changes: object) -> bytes:
         (RUN, {"workload": {"isl": 0, "osl": 1, "range_ratio": 1}}, r"got 0, wanted at least 1 @ .*workload\.isl"),
         (RUN, {"suite": " "}, "wanted a non-empty text @ .*suite"),
         (LAUNCH, {"hard": {"x": None}}, "got None, wanted a text or a number"),
-        (LAUNCH, {"launch": {"precision": "fp4", "number": -1, "attempt": 1}}, "number: got -1"),
+        (LAUNCH, {"launch": {"precision": "fp4", "configuration": -1, "launch": 1}}, "configuration: got -1"),
         (LAUNCH, {"starting_gpu_s": 0}, "LaunchOpened.starting_gpu_s: got 0"),
         (point(1), {"gpu_seconds": 0}, "FinishedPoint.gpu_seconds: got 0"),
         (point(1), {"measurement": {}}, "required field missing @ .*measurement.concurrency"),
@@ -250,6 +250,16 @@ def test_a_journal_of_an_older_schema_is_read() -> None:
     assert parsed(SCHEMA_1.encode("ascii") + written([point(1)])) == told([RUN, old, point(1)])
 
 
+def test_an_older_journal_names_launches_and_settings_in_its_own_words() -> None:
+    """Schema 3: number and attempt are the configuration and the launch, extent is the stop rule."""
+    settings = {"fp4.load.extent.point_error": 0.005}
+    run = resigned(line(RUN), schema=3, settings=settings)
+    opened = resigned(line(LAUNCH), launch={"precision": "fp4", "number": 0, "attempt": 1})
+    measured = resigned(line(point(1)), launch={"precision": "fp4", "number": 0, "attempt": 1})
+    expected = replace(RUN, settings={"fp4.load.stop_rule.point_error": 0.005})
+    assert parsed(run + opened + measured) == told([expected, LAUNCH, point(1)])
+
+
 def test_an_older_journals_standard_error_is_read_as_a_90_percent_interval() -> None:
     """Schema 2: what a server tells of its tokens, retries and the error asked for are not known either."""
     wanted = replace(point(1).point.measurement, error=Uncertainty(0.01645, 0.0329))
@@ -266,8 +276,8 @@ def test_an_older_journals_standard_error_is_read_as_a_90_percent_interval() -> 
 
 def test_a_newer_schema_is_refused_by_name() -> None:
     """Whatever else the line holds."""
-    with pytest.raises(JournalSchemaError, match="j: schema 4 was written by a newer pytest-precgate"):
-        parsed(line(RUN).replace('"schema": 3', '"schema": 4, "more": true').encode())
+    with pytest.raises(JournalSchemaError, match="j: schema 5 was written by a newer pytest-precgate"):
+        parsed(line(RUN).replace('"schema": 4', '"schema": 5, "more": true').encode())
 
 
 @pytest.mark.parametrize(

@@ -287,7 +287,7 @@ def test_what_the_run_does_not_hold_is_not_measured_in_a_replay(machine: Machine
     with pytest.raises(ReplayError, match="has 2 points of the unfinished int4"):
         replay.points(suite(), "int4")
     with pytest.raises(ReplayError, match="holds no launch of fp4 launch 2"):
-        replay.launches.of(suite(), "fp4", attempt=2)
+        replay.launches.of(suite(), "fp4", number=2)
     with pytest.raises(ReplayError, match="a test asks for the fp4 engine; a replay starts nothing"):
         replay.launches.running(suite(), "fp4", None)
     assert (replay.measured, replay.started) == ([], [])

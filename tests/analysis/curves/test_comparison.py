@@ -89,8 +89,8 @@ def test_the_published_points_are_the_quartiles_of_the_published_band() -> None:
 def test_wording_names_the_better_precision_whichever_it_is() -> None:
     """When the reference wins, the sentence says so."""
     row = published_row(PUBLISHED[0])
-    higher_is_better_values = Row(row.interactivity, row.reference, row.candidate)
-    assert higher_is_better_values.wording == row.wording
+    turned = Row(row.interactivity, row.reference, row.candidate)
+    assert turned.wording == row.wording
     assert (row.cost_ratio, row.throughput_ratio) == pytest.approx((0.509 / 1.569, 1057.2 / 344.4))
 
 
@@ -103,10 +103,10 @@ def test_percent_more_rounds_as_published() -> None:
 @given(clouds.sweeps("fp4"), clouds.sweeps("int4"), st.floats(40.0, 90.0))
 def test_swapping_the_precisions_inverts_the_ratios(fp4: Sweep, int4: Sweep, point: float) -> None:
     """Which one is called candidate changes the sign of the news and nothing else."""
-    row, higher_is_better_values = compare(fp4, int4).at(point), compare(int4, fp4).at(point)
-    assert higher_is_better_values.throughput_ratio == pytest.approx(1 / row.throughput_ratio)
-    assert higher_is_better_values.cost_ratio == pytest.approx(1 / row.cost_ratio)
-    assert higher_is_better_values.wording == row.wording or row.throughput_ratio == pytest.approx(1)
+    row, turned = compare(fp4, int4).at(point), compare(int4, fp4).at(point)
+    assert turned.throughput_ratio == pytest.approx(1 / row.throughput_ratio)
+    assert turned.cost_ratio == pytest.approx(1 / row.cost_ratio)
+    assert turned.wording == row.wording or row.throughput_ratio == pytest.approx(1)
 
 
 @given(clouds.sweeps("fp4"), clouds.sweeps("int4"), st.floats(0.1, 50.0), st.sampled_from(["derived", "interpolated"]))

@@ -113,10 +113,8 @@ def test_only_a_tolerance_nobody_asked_for_is_widened(
 def test_the_order_of_launches_does_not_matter(seed: int, sigma: float, order: list[int]) -> None:
     """In pairs, in any order after the first, whose curve gives the stretch as in a baseline: the same findings."""
     curves = launched(seed, sigma)
-    higher_is_better_values = {name: [launches[i] for i in (0, *order)] for name, launches in curves.items()}
-    for one, other in zip(
-        study(gates(), curves, POLICY).gates, study(gates(), higher_is_better_values, POLICY).gates, strict=True
-    ):
+    turned = {name: [launches[i] for i in (0, *order)] for name, launches in curves.items()}
+    for one, other in zip(study(gates(), curves, POLICY).gates, study(gates(), turned, POLICY).gates, strict=True):
         assert other.noise.centre == pytest.approx(one.noise.centre)
         assert other.noise.sigma == pytest.approx(one.noise.sigma)
         assert other.outcome == one.outcome

@@ -51,8 +51,8 @@ def verdict(ruling: GateRuling) -> Verdict | None:
 @pytest.mark.parametrize("metric", [Metric.THROUGHPUT_PER_GPU, Metric.COST])
 def test_the_middle_pair_decides(change: float, expected: Verdict, metric: Metric) -> None:
     """Five pairs; a cost is judged by its rise. The value and the baseline shown are those of one pair."""
-    higher_is_better_values = change if metric.higher_is_better else 2 - change
-    pairs = scattered(1, higher_is_better_values)
+    turned = change if metric.higher_is_better else 2 - change
+    pairs = scattered(1, turned)
     ruling = ruled(pairs, metric=metric)
     assert (verdict(ruling), ruling.launches) == (expected, 5)
     assert ruling.judged is not None

@@ -12,8 +12,9 @@ from pathlib import Path
 PACKAGE = "pytest_precgate"
 
 # Everyone's: errors, documents (the reader of what people write), text (foreign text made printable), address (a URL of
-# the settings taken apart), hidden (variables whose values no repr shows), faults (unexpected exceptions by name).
-EVERYONE = {"errors", "documents", "text", "address", "hidden", "faults"}
+# the settings taken apart), hidden (variables whose values no repr shows), faults (unexpected exceptions by name),
+# files (written and locked in one step).
+EVERYONE = {"errors", "documents", "text", "address", "hidden", "faults", "files"}
 
 # Who may import whom inside the package, the nearest entry counts. A package may import itself.
 ALLOWED: Mapping[str, set[str]] = {
@@ -21,6 +22,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "errors": set(),
     "text": set(),
     "hidden": set(),
+    "files": set(),
     "address": {"errors"},
     "documents": {"errors"},
     "faults": {"errors"},
@@ -76,7 +78,7 @@ DOORS: Mapping[str, set[str]] = {
     "csv": {"interop.content"},
     "ctypes": {"loadgen.ticker", "servers.process.guardian"},
     "datetime": {"analysis", "cli", "documents", "journal.directory", "plugin", "run"},
-    "fcntl": {"FILES", "loadgen.processes"},
+    "fcntl": {"files", "loadgen.processes"},
     "gc": {"loadgen.closed_loop"},
     "glob": {"interop.files"},
     "http": {"http"},
@@ -84,11 +86,31 @@ DOORS: Mapping[str, set[str]] = {
     "multiprocessing": {"loadgen.processes"},
     "numpy": {"analysis.curves.interpolation", "engines.simulated.calibration"},
     "os": {
-        *("FILES", "cli", "engines.command", "environment.facts", "plugin", "servers.process"),
+        *(
+            "baselines.store",
+            "files",
+            "journal.file",
+            "servers.gpu_locks",
+            "cli",
+            "engines.command",
+            "environment.facts",
+            "plugin",
+            "servers.process",
+        ),
         *("loadgen.connection", "loadgen.processes", "loadgen.ticker"),
     },
     "pathlib": {
-        *("baselines", "cli", "engines", "environment", "faults", "interop.files", "journal.directory", "journal.file"),
+        *(
+            "baselines",
+            "cli",
+            "engines",
+            "environment",
+            "faults",
+            "files",
+            "interop.files",
+            "journal.directory",
+            "journal.file",
+        ),
         *("plugin", "run", "servers", "settings"),
     },
     "platform": {"environment.facts"},
@@ -118,9 +140,6 @@ DOORS: Mapping[str, set[str]] = {
     "yaml": {"engines.trtllm", "interop.content"},
     "zlib": {"engines.simulated.connection"},
 }
-FILES = {"baselines.store", "journal.file", "servers.gpu_locks"}
-"""Where files are locked and written in one step."""
-
 # Who may ask what time or date it is, and who may read the process's environment.
 CLOCKS = {"cli", "plugin"}
 ENVIRONMENTS = {"cli", "plugin"}
@@ -175,8 +194,7 @@ def imports_of(text: str) -> Iterator[tuple[int, str]]:
 
 def within(module: str, doors: set[str] | tuple[str, ...]) -> bool:
     """Whether a module is one of ``doors`` or lies below one."""
-    named = FILES if "FILES" in doors else set()
-    return any(module == door or module.startswith(f"{door}.") for door in {*doors, *named})
+    return any(module == door or module.startswith(f"{door}.") for door in doors)
 
 
 def _row(module: str) -> str | None:

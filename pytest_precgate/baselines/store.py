@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from pytest_precgate import files
 from pytest_precgate.analysis.accepted.baseline import SIGNIFICANT_DIGITS, Baseline, RecordedGate
 from pytest_precgate.baselines.schema import dump, parse, recorded_values
 from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, BaselineError, BaselineWriteError
@@ -130,13 +128,13 @@ class BaselineStore:
             self.directory.mkdir(parents=True, exist_ok=True)
             if path.exists() and not os.access(path, os.W_OK):
                 raise BaselineWriteError(f"{self.shown(path)}: is read-only; the baseline is left as it was")
-            with _locked(self.directory / f".{baseline.suite}.lock"):
+            with files.locked(self.directory / f".{baseline.suite}.lock"):
                 if (_digest(self.text(baseline.suite)) if path.exists() else "") != seen.digest:
                     raise BaselineBusyError(
                         f"{self.shown(path)}: was rewritten by another run while this one measured; it is left as it "
                         "is. Look at it, then run the update again"
                     )
-                _replace(path, dump(baseline))
+                files.replace(path, dump(baseline))
         except OSError as exc:
             raise BaselineWriteError(
                 f"{self.shown(path)}: cannot be written: {exc.strerror}; the baseline is left as it was"
@@ -155,7 +153,7 @@ class BaselineStore:
         """Remove the suite's file if it is still the one that was ``seen``. Raises as ``write`` does."""
         suite = seen.path.stem
         try:
-            with _locked(self.directory / f".{suite}.lock"):
+            with files.locked(self.directory / f".{suite}.lock"):
                 if _digest(self.text(suite)) != seen.digest:
                     raise BaselineBusyError(
                         f"{self.shown(seen.path)}: was rewritten by another run; it is left as it is"
@@ -181,54 +179,3 @@ def _begins_like_ours(path: Path) -> bool:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write beside the file, flush to disk, rename over it; a reader sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")  # the lock is held: one writer, and a leftover is nobody's
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            temporary.chmod(path.stat().st_mode)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    except OSError as exc:
-        if exc.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot, and need not
-            raise
-    finally:
-        os.close(directory)
-
-
-@contextlib.contextmanager
-def _locked(lock: Path) -> Iterator[None]:
-    """Hold an advisory lock that the kernel drops when the holder dies; the lock file goes away with it.
-
-    Waiting has no limit: a holder needs milliseconds, and giving up would throw away what this run measured.
-    """
-    while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # The holder before us removed its file: a lock on a file nobody can open any more protects nothing.
-        if _is_same_file(descriptor, lock):
-            break
-        os.close(descriptor)
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _is_same_file(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False

@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from statistics import median
 
+from pytest_precgate import files
 from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.baselines.store import BaselineStore
@@ -177,12 +178,7 @@ def write(text: str, path: Path | None) -> None:
     if path is None:
         print(text, end="")
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        files.replace(path, text)
     except OSError as exc:
         raise PrecgateError(f"{path}: cannot be written: {exc.strerror}") from exc

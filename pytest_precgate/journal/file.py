@@ -4,11 +4,10 @@ The lock is the kernel's, so it ends with its holder, however that ends."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 from pathlib import Path
 
+from pytest_precgate import files
 from pytest_precgate.errors import JournalBusyError, JournalWriteError
 from pytest_precgate.journal.events import Event, LaunchKey, RunOpened
 from pytest_precgate.journal.schema import line
@@ -112,7 +111,7 @@ def is_in_use(path: Path) -> bool:
 def _begun(path: Path, descriptor: int, run: RunOpened) -> Journal:
     try:
         _write(path, descriptor, line(run))
-        _flush_directory(path.parent)
+        files.flush_directory(path.parent)
     except OSError as exc:
         os.close(descriptor)
         raise JournalWriteError(f"{path}: cannot be written: {exc.strerror}") from exc
@@ -127,36 +126,20 @@ def _begun(path: Path, descriptor: int, run: RunOpened) -> Journal:
 def _locked(path: Path, flags: int) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
+        if files.try_lock(descriptor):
+            return descriptor
+    except BaseException:
         os.close(descriptor)
-        if exc.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
-            raise JournalBusyError(f"{path}: another run is appending to it; wait for that one to end") from exc
         raise
-    return descriptor
+    os.close(descriptor)
+    raise JournalBusyError(f"{path}: another run is appending to it; wait for that one to end")
 
 
 def _write(path: Path, descriptor: int, text: str) -> None:
-    """One write, one flush; where the disk takes only a part of it, the part is taken back."""
-    data, before = text.encode("ascii"), os.fstat(descriptor).st_size
     try:
-        while data:
-            data = data[os.write(descriptor, data) :]
-        os.fsync(descriptor)
+        files.append(descriptor, text.encode("ascii"))
     except OSError as exc:
-        os.ftruncate(descriptor, before)
         raise JournalWriteError(
             f"{path}: cannot be written: {exc.strerror}; it holds every point before. Make room, then go on with "
             f"--precgate-resume={path.parent.name}"
         ) from exc
-
-
-def _flush_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as exc:
-        if exc.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot, and need not
-            raise
-    finally:
-        os.close(descriptor)

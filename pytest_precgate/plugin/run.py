@@ -16,6 +16,7 @@ from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.faults import Contained
 from pytest_precgate.plugin.frames import AsUsageErrors, presentable
 from pytest_precgate.plugin.ordering import in_order, rank
+from pytest_precgate.plugin.report_files import write_reports
 from pytest_precgate.plugin.runs import FLAGS, earlier_run, record_of, refuse_no_directory
 from pytest_precgate.plugin.said import ProgressReporter
 from pytest_precgate.plugin.selection import MARK, Selection, marked
@@ -290,7 +291,7 @@ class Run:
             from pytest_precgate.analysis.report import RunReport  # noqa: PLC0415
 
             self._found = RunReport(problems=(str(exc),))
-        lost = self._write_reports(self._found)
+        lost = write_reports(self._config, os.environ, self._found)
         self._found = replace(self._found, problems=(*self._found.problems, *lost))
         if self._found.problems and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -323,28 +324,6 @@ class Run:
 
         return holds_baselines(self._baselines)
 
-    def _write_reports(self, found: RunReport) -> list[str]:
-        """Write what was asked for; return one line per report that could not be written."""
-        here = self._config.invocation_params.dir
-        targets = [
-            (kind, here / path, "w")
-            for kind in ("json", "markdown")
-            if (path := self._config.getoption(f"precgate_{kind}")) is not None
-        ]
-        step_summary = os.environ.get("GITHUB_STEP_SUMMARY")
-        if step_summary and not found.is_empty:
-            targets.append(("markdown", Path(step_summary), "a"))
-        lost = []
-        for kind, path, mode in targets:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open(mode, encoding="utf-8") as file:
-                    file.write(_rendered(kind, found))
-            except (OSError, PrecgateError) as exc:
-                why = exc.strerror if isinstance(exc, OSError) else exc
-                lost.append(f"{path}: the {kind} report cannot be written: {why}")
-        return lost
-
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the comparison tables and the verdicts."""
         if self._found is None or self._found.is_empty:
@@ -368,10 +347,3 @@ def _now() -> datetime:
 def _rank(suite: Suite, asked: Sequence[str]) -> float:
     engines = {precision for fixture, precision in {**SWEEP_FIXTURES, **ENGINE_FIXTURES}.items() if fixture in asked}
     return rank(list(suite.engines), sorted(engines), chooses="precgate_engine" in asked, compares=MARK in asked)
-
-
-def _rendered(kind: str, found: RunReport) -> str:
-    from pytest_precgate.reports import json, markdown  # noqa: PLC0415
-
-    with Contained():
-        return json.render(found) if kind == "json" else markdown.render(found)

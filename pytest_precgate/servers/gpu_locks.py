@@ -4,13 +4,12 @@ All GPUs of a suite are taken at once, in one order: two runs cannot each hold w
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pytest_precgate import files
 from pytest_precgate.errors import GpuBusyError
 from pytest_precgate.text import printable
 
@@ -73,7 +72,7 @@ class GpuLocks:
 
     def _wait_for(self, device: str, descriptor: int, path: Path, wait_s: float, say: Callable[[str], None]) -> None:
         since_s, told = self._clock(), False
-        while not _locked(descriptor):
+        while not files.try_lock(descriptor):
             holder = printable(os.pread(descriptor, 200, 0)) or "another run"
             waited_s = self._clock() - since_s
             if waited_s >= wait_s:
@@ -101,13 +100,3 @@ def _opened(path: Path) -> int:
             f"{path}: the lock of a GPU cannot be opened: {exc.strerror}; name another directory, the same for every "
             "run on this machine, with the environment variable PRECGATE_LOCK_DIR"
         ) from exc
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        if exc.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
-            return False
-        raise
-    return True

@@ -196,19 +196,19 @@ def from_baseline(
     workload: Workload,
     hardware: str,
     candidate: Candidate,
-    engines: str,
+    engines: tuple[str, ...],
     grid: Sequence[int] | None,
 ) -> Expected | None:
     """Return what launches like the ``candidate``'s took when the baseline was recorded, on average.
 
-    None where the baseline's were of another workload, hardware or engine (``engines`` as its fingerprint writes them),
+    None where the baseline's were of another workload, hardware or engine (``engines``, the kinds),
     or measured other concurrencies than the ``grid`` (None: no grid is set). Launches that keep no cost tell points.
     """
     alike = [
         launch
         for launch in baseline.launches_of(candidate.precision)
         if (launch.sweep.workload, launch.sweep.hardware) == (workload, hardware)
-        and launch.fingerprint.hard["engine"] == engines
+        and launch.fingerprint.engines == engines
         and (levels := _levels(launch, candidate.configuration))
         and (grid is None or levels == sorted(grid))
     ]

@@ -177,10 +177,12 @@ def _launch(node: Node) -> Launch:
     with node.building():
         workload = Workload(hard["isl"].integer(), hard["osl"].integer(), hard["range_ratio"].number())
         points = [_point(point) for point in members["points"].items()]
-        simulated = "simulated" in hard["engine"].text().split("+")
+        _ = hard["engine"].text()
+        fingerprint = Fingerprint(_facts(hard), _facts(soft))
+        simulated = "simulated" in fingerprint.engines
         sweep = Sweep(members["precision"].text(), workload, hard["hardware"].text(), points, simulated)
         costs = [_cost(cost) for cost in members["costs"].items()] if "costs" in members else []
-        return Launch(sweep, Fingerprint(_facts(hard), _facts(soft)), tuple(costs))
+        return Launch(sweep, fingerprint, tuple(costs))
 
 
 def _cost(node: Node) -> LaunchCost:

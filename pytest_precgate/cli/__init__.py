@@ -201,7 +201,7 @@ def _shown(path: str, baseline: Baseline) -> list[str]:
         lines.append(f"  {word} {entry.utc} at commit {entry.commit} by {entry.tool_version}: {reason}")
     for launch in baseline.launches:
         sweep = launch.sweep
-        engine = launch.fingerprint.hard["engine"]
+        engine = ", ".join(launch.fingerprint.engines)
         word = "SIMULATED " * sweep.simulated
         lines.append(
             f"  launch: {word}{sweep.precision} on {sweep.hardware}, engine {engine}, {len(sweep.points)} points"

@@ -9,13 +9,12 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Formatter
 from typing import ClassVar
 
-from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
 from pytest_precgate.documents import Node, nearest
 from pytest_precgate.engines.endpoint import read_path
 from pytest_precgate.engines.failures import COMMON, FailureText, recognise
@@ -75,7 +74,7 @@ class CommandEngine(StartedServer):
         path = read_path(members["path"], settings.api) if "path" in members else None
         return CommandEngine(replace(settings, path=path), _argv(members["argv"]), **given)
 
-    def preflight(self, precision: str, hardware: str, place: HostContext) -> Mapping[str, Fact]:  # noqa: ARG002
+    def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:  # noqa: ARG002
         """Return the program, a hash of the words, and size and hash of a model that is a file.
 
         Raises PreflightError for a program that is not there, for a model path (it begins with ``/`` or ``.``) with
@@ -94,7 +93,7 @@ class CommandEngine(StartedServer):
             raise PreflightError(f"{precision}: no model {model!r}: there is no {path}")
         if path.is_file():
             facts["model_file"] = _described(path)
-        return facts | acceptance_facts(self.settings.load.acceptance_length)
+        return Fingerprint({}, facts) | acceptance_facts(self.settings.load.acceptance_length)
 
     def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
         """Return the words with their placeholders filled in, the program by its whole path."""

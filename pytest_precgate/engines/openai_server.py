@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.checkpoint import is_local
 from pytest_precgate.engines.server import HostContext, Network, ServerSettings, ServerSlot, device_variables
@@ -98,9 +98,9 @@ def server_variables(own: Mapping[str, str], seat: ServerSlot, settings: ServerS
     return {"HF_HUB_OFFLINE": "1", **own, **settings.variables, **device_variables(seat)}
 
 
-def stream_facts(interval: object) -> dict[str, Fact]:
+def stream_facts(interval: object) -> Fingerprint:
     """Return that several tokens share a chunk, where they do: itl is then no gap between tokens any more, tpot is."""
-    return {"stream_interval": interval} if isinstance(interval, int) and interval > 1 else {}
+    return Fingerprint({}, {"stream_interval": interval} if isinstance(interval, int) and interval > 1 else {})
 
 
 def digest(text: str) -> str:

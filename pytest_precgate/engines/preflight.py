@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.measure.gpu import Gpu, names
 from pytest_precgate.engines.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from pytest_precgate.engines.server import HostContext, ServerSettings
@@ -85,9 +85,7 @@ class Claim:
     allow_unsupported: bool = False
 
 
-def checkpoint_facts(
-    claim: Claim, settings: ServerSettings, revision: str | None, place: HostContext
-) -> dict[str, Fact]:
+def checkpoint_facts(claim: Claim, settings: ServerSettings, revision: str | None, place: HostContext) -> Fingerprint:
     """Return what is known of the checkpoint before a start.
 
     Raises PreflightError for one that is missing, of another precision than claimed, or unsupported.
@@ -98,17 +96,16 @@ def checkpoint_facts(
     row = stated(claim.engine, checkpoint.weights.method, is_moe=checkpoint.is_moe, hardware=claim.hardware)
     if row is not None and not row.supported and not claim.allow_unsupported:
         raise PreflightError(_unsupported(claim, checkpoint, model, row))
-    facts: dict[str, Fact] = {
+    hard: dict[str, Fact] = {"quantization": checkpoint.weights.shown, "quantization_sha256": checkpoint.sha256}
+    soft: dict[str, Fact] = {
         "architecture": f"{checkpoint.architecture}, {'MoE' if checkpoint.is_moe else 'dense'}",
         "checkpoint": str(checkpoint.path),
         "checkpoint_revision": checkpoint.revision or "a directory",
-        "hard.quantization": checkpoint.weights.shown,
-        "hard.quantization_sha256": checkpoint.sha256,
         "support": _support(claim, checkpoint, row),
     }
     if checkpoint.weights.kv_cache is not None:
-        facts["kv_cache_quantization"] = checkpoint.weights.kv_cache
-    return facts
+        soft["kv_cache_quantization"] = checkpoint.weights.kv_cache
+    return Fingerprint(hard, soft)
 
 
 def _refuse_other_precision(claim: Claim, checkpoint: Checkpoint, model: str) -> None:

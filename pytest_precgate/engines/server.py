@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
-from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.cost import Kind
 from pytest_precgate.analysis.measure.gpu import Gpu
 from pytest_precgate.documents import Node
@@ -236,8 +236,8 @@ class Started(Engine, Protocol):
         """What every kind of server has in common."""
         ...
 
-    def preflight(self, precision: str, hardware: str, place: HostContext) -> Mapping[str, Fact]:
-        """Return facts known before a start (keys beginning with ``hard.`` must agree with the baseline's).
+    def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:
+        """Return the facts known before a start.
 
         Raises PreflightError, naming what is wrong and the alternative, for whatever cannot work.
         """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.failures import recognise
 from pytest_precgate.engines.openai_server import (
@@ -104,7 +104,7 @@ class TrtllmEngine(StartedServer):
             program=members["program"].path() if "program" in members else "trtllm-serve",
         )
 
-    def preflight(self, precision: str, hardware: str, place: HostContext) -> Mapping[str, Fact]:
+    def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:
         """Return facts of checkpoint, command line and options.
 
         Raises PreflightError for a program, GPUs or a checkpoint that cannot work, for words the launcher splits, and
@@ -117,7 +117,9 @@ class TrtllmEngine(StartedServer):
         refuse_gpus(self.settings, precision, hardware, place)
         claim = Claim(self.kind, precision, hardware, self.allow_unsupported)
         facts = checkpoint_facts(claim, self.settings, self.revision, place)
-        facts |= {"command_sha256": digest("\n".join(argv)), "options_sha256": digest(self.options_yaml())}
+        facts |= Fingerprint(
+            {}, {"command_sha256": digest("\n".join(argv)), "options_sha256": digest(self.options_yaml())}
+        )
         facts |= acceptance_facts(self.settings.load.acceptance_length)
         return facts | stream_facts(self.options.get("stream_interval"))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.failures import recognise
 from pytest_precgate.engines.openai_server import (
@@ -98,7 +98,7 @@ class VllmEngine(StartedServer):
             program=members["program"].path() if "program" in members else "vllm",
         )
 
-    def preflight(self, precision: str, hardware: str, place: HostContext) -> Mapping[str, Fact]:
+    def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:
         """Return facts of checkpoint and command line.
 
         Raises PreflightError for a program, GPUs or a checkpoint that cannot work, and for speculative decoding whose
@@ -109,7 +109,8 @@ class VllmEngine(StartedServer):
         refuse_gpus(self.settings, precision, hardware, place)
         claim = Claim(self.kind, precision, hardware, self.allow_unsupported)
         facts = checkpoint_facts(claim, self.settings, self.revision, place)
-        facts |= {"command_sha256": digest("\n".join(argv))} | acceptance_facts(self.settings.load.acceptance_length)
+        facts |= Fingerprint({}, {"command_sha256": digest("\n".join(argv))})
+        facts |= acceptance_facts(self.settings.load.acceptance_length)
         return facts | stream_facts(self.options.get("stream-interval"))
 
     def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:

@@ -1,4 +1,4 @@
-"""What is known of a machine, as facts for a fingerprint. Keys that begin with ``hard.`` must agree with a baseline.
+"""What is known of a machine, as facts for a fingerprint: hard ones must agree with a baseline.
 
 Hard is what a figure is a figure of and no change under test brings about: which GPU, how many, whole or divided (MIG);
 where an engine runs on the processor, which processor and how much of it. All else is soft, told when it differs:
@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.measure.gpu import Gpu
 from pytest_precgate.environment.nvml import opened
 from pytest_precgate.environment.origin import tool_version
@@ -24,53 +24,54 @@ _ON = {True: "on", False: "off", None: None}
 _UUID_BEGINNING = len("GPU-8932f937")  # as CUDA_VISIBLE_DEVICES takes it; eight whole UUIDs are no line to read
 
 
-def gpu_facts(gpus: Sequence[Gpu]) -> dict[str, Fact]:
+def gpu_facts(gpus: Sequence[Gpu]) -> Fingerprint:
     """Return the facts of the GPUs an engine uses, none when there are none. GPUs that differ are listed, each once.
 
     Raises GpuDriverError.
     """
     if not gpus:
-        return {}
-    facts: dict[str, Fact | None] = {
-        "hard.gpu.count": len(gpus),
-        "hard.gpu.name": _listed(gpu.name for gpu in gpus),
+        return Fingerprint({})
+    hard: dict[str, Fact | None] = {"gpu.count": len(gpus), "gpu.name": _listed(gpu.name for gpu in gpus)}
+    soft: dict[str, Fact | None] = {
         "gpu.uuids": _listed(gpu.uuid[:_UUID_BEGINNING] for gpu in gpus),
     }
     with opened() as driver:
         if driver is not None:
             limits = [driver.power_limit_w(gpu) for gpu in gpus]
-            facts |= {
-                "hard.gpu.mig": _listed(_ON[driver.is_divided(gpu)] for gpu in gpus),
+            hard["gpu.mig"] = _listed(_ON[driver.is_divided(gpu)] for gpu in gpus)
+            soft |= {
                 "gpu.cuda": driver.cuda_version(),
                 "gpu.driver": driver.version(),
                 "gpu.persistence": _listed(_ON[driver.is_persistent(gpu)] for gpu in gpus),
                 "gpu.power_limit": _listed(None if limit is None else f"{limit:g} W" for limit in limits),
                 "gpu.vbios": _listed(driver.vbios(gpu) for gpu in gpus),
             }
-    return _known(facts)
+    return Fingerprint(_known(hard), _known(soft))
 
 
-def host_facts(
-    commit: str, environ: Mapping[str, str], *, runs_on_cpu: bool, root: Path = Path("/")
-) -> dict[str, Fact]:
+def host_facts(commit: str, environ: Mapping[str, str], *, runs_on_cpu: bool, root: Path = Path("/")) -> Fingerprint:
     """Return the facts of this machine, and which ``commit`` is under test.
 
     ``runs_on_cpu`` says that the engine uses no GPU: its processor is then hard. ``root`` is where /proc, /sys and the
     marks of containers are looked for.
     """
-    processor = "hard.cpu" if runs_on_cpu else "cpu"
-    return _known(
+    processor = _known(
+        {
+            "cpu.model": _cpu_model(_text(root / "proc/cpuinfo")),
+            "cpu.count": _usable_cpus(),
+            "cpu.limit": _cpu_limit(_text(root / "sys/fs/cgroup/cpu.max")),
+        }
+    )
+    soft = _known(
         {
             "commit": commit,
             "kernel": f"{platform.system()} {platform.release()}",
             "precgate": tool_version(),
             "python": platform.python_version(),
-            f"{processor}.model": _cpu_model(_text(root / "proc/cpuinfo")),
-            f"{processor}.count": _usable_cpus(),
-            f"{processor}.limit": _cpu_limit(_text(root / "sys/fs/cgroup/cpu.max")),
             **_container(environ, root),
         }
     )
+    return Fingerprint(processor, soft) if runs_on_cpu else Fingerprint({}, {**soft, **processor})
 
 
 def _usable_cpus() -> int | None:

@@ -51,7 +51,7 @@ class Studied:
     @property
     def attached(self) -> tuple[str, ...]:
         """The precisions whose server somebody else started: swept anew, never started anew."""
-        kinds = {each.sweep.precision: str(each.fingerprint.hard["engine"]).split("+") for each in self.launches}
+        kinds = {each.sweep.precision: each.fingerprint.engines for each in self.launches}
         return tuple(name for name, of in kinds.items() if "endpoint" in of)
 
     @property

@@ -26,7 +26,7 @@ def candidates(
     ``root`` is where paths start; ``sweep_targets`` says what a launch of a precision is for.
     """
     for precision, engines in suite.engines.items():
-        kinds = "+".join(sorted({engine.kind for engine in engines}))
+        kinds = tuple(sorted({engine.kind for engine in engines}))
         for number, engine in enumerate(engines):
             blank = Candidate(precision, number, engine.configuration, engine.kind, engine.paid, Expected(NOT_KNOWN))
             yield replace(blank, expected=_expected(suite, engine, blank, kinds, baseline, root, sweep_targets))
@@ -41,7 +41,7 @@ def _expected(
     suite: Suite,
     engine: Engine,
     candidate: Candidate,
-    kinds: str,
+    kinds: tuple[str, ...],
     baseline: Baseline | None,
     root: Path,
     sweep_targets: Callable[[Suite, str], SweepTargets],

@@ -22,7 +22,7 @@ from pytest_precgate.engines.server import Started
 from pytest_precgate.errors import EngineError, InvalidPointError, LoadError, PrecgateError, ReplayError, SettingsError
 from pytest_precgate.journal.events import LaunchKey, RunOpened
 from pytest_precgate.run.running_engine import RunningEngine
-from pytest_precgate.run.swept import Swept, fingerprint_of, merged, missed, not_searched
+from pytest_precgate.run.swept import Swept, merged, missed, not_searched, said_by
 from pytest_precgate.servers.gpu_time import Loads, Start, by_suite, costs, started_again
 from pytest_precgate.servers.request import ServerRequest, SuiteLaunch
 from pytest_precgate.settings import Suite
@@ -262,7 +262,7 @@ class Launches:
         if isinstance(engine, Attached):
             return self._sweep_endpoint(suite, launch, engine)
         assert isinstance(engine, SelfSweeping), engine
-        facts = Fingerprint(engine.identity(), engine.facts())
+        facts = said_by(engine)
         log = record.begin(suite, launch, engine.kind, facts, engine.starting_gpu_s)
         known = log.launch.points
         engine.sweep(precision, suite.workload, suite.hardware.name, known, log.add, sweep_targets, launch=number)
@@ -273,7 +273,7 @@ class Launches:
             self.preflight(suite)
         addresses = self._the_endpoints().addresses(engine.endpoint)
         shared = {"addresses": len(addresses)} if addresses else {}
-        facts = Fingerprint(engine.identity(), {**engine.facts(), **shared})
+        facts = said_by(engine) | Fingerprint({}, shared)
         log = self._the_record().begin(suite, launch, engine.kind, facts, None)
         with self._loads.of(suite.name, engine.endpoint.gpus):
             self._load(suite, log, engine.endpoint, addresses=addresses)
@@ -282,7 +282,7 @@ class Launches:
     def _sweep_server(self, suite: Suite, request: ServerRequest) -> Swept:
         up, engine = self._started(suite, request), request.engine
         start = up.start.starting_gpu_s(time.monotonic())
-        log = self._the_record().begin(suite, request.key.launch, engine.kind, fingerprint_of(engine, up.facts), start)
+        log = self._the_record().begin(suite, request.key.launch, engine.kind, said_by(engine) | up.facts, start)
         try:
             self._load(suite, log, up.endpoint, up.hooks(self._the_pool().machine))
         except (LoadError, InvalidPointError):
@@ -318,8 +318,8 @@ class Launches:
     def _facts_before(self, suite: Suite, launch: LaunchKey, engine: Engine) -> Fingerprint:
         """What can be told of an engine without starting it."""
         if isinstance(engine, Started):
-            return fingerprint_of(engine, self._the_pool().preflight(self._request(suite, launch, engine)))
-        return Fingerprint(engine.identity(), engine.facts())
+            return said_by(engine) | self._the_pool().preflight(self._request(suite, launch, engine))
+        return said_by(engine)
 
     # --- servers --------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ class RunningEngine:
     def facts(self) -> Mapping[str, Fact]:
         """What it said of itself: version, quantization, hashes."""
         up = self._found()
-        return {} if up is None else up.facts
+        return {} if up is None else {**up.facts.soft, **up.facts.hard}
 
     def _asked(self) -> Endpoint:
         with Contained():

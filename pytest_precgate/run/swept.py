@@ -19,8 +19,6 @@ from pytest_precgate.settings import Suite
 if TYPE_CHECKING:
     from pytest_precgate.journal.state import RecordedLaunch
 
-_HARD = "hard."
-
 
 @dataclass(frozen=True)
 class Swept:
@@ -69,18 +67,17 @@ def merged(swept: Sequence[Swept]) -> Launch:
     """Return one launch: several configurations of one precision are one cloud, their facts told apart by number."""
     points = [point for each in swept for point in each.sweep.points]
     cloud = replace(swept[0].sweep, points=points, simulated=any(each.sweep.simulated for each in swept))
-    kinds = "+".join(sorted({each.kind for each in swept}))
     identity = _numbered([each.identity for each in swept])
     costs = tuple(each.cost for each in swept if each.cost is not None)
-    fingerprint = Fingerprint.of(cloud, kinds, _numbered([each.facts for each in swept]), identity)
+    fingerprint = Fingerprint.of(
+        cloud, tuple(each.kind for each in swept), _numbered([each.facts for each in swept]), identity
+    )
     return Launch(cloud, fingerprint, costs if len(costs) == len(swept) else ())
 
 
-def fingerprint_of(engine: Engine, facts: Mapping[str, Fact]) -> Fingerprint:
-    """Return the fingerprint of a server: what its engine says, and ``facts``, hard where the key begins with hard."""
-    hard = {name.removeprefix(_HARD): fact for name, fact in facts.items() if name.startswith(_HARD)}
-    soft = {name: fact for name, fact in facts.items() if not name.startswith(_HARD)}
-    return Fingerprint({**engine.identity(), **hard}, {**engine.facts(), **soft})
+def said_by(engine: Engine) -> Fingerprint:
+    """Return what an engine says of itself before anything is started."""
+    return Fingerprint(engine.identity(), engine.facts())
 
 
 def _numbered(each: Sequence[Mapping[str, Fact]]) -> Mapping[str, Fact]:

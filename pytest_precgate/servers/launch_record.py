@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.engines.server import ServerCommand, ServerSlot, device_variables
 from pytest_precgate.errors import EngineError
 from pytest_precgate.servers.request import ServerRequest
@@ -24,15 +24,15 @@ def with_variables(command: ServerCommand, settings: Mapping[str, str], seat: Se
     return replace(command, variables={**command.variables, **settings, **devices})
 
 
-def environment_fact(environ: Mapping[str, str]) -> Mapping[str, Fact]:
+def environment_fact(environ: Mapping[str, str]) -> Fingerprint:
     """Return a digest of the variables that can change how an engine runs."""
     telling = sorted(
         (name, value) for name, value in environ.items() if name.startswith(_TELLING) and name not in _OURS
     )
-    return {"environment": hashlib.sha256(json.dumps(telling).encode()).hexdigest()[:16]}
+    return Fingerprint({}, {"environment": hashlib.sha256(json.dumps(telling).encode()).hexdigest()[:16]})
 
 
-def write_record(path: Path, request: ServerRequest, command: ServerCommand, facts: Mapping[str, Fact]) -> None:
+def write_record(path: Path, request: ServerRequest, command: ServerCommand, facts: Fingerprint) -> None:
     """Keep what was started. Of the variables the names alone: a value may be a secret. Raises EngineError."""
     record = {
         "suite": request.suite,
@@ -40,7 +40,8 @@ def write_record(path: Path, request: ServerRequest, command: ServerCommand, fac
         "engine": request.engine.kind,
         "argv": list(command.argv),
         "variables": sorted(command.variables),
-        "facts": dict(facts),
+        "hard": dict(facts.hard),
+        "soft": dict(facts.soft),
     }
     try:
         path.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.measure.gpu import Gpu, gpus_named
 from pytest_precgate.environment import GpuWatch, gpu_facts, host_facts, memory_used
 from pytest_precgate.hidden import Variables
@@ -35,10 +35,10 @@ class Machine:
         """Return the bytes in use on each device, None where nothing can tell."""
         return memory_used(devices) if self.gpus else None
 
-    def facts(self, devices: Sequence[str]) -> Mapping[str, Fact]:
+    def facts(self, devices: Sequence[str]) -> Fingerprint:
         """Return what is known of the machine and of the devices an engine runs on."""
         gpus = self._named(devices)
-        return {**host_facts(self.commit(), self.environ, runs_on_cpu=not gpus), **gpu_facts(gpus)}
+        return host_facts(self.commit(), self.environ, runs_on_cpu=not gpus) | gpu_facts(gpus)
 
     def watch(self, devices: Sequence[str], is_ours: Callable[[int], bool]) -> GpuWatch:
         """Return the watch over the devices of one engine while a point runs; it does nothing without GPUs."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_precgate import http
-from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.measure.gpu import GpuTelemetry
 from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.engines.server import Confirmed, HostContext, Network, ServerSlot
@@ -54,7 +54,7 @@ class RunningServer:
     seat: ServerSlot
     process: Process
     confirmed: Confirmed
-    facts: Mapping[str, Fact]
+    facts: Fingerprint
     memory_before: Mapping[str, int] | None
     start: Start
 
@@ -130,7 +130,7 @@ class ServerPool:
     on_evict: Callable[[RunningServer], None]
     _up: dict[SuiteLaunch, RunningServer] = field(default_factory=dict)
     _left: dict[str, PrecgateError] = field(default_factory=dict)
-    _preflown: dict[tuple[str, str, int], Mapping[str, Fact]] = field(default_factory=dict)
+    _preflown: dict[tuple[str, str, int], Fingerprint] = field(default_factory=dict)
     started: list[Start] = field(default_factory=list)
     """Every start so far, in order, failed ones included."""
 
@@ -173,7 +173,7 @@ class ServerPool:
                     return gpu, taken[gpu], request
         return None
 
-    def preflight(self, request: ServerRequest) -> Mapping[str, Fact]:
+    def preflight(self, request: ServerRequest) -> Fingerprint:
         """Return what is known of a server before its start. Raises PreflightError where it cannot work."""
         about = request.key.server
         if about not in self._preflown:
@@ -209,7 +209,7 @@ class ServerPool:
             self._stop(up)
         self.locks.take(sorted(set(devices)), _LOCK_WAIT_S, self.say)
 
-    def _start(self, request: ServerRequest, devices: tuple[str, ...], facts: Mapping[str, Fact]) -> RunningServer:
+    def _start(self, request: ServerRequest, devices: tuple[str, ...], facts: Fingerprint) -> RunningServer:
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             part = f"{request.precision}-{request.engine.settings.configuration}"
             run_dir = self.directory.of(request.suite, part)
@@ -224,7 +224,7 @@ class ServerPool:
                 raise
         raise AssertionError
 
-    def _start_once(self, request: ServerRequest, seat: ServerSlot, facts: Mapping[str, Fact]) -> RunningServer:
+    def _start_once(self, request: ServerRequest, seat: ServerSlot, facts: Fingerprint) -> RunningServer:
         start = Start(request, self.machine.clock())
         self.started.append(start)
         try:
@@ -233,7 +233,7 @@ class ServerPool:
             start.end(self.machine.clock())
             raise
 
-    def _brought_up(self, begun: Start, seat: ServerSlot, facts: Mapping[str, Fact]) -> RunningServer:
+    def _brought_up(self, begun: Start, seat: ServerSlot, facts: Fingerprint) -> RunningServer:
         request = begun.request
         engine, settings = request.engine, request.engine.settings
         command = with_variables(engine.command(seat, self.place), settings.variables, seat)
@@ -261,7 +261,7 @@ class ServerPool:
         try:
             confirmed = engine.confirm(seat, self.place.network, process.log_text())
             _refuse(request, confirmed, process)
-            facts = {**facts, **self.machine.facts(seat.devices), **confirmed.facts}
+            facts |= self.machine.facts(seat.devices) | Fingerprint({}, confirmed.facts)
             facts |= environment_fact({**self.place.environ, **command.variables})
             write_record(seat.run_dir / "launch.json", request, command, facts)
         except BaseException:

@@ -135,7 +135,7 @@ def priced(*costs: LaunchCost) -> Expected | None:
     ]
     configuration = baseline.launches_of("fp4")[0].sweep.points[0].configuration
     candidate = replace(FP4, configuration=configuration)
-    return from_baseline(replace(baseline, launches=launches), WORKLOAD, "b200", candidate, "recorded", None)
+    return from_baseline(replace(baseline, launches=launches), WORKLOAD, "b200", candidate, ("recorded",), None)
 
 
 def test_a_baseline_tells_what_its_launches_took() -> None:
@@ -162,7 +162,7 @@ def test_several_launches_tell_their_mean() -> None:
     ]
     baseline = replace(kimi_baseline(), launches=[*twice, *kimi_baseline().launches_of("int4")])
     candidate = replace(FP4, configuration=configuration)
-    found = from_baseline(baseline, WORKLOAD, "b200", candidate, "recorded", None)
+    found = from_baseline(baseline, WORKLOAD, "b200", candidate, ("recorded",), None)
     assert found is not None
     assert (found.points, found.starting_gpu_s, found.measuring_gpu_s) == (7, 4500.0, 1000.0)
 
@@ -175,12 +175,12 @@ def test_a_baseline_of_something_else_tells_nothing() -> None:
     levels = [
         p.concurrency for p in baseline.launches_of("fp4")[0].sweep.points if p.configuration == point.configuration
     ]
-    assert from_baseline(baseline, WORKLOAD, "b200", candidate, "recorded", levels) is not None
-    assert from_baseline(baseline, replace(WORKLOAD, isl=8192), "b200", candidate, "recorded", None) is None
-    assert from_baseline(baseline, WORKLOAD, "h200", candidate, "recorded", None) is None
-    assert from_baseline(baseline, WORKLOAD, "b200", candidate, "trtllm", None) is None
-    assert from_baseline(baseline, WORKLOAD, "b200", FP4, "recorded", None) is None
-    assert from_baseline(baseline, WORKLOAD, "b200", candidate, "recorded", [*levels, 4096]) is None
+    assert from_baseline(baseline, WORKLOAD, "b200", candidate, ("recorded",), levels) is not None
+    assert from_baseline(baseline, replace(WORKLOAD, isl=8192), "b200", candidate, ("recorded",), None) is None
+    assert from_baseline(baseline, WORKLOAD, "h200", candidate, ("recorded",), None) is None
+    assert from_baseline(baseline, WORKLOAD, "b200", candidate, ("trtllm",), None) is None
+    assert from_baseline(baseline, WORKLOAD, "b200", FP4, ("recorded",), None) is None
+    assert from_baseline(baseline, WORKLOAD, "b200", candidate, ("recorded",), [*levels, 4096]) is None
 
 
 def test_a_range_that_cannot_be_is_refused() -> None:

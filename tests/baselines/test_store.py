@@ -32,7 +32,9 @@ from tests.calls import calls_of
 def test_what_is_written_is_read_back(fp4: Sweep, int4: Sweep, point: float, reason: str) -> None:
     """Any baseline survives its own file, whatever its figures and its reason."""
     key = GateKey(Metric.COST_RATIO, ("fp4", "int4"), point)
-    launches = [Launch(sweep, Fingerprint.of(sweep, "recorded", {"source": "ü|,"})).rounded() for sweep in (fp4, int4)]
+    launches = [
+        Launch(sweep, Fingerprint.of(sweep, ("recorded",), {"source": "ü|,"})).rounded() for sweep in (fp4, int4)
+    ]
     recorded = Provenance("abc", "2026-11-24T06:00:00Z", "0.1.0", reason.replace("\n", " "))
     baseline = Baseline("s", launches, [RecordedGate("t.py::t[a/b]", key)], recorded, HARDWARE["b200"])
     text = dump(baseline)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.documents import Node
 from pytest_precgate.engines import CommandEngine
 from pytest_precgate.engines.command import HASHED_BELOW_BYTES
@@ -158,7 +158,7 @@ def test_a_missing_model_file_is_refused_before_a_start(tmp_path: Path, model: s
     program(tmp_path)
     with pytest.raises(PreflightError, match=f"int8: no model '{model}': there is no .*none"):
         read(model=model).preflight("int8", "laptop", place(tmp_path, PATH=str(tmp_path)))
-    assert "model_file" not in read().preflight("int8", "laptop", place(tmp_path, PATH=str(tmp_path)))
+    assert "model_file" not in read().preflight("int8", "laptop", place(tmp_path, PATH=str(tmp_path))).soft
 
 
 def test_what_is_known_before_a_start_is_recorded(tmp_path: Path) -> None:
@@ -166,14 +166,14 @@ def test_what_is_known_before_a_start_is_recorded(tmp_path: Path) -> None:
     program(tmp_path)
     (tmp_path / "m.gguf").write_bytes(b"weights")
 
-    def facts(argv: list[str]) -> Mapping[str, object]:
+    def facts(argv: list[str]) -> Fingerprint:
         return read(model="m.gguf", argv=argv).preflight("int4", "laptop", place(tmp_path, PATH=str(tmp_path)))
 
     known = facts(WORDS)
-    assert known["program"] == "server"
-    assert known["model_file"] == f"7 bytes, sha256 {hashlib.sha256(b'weights').hexdigest()}"
+    assert known.soft["program"] == "server"
+    assert known.soft["model_file"] == f"7 bytes, sha256 {hashlib.sha256(b'weights').hexdigest()}"
     assert facts(WORDS) == known
-    assert facts([*WORDS, "-t", "2"])["argv_sha256"] != known["argv_sha256"]
+    assert facts([*WORDS, "-t", "2"]).soft["argv_sha256"] != known.soft["argv_sha256"]
 
 
 def test_a_large_model_is_known_by_its_size(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_large_model_is_known_by_its_size(tmp_path: Path) -> None:
     with (tmp_path / "m.gguf").open("wb") as file:
         file.truncate(HASHED_BELOW_BYTES)
     facts = read(model="m.gguf").preflight("int4", "laptop", place(tmp_path, PATH=str(tmp_path)))
-    assert facts["model_file"] == f"{HASHED_BELOW_BYTES} bytes"
+    assert facts.soft["model_file"] == f"{HASHED_BELOW_BYTES} bytes"
 
 
 # --- while it starts --------------------------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def test_it_passes_the_preflight_on_eight_b200(tmp_path: Path, precision: str) -
     """With both checkpoints in the cache and both programs on PATH."""
     engine: Started = fp4() if precision == "fp4" else int4()
     facts = engine.preflight(precision, "b200", kimi_place(tmp_path))
-    assert str(facts["support"]).startswith("yes: ")
+    assert str(facts.soft["support"]).startswith("yes: ")
 
 
 def test_it_measures_what_was_published() -> None:

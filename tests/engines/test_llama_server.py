@@ -114,8 +114,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
 def test_the_suite_s_command_line_starts_it_and_it_says_what_it_is(server: Started) -> None:
     """Program and model are found before the start; ready, it lists one model and its build."""
     facts = server.engine.preflight("int4", "laptop", HostContext({}, http, ROOT))
-    assert facts["program"] == ".llama/llama-server"
-    assert str(facts["model_file"]).startswith(
+    assert facts.soft["program"] == ".llama/llama-server"
+    assert str(facts.soft["model_file"]).startswith(
         f"{(ROOT / '.llama' / 'random-q4_0.gguf').stat().st_size} bytes, sha256 "
     )
     confirmed = server.engine.confirm(server.seat, http, "")

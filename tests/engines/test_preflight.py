@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.curves.search import Grid
 from pytest_precgate.analysis.measure.gpu import Gpu, gpus_named
 from pytest_precgate.engines.load import LoadSettings
@@ -102,9 +103,7 @@ def test_every_row_can_be_reached_and_every_alternative_runs_it() -> None:
 # --- the checkpoint ---------------------------------------------------------------------------------------------------
 
 
-def claimed(
-    engine: str, precision: str, model: str, where: HostContext, allow: bool = False
-) -> dict[str, str | int | float]:
+def claimed(engine: str, precision: str, model: str, where: HostContext, allow: bool = False) -> Fingerprint:
     claim = Claim(engine, precision, "b200", allow_unsupported=allow)
     return checkpoint_facts(claim, replace(SETTINGS, model=model), None, where)
 
@@ -113,11 +112,11 @@ def test_the_kimi_pair_is_accepted_on_its_engines(tmp_path: Path) -> None:
     """FP4 on TensorRT-LLM and INT4 on vLLM; method and hash must agree with the baseline, the rest is told."""
     where = kimi_place(tmp_path)
     fp4, int4 = claimed("trtllm", "fp4", NVFP4, where), claimed("vllm", "int4", INT4, where)
-    assert {key for key in fp4 if key.startswith("hard.")} == {"hard.quantization", "hard.quantization_sha256"}
-    assert (fp4["hard.quantization"], fp4["kv_cache_quantization"]) == ("modelopt nvfp4, group 16", "FP8")
-    assert int4["hard.quantization"] == "compressed-tensors int4, group 32"
-    assert str(int4["support"]).startswith("yes: InferenceX")
-    assert int4["architecture"] == "KimiK25ForConditionalGeneration, MoE"
+    assert {*fp4.hard} == {"quantization", "quantization_sha256"}
+    assert (fp4.hard["quantization"], fp4.soft["kv_cache_quantization"]) == ("modelopt nvfp4, group 16", "FP8")
+    assert int4.hard["quantization"] == "compressed-tensors int4, group 32"
+    assert str(int4.soft["support"]).startswith("yes: InferenceX")
+    assert int4.soft["architecture"] == "KimiK25ForConditionalGeneration, MoE"
 
 
 def test_int4_kimi_on_tensorrt_llm_is_refused_with_the_alternative(tmp_path: Path) -> None:
@@ -132,7 +131,7 @@ def test_int4_kimi_on_tensorrt_llm_is_refused_with_the_alternative(tmp_path: Pat
 def test_an_unsupported_pair_starts_when_the_settings_allow_it(tmp_path: Path) -> None:
     """Releases move; the fact remembers that nobody vouched for it."""
     facts = claimed("trtllm", "int4", INT4, kimi_place(tmp_path), allow=True)
-    assert str(facts["support"]).startswith("no, allowed by the settings: TensorRT-LLM main")
+    assert str(facts.soft["support"]).startswith("no, allowed by the settings: TensorRT-LLM main")
 
 
 @pytest.mark.parametrize("allow", [False, True])
@@ -155,8 +154,8 @@ def test_a_precision_nobody_can_read_is_taken_on_a_persons_word(tmp_path: Path) 
     with pytest.raises(PreflightError, match="is bitsandbytes, dense: its precision cannot be told, and the suite cl"):
         claimed("vllm", "int4", "./odd", where)
     facts = claimed("vllm", "int4", "./odd", where, allow=True)
-    assert facts["support"] == "unknown: vLLM with bitsandbytes, dense on b200"
-    assert facts["checkpoint_revision"] == "a directory"
+    assert facts.soft["support"] == "unknown: vLLM with bitsandbytes, dense on b200"
+    assert facts.soft["checkpoint_revision"] == "a directory"
 
 
 def test_an_unknown_pair_starts_and_says_so(tmp_path: Path) -> None:
@@ -169,7 +168,7 @@ def test_an_unknown_pair_starts_and_says_so(tmp_path: Path) -> None:
     }
     write_checkpoint(tmp_path / "new", changed(KIMI, quantization_config=quantization))
     facts = claimed("trtllm", "fp4", "./new", place(tmp_path))
-    assert facts["support"] == "unknown: TensorRT-LLM with compressed-tensors nvfp4, MoE on b200"
+    assert facts.soft["support"] == "unknown: TensorRT-LLM with compressed-tensors nvfp4, MoE on b200"
 
 
 def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_other_flags_of_vllm_are_no_speculation(tmp_path: Path) -> None:
     """specialize-active-lora begins with the same letters."""
     options = {"specialize_active_lora": True, "scheduling_policy": "fcfs"}
     facts = vllm(options=options).preflight("int4", "b200", kimi_place(tmp_path))
-    assert "hard.acceptance_length" not in facts
+    assert "acceptance_length" not in facts.hard
 
 
 def test_an_acceptance_length_without_speculation_is_refused(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_vllm_is_made_to_accept_the_length(
     """By synthetic rejection sampling in one speculative config, whatever the options wrote it as."""
     opened = vllm(options={**options, "max_num_seqs": 8}, acceptance_length=3.24)
     where = kimi_place(tmp_path)
-    assert opened.preflight("int4", "b200", where)["hard.acceptance_length"] == 3.24
+    assert opened.preflight("int4", "b200", where).hard["acceptance_length"] == 3.24
     argv = opened.command(seat(tmp_path), where).argv
     assert [word for word in argv if word.startswith("--spec")] == ["--speculative-config"]
     assert json.loads(argv[argv.index("--speculative-config") + 1]) == {
@@ -250,7 +250,7 @@ def test_tensorrt_llm_is_made_to_accept_one_token_less_than_the_length(tmp_path:
     config = {"decoding_type": "MTP", "max_draft_len": 3}
     opened = trtllm(options={"speculative_config": config}, acceptance_length=2.6)
     where = kimi_place(tmp_path)
-    assert opened.preflight("fp4", "b200", where)["hard.acceptance_length"] == 2.6
+    assert opened.preflight("fp4", "b200", where).hard["acceptance_length"] == 2.6
     command = opened.command(seat(tmp_path), where)
     assert command.variables[VARIABLE] == "1.6"
     assert f"{VARIABLE}=1.6 " in command.files[tmp_path / "command.txt"]

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.documents import Node
 from pytest_precgate.engines import CommandEngine
 from pytest_precgate.engines.server import HostContext
@@ -211,7 +212,7 @@ def test_any_words_are_accepted_or_refused_by_name(words: list[str]) -> None:
     assert said is None or said.startswith("kimi: argv: -")
 
 
-def command(tmp_path: Path, environ: Mapping[str, str], **keys: object) -> Mapping[str, object]:
+def command(tmp_path: Path, environ: Mapping[str, str], **keys: object) -> Fingerprint:
     program = tmp_path / "llama-server"
     program.write_text("#!/bin/sh\n", encoding="utf-8")
     program.chmod(0o755)
@@ -229,8 +230,8 @@ def test_the_command_engine_looks_before_a_start(tmp_path: Path) -> None:
     with pytest.raises(PreflightError, match=r"llama-server does not force acceptance_length"):
         command(tmp_path, {}, argv=drafting, acceptance_length=2.6)
     forced = command(tmp_path, {"LLAMA_ARG_SPEC_SYNTH_LEN": "2.6"}, argv=drafting, acceptance_length=2.6)
-    assert forced["hard.acceptance_length"] == 2.6
-    assert "hard.acceptance_length" not in command(tmp_path, {}, argv=["./llama-server", "--port", "{port}"])
+    assert forced.hard["acceptance_length"] == 2.6
+    assert "acceptance_length" not in command(tmp_path, {}, argv=["./llama-server", "--port", "{port}"]).hard
 
 
 @pytest.mark.parametrize("setter", [["env"], ["docker", "run", "-e"]])

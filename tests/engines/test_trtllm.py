@@ -180,12 +180,12 @@ def test_the_kimi_example_is_accepted_with_its_facts(tmp_path: Path) -> None:
     """Hashes of command and options are told, the stream interval only where tokens share a chunk."""
     where = kimi_place(tmp_path)
     facts = engine().preflight("fp4", "b200", where)
-    assert facts["hard.quantization"] == "modelopt nvfp4, group 16"
-    assert "stream_interval" not in facts
+    assert facts.hard["quantization"] == "modelopt nvfp4, group 16"
+    assert "stream_interval" not in facts.soft
     slower = engine(options={"stream_interval": 10}).preflight("fp4", "b200", where)
-    assert slower["stream_interval"] == 10
-    assert slower["options_sha256"] != facts["options_sha256"]
-    assert slower["command_sha256"] == facts["command_sha256"]
+    assert slower.soft["stream_interval"] == 10
+    assert slower.soft["options_sha256"] != facts.soft["options_sha256"]
+    assert slower.soft["command_sha256"] == facts.soft["command_sha256"]
 
 
 @pytest.mark.parametrize(

@@ -165,11 +165,11 @@ def test_options_may_switch_the_report_of_cached_tokens_off(tmp_path: Path) -> N
 def test_int4_kimi_is_accepted(tmp_path: Path) -> None:
     """With the hash of its command, and of its quantization config."""
     facts = engine(options={"stream_interval": 20}).preflight("int4", "b200", kimi_place(tmp_path))
-    assert facts["hard.quantization"] == "compressed-tensors int4, group 32"
-    assert facts["stream_interval"] == 20
+    assert facts.hard["quantization"] == "compressed-tensors int4, group 32"
+    assert facts.soft["stream_interval"] == 20
     other = engine(options={"max_num_seqs": 8}).preflight("int4", "b200", place(tmp_path))
-    assert other["command_sha256"] != facts["command_sha256"]
-    assert "stream_interval" not in other
+    assert other.soft["command_sha256"] != facts.soft["command_sha256"]
+    assert "stream_interval" not in other.soft
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.environment import gpu_facts, host_facts, in_ci, visible_gpus
 from tests.environment.conftest import Nvml
 
@@ -18,11 +18,11 @@ X86 = "processor\t: 0\nmodel name\t: INTEL(R) XEON(R) PLATINUM 8570\nflags\t\t: 
 GRACE = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd4f\n"
 
 
-def of_gpus() -> dict[str, Fact]:
+def of_gpus() -> Fingerprint:
     return gpu_facts(visible_gpus() or ())
 
 
-def of_host(root: Path, environ: Mapping[str, str] | None = None, *, runs_on_cpu: bool = False) -> dict[str, Fact]:
+def of_host(root: Path, environ: Mapping[str, str] | None = None, *, runs_on_cpu: bool = False) -> Fingerprint:
     return host_facts("abc", environ or {}, runs_on_cpu=runs_on_cpu, root=root)
 
 
@@ -45,10 +45,9 @@ def write(path: Path, text: str) -> None:
 def test_which_gpus_is_hard_and_how_they_are_run_is_soft(nvml: Nvml) -> None:
     """Name, number and MIG mode must agree; versions, limits and which ones exactly are told."""
     nvml(gpus=2)
-    assert of_gpus() == {
-        "hard.gpu.count": 2,
-        "hard.gpu.name": "NVIDIA B200",
-        "hard.gpu.mig": "off",
+    facts = of_gpus()
+    assert facts.hard == {"gpu.count": 2, "gpu.name": "NVIDIA B200", "gpu.mig": "off"}
+    assert facts.soft == {
         "gpu.cuda": "13.0",
         "gpu.driver": "580.95.05",
         "gpu.persistence": "on",
@@ -69,9 +68,9 @@ def test_gpus_that_differ_are_all_listed(nvml: Nvml) -> None:
         },
     )
     facts = of_gpus()
-    assert facts["hard.gpu.name"] == "NVIDIA B200, NVIDIA H200"
-    assert facts["hard.gpu.mig"] == "off, on"
-    assert facts["gpu.power_limit"] == "1000 W, 700.5 W"
+    assert facts.hard["gpu.name"] == "NVIDIA B200, NVIDIA H200"
+    assert facts.hard["gpu.mig"] == "off, on"
+    assert facts.soft["gpu.power_limit"] == "1000 W, 700.5 W"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +79,7 @@ def test_gpus_that_differ_are_all_listed(nvml: Nvml) -> None:
 def test_what_a_gpu_does_not_say_is_left_out(nvml: Nvml, error: str) -> None:
     """A laptop's GPU has no MIG mode, and that is neither on nor off."""
     unsaid = {
-        "nvmlDeviceGetMigMode": "hard.gpu.mig",
+        "nvmlDeviceGetMigMode": "gpu.mig",
         "nvmlSystemGetCudaDriverVersion_v2": "gpu.cuda",
         "nvmlSystemGetDriverVersion": "gpu.driver",
         "nvmlDeviceGetPersistenceMode": "gpu.persistence",
@@ -88,13 +87,14 @@ def test_what_a_gpu_does_not_say_is_left_out(nvml: Nvml, error: str) -> None:
         "nvmlDeviceGetVbiosVersion": "gpu.vbios",
     }
     nvml(answers={function: {"": [error]} for function in unsaid})
-    assert {*of_gpus()} == {"hard.gpu.count", "hard.gpu.name", "gpu.uuids"}
+    facts = of_gpus()
+    assert ({*facts.hard}, {*facts.soft}) == ({"gpu.count", "gpu.name"}, {"gpu.uuids"})
 
 
 def test_without_gpus_there_are_no_facts(nvml: Nvml) -> None:
     """And the driver is not asked."""
     nvml(answers={"nvmlInit": {"": ["NVML_ERROR_UNKNOWN"]}})
-    assert gpu_facts(()) == {}
+    assert gpu_facts(()) == Fingerprint({})
 
 
 # --- the host ---------------------------------------------------------------------------------------------------------
@@ -102,23 +102,23 @@ def test_without_gpus_there_are_no_facts(nvml: Nvml) -> None:
 
 def test_the_processor_is_hard_only_where_the_engine_runs_on_it(root: Path) -> None:
     """Beside a GPU it is told; without one it is the hardware."""
-    soft, hard = of_host(root), of_host(root, runs_on_cpu=True)
-    assert soft["cpu.model"] == hard["hard.cpu.model"] == "INTEL(R) XEON(R) PLATINUM 8570"
-    assert [key for key in soft if key.startswith("hard.")] == []
-    assert {key for key in hard if key.startswith("hard.")} == {"hard.cpu.model", "hard.cpu.count"}
+    beside, alone = of_host(root), of_host(root, runs_on_cpu=True)
+    assert beside.soft["cpu.model"] == alone.hard["cpu.model"] == "INTEL(R) XEON(R) PLATINUM 8570"
+    assert not beside.hard
+    assert {*alone.hard} == {"cpu.model", "cpu.count"}
 
 
 def test_arm_has_numbers_for_a_name(root: Path) -> None:
     """Grace, beside a GB200, gives its maker's and its part's."""
     write(root / "proc/cpuinfo", GRACE)
-    assert of_host(root)["cpu.model"] == "ARM implementer 0x41 part 0xd4f"
+    assert of_host(root).soft["cpu.model"] == "ARM implementer 0x41 part 0xd4f"
 
 
 @pytest.mark.parametrize(("cpu_max", "limit"), [("250000 100000\n", 2.5), ("max 100000\n", None), ("", None)])
 def test_a_cgroup_s_limit_on_cpu_time_is_a_fact(root: Path, cpu_max: str, limit: float | None) -> None:
     """A container with 2.5 CPUs' worth of time sees all of the machine's."""
     write(root / "sys/fs/cgroup/cpu.max", cpu_max)
-    assert of_host(root, runs_on_cpu=True).get("hard.cpu.limit") == limit
+    assert of_host(root, runs_on_cpu=True).hard.get("cpu.limit") == limit
 
 
 def test_the_cpus_counted_are_those_this_process_may_use(root: Path) -> None:
@@ -128,7 +128,7 @@ def test_the_cpus_counted_are_those_this_process_may_use(root: Path) -> None:
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})
     try:
-        assert of_host(root)["cpu.count"] == 1
+        assert of_host(root).soft["cpu.count"] == 1
     finally:
         os.sched_setaffinity(0, allowed)
 
@@ -136,13 +136,13 @@ def test_the_cpus_counted_are_those_this_process_may_use(root: Path) -> None:
 def test_versions_and_the_state_under_test_are_soft(root: Path) -> None:
     """The commit is the one that is given."""
     facts = of_host(root)
-    assert facts["commit"] == "abc"
-    assert {"kernel", "python", "precgate"} <= {*facts}
+    assert facts.soft["commit"] == "abc"
+    assert {"kernel", "python", "precgate"} <= {*facts.soft}
 
 
 def test_a_machine_that_shows_nothing_gives_no_fact(tmp_path: Path) -> None:
     """No processor's name, no container."""
-    assert {*of_host(tmp_path)} == {"commit", "kernel", "python", "precgate", "cpu.count"}
+    assert {*of_host(tmp_path).soft} == {"commit", "kernel", "python", "precgate", "cpu.count"}
 
 
 def test_the_page_names_every_fact(root: Path, nvml: Nvml) -> None:
@@ -153,9 +153,9 @@ def test_the_page_names_every_fact(root: Path, nvml: Nvml) -> None:
     rows = [line.split("|") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     hard = {name for cells in rows if cells[2].strip() for name in re.findall(r"`(\S+)`", cells[1])}
     soft = {name for cells in rows if not cells[2].strip() for name in re.findall(r"`(\S+)`", cells[1])}
-    facts = {*of_gpus(), *of_host(root, runs_on_cpu=True)}
-    assert {key.removeprefix("hard.") for key in facts if key.startswith("hard.")} == hard
-    assert {key for key in facts if not key.startswith("hard.")} == soft
+    facts = of_gpus() | of_host(root, runs_on_cpu=True)
+    assert {*facts.hard} == hard
+    assert {*facts.soft} == soft
 
 
 PODMAN = """\
@@ -205,7 +205,7 @@ def test_a_container_is_told_as_far_as_it_can_be_known(
     for path, text in files.items():
         write(root / path, text)
     got = of_host(root, environ)
-    assert {key: fact for key, fact in got.items() if key.startswith("container")} == facts
+    assert {key: fact for key, fact in got.soft.items() if key.startswith("container")} == facts
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tests.analysis.gating.test_noise_study import POLICY, asked, gates, launche
 def studied(seed: int, sigma: float, tolerances: Mapping[Metric, float | None] | None = None) -> noise.Studied:
     curves = launched(seed, sigma)
     launches = [
-        Launch(curve.sweep, Fingerprint.of(curve.sweep, "trtllm", {}, None))
+        Launch(curve.sweep, Fingerprint.of(curve.sweep, ("trtllm",), {}, None))
         for launches in curves.values()
         for curve in launches
     ]
@@ -68,7 +68,7 @@ def test_a_resumed_launch_is_said() -> None:
     found = studied(0, 0.01)
     assert not any("resumed" in line for line in noise.render(found))
     sweep = found.sweeps[0]
-    again = Launch(sweep, Fingerprint.of(sweep, "trtllm", {"resumed.1": 1}, None))
+    again = Launch(sweep, Fingerprint.of(sweep, ("trtllm",), {"resumed.1": 1}, None))
     resumed = noise.Studied("kimi", found.study, [again, *found.launches[1:]], "a-run", "")
     assert any(line.startswith("1 of these launches were resumed") for line in noise.render(resumed))
 
@@ -77,7 +77,7 @@ def test_an_endpoint_is_said_to_be_no_fresh_start() -> None:
     """Its server ran all along: the noise from start to start, the larger one, was not seen."""
     found = studied(0, 0.01)
     launches = [
-        Launch(sweep, Fingerprint.of(sweep, "endpoint" if sweep.precision == "int4" else "trtllm", {}, None))
+        Launch(sweep, Fingerprint.of(sweep, ("endpoint",) if sweep.precision == "int4" else ("trtllm",), {}, None))
         for sweep in found.sweeps
     ]
     attached = noise.Studied("kimi", found.study, launches, "a-run", "")

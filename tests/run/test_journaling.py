@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,6 +46,8 @@ STARTED = datetime(2026, 11, 24, 8, 30, tzinfo=timezone.utc)
 RUN = "20261124T083000.000Z-kimi-7"
 LOAD = LoadSettings(Grid((1, 2, 4)), stop_rule=StopRule(requests_per_slot=4))
 
+VERSION_1 = Fingerprint({"version": "1"}, {"log": "x"})
+
 
 @dataclass(frozen=True)
 class Server(StartedServer):
@@ -54,7 +56,7 @@ class Server(StartedServer):
     kind: ClassVar[str] = "stand-in"
 
     precision: str
-    known: Mapping[str, Fact] = field(default_factory=dict)
+    known: Fingerprint = Fingerprint({})  # noqa: RUF009  # it is frozen
     load: LoadSettings = LOAD
 
     @property
@@ -67,7 +69,7 @@ class Server(StartedServer):
     def facts(self) -> Mapping[str, Fact]:
         return {}
 
-    def preflight(self, precision: str, hardware: str, place: HostContext) -> Mapping[str, Fact]:  # noqa: ARG002
+    def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:  # noqa: ARG002
         return self.known
 
     def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
@@ -109,7 +111,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
     """A run in ``tmp_path``: mode, commit, what servers say once they are up, and the concurrency they die at."""
 
     def made(
-        mode: Mode = "measure", *, commit: str = "abc", told: Mapping[str, Fact] | None = None, dies_at: int = 0
+        mode: Mode = "measure", *, commit: str = "abc", told: Fingerprint | None = None, dies_at: int = 0
     ) -> Machine:
         said: list[str] = []
         measured: list[int] = []
@@ -124,14 +126,19 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
             run = simulate(model, Limits(), [(16, 16)] * plan.requests, plan.concurrency)
             return replace(run, client=ClientCheck(0.1, 1.0, 0.0, plan.concurrency))
 
-        def up(order: ServerRequest, family: object) -> object:  # noqa: ARG001
-            started.append(order.precision)
-            facts = {**order.engine.preflight("", "", place), **(told or {"hard.version": "1", "log": "x"})}
+        def up(request: ServerRequest, family: object) -> object:  # noqa: ARG001
+            started.append(request.precision)
+            facts = request.engine.preflight("", "", place) | (told or VERSION_1)
             process = SimpleNamespace(is_alive=lambda: True)
-            endpoint = Endpoint("http://127.0.0.1:1", "model", 4, order.engine.settings.load)
-            start = Start(order, began_s=0.0, ready_s=60.0)
+            endpoint = Endpoint("http://127.0.0.1:1", "model", 4, request.engine.settings.load)
+            start = Start(request, began_s=0.0, ready_s=60.0)
             return SimpleNamespace(
-                order=order, facts=facts, process=process, endpoint=endpoint, hooks=lambda _machine: None, start=start
+                request=request,
+                facts=facts,
+                process=process,
+                endpoint=endpoint,
+                hooks=lambda _machine: None,
+                start=start,
             )
 
         monkeypatch.setattr(load, "run_point", run_point)
@@ -153,7 +160,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
             started=[],
             close=lambda: None,
             machine=None,
-            preflight=lambda order: order.engine.preflight(order.precision, order.hardware, place),
+            preflight=lambda request: request.engine.preflight(request.precision, request.hardware, place),
             require_alive=lambda _up: None,
         )
         launches = Launches(tmp_path, lambda: record, {}, lambda *_: None, said.append)
@@ -301,7 +308,11 @@ OTHER_LOAD = replace(LOAD, seed=9)
     [
         ({"commit": "def"}, {}, "points of kimi are not reused: commit is def, the run's was abc"),
         ({}, {"fp4": Server("fp4", load=OTHER_LOAD)}, r"fp4\.load\.seed is 9, the run's was 0"),
-        ({}, {"int4": Server("int4", {"driver": "2"})}, r"int4\.known\.driver is 2, the run's was not known"),
+        (
+            {},
+            {"int4": Server("int4", Fingerprint({"driver": "2"}))},
+            r"int4\.known\.hard\.driver is 2, the run's was not known",
+        ),
     ],
 )
 def test_a_run_under_other_facts_is_not_resumed(
@@ -319,7 +330,7 @@ def test_a_run_under_other_facts_is_not_resumed(
 def test_a_server_that_says_something_else_of_itself_gets_no_further_points(machine: MachineOf) -> None:
     """Hard and soft facts alike; only a started server knows them all."""
     killed_run(machine)
-    again = machine("resume", told={"hard.version": "2", "log": "x"})
+    again = machine("resume", told=Fingerprint({"version": "2"}, {"log": "x"}))
     with pytest.raises(RunDiffersError, match="kimi int4 are not reused: version is 2, the run's was 1"):
         again.points(suite(), "int4")
     assert again.measured == []
@@ -330,7 +341,7 @@ def test_a_finished_launch_is_held_against_what_is_known_before_a_start(
 ) -> None:
     """A replaced checkpoint or driver is found without starting the engine."""
     killed_run(machine)
-    monkeypatch.setattr(Server, "preflight", lambda *_: {"hard.version": "2"})
+    monkeypatch.setattr(Server, "preflight", lambda *_: Fingerprint({"version": "2"}))
     again = machine("resume")
     with pytest.raises(RunDiffersError, match="kimi fp4 are not reused: version is 2, the run's was 1"):
         again.points(suite())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.engines.server import Confirmed, ServerCommand, ServerSettings, ServerSlot
 from pytest_precgate.errors import EngineStartError, ReadFailedError
@@ -54,7 +55,9 @@ def test_a_running_server_is_an_endpoint_with_the_settings_of_its_precision() ->
     settings = ServerSettings("org/model", 4, LoadSettings(acceptance_length=2.6), metrics_path="/prometheus/metrics")
     order: Any = SimpleNamespace(engine=SimpleNamespace(settings=settings))
     unused: Any = None
-    up = RunningServer(order, ServerSlot("127.0.0.1", 8000, (), Path()), unused, Confirmed("model"), {}, None, unused)
+    up = RunningServer(
+        order, ServerSlot("127.0.0.1", 8000, (), Path()), unused, Confirmed("model"), Fingerprint({}), None, unused
+    )
     assert (up.endpoint.url, up.endpoint.model, up.endpoint.gpus) == ("http://127.0.0.1:8000", "model", 4)
     assert up.endpoint.load.acceptance_length == 2.6
     assert up.endpoint.metrics_path == "/prometheus/metrics"

@@ -191,7 +191,7 @@ class Baseline:
 
     def _was_read_once(self, precision: str) -> bool:
         """Whether a file holds its only launch, which then stands beside every launch of the other precision."""
-        return [launch.fingerprint.hard["engine"] for launch in self.launches_of(precision)] == ["recorded"]
+        return [launch.fingerprint.engines for launch in self.launches_of(precision)] == [("recorded",)]
 
     def holds(self, gate: RecordedGate) -> bool:
         """Whether a gate is among those recorded."""

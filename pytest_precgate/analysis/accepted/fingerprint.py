@@ -12,6 +12,7 @@ from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.text import printable
 
 Fact = str | int | float
+_JOINT = "+"  # between the kinds of engines, as files have them in one text
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,24 @@ class Fingerprint:
     def __reduce__(self) -> tuple[type[Fingerprint], tuple[dict[str, Fact], dict[str, Fact]]]:
         return Fingerprint, (dict(self.hard), dict(self.soft))
 
+    def __or__(self, other: Fingerprint) -> Fingerprint:
+        """Return the facts of both, those of ``other`` where both know one."""
+        return Fingerprint({**self.hard, **other.hard}, {**self.soft, **other.soft})
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The kinds of the engines behind a sweep, each once, in order of name."""
+        return tuple(str(self.hard["engine"]).split(_JOINT))
+
     @staticmethod
     def of(
-        sweep: Sweep, engine: str, soft: Mapping[str, Fact], identity: Mapping[str, Fact] | None = None
+        sweep: Sweep, engines: tuple[str, ...], soft: Mapping[str, Fact], identity: Mapping[str, Fact] | None = None
     ) -> Fingerprint:
-        """Return the fingerprint of a sweep measured on an engine of kind ``engine`` with further hard facts."""
+        """Return the fingerprint of a sweep measured on engines of these kinds, with further hard facts."""
         workload = sweep.workload
         hard: dict[str, Fact] = {
             **({} if identity is None else identity),
-            "engine": engine,
+            "engine": _JOINT.join(sorted({*engines})),
             "hardware": sweep.hardware,
             "isl": workload.isl,
             "osl": workload.osl,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
 from pytest_precgate.engines.load import LoadSettings, SweepSettings
 from pytest_precgate.engines.openai_server import answers_200
 from pytest_precgate.engines.server import (
@@ -64,9 +64,9 @@ class ServedSimulation(StartedServer):
         """Return nothing: it is not measured."""
         return {}
 
-    def preflight(self, precision: str, hardware: str, place: HostContext) -> Mapping[str, Fact]:  # noqa: ARG002  # the protocol's
+    def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:  # noqa: ARG002  # the protocol's
         """Return nothing: whatever a calibration can be wrong about was refused with the settings."""
-        return {}
+        return Fingerprint({})
 
     def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:  # noqa: ARG002  # the protocol's
         """Return the project's own command, with the calibration as a file: the settings' path may be relative."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from pytest_precgate.analysis.accepted.fingerprint import Fact
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.errors import PreflightError
 
 Refuse = Callable[[str], NoReturn]
@@ -60,9 +60,9 @@ def refuse_out_of_range(refuse: Refuse, length: float, draft_tokens: object) -> 
         )
 
 
-def acceptance_facts(length: float | None) -> dict[str, Fact]:
+def acceptance_facts(length: float | None) -> Fingerprint:
     """Return the acceptance length as a fact that must agree with the baseline's; nothing where there is none."""
-    return {} if length is None else {"hard.acceptance_length": length}
+    return Fingerprint({} if length is None else {"acceptance_length": length})
 
 
 def is_length(value: object, length: float) -> bool:

@@ -26,7 +26,7 @@ FP4 = GateKey(Metric.THROUGHPUT_PER_GPU, ("fp4",), 55)
 
 
 def launch(sweep: Sweep, engine: str = "recorded") -> Launch:
-    return Launch(sweep, Fingerprint.of(sweep, engine, {"source": "points.csv"}))
+    return Launch(sweep, Fingerprint.of(sweep, (engine,), {"source": "points.csv"}))
 
 
 def kimi_baseline() -> Baseline:
@@ -94,7 +94,7 @@ def test_a_gate_off_one_launch_s_range_has_no_value_and_lends_nothing() -> None:
 def test_a_soft_fact_that_differs_is_told() -> None:
     """Another recording is worth a line, not a refusal."""
     fp4 = kimi("fp4")
-    now = NOW | {"fp4": Fingerprint.of(fp4, "recorded", {"source": "other.csv"})}
+    now = NOW | {"fp4": Fingerprint.of(fp4, ("recorded",), {"source": "other.csv"})}
     assert kimi_baseline().mismatches(now, ["fp4", "int4"]) == ()
     assert kimi_baseline().drifts(now) == ("fp4: source is other.csv, the baseline's is points.csv",)
 

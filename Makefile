@@ -12,7 +12,7 @@ LLAMA := .llama
 UNAVAILABLE := 69
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-edges llama lint clean
+.PHONY: demo test test-edges coverage llama lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-demo ## run the examples as a user's repository would
@@ -28,6 +28,9 @@ test-edges: $(TESTED) ## a real server and the benchmarks, one at a time; withou
 
 llama: $(TESTED) ## fetch llama-server and a random model in 4 and 8 bits: 12 MB, some 10 seconds, no root
 	$(BIN)/python tools/fetch_llama_server.py $(LLAMA)
+
+coverage: $(TESTED) ## which lines and branches the tests of `make test` run; what runs in processes of its own is not counted
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not (real_server or benchmarks)' --cov --cov-report term:skip-covered
 
 lint: $(TESTED)
 	$(BIN)/ruff check .

@@ -24,25 +24,20 @@ class Ran(Protocol):
     @property
     def seen(self) -> Collection[str]:
         """Tests that reported anything, a skip included."""
-        ...
 
     @property
     def failed(self) -> Collection[str]:
         """Tests that failed in some phase."""
-        ...
 
     @property
     def xfailed(self) -> Collection[str]:
         """Tests that failed as they were expected to."""
-        ...
 
     def holds(self, nodeid: str) -> bool:
         """Whether a test must hold its stored gates in this run."""
-        ...
 
     def includes(self, nodeid: str) -> bool:
         """Whether a test lies inside what the run was pointed at."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Engine
@@ -14,14 +14,7 @@ from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.engines.trtllm import TrtllmEngine
 from pytest_precgate.engines.vllm import VllmEngine
 
-
-class ReadEngine(Protocol):
-    """How a kind of engine is read from a precision's table; relative paths start at ``base``."""
-
-    def __call__(self, table: Node, base: Path) -> Engine: ...
-
-
-ENGINES: dict[str, ReadEngine] = {
+ENGINES: dict[str, Callable[[Node, Path], Engine]] = {
     "command": CommandEngine.read,
     "endpoint": EndpointEngine.read,
     "recorded": RecordedEngine.read,
@@ -29,6 +22,7 @@ ENGINES: dict[str, ReadEngine] = {
     "trtllm": TrtllmEngine.read,
     "vllm": VllmEngine.read,
 }
+"""How a kind of engine is read from a precision's table; relative paths start at the second argument."""
 
 __all__ = [
     "ENGINES",

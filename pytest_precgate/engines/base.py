@@ -36,62 +36,49 @@ class Engine(Protocol):
     @property
     def kind(self) -> str:
         """The word of the setting ``engine``; a baseline of one kind never matches another."""
-        ...
 
     @property
     def configuration(self) -> str:
         """The name of the configuration."""
-        ...
 
     @property
     def load(self) -> SweepSettings | None:
         """How it is swept; None where its points are there already."""
-        ...
 
     @property
     def is_repeatable(self) -> bool:
         """Whether there can be a second launch."""
-        ...
 
     @property
     def paid(self) -> Kind | None:
         """What its GPU-seconds are; None where it takes none."""
-        ...
 
     @property
     def start_s(self) -> float | None:
         """What the settings say a start takes, in seconds; None where they say nothing."""
-        ...
 
     @property
     def starting_gpu_s(self) -> float | None:
         """The same in GPU-seconds."""
-        ...
 
     @property
     def calibration_name(self) -> str | None:
         """The calibration that simulates it, as the settings name it."""
-        ...
 
     def identity(self) -> Mapping[str, Fact]:
         """Return what must agree with the baseline beyond the kind: the model, and how a point is taken."""
-        ...
 
     def facts(self) -> Mapping[str, Fact]:
         """Return what is worth telling when it differs from the baseline: versions, sources, hashes."""
-        ...
 
     def as_simulated(self) -> SelfSweeping | None:
         """Return the engine itself where its figures are simulated, else None."""
-        ...
 
     def under_ci(self) -> Engine:
         """Return the engine as it is measured under CI."""
-        ...
 
     def on_side(self, side: str) -> Engine:
         """Return the engine as it is measured on a ``side`` of pairs."""
-        ...
 
 
 @runtime_checkable
@@ -114,11 +101,9 @@ class SelfSweeping(Engine, Protocol):
         ``known`` are points of it that need not be measured again, in the order they were; ``on_measured`` is told of
         every further one. ``sweep_targets`` says what the curve is for, where the engine has a choice of concurrencies.
         """
-        ...
 
     def served(self) -> Engine | None:
         """Return the server that stands for it where a test wants to talk to one; None where there is none."""
-        ...
 
 
 @runtime_checkable
@@ -128,7 +113,6 @@ class Attached(Engine, Protocol):
     @property
     def endpoint(self) -> Endpoint:
         """Where it answers, and how it is loaded."""
-        ...
 
 
 class EngineDefaults:

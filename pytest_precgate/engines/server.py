@@ -30,15 +30,12 @@ class Network(Protocol):
 
     def free_port(self, host: str) -> int:
         """Return a port nobody listens on."""
-        ...
 
     def listens(self, host: str, port: int) -> bool:
         """Whether somebody accepts connections there."""
-        ...
 
     def get(self, url: str, total_s: float, most_bytes: int = JSON_BYTES) -> Answer:
         """Return the answer, whatever its status; raise LoadError where there is none in time or it is too large."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -234,27 +231,21 @@ class Started(Engine, Protocol):
     @property
     def settings(self) -> ServerSettings:
         """What every kind of server has in common."""
-        ...
 
     def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:
         """Return the facts known before a start.
 
         Raises PreflightError, naming what is wrong and the alternative, for whatever cannot work.
         """
-        ...
 
     def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
         """Return what to start."""
-        ...
 
     def is_ready(self, seat: ServerSlot, network: Network) -> bool:
         """Ask once, without waiting, whether the server is ready."""
-        ...
 
     def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:
         """Ask a ready server what it is; ``log`` is the whole text of its output so far."""
-        ...
 
     def cause(self, log: str) -> str | None:
         """Return the recognised reason of a failure in one line, or None."""
-        ...

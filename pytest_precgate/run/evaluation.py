@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from pytest_precgate.analysis.accepted.matching import GateBaselines
 from pytest_precgate.analysis.curves.comparison import Curve
@@ -25,14 +25,6 @@ from pytest_precgate.run.checked_gates import CheckedGates, Value
 from pytest_precgate.settings import Suite
 
 _Value = TypeVar("_Value")
-
-
-class GateEvaluation(Protocol):
-    """A way to judge the gates of one check."""
-
-    def judge(self) -> tuple[JudgedGate, ...]:
-        """Launch what that takes and return every gate judged."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -150,6 +142,9 @@ class Recording:
                 ruling = GateRuling(judge(gate, absent, old), None, len(each[index]))
             judged.append(_told(ruling, each[index]))
         return tuple(judged)
+
+
+GateEvaluation = AgainstBaseline | InPairs | Recording
 
 
 @dataclass(frozen=True)

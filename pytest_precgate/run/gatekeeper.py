@@ -25,7 +25,6 @@ from pytest_precgate.errors import (
 )
 from pytest_precgate.run.checked_gates import CheckedGates
 from pytest_precgate.run.evaluation import AgainstBaseline, GateEvaluation, InPairs, Recording
-from pytest_precgate.run.finish import Finish
 from pytest_precgate.run.launches import Launches
 from pytest_precgate.run.planning import launch_side, plans_of, targets_of
 from pytest_precgate.run.recording import launch_for_baseline
@@ -51,7 +50,15 @@ class Gatekeeper:
     asked: Mapping[str, Sequence[Points]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.state = RunState(self.store)
+        self.state = RunState(
+            self.policy,
+            self.store,
+            self.clock,
+            self.commit,
+            self.tool_version,
+            self.launches,
+            self.waivers,
+        )
 
     # --- before tests run -----------------------------------------------------------------------------------------
 
@@ -234,14 +241,4 @@ class Gatekeeper:
         A run ``cut_short`` calls nothing unused and drops nothing; an ``interrupted`` one writes nothing. Suites of
         ``configured`` that nothing gates are named. A failed test's gates are neither recorded nor unused.
         """
-        done = Finish(
-            self.policy,
-            self.store,
-            self.clock,
-            self.commit,
-            self.tool_version,
-            self.launches,
-            self.waivers,
-            self.state,
-        )
-        return done.report(ran, configured, cut_short=cut_short, interrupted=interrupted)
+        return self.state.report(ran, configured, cut_short=cut_short, interrupted=interrupted)

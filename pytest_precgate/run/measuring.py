@@ -44,15 +44,12 @@ class PointLog(Protocol):
 
     def seed(self, concurrency: int) -> str:
         """Return the seed of the next run of a point, which no other run has."""
-        ...
 
     def add(self, point: MeasuredPoint) -> None:
         """Keep a point."""
-        ...
 
     def tried(self, configuration: str, concurrency: int, cause: str, gpu_seconds: float) -> None:
         """Keep that a point was run and gave nothing."""
-        ...
 
 
 @dataclass(frozen=True)

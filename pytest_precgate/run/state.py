@@ -1,17 +1,31 @@
-"""What one run has read, compared, checked and is about to record: filled by the gatekeeper, read when it finishes.
+"""The state of a run, and its end: baselines are written, what nothing gates is named, and the report is made.
 
-A suite's baseline is read once, so that every check of a run is held against the same file."""
+In: what the gatekeeper adds, and how the tests went. Out: a RunReport. A baseline is read once, so that every check of
+a run is held against the same file. A gate of a test that failed is neither recorded nor called unused, and a baseline
+that cannot be written is a problem of the report."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 
-from pytest_precgate.analysis.accepted.baseline import RecordedGate
+from pytest_precgate.analysis import report as said
+from pytest_precgate.analysis.accepted.baseline import UTC_FORMAT, Provenance, RecordedGate
+from pytest_precgate.analysis.accepted.update import Measured, PlannedUpdate, plan_additions, plan_rewrite
 from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.gating.gates import GateKey
-from pytest_precgate.analysis.report import Compared, GateReport
+from pytest_precgate.analysis.gating.waiver import WaiverBook
+from pytest_precgate.analysis.report import BaselineUpdate, Compared, GateReport, Ran, RunReport
 from pytest_precgate.baselines.store import BaselineStore, Stored
-from pytest_precgate.settings import Suite
+from pytest_precgate.errors import (
+    BaselineError,
+    EasierGateError,
+    InvalidValueError,
+    OutsideSweepError,
+)
+from pytest_precgate.run.launches import Launches
+from pytest_precgate.settings import Policy, Suite
 
 
 @dataclass
@@ -25,10 +39,19 @@ class PendingUpdate:
 
 @dataclass
 class RunState:
-    """By suite: the baseline as read, what is to be recorded, the gates that were held; and every report, by suite,
-    test and precisions, every comparison by suite and precisions."""
+    """What a run has read, compared, checked and is about to record; see Gatekeeper for what it is given.
 
+    By suite: the baseline as read, what is to be recorded, the gates that were held. Every report is kept by suite,
+    test and precisions, every comparison by suite and precisions.
+    """
+
+    policy: Policy
     store: BaselineStore
+    clock: Callable[[], datetime]
+    commit: Callable[[], str]
+    tool_version: str
+    launches: Launches
+    waivers: WaiverBook
     stored: dict[str, Stored] = field(default_factory=dict)
     pending: dict[str, PendingUpdate] = field(default_factory=dict)
     used: dict[str, set[RecordedGate]] = field(default_factory=dict)
@@ -41,3 +64,138 @@ class RunState:
         if suite not in self.stored:
             self.stored[suite] = self.store.read(suite)
         return self.stored[suite]
+
+    def report(self, ran: Ran, configured: Collection[str], *, cut_short: bool, interrupted: bool) -> RunReport:
+        """Write the baselines this run recorded and name what went unused.
+
+        A run ``cut_short`` calls nothing unused and drops nothing; an ``interrupted`` one writes nothing. Suites of
+        ``configured`` that nothing gates are named. A failed test's gates are neither recorded nor unused.
+        """
+        updates = [
+            self._write(pending, ran, cut_short=cut_short, interrupted=interrupted) for pending in self.pending.values()
+        ]
+        problems = [f"{update.path}: not written: {update.reason}" for update in updates if update.outcome == "refused"]
+        problems += self._hidden(ran.failed)
+        warnings = list(self.launches.remarks())
+        unused = "warn" if self.policy.unused == "ignore" and self.policy.in_ci else self.policy.unused
+        whole = () if cut_short or self.policy.update else configured
+        problems += self.waivers.problems(whole)
+        if not cut_short and unused != "ignore":
+            lines, left_out = self._unused(ran)
+            lines += self._ungated_suites(configured)
+            (problems if unused == "fail" else warnings).extend(lines)
+            warnings += left_out
+        return RunReport(
+            checks=tuple(self.reports.values()),
+            compared=self._ungated(ran.failed),
+            updates=tuple(updates),
+            problems=tuple(problems),
+            warnings=tuple(warnings),
+            costs=self.launches.costs(),
+        )
+
+    def _ungated_suites(self, configured: Collection[str]) -> list[str]:
+        """Name every configured suite that has no baseline and that no test checked."""
+        known = {*self.store.suites(configured), *(report.suite for report in self.reports.values())}
+        return [
+            f"suite {suite} is configured and nothing gates it: no test checks it and it has no baseline"
+            for suite in configured
+            if suite not in known
+        ]
+
+    def _hidden(self, failed: Collection[str]) -> list[str]:
+        """Name every failed check whose test did not fail: an xfail or a swallowed failure is no waiver."""
+        return [
+            f"{report.test}: {len(report.failing)} gates of suite {report.suite} failed and the test did not (xfail, "
+            "or a swallowed failure); a gate is not waived that way"
+            for report in self.reports.values()
+            if report.outcome == "failed" and report.test not in failed
+        ]
+
+    def _ungated(self, failed: Collection[str]) -> tuple[Compared, ...]:
+        gated = {(report.suite, report.comparison) for report in self.reports.values()}
+        seen: dict[tuple[str, Comparison], Compared] = {}
+        for made in self.compared:
+            if (made.suite, made.comparison) not in gated:
+                seen.setdefault((made.suite, made.comparison), replace(made, failed=made.test in failed))
+        return tuple(seen.values())
+
+    def _write(self, pending: PendingUpdate, ran: Ran, *, cut_short: bool, interrupted: bool) -> BaselineUpdate:
+        suite, stored = pending.suite.name, self.stored[pending.suite.name]
+        path = self.store.shown(stored.path)
+        old_tests = set() if stored.baseline is None else {gate.test for gate in stored.baseline.gates}
+        unsound = sorted({*pending.checked, *old_tests} & {*ran.failed, *ran.xfailed})
+        if interrupted or unsound:
+            why = "the run was interrupted" if interrupted else f"tests that gate it failed: {', '.join(unsound)}"
+            return BaselineUpdate(suite, path, "refused", reason=why)
+        try:
+            stale = set() if cut_short else {test for test in old_tests if ran.holds(test)} - {*ran.seen}
+            plan = self._plan(pending, stale)
+            self._refuse_split_quartiles(pending, plan)
+            if not plan.is_change:
+                return BaselineUpdate(suite, path, "unchanged", plan.changes)
+            self._refuse_lowered(plan)
+            self.store.write(plan.baseline, stored)
+        except (BaselineError, InvalidValueError, OutsideSweepError) as exc:
+            return BaselineUpdate(suite, path, "refused", reason=str(exc))
+        return BaselineUpdate(suite, path, "written", plan.changes, self.policy.reason)
+
+    def _refuse_split_quartiles(self, pending: PendingUpdate, plan: PlannedUpdate) -> None:
+        """Quartiles move with the points: gates of tests that were not run would be left at the old ones."""
+        points = {key.point for keys in pending.checked.values() for key in keys}
+        left = sorted({gate.test for gate in plan.baseline.gates if gate.key.point not in points} - {*pending.checked})
+        if pending.suite.points is None and left and self.policy.update:
+            raise BaselineError(
+                f"its quartile points moved, and {', '.join(left)} gates the old ones: update them together"
+            )
+
+    def _plan(self, pending: PendingUpdate, stale: set[str]) -> PlannedUpdate:
+        checked = pending.checked
+        precisions = {precision for keys in checked.values() for key in keys for precision in key.precisions}
+        suite = pending.suite
+        measured = Measured(
+            suite=suite.name,
+            launches={
+                name: launches for name, launches in self.launches.measured(suite.name).items() if name in precisions
+            },
+            checked=checked,
+            hardware=suite.hardware,
+            cost=suite.cost,
+        )
+        utc = self.clock().astimezone(timezone.utc).strftime(UTC_FORMAT)
+        recorded = Provenance(self.commit(), utc, self.tool_version, self.policy.reason)
+        replayed = self.launches.origin(suite.name)
+        if replayed is not None:  # a baseline says where its figures come from, not when they were looked at again
+            recorded = replace(recorded, commit=replayed.commit, utc=replayed.utc, tool_version=replayed.tool_version)
+        old = self.stored[suite.name].baseline
+        if self.policy.update:
+            return plan_rewrite(old, measured, recorded, stale)
+        return plan_additions(old, measured, recorded)
+
+    def _refuse_lowered(self, plan: PlannedUpdate) -> None:
+        if not plan.lowered or self.policy.reason.strip():
+            return
+        lowered = ", ".join(str(change.gate.key) for change in plan.lowered[:3])
+        more = f" and {len(plan.lowered) - 3} more" if len(plan.lowered) > 3 else ""
+        raise EasierGateError(
+            f"it would make {lowered}{more} easier to pass; if that is meant, say why with --precgate-reason TEXT. The "
+            "baseline is left as it was"
+        )
+
+    def _unused(self, ran: Ran) -> tuple[list[str], list[str]]:
+        """Name the stored gates their tests should have held and did not; then those a narrowed run left out."""
+        lines, left_out = [], []
+        for suite in self.store.suites(self.stored):
+            if self.policy.update and suite in self.pending:
+                continue
+            try:
+                baseline = self.read(suite).baseline
+            except BaselineError as exc:
+                lines.append(str(exc))
+                continue
+            used = self.used.get(suite, set())
+            idle = [] if baseline is None else [gate for gate in baseline.gates if gate not in used]
+            unused, unheld = said.idle_gates(self.store.shown(self.store.path(suite)), idle, ran)
+            lines += unused
+            left_out += unheld
+        return lines, left_out

@@ -73,11 +73,9 @@ class Schedule(Protocol):
 
     def next(self, points: Sequence[SweepPoint]) -> int | None:
         """Return the concurrency to measure after ``points``, or None when the sweep is complete."""
-        ...
 
     def missed(self, points: Sequence[SweepPoint]) -> Sequence[float]:
         """Return the targets that ``points`` were to be searched for and hold no neighbours around."""
-        ...
 
 
 def follow(

@@ -13,8 +13,8 @@ PACKAGE = "pytest_precgate"
 
 # Everyone's: errors, documents (the reader of what people write), text (foreign text made printable), address (a URL of
 # the settings taken apart), hidden (variables whose values no repr shows), faults (unexpected exceptions by name),
-# files (written and locked in one step).
-EVERYONE = {"errors", "documents", "text", "address", "hidden", "faults", "files"}
+# files (written and locked in one step), values (dataclasses read from tables).
+EVERYONE = {"errors", "documents", "text", "address", "hidden", "faults", "files", "values"}
 
 # Who may import whom inside the package, the nearest entry counts. A package may import itself.
 ALLOWED: Mapping[str, set[str]] = {
@@ -26,6 +26,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "address": {"errors"},
     "documents": {"errors"},
     "faults": {"errors"},
+    "values": {"documents"},
     "analysis.__init__": set(),
     "analysis.quantity": set(),
     "analysis.curves": {"analysis.quantity"},
@@ -146,7 +147,7 @@ ENVIRONMENTS = {"cli", "plugin"}
 
 # Which modules are pure: no clock, no file, no environment, nothing printed.
 PURE = (
-    *("analysis", "reports", "documents", "errors", "text", "address", "hidden", "baselines.schema"),
+    *("analysis", "reports", "documents", "errors", "text", "values", "address", "hidden", "baselines.schema"),
     *(f"journal.{name}" for name in ("events", "paid", "schema", "state")),
     *(f"loadgen.{name}" for name in ("target", "prompts", "plan", "sse", "wire", "tally", "events")),
     *(f"engines.simulated.{name}" for name in ("model", "scheduler", "prefix_cache")),

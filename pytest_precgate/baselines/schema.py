@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import NoReturn, cast
+from typing import NoReturn, TypeVar, cast
 
 from pytest_precgate.analysis.accepted.baseline import SIGNIFICANT_DIGITS, Baseline, Launch, Provenance, RecordedGate
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
@@ -25,13 +25,16 @@ from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.gating.gates import GateKey, Metric
 from pytest_precgate.documents import Node, strict_json
 from pytest_precgate.errors import BaselineCorruptError, BaselineSchemaError
+from pytest_precgate.values import TableReader
 
+T = TypeVar("T")
 SCHEMA = 3
 SIGMA_DECIMALS = 5
-_POINT_FIELDS = ("concurrency", "configuration", "gpus", "interactivity", "throughput_per_gpu")
-_COST_FIELDS = ("configuration", "measuring_gpu_s", "points", "starting_gpu_s")
-_PROVENANCE_FIELDS = ("commit", "reason", "tool_version", "utc")
 _TOP_FIELDS = ("cost", "gates", "hardware", "history", "launches", "recorded", "schema", "suite")
+_HARDWARE = TableReader(Hardware)
+_COST = TableReader(LaunchCost)
+_POINT = TableReader(SweepPoint, optional=("acceptance_length", "short_error"))
+_PROVENANCE = TableReader(Provenance, reason=lambda members, name: _reason(members[name]))
 
 
 def dump(baseline: Baseline) -> str:
@@ -110,10 +113,10 @@ def parse(text: str, source: str) -> Baseline:
             suite=members["suite"].text(),
             launches=[_launch(node) for node in members["launches"].items()],
             gates=[_gate(node) for node in members["gates"].items()],
-            recorded=_provenance(members["recorded"]),
-            hardware=_hardware(members["hardware"]),
+            recorded=_built(_PROVENANCE, members["recorded"]),
+            hardware=_built(_HARDWARE, members["hardware"]),
             cost=cast(CostMode, members["cost"].choice(COST_MODES)),
-            history=[_provenance(node) for node in members["history"].items()],
+            history=[_built(_PROVENANCE, node) for node in members["history"].items()],
         )
 
 
@@ -147,24 +150,17 @@ def _gate(node: Node) -> RecordedGate:
         return RecordedGate(members["test"].text(), key)
 
 
-def _hardware(node: Node) -> Hardware:
-    members = node.table(required=["name", "power_kw_per_gpu", "price_per_gpu_hour", "source"])
-    with node.building():
-        return Hardware(
-            name=members["name"].text(),
-            price_per_gpu_hour=members["price_per_gpu_hour"].number(),
-            power_kw_per_gpu=members["power_kw_per_gpu"].number(),
-            source=members["source"].text(),
-        )
+def _reason(node: Node) -> str:
+    """The reason given: a text that may be empty."""
+    if not isinstance(node.value, str):
+        node.fail(f"got {node.value!r}, wanted a text")
+    return node.value
 
 
-def _provenance(node: Node) -> Provenance:
-    members = node.table(required=_PROVENANCE_FIELDS)
-    reason = members["reason"]
-    if not isinstance(reason.value, str):
-        reason.fail(f"got {reason.value!r}, wanted a text")
+def _built(reader: TableReader[T], node: Node) -> T:
+    """Read a table; what its value refuses is refused at its spot."""
     with node.building():
-        return Provenance(members["commit"].text(), members["utc"].text(), members["tool_version"].text(), reason.value)
+        return reader.read(node)
 
 
 def _launch(node: Node) -> Launch:
@@ -176,41 +172,14 @@ def _launch(node: Node) -> Launch:
             parts["hard"].child(key, None).fail("required field missing")
     with node.building():
         workload = Workload(hard["isl"].integer(), hard["osl"].integer(), hard["range_ratio"].number())
-        points = [_point(point) for point in members["points"].items()]
+        points = [_built(_POINT, point) for point in members["points"].items()]
         _ = hard["engine"].text()
         fingerprint = Fingerprint(_facts(hard), _facts(soft))
         simulated = "simulated" in fingerprint.engines
         sweep = Sweep(members["precision"].text(), workload, hard["hardware"].text(), points, simulated)
-        costs = [_cost(cost) for cost in members["costs"].items()] if "costs" in members else []
+        costs = [_built(_COST, cost) for cost in members["costs"].items()] if "costs" in members else []
         return Launch(sweep, fingerprint, tuple(costs))
-
-
-def _cost(node: Node) -> LaunchCost:
-    members = node.table(required=_COST_FIELDS)
-    start = members["starting_gpu_s"]
-    with node.building():
-        return LaunchCost(
-            configuration=members["configuration"].text(),
-            points=members["points"].integer(),
-            measuring_gpu_s=members["measuring_gpu_s"].number(),
-            starting_gpu_s=None if start.value is None else start.number(),
-        )
 
 
 def _facts(members: Mapping[str, Node]) -> dict[str, Fact]:
     return {key: cast(Fact, node.value) for key, node in members.items()}
-
-
-def _point(node: Node) -> SweepPoint:
-    members = node.table(required=_POINT_FIELDS, optional=["acceptance_length", "short_error"])
-    accepted, short = members.get("acceptance_length"), members.get("short_error")
-    with node.building():
-        return SweepPoint(
-            concurrency=members["concurrency"].integer(),
-            gpus=members["gpus"].integer(),
-            interactivity=members["interactivity"].number(),
-            throughput_per_gpu=members["throughput_per_gpu"].number(),
-            configuration=members["configuration"].text(),
-            acceptance_length=None if accepted is None else accepted.number(),
-            short_error=None if short is None else short.number(),
-        )

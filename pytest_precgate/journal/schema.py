@@ -16,17 +16,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import NoReturn, cast
 
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.curves.workload import Workload
-from pytest_precgate.analysis.measure.metrics import Measurement, Spread
+from pytest_precgate.analysis.measure.metrics import Measurement
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.analysis.measure.records import ClientCheck
-from pytest_precgate.analysis.measure.tokens import TokenFacts
 from pytest_precgate.analysis.measure.uncertainty import Uncertainty
-from pytest_precgate.analysis.measure.window import WINDOW_KINDS, Window, WindowKind
 from pytest_precgate.documents import Fields, Keys, Node, strict_json
 from pytest_precgate.errors import InvalidValueError, JournalCorruptError, JournalSchemaError
 from pytest_precgate.journal.events import (
@@ -39,31 +37,27 @@ from pytest_precgate.journal.events import (
     RunOpened,
     Setting,
 )
+from pytest_precgate.values import TableReader
 
 SCHEMA = 4
 _DIGEST = "sha256"
 _INTERVAL_OF_STANDARD_ERROR = 1.645  # 90% of a normal distribution
 _RUN = ("suite", "utc", "commit", "tool_version", "hardware", "workload", "configurations", "settings")
 _TRIED = ("configuration", "concurrency", "cause", "gpu_seconds")
-_SPREAD = ("mean_s", "median_s", "p90_s", "p99_s")
-_ERROR = ("throughput", "interactivity")
-_CLIENT = ("cpu_share", "events_per_read", "loop_lag_p99_s", "achieved_concurrency")
-_MEASUREMENT = (
-    *("concurrency", "gpus", "completed", "failed", "window", "ttft", "tpot", "request_latency"),
-    *("itl_median_s", "itl_p99_s", "throughput_per_gpu", "error", "client"),
-)
 _POINT_KEYS = Keys("event", "launch", "measurement", "gpu_seconds", "configuration")
 _LAUNCH_KEYS = Keys("event", "launch", "engine", "hard", "soft", optional=("starting_gpu_s",))
 _TRIED_KEYS = Keys("event", "launch", *_TRIED)
 _FINISHED_KEYS = Keys("event", "launch")
-_KEY_KEYS = Keys("precision", "configuration", "launch")
+_KEY = TableReader(LaunchKey, counts=("launch",))
 _KEY_KEYS_TO_3 = Keys("precision", "number", "attempt")
-_MEASUREMENT_KEYS = Keys(*_MEASUREMENT, optional=("asked_error", "tokens", "resent", "reopened"))
-_SPREAD_KEYS = Keys(*_SPREAD)
-_WINDOW_KEYS = Keys("kind", "start_s", "end_s")
-_ERROR_KEYS = Keys(*_ERROR)
-_CLIENT_KEYS = Keys(*_CLIENT, "processes")
-_TOKENS_KEYS = Keys("tokens_per_event", "first_event_tokens", "cached_share", "acceptance_length")
+_WORKLOAD = TableReader(Workload, counts=("isl", "osl"))
+_CLIENT = TableReader(ClientCheck, counts=("processes",))
+_MEASUREMENT = TableReader(
+    Measurement,
+    optional=("asked_error", "tokens", "resent", "reopened"),
+    counts=("concurrency", "gpus"),
+    client=lambda members, name: _CLIENT.at(members, name) if members.has(name) else None,
+)
 
 
 def line(event: Event) -> str:
@@ -165,10 +159,9 @@ def _run(node: Node) -> RunOpened:
         key.replace(".extent.", ".stop_rule.") if is_old else key: _setting(member)
         for key, member in members["settings"].mapping().items()
     }
-    workload = members["workload"].table(required=["isl", "osl", "range_ratio"])
     return RunOpened(
         **{name: members[name].text() for name in ("suite", "utc", "commit", "tool_version", "hardware")},
-        workload=Workload(workload["isl"].count(), workload["osl"].count(), workload["range_ratio"].number()),
+        workload=_WORKLOAD.read(members["workload"]),
         configurations={name: member.count() for name, member in members["configurations"].mapping().items()},
         settings=settings,
         salt=members["salt"].text() if "salt" in members else "",
@@ -195,8 +188,7 @@ def _launch(node: Node) -> LaunchOpened:
 
 def _point(node: Node) -> PointMeasured:
     fields = node.fields(_POINT_KEYS)
-    measurement = _measurement(fields.fields("measurement", _MEASUREMENT_KEYS))
-    point = MeasuredPoint(measurement, fields.number("gpu_seconds"), fields.text("configuration"))
+    point = MeasuredPoint(_measurement(fields), fields.number("gpu_seconds"), fields.text("configuration"))
     return PointMeasured(_key(fields), point)
 
 
@@ -229,60 +221,15 @@ def _key(line: Fields) -> LaunchKey:
     if isinstance(launch, dict) and "attempt" in launch:
         fields = line.fields("launch", _KEY_KEYS_TO_3)
         return LaunchKey(fields.text("precision"), fields.integer("number"), fields.count("attempt"))
-    fields = line.fields("launch", _KEY_KEYS)
-    return LaunchKey(fields.text("precision"), fields.integer("configuration"), fields.count("launch"))
+    return _KEY.at(line, "launch")
 
 
-def _measurement(fields: Fields) -> Measurement:
-    is_interval = "asked_error" in fields
-    return Measurement(
-        concurrency=fields.count("concurrency"),
-        gpus=fields.count("gpus"),
-        completed=fields.integer("completed"),
-        failed=fields.integer("failed"),
-        window=_window(fields.fields("window", _WINDOW_KEYS)),
-        ttft=_spread(fields.fields("ttft", _SPREAD_KEYS)),
-        tpot=_spread(fields.fields("tpot", _SPREAD_KEYS)),
-        request_latency=_spread(fields.fields("request_latency", _SPREAD_KEYS)),
-        itl_median_s=_number_or_none(fields, "itl_median_s"),
-        itl_p99_s=_number_or_none(fields, "itl_p99_s"),
-        throughput_per_gpu=fields.number("throughput_per_gpu"),
-        error=_error(fields.fields("error", _ERROR_KEYS), is_interval) if fields.has("error") else None,
-        client=_client(fields.fields("client", _CLIENT_KEYS)) if fields.has("client") else None,
-        asked_error=_number_or_none(fields, "asked_error"),
-        tokens=_tokens(fields.fields("tokens", _TOKENS_KEYS)) if fields.has("tokens") else None,
-        resent=fields.integer("resent") if "resent" in fields else 0,
-        reopened=fields.integer("reopened") if "reopened" in fields else 0,
-    )
-
-
-def _window(fields: Fields) -> Window:
-    kind = cast(WindowKind, fields.choice("kind", WINDOW_KINDS))
-    return Window(kind, fields.number("start_s"), fields.number("end_s"))
-
-
-def _tokens(fields: Fields) -> TokenFacts:
-    return TokenFacts(
-        tokens_per_event=fields.number("tokens_per_event"),
-        first_event_tokens=fields.number("first_event_tokens"),
-        cached_share=_number_or_none(fields, "cached_share"),
-        acceptance_length=_number_or_none(fields, "acceptance_length"),
-    )
-
-
-def _spread(fields: Fields) -> Spread:
-    return Spread(*map(fields.number, _SPREAD))
-
-
-def _error(fields: Fields, is_interval: bool) -> Uncertainty:
-    """Half-widths of 90% intervals; up to schema 2 the figures are standard errors."""
-    scale = 1.0 if is_interval else _INTERVAL_OF_STANDARD_ERROR
-    return Uncertainty(*(scale * fields.number(name) for name in _ERROR))
-
-
-def _client(fields: Fields) -> ClientCheck:
-    return ClientCheck(**{name: fields.number(name) for name in _CLIENT}, processes=fields.count("processes"))
-
-
-def _number_or_none(fields: Fields, name: str) -> float | None:
-    return fields.number(name) if fields.has(name) else None
+def _measurement(line: Fields) -> Measurement:
+    """Return the measurement of a point; its errors are half-widths of 90% intervals, up to schema 2 standard
+    errors."""
+    measured = _MEASUREMENT.at(line, "measurement")
+    if measured.error is None or "asked_error" in line.fields("measurement", _MEASUREMENT.keys):
+        return measured
+    scale = _INTERVAL_OF_STANDARD_ERROR
+    error = Uncertainty(scale * measured.error.throughput, scale * measured.error.interactivity)
+    return replace(measured, error=error)

@@ -25,12 +25,12 @@ from pytest_precgate.documents import Node, nearest, strict_json
 from pytest_precgate.engines.simulated.model import Limits, StepTime
 from pytest_precgate.engines.simulated.scheduler import draw_lengths, simulate
 from pytest_precgate.errors import CalibrationError, InvalidValueError
+from pytest_precgate.values import TableReader
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_COEFFICIENTS = ("constant_s", "experts_s", "context_s", "prefill_s", "overhead_s", "expert_skew")
 # Where the searches start, in the order of magnitude of a 1T mixture-of-experts model on four to eight B200: the valley
 # is flat between a large constant with little skew and a small one with much, so both ends are tried.
 _STARTS = (
@@ -58,25 +58,16 @@ class Calibration:
     @staticmethod
     def read(node: Node) -> Calibration:
         """Read a calibration from JSON; raises CalibrationError naming the spot."""
-        members = node.table(required=["step_time", "hardware", "gpus", "workload", "concurrency", "source"])
-        step = members["step_time"].table(
-            required=[*_COEFFICIENTS, "experts", "experts_per_token"], optional=["padded_steps"]
-        )
-        load = members["workload"].table(required=["isl", "osl", "range_ratio"])
+        members = node.fields(_READER.keys)
         with node.building():
-            return Calibration(
-                step_time=StepTime(
-                    **{name: step[name].number() for name in _COEFFICIENTS},
-                    experts=step["experts"].integer(),
-                    experts_per_token=step["experts_per_token"].integer(),
-                    padded_steps=step["padded_steps"].number() if "padded_steps" in step else 0.0,
-                ),
-                hardware=members["hardware"].text(),
-                gpus=members["gpus"].integer(),
-                workload=Workload(load["isl"].integer(), load["osl"].integer(), load["range_ratio"].number()),
-                concurrency=tuple(entry.integer() for entry in members["concurrency"].items()),
-                source=members["source"].text(),
-            )
+            return _READER.read(members)
+
+
+_READER = TableReader(
+    Calibration,
+    step_time=TableReader(StepTime, optional=("padded_steps",)).at,
+    concurrency=lambda members, name: tuple(entry.integer() for entry in members[name].items()),
+)
 
 
 def shipped() -> dict[str, Calibration]:

@@ -6,7 +6,7 @@ field and a field that has no key are refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cached_property
 from types import NoneType, UnionType
@@ -37,7 +37,11 @@ class TableReader(Generic[T]):
     def read(self, table: Node | Fields) -> T:
         """Return the value a table holds; raise the document's error at the spot of what it cannot be."""
         members = table.fields(self.keys) if isinstance(table, Node) else table
-        return self._made(**{name: read(members, name) for name, read in self._plan if name in members})
+        values = {name: read(members, name) for name, read in self._required}
+        for name, read in self._left_out:
+            if name in members:
+                values[name] = read(members, name)
+        return self._made(**values)
 
     def at(self, members: Fields, name: str) -> T:
         """Return the value of a member that is a table."""
@@ -50,9 +54,15 @@ class TableReader(Generic[T]):
         return Keys(*(name for name in names if name not in self._optional), optional=sorted(self._optional))
 
     @cached_property
-    def _plan(self) -> tuple[tuple[str, _Read], ...]:
+    def _required(self) -> tuple[tuple[str, _Read], ...]:
+        return self._plan(self.keys.required)
+
+    @cached_property
+    def _left_out(self) -> tuple[tuple[str, _Read], ...]:
+        return self._plan(self.keys.optional)
+
+    def _plan(self, names: Sequence[str]) -> tuple[tuple[str, _Read], ...]:
         hints = get_type_hints(self._made)
-        names = [*self.keys.required, *self.keys.optional]
         return tuple((name, self._own.get(name) or self._reader(name, hints[name])) for name in names)
 
     def _reader(self, name: str, hint: Any) -> _Read:

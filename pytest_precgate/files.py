@@ -66,6 +66,17 @@ def flush_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def why_no_directory(path: Path) -> str | None:
+    """Return why a path cannot be a directory that may be made or is there; None where it can."""
+    try:
+        path.lstat()  # raises where pathlib answers that nothing is there
+        return None if path.is_dir() else "is not a directory"
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        return f"cannot be read: {exc.strerror or type(exc).__name__}"
+
+
 def try_lock(descriptor: int) -> bool:
     """Lock an open file against everyone else; return False where somebody holds it. It ends when it is closed."""
     try:

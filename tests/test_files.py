@@ -115,3 +115,14 @@ def test_a_lock_file_goes_away_with_its_lock(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         fail_under_lock()
     assert not lock.exists()
+
+
+def test_what_cannot_be_a_directory_says_why(tmp_path: Path) -> None:
+    """A file, a dangling link, a name that is too long; what is not there may be made."""
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    assert files.why_no_directory(tmp_path) is None
+    assert files.why_no_directory(tmp_path / "new") is None
+    assert files.why_no_directory(tmp_path / "file") == "is not a directory"
+    assert files.why_no_directory(tmp_path / "link") == "is not a directory"
+    assert files.why_no_directory(tmp_path / ("x" * 5000)) == "cannot be read: File name too long"

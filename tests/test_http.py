@@ -152,8 +152,9 @@ def endless_trailer(peer: Peer) -> None:
 
 @pytest.mark.parametrize("act", [silent, dribbled, dribbled_head, endless_continue, endless_trailer])
 def test_an_answer_that_does_not_end_is_given_up_in_time(act: Callable[[Peer], None]) -> None:
-    """The limit is of the whole exchange: bytes that keep coming do not extend it."""
-    with answering(act) as url, pytest.raises(ReadFailedError, match=r"no whole answer within 0\.3 s"):
+    """The limit is of the whole exchange: bytes that keep coming do not extend it. Python 3.14 counts lines before."""
+    ended = r"no whole answer within 0\.3 s|the answer is not HTTP: .*got more than 100"
+    with answering(act) as url, pytest.raises((ReadFailedError, ResponseError), match=ended):
         within(PATIENT_S, lambda: http.get(url, SHORT_S))
 
 

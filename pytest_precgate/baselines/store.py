@@ -80,13 +80,9 @@ class BaselineStore:
 
     def refuse_file(self) -> None:
         """Raise BaselineError where something that is no directory stands in its place, or nothing can be asked."""
-        try:
-            if self.directory.is_dir() or not os.path.lexists(self.directory):
-                return
-            why = "is not a directory; name the one that holds the baselines"
-        except OSError as exc:
-            why = f"cannot be read: {exc.strerror}"
-        raise BaselineError(f"{self.shown(self.directory)}: {why}")
+        why = files.why_no_directory(self.directory)
+        if why is not None:
+            raise BaselineError(f"{self.shown(self.directory)}: {why}; name the directory that holds the baselines")
 
     def text(self, suite: str) -> str:
         """Return the file's text; raise BaselineCorruptError when it cannot be read as text."""

@@ -17,7 +17,6 @@ from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, Endpoint, EngineDefaults
 from pytest_precgate.engines.load import LOAD_OPTIONAL, MOST_GPUS, LoadSettings, read_load
 from pytest_precgate.errors import ConnectFailedError, SettingsError
-from pytest_precgate.http import tls_context
 
 _REQUIRED = ("engine", "url", "model", "gpus")
 _OPTIONAL = ("api", "path", "ca_file", "api_key_env", "configuration", "calibration", *LOAD_OPTIONAL)
@@ -132,6 +131,8 @@ def _address(members: Mapping[str, Node], base: Path) -> tuple[str, Path | None]
     found = base / members["ca_file"].path()
     if not origin.tls:
         members["ca_file"].fail("is for https:// and url is http://")
+    from pytest_precgate.http import tls_context  # noqa: PLC0415  # sockets, only where a certificate is looked at
+
     try:
         tls_context(replace(origin, ca_file=str(found)))
     except ConnectFailedError as exc:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.cost import Kind
@@ -16,7 +16,9 @@ from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, Engine, EngineDefaults
 from pytest_precgate.engines.load import LOAD_OPTIONAL, MOST_GPUS, LoadSettings, read_load, read_start_s
 from pytest_precgate.hidden import Variables
-from pytest_precgate.http import JSON_BYTES, Answer
+
+if TYPE_CHECKING:
+    from pytest_precgate.http import Answer
 
 SERVER_REQUIRED = ("engine", "model", "gpus")
 SERVER_OPTIONAL = (
@@ -34,7 +36,7 @@ class Network(Protocol):
     def listens(self, host: str, port: int) -> bool:
         """Whether somebody accepts connections there."""
 
-    def get(self, url: str, total_s: float, most_bytes: int = JSON_BYTES) -> Answer:
+    def get(self, url: str, total_s: float, most_bytes: int = ...) -> Answer:
         """Return the answer, whatever its status; raise LoadError where there is none in time or it is too large."""
 
 

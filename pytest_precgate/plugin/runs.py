@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_precgate import files
 from pytest_precgate.text import printable
 
 if TYPE_CHECKING:
@@ -21,16 +22,12 @@ FLAGS = ("resume", "replay")
 
 def refuse_no_directory(path: Path) -> None:
     """Raise UsageError where the baselines are to lie in something that is no directory."""
-    try:
-        if path.is_dir() or not os.path.lexists(path):
-            return
-        why = "is not a directory"
-    except OSError as exc:
-        why = exc.strerror or type(exc).__name__
-    raise pytest.UsageError(
-        f"--precgate-baselines or ini key precgate_baselines: {printable(str(path))}: {why}; wanted the directory of "
-        "the baselines"
-    )
+    why = files.why_no_directory(path)
+    if why is not None:
+        raise pytest.UsageError(
+            f"--precgate-baselines or ini key precgate_baselines: {printable(str(path))}: {why}; wanted the directory "
+            "of the baselines"
+        )
 
 
 def earlier_run(config: pytest.Config) -> RunDirectory | None:

@@ -49,7 +49,6 @@ class Launches:
     environ: Mapping[str, str] = field(repr=False)
     on_point: OnPoint
     say: Callable[[str], None]
-    _engines: dict[tuple[str, str], tuple[Engine, ...]] = field(default_factory=dict)
     _swept: dict[SuiteLaunch, Swept | PrecgateError] = field(default_factory=dict)
     _failed: dict[SuiteLaunch, PrecgateError] = field(default_factory=dict)
     _launches: dict[str, dict[tuple[int, str], Launch]] = field(default_factory=dict)
@@ -120,7 +119,8 @@ class Launches:
         """
         if self._the_record().mode == "replay":
             raise ReplayError(f"suite {suite.name}: a test asks for the {precision} engine; a replay starts nothing")
-        number, engine = self._chosen(suite, precision, configuration)
+        self._suites.setdefault(suite.name, suite)
+        number, engine = suite.configuration_named(precision, configuration)
         if isinstance(engine, Attached):
             endpoint = engine.endpoint
             return RunningEngine(precision, endpoint.configuration, lambda: endpoint, lambda: None)
@@ -211,25 +211,8 @@ class Launches:
     # --- one configuration ----------------------------------------------------------------------------------------
 
     def _engines_of(self, suite: Suite, precision: str) -> tuple[Engine, ...]:
-        key = (suite.name, precision)
-        if key not in self._engines:
-            self._suites[suite.name] = suite
-            self._engines[key] = suite.configurations(precision)
-        return self._engines[key]
-
-    def _chosen(self, suite: Suite, precision: str, configuration: str | None) -> tuple[int, Engine]:
-        engines = self._engines_of(suite, precision)
-        names = [engine.configuration for engine in engines]
-        if configuration is None and len(engines) == 1:
-            return 0, engines[0]
-        if configuration is None or configuration not in names:
-            got = "several configurations" if configuration is None else f"no configuration {configuration!r}"
-            raise SettingsError(
-                f"suite {suite.name}",
-                precision,
-                f"has {got}; ask precgate_engine({precision!r}, one of {', '.join(names)})",
-            )
-        return names.index(configuration), engines[names.index(configuration)]
+        self._suites.setdefault(suite.name, suite)
+        return suite.configurations(precision)
 
     def _sweep_of(self, suite: Suite, launch: LaunchKey) -> Swept:
         key = SuiteLaunch(suite.name, launch)

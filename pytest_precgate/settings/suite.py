@@ -83,6 +83,24 @@ class Suite:
             )
         return self.engines[precision]
 
+    def configuration_named(self, precision: str, name: str | None) -> tuple[int, Engine]:
+        """Return the configuration called ``name``, the only one where it is None, with its number.
+
+        Raises SettingsError where there are several and none is named, or none is called so.
+        """
+        engines = self.configurations(precision)
+        names = [engine.configuration for engine in engines]
+        if name is None and len(engines) == 1:
+            return 0, engines[0]
+        if name is None or name not in names:
+            got = "several configurations" if name is None else f"no configuration {name!r}"
+            raise SettingsError(
+                f"suite {self.name}",
+                precision,
+                f"has {got}; ask precgate_engine({precision!r}, one of {', '.join(names)})",
+            )
+        return names.index(name), engines[names.index(name)]
+
     @property
     def starts_servers(self) -> bool:
         """Whether an engine of this suite is a server that this tool starts."""

@@ -302,7 +302,7 @@ def weak(runs: int, seed: int) -> None:
     for name, (run, tolerance) in suites.items():
         elasticities = (1.0,) * run.baseline.shape[2]
         print(row(name, package(run, tolerance, FIRST_GOOD, elasticities)), flush=True)
-    print(row("1 attempt, sigma 1%", package(draw(seed, runs, 0.01, "shared"), 0.05, LaunchPolicy("first-good", 1))))
+    print(row("at most 1 launch, 1%", package(draw(seed, runs, 0.01, "shared"), 0.05, LaunchPolicy("first-good", 1))))
     pooling(runs, seed)
     half_slow(runs, seed)
     drift(runs, seed)

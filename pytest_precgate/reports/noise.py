@@ -92,7 +92,7 @@ def _policy(study: NoiseStudy) -> str:
     policy, gates = study.policy, study.independent_gates
     words = "first good" if policy.kind == "first-good" else "median"
     launches = f"{policy.launches} launch{'es' * (policy.launches != 1)}"
-    return f"{words} of {launches}, {gates} separate gate{'s' * (gates != 1)}"
+    return f"{words} of {launches}, {gates} independent gate{'s' * (gates != 1)}"
 
 
 def _table(study: NoiseStudy) -> list[str]:

@@ -1,6 +1,7 @@
-"""Where a server is: a URL or a path of the settings taken apart into what a connection and a request need.
+"""Parses URLs and paths of the settings into the parts that a connection and a request need.
 
-Text in, values out. A refusal never repeats the URL: it may hold a password or a token."""
+Input: text. Output: frozen values, or an error that names the key. Invariant: an error never repeats the URL, which may
+hold a password or a token."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""One reader for everything a person or a file tells us: each key is known or refused by name, and every
-refusal points at the spot. TOML settings, marks, JSON baselines and recorded points all go through it."""
+"""Reads documents with named keys: TOML settings, marks, JSON baselines and recorded points.
+
+Input: parsed documents. Output: checked values. Invariant: an unknown key is refused by name, and every error names the
+location."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every failure a user can meet has a leaf here, and its message says what, got, wanted, where, and what to do."""
+"""The error classes. Each message states what, got, wanted, where, and what to do."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Exceptions nothing here expected become one named error, told by its type and the places it passed through.
+"""Converts unexpected exceptions to one named error that states the type and the locations.
 
-In: an exception with its traceback. Out: an InternalFaultError, whose text holds no value: the message of a foreign
-exception may be the very thing it was raised for, the value of an environment variable included."""
+Input: an exception with its traceback. Output: an InternalFaultError. Invariant: its text holds no value, because the
+message of a foreign exception may contain a secret, for example the value of an environment variable."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Environment variables whose values no repr shows: a traceback with locals, a report or a log gets a count of them.
+"""Environment variables whose values no repr shows: a traceback with locals, a report or a log shows only their number.
 
-A mapping in, the same mapping out; only what it looks like differs. Whoever needs a value asks for it by name. What a
-server prints of them is taken out of what is quoted of its output."""
+Input: a mapping. Output: the same mapping with another repr; a value is returned only by its name. Quoted output of a
+server has the values replaced."""
 
 from __future__ import annotations
 

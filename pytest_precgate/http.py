@@ -1,10 +1,10 @@
-"""Short questions to a server, over HTTP or HTTPS: health, models, version, metrics.
+"""Short queries to a server over HTTP or HTTPS: health, models, version, metrics.
 
-A URL goes in; status and body come out, or a LoadError that names the URL and the cause. Every question has a total
-time, from the look-up of the name to the last byte, and a size: a server that is silent, dribbles a byte a second,
-repeats ``100 Continue`` or announces more than fits ends in a ReadFailedError or ResponseError. Every error of sockets,
-TLS and HTTP is translated here. Redirects are not followed; nothing is asked twice. The module itself is what
-engines.server calls a Network."""
+Input: a URL. Output: status and body, or a LoadError that names the URL and the cause. Invariant: every query has a
+maximum total time, from the name look-up to the last byte, and a maximum size; a server that is silent, sends a byte
+per second, repeats ``100 Continue`` or announces too much ends in a ReadFailedError or ResponseError. Every error of
+sockets, TLS and HTTP is translated here. Redirects are not followed and queries are not repeated. The module implements
+the Network of engines.server."""
 
 from __future__ import annotations
 

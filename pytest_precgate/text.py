@@ -1,11 +1,11 @@
-"""Foreign text made printable: what a server, a log, a driver or a file says, before it enters an error, a fact or a
+"""Makes foreign text printable: text of a server, a log, a driver or a file, before it enters an error, a fact or a
 report.
 
-Text or bytes in, text out. The result holds printable characters and spaces only (``str.isprintable``): no control
-character, terminal escape, bidirectional control or lone surrogate, so it encodes to UTF-8 and cannot move a cursor.
-What is not printable is written as Python would in a string literal: ``\\x1b``, ``\\u202e``. No line can be taken
-for a command by a CI runner: GitHub reads ``::command::`` at the beginning of a line and ``##[command]`` anywhere,
-Azure ``##vso[``, TeamCity ``##teamcity[``. Both functions are idempotent."""
+Input: text or bytes. Output: text of printable characters and spaces only (``str.isprintable``): no control character,
+terminal escape, bidirectional control or lone surrogate, so it encodes to UTF-8 and cannot move a cursor. Other
+characters are written as in a Python string literal: ``\\x1b``, ``\\u202e``. No line can be a command of a CI runner:
+GitHub reads ``::command::`` at the beginning of a line and ``##[command]`` anywhere, Azure ``##vso[``, TeamCity
+``##teamcity[``. Invariant: both functions are idempotent."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What measuring costs, in GPU-seconds: their number times the seconds. An unknown cost is None and never zero.
+"""The cost of measuring, in GPU-seconds: number of GPUs times seconds.
 
-A GPU is paid for from the start of its server's process to the end of it, loading, load and idling alike."""
+Input: times of starts, points and servers. Output: costs and their sums. Invariant: a GPU is paid for from the start of
+its server's process to its end, loading and idle time included; an unknown cost is None, never zero."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What selected tests would launch and what that would cost, told before anything runs.
+"""What the selected tests would launch and what that would cost.
 
-A figure is a baseline's, a simulation's, or not known: then it is None, left out of sums, and the sums say so."""
+Input: expected launches and their costs, from a baseline, a simulation, or unknown. Output: a plan with sums.
+Invariant: an unknown figure is None, is left out of sums, and the sums are marked as lower bounds."""
 
 from __future__ import annotations
 

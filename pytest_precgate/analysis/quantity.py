@@ -1,4 +1,4 @@
-"""A quantity is a finite number above zero, or it is refused by name, with its unit."""
+"""Checks that a number is finite and above zero, or refuses it with its name and unit."""
 
 from __future__ import annotations
 

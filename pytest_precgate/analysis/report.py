@@ -1,4 +1,4 @@
-"""What a run found, as values: reports turn them into text, the plugin into exit codes. No formatting here."""
+"""The findings of a run as values: reports render them as text, the plugin derives the exit code. No formatting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ``precgate`` command: read and compare recorded sweeps, measure a suite's noise, look after baselines."""
+"""The ``precgate`` command: compare, import and export recorded points, measure noise, check and prune baselines."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""``precgate noise``: launch an unchanged suite again and again, and say how noisy its gates are.
+"""``precgate noise``: launches an unchanged suite several times and prints the noise of its gates.
 
-Nothing is held against a baseline or written into one; what is measured is kept as a run's, whatever ends it."""
+Input: settings and options. Output: a table, and a run on disk. Invariant: no baseline is read or written; finished
+points are kept however the command ends."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""``precgate import`` and ``precgate export``, and how every command reads recorded points.
+"""``precgate import`` and ``precgate export``, and the reading of recorded points for every command.
 
-``import`` reads result files of other tools and writes the CSV of this project; ``export`` writes points as other tools
-read them. What a file does not say comes from the options, and is asked for by name."""
+Input: result files of other tools, or points of this project. Output: the CSV of this project, or another tool's
+format. Invariant: a value that a file lacks comes from the options; when it is missing there too, the error names the
+option."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""``precgate serve-simulated``: the simulated engine behind OpenAI's API, from the command line's words.
+"""``precgate serve-simulated``: serves the simulated engine behind OpenAI's API.
 
-In: options. Out: one line with the address once it listens, then nothing until interrupted. Whatever keeps it from
-listening is one line and exit code 2. The server and asyncio are imported by this command alone."""
+Input: options. Output: one line with the address once it listens, then nothing until it is interrupted. When it cannot
+listen, it prints one line and exits with code 2. Only this command imports the server and asyncio."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""A checkpoint as it lies on this machine: where, which revision, and of what precision its weights are.
+"""A checkpoint on this machine: its path, its revision and the precision of its weights.
 
-Nothing is downloaded. What is not here, or not whole, is refused with the command that fetches it."""
+Input: a directory or a name in the Hugging Face cache. Output: a frozen value, or PreflightError. Invariant: nothing is
+downloaded; a missing or incomplete checkpoint is refused with the command that downloads it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Any server that a command line starts: words and placeholders, never a shell.
+"""An engine that starts any server by a command line: words and placeholders, never a shell.
 
-Nothing is known of it but what it says over HTTP, so what its figures depend on is recorded as the settings give it:
-the words, the program, and the model where it is a file."""
+Input: the settings. Output: argv, variables and facts. The server is known only through HTTP, so the facts come from
+the settings: the words, the program, and the model if it is a file."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a server counts of its own work: tokens, cache hits, drafts. The Prometheus text of vLLM, SGLang, TensorRT-LLM
-and llama-server goes in, figures of the whole server come out, and the difference of two readings is what an interval
-did.
+"""The counters of a server: tokens, cache hits, drafts. Pure.
 
-A counter that is not on the page, or whose value is no count, is None and never zero. Pure."""
+Input: the Prometheus text of vLLM, SGLang, TensorRT-LLM or llama-server. Output: counters of the whole server; the
+difference of two readings describes the interval between them. Invariant: a counter that is missing or whose value is
+not a count is None, never zero."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""A server somebody else started: attach to it, load it, never stop it.
+"""An engine that attaches to a running server: it loads the server and never stops it.
 
-Its key comes from an environment variable that the settings name; neither the key nor anything made from it is kept."""
+Input: the settings. Output: an endpoint and its facts. Invariant: the API key comes from an environment variable that
+the settings name; neither the key nor a value derived from it is stored."""
 
 from __future__ import annotations
 

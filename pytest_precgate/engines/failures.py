@@ -1,7 +1,7 @@
-"""What servers print when they fail, and what it means. Pure: text in, one line out.
+"""Known failure texts in the output of servers, and their meaning. Pure.
 
-Each kind of server adds its own texts to ``COMMON``. A text is found wherever it stands in the log: the last line is
-usually only that some worker failed."""
+Input: the text of a log. Output: one line that states the cause, or None. Each kind of server adds its own texts to
+``COMMON``. The whole log is searched, because the last line usually only says that a worker failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a server is loaded, read from a precision's table. Every kind of server takes the same keys."""
+"""The load settings of a server, read from a precision's table. Every kind of server has the same keys."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What servers of OpenAI's API have in common: how they are asked whether they are ready, what version they are and
-under which name they serve, and the facts of how they are loaded."""
+"""The common part of servers with OpenAI's API: readiness, version, served model name, and the facts of the load.
+
+Input: settings and a network. Output: answers of the server as values, or errors that name the URL."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""What is refused before a server is started, because it could only fail twenty minutes later: a program that is not
-there, GPUs that are not there, a checkpoint that is missing, of another precision, or that the engine cannot run."""
+"""Checks before a server is started, for errors that would otherwise appear twenty minutes later.
+
+Input: settings and the host. Output: nothing, or PreflightError: the program is missing, the GPUs are missing, or the
+checkpoint is missing, of another precision, or not supported by the engine."""
 
 from __future__ import annotations
 

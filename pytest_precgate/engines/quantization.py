@@ -1,7 +1,7 @@
-"""What the quantization config of a checkpoint says about its weights. Pure: parsed JSON in, a frozen value out.
+"""The quantization of a checkpoint's weights. Pure.
 
-Three dialects are read: NVIDIA ModelOpt's hf_quant_config.json (nested or flat), Hugging Face's quantization_config
-(compressed-tensors, awq, gptq, fp8, mxfp4, ...), and OpenAI's dtypes.json."""
+Input: parsed JSON of NVIDIA ModelOpt's hf_quant_config.json (nested or flat), Hugging Face's quantization_config
+(compressed-tensors, awq, gptq, fp8, mxfp4, ...) or OpenAI's dtypes.json. Output: a frozen value."""
 
 from __future__ import annotations
 

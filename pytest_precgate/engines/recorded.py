@@ -1,7 +1,7 @@
-"""A sweep that something else measured: files of recorded points, of this tool or another (``interop``).
+"""An engine whose sweep was measured by another tool: it reads files of recorded points (``interop``).
 
-Rows of other precisions are left aside; a row of another workload or hardware is refused, since nobody can see
-whether it was meant."""
+Input: paths and values that the files lack. Output: a sweep. Invariant: rows of other precisions are ignored; a row of
+another workload or hardware is refused, because it may be a mistake."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Any engine played by the simulated one: the same configurations, concurrencies and windows, a model's figures.
+"""Replaces any engine by the simulated one, with the same configurations, concurrencies and windows.
 
-Which model is said by ``calibration``, or is the only one that ships for the hardware and precision."""
+Input: an engine's settings and the hardware. Output: a simulated engine. ``calibration`` names the model; without it
+the only calibration that ships for the hardware and precision is used."""
 
 from __future__ import annotations
 

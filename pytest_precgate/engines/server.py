@@ -1,6 +1,7 @@
-"""What starting a server needs and what every kind of server answers for.
+"""The interface of started servers: what a start needs and what every kind of server provides.
 
-Nothing here touches a process, a socket or a clock: the network, the environment and the GPUs come in as ``Place``."""
+Input: settings. Output: argv, files, variables, facts and checks. Invariant: this module uses no process, socket or
+clock; network, environment and GPUs are passed in as ``HostContext``."""
 
 from __future__ import annotations
 

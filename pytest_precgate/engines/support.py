@@ -1,5 +1,7 @@
-"""Which engine runs which quantization on which GPUs, as data: one row per statement somebody published, with the
-statement as its source. What no row covers is unknown, which is neither a yes nor a no."""
+"""The support table: which engine runs which quantization on which GPUs.
+
+Input: engine, quantization method, model type, hardware. Output: a row with its published source, or None for unknown,
+which is neither yes nor no."""
 
 from __future__ import annotations
 

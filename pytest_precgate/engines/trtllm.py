@@ -1,5 +1,7 @@
-"""``trtllm-serve``, started from the settings. Every knob goes into the YAML file: which of the two wins, it or the
-command line, changed between releases, and where nothing is set in both it does not matter."""
+"""The engine ``trtllm-serve``, started from the settings.
+
+Input: the settings. Output: argv, the YAML options file, variables and facts. Every option is written to the YAML file
+and none to both, because the precedence of file and command line changed between releases."""
 
 from __future__ import annotations
 

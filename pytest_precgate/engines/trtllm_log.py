@@ -1,5 +1,7 @@
-"""What TensorRT-LLM's output tells: why it failed, which quantization it runs, and whether its mixture of experts runs
-on another backend than asked for. Texts of 1.0 to main, each as the named source prints it."""
+"""Reads TensorRT-LLM's output: the cause of a failure, the quantization, and whether the mixture of experts runs on
+another backend than requested.
+
+Texts of 1.0 to main, each as the named source prints it."""
 
 from __future__ import annotations
 

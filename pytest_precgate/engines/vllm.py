@@ -1,5 +1,7 @@
-"""``vllm serve``, started from the settings. Options become flags, not its --config file: up to 0.20 that file dropped
-every ``false`` without a word."""
+"""The engine ``vllm serve``, started from the settings.
+
+Input: the settings. Output: argv, variables and facts. Options become flags, because up to 0.20 vLLM's --config file
+silently dropped every ``false``."""
 
 from __future__ import annotations
 

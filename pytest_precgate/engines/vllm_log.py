@@ -1,4 +1,5 @@
-"""What vLLM's output tells: why it failed, which quantization it runs, and whose kernels run its mixture of experts.
+"""Reads vLLM's output: the cause of a failure, the quantization, and the kernels of the mixture of experts.
+
 Texts of 0.20.2 and 0.33.0, each as the named source prints it."""
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What is known of a machine, as facts for a fingerprint. Keys that begin with ``hard.`` must agree with a baseline.
+"""Facts of a machine for a fingerprint. Keys that begin with ``hard.`` must agree with a baseline.
 
-Hard is what a figure is a figure of and no change under test brings about: which GPU, how many, whole or divided (MIG);
-where an engine runs on the processor, which processor and how much of it. All else is soft, told when it differs:
-versions (driver, CUDA, kernel, Python), because an upgrade is something a team wants gated, not set aside as another
-machine; VBIOS, power cap and persistence, because they explain a drift; UUIDs, container and commit, because they say
-which machine and state it was. What cannot be found is left out."""
+Input: the host and its GPUs. Output: a mapping of facts. A fact is hard when it identifies what was measured and no
+change under test alters it: model and number of GPUs, MIG mode; for an engine on the CPU the CPU model and its share.
+All other facts are soft and are reported when they differ: versions (driver, CUDA, kernel, Python), because a team
+gates upgrades; VBIOS, power cap and persistence, because they explain a drift; UUIDs, container and commit, because
+they identify machine and state. Invariant: a fact that cannot be determined is left out."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""The only door to NVML, through pynvml (package nvidia-ml-py, extra ``gpu``), imported where it is used.
+"""The only access to NVML, through pynvml (package nvidia-ml-py, extra ``gpu``), imported on use.
 
-Only the driver counts GPUs. Where it does not speak (no package, no library, no driver loaded) nothing can tell, and
-the answer is None: there may be GPUs of another maker, or a container that hides the library. Zero the driver says.
+Only the driver counts GPUs. Without package, library or driver the answer is None (unknown), because there may be GPUs
+of another vendor, or a container may hide the library. Zero is only reported by the driver.
 
-A driver that is there must answer what its GPUs are (how many, which, by what name): an error of such a call is a
-GpuDriverError. How a GPU does may stay unsaid: a GPU without the sensor, an older driver without the function, a
-container without the permission, a call that fails now and then give a missing value. A GPU that is lost or waits for a
-reset is no missing value: nothing can be measured on it, so that is a GpuDriverError whatever was asked."""
+When the driver is present, a failing query for number, kind or name of the GPUs is a GpuDriverError. A state may be
+missing: a GPU without the sensor, an older driver without the function, a container without the permission, or a call
+that fails sometimes give None. A GPU that is lost or needs a reset cannot be measured, so it is a GpuDriverError in
+every call."""
 
 from __future__ import annotations
 

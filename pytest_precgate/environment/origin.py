@@ -1,4 +1,4 @@
-"""Where a run comes from: the commit under test, the tool that measures it, a person or CI."""
+"""The origin of a run: the commit under test, the version of this tool, and whether it runs under CI."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""GPUs watched while a point runs: a thread asks the driver every now and then, and the load never waits for it.
+"""Watches GPUs while a point runs: a thread queries the driver periodically, and the load never waits for it.
 
-Counters (energy, errors) miss nothing between the first sample and the last. States (clocks, events, processes) are
-seen when somebody looks: one that comes and goes between two samples is missed."""
+Input: GPUs and an interval. Output: telemetry per GPU. Counters (energy, errors) miss no event between the first and
+the last sample. States (clocks, events, processes) are sampled: a state that starts and ends between two samples is
+missed."""
 
 from __future__ import annotations
 

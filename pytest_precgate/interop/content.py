@@ -1,7 +1,7 @@
-"""The text of a result file as objects or as a table: JSON, JSON lines, YAML or CSV. Its content decides, not its name.
+"""Parses the text of a result file as objects or as a table: JSON, JSON lines, YAML or CSV. Pure.
 
-Text in; nodes that know their place, or lines of cells, out. Whatever a parser raises becomes a RecordedPointsError
-that names file and line. Pure."""
+Input: text; its content decides the format, its name does not. Output: nodes with their locations, or rows of cells.
+Invariant: every exception of a parser becomes a RecordedPointsError that names file and line."""
 
 from __future__ import annotations
 

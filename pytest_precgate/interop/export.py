@@ -1,6 +1,6 @@
-"""Sweeps as text: the CSV of this project, and InferenceX's aggregated JSON. Sweeps in, text out. Pure.
+"""Writes sweeps as text: the CSV of this project, and InferenceX's aggregated JSON. Pure.
 
-What is written is read back by the importers ``own`` and ``inferencex_agg`` as the same points."""
+Input: sweeps. Output: text. Invariant: the importers ``own`` and ``inferencex_agg`` read the same points back."""
 
 from __future__ import annotations
 

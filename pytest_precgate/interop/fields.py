@@ -1,6 +1,6 @@
-"""Fields of result files, read one way: missing ones are refused by name, and so are times and text that cannot be.
+"""Reads fields of result files. Pure.
 
-Nodes in, numbers and text out. Pure."""
+Input: nodes. Output: numbers and text, or a RecordedPointsError that names the missing or impossible field."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Result files found and read: patterns to paths, a path to rows.
+"""Finds and reads result files.
 
-Every failure of the file system or of an encoding is a RecordedPointsError that names the file. CSV and YAML whose last
-line has no end may have been cut: they are refused under CI and warned about elsewhere. A file is read once, and no
-more of it than ``SIZE_LIMIT``."""
+Input: patterns. Output: rows. Invariant: every failure of the file system or of an encoding is a RecordedPointsError
+that names the file. A CSV or YAML whose last line has no line end may have been cut: it is refused under CI and warned
+about elsewhere. A file is read once, up to ``SIZE_LIMIT``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an importer is: the name of its tool, how its files are told, and how they are read."""
+"""The interface of an importer: the name of its tool, how its files are recognised, and how they are read."""
 
 from __future__ import annotations
 

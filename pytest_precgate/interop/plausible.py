@@ -1,11 +1,11 @@
-"""Whether a point can have been measured: no more tokens leave a closed loop than its streams carry.
+"""Checks whether a point is possible: a closed loop delivers no more tokens than its streams carry.
 
-A point and the tokens per output token in, the reason why it cannot be out, or None. Each of ``concurrency`` streams
-gives at most ``interactivity`` output tokens a second, and with each output token goes the share of the prompt that
-belongs to it. So ``throughput_per_gpu * gpus <= concurrency * interactivity * (isl + osl) / osl``. The slack is for
-interactivity being read from the median tpot and throughput from all requests: published rows of InferenceX reach
-1.04. Less than that is a long prompt or a queue, and says nothing, but for a tpot of microseconds: seconds read as
-milliseconds are told by both."""
+Input: a point and the tokens per output token. Output: the reason why it is impossible, or None. Each of
+``concurrency`` streams delivers at most ``interactivity`` output tokens a second, and each output token accounts for
+its share of the prompt. So ``throughput_per_gpu * gpus <= concurrency * interactivity * (isl + osl) / osl``. The slack
+accounts for interactivity from the median tpot and throughput from all requests: published rows of InferenceX reach
+1.04. A lower throughput is possible (a long prompt, a queue), except for a tpot of microseconds: both together indicate
+seconds read as milliseconds."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What a file states of one point, what a person states beside the file, and the point they make together.
+"""A row: what a file states of one point, what the settings or options state beside it, and the point made of both.
+Pure.
 
-Nothing is guessed: a fact that neither states is asked for by name, one that both state differently is refused, and a
-point that cannot have been measured is refused with its likely cause. Pure."""
+Invariant: nothing is guessed. A missing value is an error that names it, contradicting values are refused, and an
+impossible point is refused with its likely cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sweep of the rows of files: those of one precision, workload, hardware and model, as one cloud. Pure."""
+"""Builds a sweep of rows: those of one precision, workload, hardware and model, as one cloud. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""One thread, one epoll, and every request in flight of this process: the closed loop itself.
+"""The closed loop of one client process: one thread, one epoll, all requests in flight.
 
-Cost per event decides what a client can bear, so the usual read is: one recv, one clock reading, a count of event ends.
-What goes wrong with a request is recorded with its cause; its slot goes on with the next request, within the limits."""
+Input: encoded requests and connections. Output: records. The cost per event limits the client, so the usual read is one
+recv, one clock reading and a count of event ends. A failed request is recorded with its cause; its slot continues with
+the next request, within the limits."""
 
 from __future__ import annotations
 

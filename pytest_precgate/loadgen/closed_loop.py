@@ -1,4 +1,4 @@
-"""One process's share of a point, from open connections to records. The real clocks are read in from here."""
+"""One process's part of a point, from open connections to records. The real clocks are passed in from here."""
 
 from __future__ import annotations
 

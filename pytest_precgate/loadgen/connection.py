@@ -1,5 +1,6 @@
-"""One non-blocking connection: opened, written, read. Every error of the operating system and of TLS is translated
-here, named by the phase it struck in, and nowhere else."""
+"""One non-blocking connection: opened, written, read.
+
+Invariant: every error of the operating system and of TLS is translated here, with the phase in which it occurred."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What one event of a stream holds: generated content, a count of tokens, usage, an error. JSON in, facts out; pure.
+"""Classifies one event of a stream: generated content, token count, usage, error. Pure: JSON in, facts out.
 
-An event is a token event because of what it holds, never because it arrived. Where the server was asked to tell how
-many tokens it has sent (token ids, usage in every event, timings), its word decides. Elsewhere an event with generated
-content is one, and an event of a choice without text may be one: only the final count can tell."""
+Invariant: an event is a token event because of its content, never because of its arrival. When the server was asked to
+report the tokens it has sent (token ids, usage in every event, timings), that report counts. Otherwise an event with
+generated content is a token event, and an event of a choice without text may be one; the final count decides."""
 
 from __future__ import annotations
 

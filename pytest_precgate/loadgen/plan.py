@@ -1,8 +1,8 @@
-"""What a point is to be: values, and the requests made from them before any clock starts. Nothing runs here.
+"""The plan of a point, and the requests made from it before any clock starts. Values only.
 
-``handover``: the first requests are the warm-up, shortened so that the slots end them one after another, and the
-steady window cuts them away; no drain re-creates the burst of the start. ``drained``: two requests per slot run first,
-end, and leave no record but their failures: the published method, for the whole window."""
+``handover``: the first requests are the warm-up, shortened so that the slots end them one after another; the steady
+window cuts them away, and no drain repeats the burst of the start. ``drained``: two requests per slot run first, end,
+and leave no record except failures: the published method, for the whole window."""
 
 from __future__ import annotations
 

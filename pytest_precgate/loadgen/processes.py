@@ -1,8 +1,8 @@
-"""A point shared by several client processes: one clock, one number of requests, one record of it.
+"""Runs a point with several client processes: one clock, one number of requests, one set of records.
 
-No process outlives the point. A child watches the pipe to its parent, so it ends also when the parent is killed; the
-parent ends every child when one dies. Which process sends the next request is decided as it runs: each has its slots
-busy until the last request of the whole point has gone out."""
+Invariant: no process outlives the point. A child watches the pipe to its parent, so it ends also when the parent is
+killed; the parent ends every child when one dies. Requests are assigned to processes while they run: each keeps its
+slots busy until the last request of the whole point has been sent."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""A stream of server-sent events to the facts of one generation: bytes and a time in, nothing is read or timed here.
+"""Parses a stream of server-sent events into the facts of one generation. No socket is read and no clock.
 
-Every event is judged by what it holds (events.py). Parsing the JSON of each would cost a third of what the client can
-bear, so an event that equals one already judged in every byte outside its generated text is counted without parsing:
-the shape is kept only after it was shown that nothing but that text lies between its two halves."""
+Input: bytes and their time. Output: token events, counts, usage, errors. Every event is classified by its content
+(events.py). Parsing the JSON of each would cost a third of the client's capacity, so an event that equals a classified
+one in every byte outside its generated text is counted without parsing. Invariant: a shape is reused only after a check
+that only that text lies between its two halves."""
 
 from __future__ import annotations
 

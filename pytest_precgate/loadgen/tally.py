@@ -1,4 +1,4 @@
-"""What one client process counts while it runs: sums and buckets, so that memory does not grow with tokens. Pure."""
+"""Counters of one client process: sums and buckets, so that memory does not grow with the number of tokens. Pure."""
 
 from __future__ import annotations
 

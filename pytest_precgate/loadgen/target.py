@@ -1,6 +1,7 @@
-"""Where requests go and how one looks on the wire: values to bytes, before any clock starts. No socket is opened here.
+"""The target of requests and their bytes, encoded before any clock starts. No socket is opened here.
 
-Only fields of OpenAI's schema are sent, and others when asked for: an engine that does not know a field answers 400."""
+Invariant: only fields of OpenAI's schema are sent, and others only when asked for, because an engine that does not know
+a field answers 400."""
 
 from __future__ import annotations
 

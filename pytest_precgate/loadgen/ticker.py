@@ -1,7 +1,7 @@
-"""The loop's own timer, a file descriptor among the others: it says when the loop got round to what was due.
+"""The timer of the event loop, a file descriptor like the others: it measures how late the loop handles a due event.
 
-epoll's timeout would do for waking up, but it counts whole milliseconds, and its rounding would look like lag; re-armed
-for every read it also costs some 5% of what the client can bear."""
+A timeout of epoll counts whole milliseconds, and its rounding would look like lag; set again for every read, it also
+costs about 5% of the client's capacity."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""HTTP/1.1 as a streaming server answers it: bytes in, facts out; no socket and no clock.
+"""Parses HTTP/1.1 answers of a streaming server: bytes in, facts out; no socket and no clock.
 
-A response ends where its framing says (chunked, Content-Length, or the connection's end), so a cut stream is never
-taken for a short answer. What could go on without end has a limit."""
+Invariant: a response ends where its framing says (chunked, Content-Length, or the end of the connection), so a cut
+stream is never taken for a short answer. Everything that could grow without end has a limit."""
 
 from __future__ import annotations
 

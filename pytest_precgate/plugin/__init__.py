@@ -1,6 +1,6 @@
-"""The pytest side: options, fixtures and hooks. Thin on purpose: it carries values to the gatekeeper and text back.
+"""The pytest plugin: options, fixtures and hooks. It passes values to the gatekeeper and returns text.
 
-Nothing heavy is imported until a test asks for a sweep: a run without gates pays next to nothing for the plugin."""
+Invariant: no heavy module is imported until a test asks for a sweep, so a run without gates costs almost nothing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What pytest is shown of an exception that passed through this package: a message, and no frame of the package.
+"""What pytest shows of an exception that passed through this package: a message, and no frame of the package.
 
-In: exceptions with their tracebacks. Out: exceptions that may be printed with every local variable of their frames
-(``-l --full-trace``)."""
+Input: exceptions with their tracebacks. Output: exceptions that may be printed with every local variable of their
+frames (``-l --full-trace``) without showing a secret."""
 
 from __future__ import annotations
 

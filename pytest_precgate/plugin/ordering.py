@@ -1,7 +1,7 @@
-"""Tests that use one engine stand together, so that engines which share GPUs start once each.
+"""Reorders tests so that tests of one engine run together, and engines that share GPUs start once each.
 
-Only tests of suites that start servers move, and only into each other's places: first those that need one engine alone,
-precision by precision, then those that measure whatever they compare."""
+Invariant: only tests of suites that start servers move, and only into each other's positions: first those that need one
+engine alone, precision by precision, then those that compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--precgate-plan``: what the selected tests would launch is printed in place of running them."""
+"""``--precgate-plan``: prints what the selected tests would launch instead of running them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hooks of one run, from the settings to the summary. Under pytest-xdist it lives in the controller only."""
+"""The hooks of one run, from the settings to the summary. Under pytest-xdist it exists in the controller only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which run a session measures, goes on with, or judges again."""
+"""Chooses the run that a session measures, resumes, or judges again."""
 
 from __future__ import annotations
 

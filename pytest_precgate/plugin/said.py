@@ -1,6 +1,6 @@
-"""What a person who waits is told while tests run: pytest captures what is written during a test, this goes past it.
+"""Progress messages while tests run, written past pytest's capture.
 
-One live line per point in a terminal, plain lines elsewhere, nothing under -q."""
+Output: one live line per point in a terminal, plain lines elsewhere, nothing under -q."""
 
 from __future__ import annotations
 

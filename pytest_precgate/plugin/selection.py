@@ -1,5 +1,7 @@
-"""What a run was asked to run, and what of it ran. A stored gate counts as unused only where its test should have
-held it: narrowing on the command line is a person's choice, in a configuration file it is a gate gone missing."""
+"""Which tests were selected, and which of them ran.
+
+Input: the command line, the configuration and the reports of tests. Output: the tests that should have checked their
+gates. Invariant: narrowing on the command line is a choice; narrowing in a configuration file leaves gates unused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run cost, in words. Virtual seconds say SIMULATED; what is not known is never a zero."""
+"""The cost of a run, in words. Virtual seconds are marked SIMULATED; an unknown cost is never shown as zero."""
 
 from __future__ import annotations
 

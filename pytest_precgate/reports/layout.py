@@ -1,4 +1,4 @@
-"""How a figure is written, the same in every report: enough digits to check by hand, none to argue about."""
+"""Formats figures, the same in every report, with enough digits to verify them by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same findings for a pull request comment or a job summary."""
+"""The findings as Markdown, for a pull request comment or a job summary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `precgate noise` prints: one line per gate, then what follows for the whole suite."""
+"""The output of `precgate noise`: one line per gate, then the results for the whole suite."""
 
 from __future__ import annotations
 

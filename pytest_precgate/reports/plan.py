@@ -1,4 +1,4 @@
-"""A plan in words: every launch with its points, minutes and dollars, whose figures these are, and a total."""
+"""A plan in words: every launch with its points, minutes and dollars, the source of these figures, and a total."""
 
 from __future__ import annotations
 

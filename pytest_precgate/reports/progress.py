@@ -1,4 +1,4 @@
-"""How far a live point is, and what it gave: one line each, what a person who waits for a GPU wants to know."""
+"""Progress lines of a live point: how far it is, and its figures when it is done."""
 
 from __future__ import annotations
 

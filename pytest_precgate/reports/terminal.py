@@ -1,4 +1,4 @@
-"""What a person reads at the end of a pytest run, and in the report of a failed test."""
+"""The terminal summary at the end of a pytest run, and the text of a failed test."""
 
 from __future__ import annotations
 

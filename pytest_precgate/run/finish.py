@@ -1,7 +1,7 @@
-"""The end of a run: baselines are written, what nothing gates is named, and the report is made.
+"""The end of a run: writes baselines, names what is not gated, and makes the report.
 
-In: the state of the run and how its tests went. Out: a RunReport. A gate of a test that failed is neither recorded nor
-called unused, and a baseline that cannot be written is a problem of the report."""
+Input: the state of the run and the outcomes of its tests. Output: a RunReport. Invariant: a gate of a failed test is
+neither recorded nor reported as unused; a baseline that cannot be written is a problem of the report."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What one run has read, compared, checked and is about to record: filled by the gatekeeper, read when it finishes.
+"""The state of one run: what it has read, compared and checked and is about to record.
 
-A suite's baseline is read once, so that every check of a run is held against the same file."""
+The gatekeeper fills it; the end of the run reads it. Invariant: a suite's baseline is read once, so that every check of
+a run is compared with the same file."""
 
 from __future__ import annotations
 

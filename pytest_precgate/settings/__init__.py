@@ -1,5 +1,7 @@
-"""Options become frozen values here, at the door. An unknown key is refused by name with the nearest known one, and
-a suite that would gate nothing is no suite."""
+"""Reads settings into frozen values.
+
+Input: TOML, ini, flags and marks. Output: suites and policy. Invariant: an unknown key is refused by name with the
+nearest known one, and a suite that gates nothing is refused."""
 
 from __future__ import annotations
 

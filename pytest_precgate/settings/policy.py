@@ -1,4 +1,5 @@
-"""What a run does where a baseline is missing, differs or goes unused, how a verdict is reached, what is written."""
+"""The policy of a run: what happens when a baseline is missing, differs or is unused, how a verdict is reached, what is
+written."""
 
 from __future__ import annotations
 

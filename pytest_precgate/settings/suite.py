@@ -1,6 +1,6 @@
-"""One suite of the settings: a workload on a hardware, its precisions, what is gated, and how many launches that takes.
+"""One suite of the settings: workload, hardware, precisions, gates, and the number of launches.
 
-A suite that would gate nothing is no suite."""
+Invariant: a suite that gates nothing is refused."""
 
 from __future__ import annotations
 

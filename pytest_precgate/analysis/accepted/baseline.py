@@ -1,5 +1,7 @@
-"""A baseline is the raw points of an accepted state and the gates held against them. Values are computed from the
-points whenever they are needed, so targets, prices and tolerances can change without a GPU."""
+"""The baseline of a suite: the raw points of the accepted launches and the gates that are compared with them.
+
+Input: launches and gate entries. Output: frozen values. Invariant: gate values are computed from the points when they
+are needed, so targets, prices and tolerances can change without a GPU."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""What must agree before two numbers may be compared, and what is only worth telling. Hard facts that differ make a
-MISMATCH; soft ones are reported beside the verdict."""
+"""Fingerprints: the facts of a launch, and how the facts of two launches differ.
+
+Input: hard and soft facts. Output: their differences. Invariant: a difference in a hard fact is a MISMATCH; a
+difference in a soft fact is reported beside the verdict."""
 
 from __future__ import annotations
 

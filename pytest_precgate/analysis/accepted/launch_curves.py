@@ -1,7 +1,7 @@
-"""The curves of a baseline's launches at one price, and what gates read on them.
+"""Curves of a baseline's launches at one price, and the gate values read from them.
 
-Each launch is drawn once and each gate is read once, however many tests hold it: what a suite's checks cost grows with
-its tests, and not with their square. A value is computed when it is first asked for."""
+Input: a baseline, hardware prices and the cost method. Output: curves and values per launch. Invariant: each launch is
+interpolated once and each gate is read once, on first use, so the cost grows linearly with the tests of a suite."""
 
 from __future__ import annotations
 

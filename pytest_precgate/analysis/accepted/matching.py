@@ -1,5 +1,7 @@
-"""What a test's gates are held against: the values of the baseline's launches, or why there is nothing to hold them
-against."""
+"""Matches the gates of a test with a baseline.
+
+Input: the gates, the baseline and the context in which they are judged. Output: for each gate the values of the
+baseline's launches, or the reason why there is nothing to compare with (MISSING, MISMATCH)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""What a new baseline would be, and what that would move. Nothing is written here; an update that makes a gate
-easier to pass is marked as such, however little."""
+"""Computes a new baseline and the changes it would make.
+
+Input: the old baseline and new launches. Output: the new baseline and the changes of each gate. No file is written.
+Invariant: an update that makes a gate easier to pass by any amount is marked as such."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Two precisions read at the same interactivity. A curve is the frontier of one sweep; a comparison is two
-curves; a row is both read at one target. Outside the band the two share there is no row."""
+"""Compares two precisions at the same interactivity.
+
+Input: two sweeps and prices. Output: a curve per sweep (through its frontier), and rows that hold both curves read at
+one target. Invariant: outside the band that both curves share there is no row."""
 
 from __future__ import annotations
 

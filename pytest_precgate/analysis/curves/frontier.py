@@ -1,5 +1,8 @@
-"""The frontier keeps what an operator would run: no other point is at least as fast for the user and at
-least as productive per GPU. Method: InferenceX's upper-left Pareto front over all configurations."""
+"""The Pareto frontier of a sweep: a point stays if no other point has at least its interactivity and at least its
+throughput per GPU.
+
+Input: points. Output: the points of the frontier, sorted. Method: InferenceX's upper-left Pareto front over all
+configurations."""
 
 from __future__ import annotations
 

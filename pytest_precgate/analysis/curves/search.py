@@ -1,11 +1,10 @@
-"""Which concurrency to measure next, and when to stop: a pure function of the points measured so far.
+"""Chooses the next concurrency to measure, or ends the search: a pure function of the points measured so far.
 
-Interactivity falls as concurrency rises, so the two neighbouring concurrencies around a target can be searched for like
-a root. Measured interactivity is noisy: a point is believed as it was measured, nothing is measured twice, and every
-step narrows a bracket of whole numbers, so the search ends for any sequence of measurements.
-
-Neighbours in concurrency need not be neighbours on the frontier: behind a padded batch size the slower one may deliver
-less than the faster one. A gap of the frontier around a target is closed as far as there are concurrencies in it."""
+Input: targets, bounds and measured points. Output: the next concurrency, or none. Interactivity falls as concurrency
+rises, so the two neighbouring concurrencies around a target are found by a bracketing root search. Then gaps of the
+frontier around a target are closed: behind a padded batch size the slower neighbour may deliver less than the faster
+one. Invariant: no concurrency is measured twice and every step narrows a bracket of integers, so the search ends for
+any sequence of measurements, also noisy ones."""
 
 from __future__ import annotations
 

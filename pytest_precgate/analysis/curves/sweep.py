@@ -1,5 +1,7 @@
-"""A point is one concurrency measured; a sweep is every point of one precision, however many configurations
-they came from. Values that could not have been measured are refused when built."""
+"""Points and sweeps: a point is one measured concurrency; a sweep is all points of one precision, over all
+configurations.
+
+Input: measured or recorded numbers. Output: frozen values. Invariant: impossible values are refused at construction."""
 
 from __future__ import annotations
 

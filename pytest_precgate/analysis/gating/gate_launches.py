@@ -1,4 +1,5 @@
-"""What a gate read in each of several launches: the values sigma is taken from, turned so that more is better."""
+"""The values of one gate over several launches, oriented so that a higher value is better. Sigma is estimated from
+them."""
 
 from __future__ import annotations
 

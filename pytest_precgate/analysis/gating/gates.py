@@ -1,5 +1,7 @@
-"""A gate is one metric at one interactivity with one tolerance. It knows how to read its value, which way is
-better, and nothing of baselines or verdicts."""
+"""A gate: one metric at one interactivity with one tolerance.
+
+Input: a comparison or a sweep. Output: the gate's value. Invariant: a gate knows its metric and which direction is
+better; it does not know baselines or verdicts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The decision rule of a suite, launch by launch: each gate has its verdict or wants another launch. Pure and without
-memory: the same launches give the same ruling, and what is decided stays decided however many launches follow.
+"""The launch rule of a suite: after each launch every gate has a verdict or needs another launch.
 
-A pass comes from verdict.decide alone; here it is only taken away, where the noise does not support the tolerance."""
+Input: the values of the gates in all launches so far. Output: a ruling per gate. Invariant: the function is pure, and a
+verdict that was reached does not change with further launches. A PASS comes only from verdict.decide; this module can
+only withdraw it, when the noise does not support the tolerance."""
 
 from __future__ import annotations
 

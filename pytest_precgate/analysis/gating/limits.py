@@ -1,6 +1,8 @@
-"""What the launches of one gate are held against: a centre, how much worse than it each launch may be, and what that
-can see. A tolerance is a promise (a true drop of this size is stopped), so the limits stand inside it: as far as the
-noise needs, as little as the noise allows."""
+"""Limits of one gate: a centre, how much worse each launch may be, and the minimum detectable drop.
+
+Input: the baseline's launches, sigma, tolerance and launch rule. Output: the limit of each launch. Invariant: a true
+drop of the size of the tolerance is detected with the target power, so the limits lie inside the tolerance by the
+amount that the noise requires."""
 
 from __future__ import annotations
 

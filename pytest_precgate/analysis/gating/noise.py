@@ -1,8 +1,8 @@
-"""How much a gate's value scatters from launch to launch when nothing changed: one standard deviation per gate.
+"""The noise of a gate from launch to launch while nothing changes: one standard deviation (sigma) per gate.
 
-Sigma is that of the logarithm of the value, so 0.01 is 1% whatever the unit. A launch now and then lands far off; those
-are found with a robust scale and set aside before a standard deviation is taken of the others. Five launches of one
-gate say little, so the gates of a suite lend each other their launches."""
+Input: the values of a suite's gates in the baseline's launches. Output: centre and sigma per gate. Sigma is that of the
+logarithm, so 0.01 is 1% for any unit. Outliers are found with a robust scale and set aside first. Because five launches
+of one gate give an imprecise estimate, the gates of a suite are pooled."""
 
 from __future__ import annotations
 

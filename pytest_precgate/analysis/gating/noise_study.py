@@ -1,6 +1,7 @@
-"""What launches of an unchanged suite say of its gates: how much each scatters, and whether its tolerance can be kept.
+"""Evaluates launches of an unchanged suite: the noise of each gate, and whether its tolerance can be kept.
 
-Every launch stands on both sides here: the suite is judged as if these launches were its baseline."""
+Input: launches and the suite's gates. Output: sigma, limits and tolerances per gate. The same launches serve as
+baseline and as candidate."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
-"""The decision rule without a stored baseline: baseline side and candidate are launched in turn, and the median of the
-pairs decides. For when the baseline is old or was measured elsewhere: what both sides of a pair suffer cancels."""
+"""The launch rule without a stored baseline: baseline side and candidate are launched in turn, and the median of the
+pairs decides.
+
+Input: the values of both sides per pair. Output: a ruling per gate. It is for a baseline that is old or was measured on
+another machine: what both sides of a pair share cancels."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a number of launches can tell: where a line must stand so that noise rarely crosses it, and which drop is seen.
+"""Critical values and power: where a limit must lie for a given false alarm rate, and which drop it then detects.
 
-Everything is in units of sigma, the noise of one launch, and follows from one model: launches scatter normally around
-their truth, one in twenty lands far below it, and the baseline's centre is itself an average of noisy launches. Nothing
-is simulated here; benchmarks/decision_rule.py holds these figures against simulation."""
+Input: numbers of launches, baseline launches and gates. Output: values in units of sigma, the noise of one launch.
+Model: launches scatter normally, one in twenty is far too low, and the baseline's centre is the mean of noisy launches.
+Everything is computed; benchmarks/decision_rule.py compares the results with simulation."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Which points of a baseline a gate's value rests on, and what a later launch makes of them.
+"""The serving points of a gate, and the value of a later launch read from them.
 
-In: the curve of a baseline launch, a target, and the points of the launch under test. Out: its throughput at the target
-as a share of the baseline's, taken from the two points that bracket the target, each held against the baseline's point
-of the same concurrency; and the same from each serving point alone.
+Input: the curve of a baseline launch, a target, and the points of the launch under test. Output: the launch's
+throughput at the target as a share of the baseline's, from the two points that bracket the target, each compared with
+the baseline's point of the same concurrency; and the same for each serving point alone.
 
-Invariant: none of them rises when a point of the launch under test has less throughput, less interactivity, or both,
-and a serving point that is missing is INCONCLUSIVE. A curve through the new points does not have that property: a point
-that collapses leaves the frontier, and the curve bridges the hole."""
+Invariant: no output rises when a point of the launch under test has less throughput, less interactivity, or both, and a
+missing serving point is INCONCLUSIVE. A curve through the new points does not have this property: a point that
+collapses leaves the frontier, and the curve bridges the hole."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Everything that decides a verdict lives here. It sees numbers and tolerances, never where they came from.
+"""The verdict of one gate.
 
-Nothing missing is ever a pass: PASS is returned by one line, and only after a value and a baseline, both finite,
-were found within tolerance of each other."""
+Input: value, baseline, tolerance and limits, without their origin. Output: a verdict with its reason. Invariant: a
+missing value is never a pass; one line returns PASS, only after a finite value and a finite baseline were found within
+the limit."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""A regression accepted until a date and up to a ceiling. It shows as WAIVED, never as PASS.
+"""Waivers: a regression accepted until a date and up to a ceiling, shown as WAIVED, never as PASS.
 
-A waiver is narrow on purpose: one suite, one metric, one point. One that has expired, or that nothing needed, fails the
-run: an unused waiver would switch its gate off unseen."""
+Input: waivers of the settings, verdicts, today's date. Output: waived verdicts and problems. Invariant: a waiver covers
+one suite, one metric and one point; an expired or unnecessary waiver fails the run, because it would hide a later
+regression."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A GPU as its driver describes it, what was seen of it while a point ran, and which of that makes the point invalid.
+"""GPUs as the driver describes them, their telemetry during a point, and the events that make a point invalid.
 
-What the driver does not say is absent (None), never zero, and nothing is concluded from it. An invalid point is
-measured again; it is never a slow one."""
+Input: samples of a GPU. Output: telemetry and refusal reasons. Invariant: a quantity that the driver does not report is
+None, never zero, and refuses nothing; an invalid point is measured again and never counts as a slow one."""
 
 from __future__ import annotations
 

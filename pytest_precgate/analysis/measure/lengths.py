@@ -1,8 +1,9 @@
-"""How long each request is where a short measurement must do: every stretch of requests asks for nearly the same work,
-and the first requests of the slots end one after another instead of all at once.
+"""Request lengths of the steady window: evenly spread, so that any sequence of requests asks for nearly the same work,
+with staggered first requests, so that the slots end one after another.
 
-Random lengths make short points noisy (tokens per request vary by 4.5% at a range ratio of 0.8), and a common start
-makes them biased: slots that began together end together and prefill together, for dozens of requests."""
+Input: request number, workload, concurrency. Output: token counts. Reason: random lengths make short points noisy
+(tokens per request vary by 4.5% at a range ratio of 0.8), and slots that begin together end together and prefill
+together for dozens of requests, which biases the point."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
-"""Records to a point. A run with failures, a saturated client or an empty window is no point: it raises, since a
-measurement that cannot be believed must not look like a slow server."""
+"""Computes a point from request records.
+
+Input: the records of a run and the client's self-check. Output: a measurement, or InvalidPointError. Invariant: a run
+with failures, a saturated client or an empty window gives no point, so an invalid measurement never looks like a slow
+server."""
 
 from __future__ import annotations
 

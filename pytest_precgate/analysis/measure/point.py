@@ -1,4 +1,4 @@
-"""A finished point as a run keeps it: everything that was measured, and what it cost."""
+"""A finished point as a run stores it: the whole measurement and its cost."""
 
 from __future__ import annotations
 

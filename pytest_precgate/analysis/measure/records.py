@@ -1,5 +1,7 @@
-"""What a client saw of its requests, and nothing a server said of itself but token counts. Times are seconds on one
-monotonic clock; where it starts does not matter. A request either completed, or it failed with a cause."""
+"""Request records: what the client observed of each request, and the token counts that the server reported.
+
+Input: times and counts. Output: frozen values. Invariant: times are seconds on one monotonic clock with an arbitrary
+origin; a request either completed or failed with a cause."""
 
 from __future__ import annotations
 

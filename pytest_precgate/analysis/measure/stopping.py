@@ -1,10 +1,10 @@
-"""When a point has been measured long enough: when the 90% intervals of its figures are as narrow as asked for, or its
-time is up.
+"""Decides when a point has been measured long enough: its 90% intervals are as narrow as asked, or its time limit is
+reached.
 
-A rule that ends a point once its figures look quiet ends it in a lucky stretch: the figures are too good, and the
-interval too narrow. So the requests decide how long the window is to be, and then it runs on for as long again, without
-another look: at least half of it had no say in its length (after C. Stein 1945, Annals of Mathematical Statistics 16,
-243: two stages). Looks are few, since every one is a chance to be lucky."""
+Input: the records so far. Output: how long the window shall be. A rule that stops when the figures look steady is
+biased towards such moments. Therefore the records only determine the length of the window, and it then runs for the
+same time again without another evaluation: at least half of the window did not influence its length (after C. Stein
+1945, Annals of Mathematical Statistics 16, 243: two stages). Evaluations are few, because each adds to this bias."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What the tokens of a point's requests say: how many came in each event, how many were cached, how many drafts held.
+"""Token statistics of a point: tokens per event, cached prompt tokens, accepted draft tokens.
 
-Records in, records and shares out. A time per token is taken over the tokens that follow the first event, so the number
-of tokens in that event must be known: it is told, it follows from the counts, or it is estimated from requests of the
-same point that told it. Where none of this holds it to 1% of the point's tpot, the point is refused."""
+Input: request records. Output: counts and shares. tpot covers the tokens after the first event, so the number of tokens
+in that event must be known: the server reports it, it follows from the counts, or it is estimated from requests of the
+same point. Invariant: a point whose tpot is not determined to 1% is refused."""
 
 from __future__ import annotations
 

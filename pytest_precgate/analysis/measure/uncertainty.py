@@ -1,12 +1,12 @@
-"""How well a point is known: requests in the order they were sent in, the half-width of a 90% interval for each figure
-out, or None where they cannot tell it.
+"""The measurement error of a point: the half-width of a 90% interval for each figure, or None when it cannot be
+estimated.
 
-Requests that run side by side slow down together, and a server that is slow now is slow for some seconds: a hundred
-requests are far fewer independent samples. So the error is read from the slowest changes that the window shows: from
-the power of its lowest cosines (U. K. Mueller 2004; E. Lazarus, D. J. Lewis, J. H. Stock, M. W. Watson 2018, JBES 36,
-541: equal-weighted cosines). A window knows little of changes as long as itself. What it may not have seen is added
-from a model: changes forget themselves within 5, 20 or 60 s, and make up half or all of the power at frequency zero;
-each of these is weighted by how well it agrees with the cosines. The two lowest cosines alone are a lower bound.
+Input: requests in the order in which they were sent. Requests that run concurrently slow down together, and a slow
+phase lasts for seconds, so a hundred requests are far fewer independent samples. Therefore the error is estimated from
+the slowest changes in the window, the power of its lowest cosines (U. K. Mueller 2004; E. Lazarus, D. J. Lewis, J. H.
+Stock, M. W. Watson 2018, JBES 36, 541: equal-weighted cosines). Changes as long as the window are added from a model:
+they decay within 5, 20 or 60 s and make up half or all of the power at frequency zero; each case is weighted by its
+likelihood given the cosines. The two lowest cosines alone are a lower bound.
 
 Invariant: no clock, no randomness; the same requests give the same interval."""
 

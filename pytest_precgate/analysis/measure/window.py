@@ -1,8 +1,8 @@
-"""Which part of a run counts. ``whole``: first send to last token, the published method, ramp and drain included.
-``steady``: only while every slot was busy and the start was no longer felt.
+"""The part of a run that counts. ``whole``: first send to last token, the published method, ramp and drain included.
+``steady``: only while every slot is busy and the effect of the start has ended.
 
-Ramp and drain are not noise but a bias: on a server of constant speed 10 requests per slot read 4.3% low over the whole
-run, and a drain in the middle re-creates the burst of the start."""
+Input: records. Output: the window and its requests. Ramp and drain are a bias, not noise: on a server of constant speed
+10 requests per slot read 4.3% low over the whole run, and a drain in the middle causes the same burst as the start."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""One generation under way: from how many tokens there are to what its client is sent, and when it is done.
+"""One generation in progress: the tokens generated so far become what its client is sent.
 
-``done`` is set when nothing more is to be generated for the client: all tokens are there, the stream goes wrong here,
-or the client has gone. Tokens are sent at once; the end of the stream is the connection's task to send."""
+Input: token counts from the scheduler. Output: bytes of the stream. Invariant: ``done`` is set when nothing more is
+generated for the client: all tokens exist, the stream is broken on purpose, or the client has disconnected. Tokens are
+sent at once; the connection's task sends the end of the stream."""
 
 from __future__ import annotations
 

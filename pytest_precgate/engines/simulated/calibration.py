@@ -1,8 +1,8 @@
-"""Coefficients of a step fitted to recorded points, by least squares on what the simulation itself gives.
+"""Fits the coefficients of the step-time model to recorded points, by least squares on the simulation's own output.
 
-The fit minimises the logarithms of simulated over recorded figures, so that a percent counts the same at every
-concurrency: tpot and throughput of each point, and the throughput the curve gives at the point's interactivity, which
-is what a gate will read. Coefficients are kept at zero or above."""
+Input: recorded points of one configuration. Output: coefficients, zero or above, and the error of each point. The fit
+minimises the logarithms of simulated over recorded figures, so that a percent counts the same at every concurrency:
+tpot and throughput of each point, and the curve's throughput at each point's interactivity, which a gate reads."""
 
 from __future__ import annotations
 

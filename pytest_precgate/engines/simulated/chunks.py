@@ -1,6 +1,6 @@
-"""What an OpenAI-compatible server sends for one generation: the events of a stream, or one JSON body.
+"""The bytes that an OpenAI-compatible server sends for one generation: stream events, or one JSON body.
 
-In: what was asked and how far the generation is. Out: bytes, without HTTP framing. The shapes are vLLM's
+Input: the request and the state of the generation. Output: bytes without HTTP framing. The shapes are vLLM's
 (vllm/entrypoints/openai/{completion,chat_completion}/protocol.py)."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""HTTP/1.1 on one connection, the server's side: requests in, answers out.
+"""The server side of HTTP/1.1 on one connection: requests in, answers out.
 
-Whatever the bytes are, reading a request gives a request, None at the end of the connection, or RefusedError; sizes are
-capped. Writing to a client that went away does nothing."""
+Invariant: for any bytes, reading a request returns a request, None at the end of the connection, or raises
+RefusedError; sizes are limited. Writing to a client that has disconnected does nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A serving engine that needs no GPU: a calibrated model, swept in virtual time. Its figures say SIMULATED."""
+"""The simulated engine: a calibrated model, swept in virtual time without a GPU. Its figures are marked SIMULATED."""
 
 from __future__ import annotations
 

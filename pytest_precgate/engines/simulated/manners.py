@@ -1,6 +1,7 @@
-"""Which kinds of misbehaviour a server was told, taken together: what ``--misbehave`` says, and one answer per moment.
+"""The kinds of misbehaviour of one simulated server, combined.
 
-With no kind every answer is that of a well-behaved server."""
+Input: the value of ``--misbehave``. Output: the behaviour at each step of an answer. With no kind every answer is that
+of a correct server."""
 
 from __future__ import annotations
 

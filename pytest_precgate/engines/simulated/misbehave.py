@@ -1,8 +1,9 @@
-"""Bad days on request: what real servers and proxies do at times, one small class per kind.
+"""Misbehaviour of servers and proxies on request, one small class per kind: ``precgate serve-simulated --misbehave
+KIND[=VALUE],...``.
 
-``precgate serve-simulated --misbehave KIND[=VALUE],...``. A kind overrides what a well-behaved server does at one
-moment of an answer; several kinds are asked in the order given. Nothing here counts a token: the engine's side goes on
-as it would, only what the client gets is spoilt."""
+Input: the state of an answer. Output: what is sent instead of the correct bytes. A kind overrides the behaviour at one
+step of an answer; several kinds are applied in the given order. Invariant: generation is not affected; only what the
+client receives changes."""
 
 from __future__ import annotations
 

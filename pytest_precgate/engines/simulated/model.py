@@ -1,9 +1,9 @@
-"""How long one engine step takes, and nothing of who asked for it.
+"""The step-time model: how long one engine step takes.
 
-A mixture-of-experts model reads only the experts its tokens touch, so a decode step is concave in the batch: a
-constant, the share of experts touched, and a linear term. Experts are not equally popular: the popular ones are
-touched by the first few tokens, the others only by a large batch. Prefill tokens add their own time and touch
-experts too."""
+Input: batch size, context tokens and prefill tokens. Output: seconds. A mixture-of-experts model reads only the experts
+its tokens use, so a decode step is concave in the batch: a constant, the share of experts used, and a linear term.
+Experts are not equally popular: a few tokens use the popular ones, only a large batch uses the others. Prefill tokens
+add their own time and use experts too."""
 
 from __future__ import annotations
 

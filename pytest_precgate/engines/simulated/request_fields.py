@@ -1,7 +1,7 @@
-"""The body of a generation request, read as vLLM and SGLang read it, or strictly as TensorRT-LLM does.
+"""Parses the body of a generation request as vLLM and SGLang do, or strictly as TensorRT-LLM does.
 
-In: the bytes of the body. Out: what is asked for, or the HTTP error to answer with. Whatever the bytes hold, nothing
-but RefusedError is raised."""
+Input: the bytes of the body. Output: the request, or the HTTP error to answer with. Invariant: for any bytes, only
+RefusedError is raised."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""In-flight batching in virtual time: requests are admitted into a running batch up to a limit, prompts are prefilled
-in chunks under a token budget, every step decodes one token of each running request. No clock is read and nothing
-waits; the same seed gives the same records."""
+"""In-flight batching in virtual time.
+
+Input: requests, a step-time model and limits. Output: the time of each token. Requests are admitted into a running
+batch up to a limit, prompts are prefilled in chunks under a token budget, and every step decodes one token of each
+running request. Invariant: no clock is read and nothing waits; the same seed gives the same records."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The simulated engine as a server of its own, for tests that talk to an engine: what they get is a rehearsal.
+"""The simulated engine as a server process, for tests that talk to an engine in a rehearsal.
 
-Its sweep stays in virtual time; nothing measures this server."""
+Invariant: its sweep is computed in virtual time; this server is never measured."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The simulated engine behind OpenAI's streaming API, in real time: what client tests run against.
+"""The simulated engine behind OpenAI's streaming API, in real time; client tests run against it.
 
-One task steps the scheduler against the clock: step n ends at a fixed time whatever the machine was doing, so a late
-wake-up delays a token and never the ones after it. Tokens carry no meaning; their number and their times do."""
+One task advances the scheduler by the clock. Invariant: step n ends at a fixed time independent of the machine, so a
+late wake-up delays a token and not the ones after it. Tokens have no meaning; only their number and times do."""
 
 from __future__ import annotations
 

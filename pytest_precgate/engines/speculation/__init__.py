@@ -1,10 +1,9 @@
 """Speculative decoding in the settings of a server: whether it is on, and how the engine is made to force the
-acceptance length that the suite names.
+acceptance length of the suite. One module per engine; this one holds what they share. Pure.
 
-Options, command lines and variables go in as the settings have them; out come the options and variables a server is
-started with, or a PreflightError that names the key, the engine and the remedy. No server of known speculation is
-started without a forced acceptance length: drafts on random tokens are accepted as no drafts on real text are. One
-module per engine, this one holds what they share. Pure."""
+Input: options, command lines and variables of the settings. Output: options and variables of the start, or a
+PreflightError that names the key, the engine and the remedy. Invariant: no server that is known to speculate is started
+without a forced acceptance length, because random tokens give an acceptance that no real text has."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Speculative decoding in a command line of any server: vLLM, SGLang and llama-server are known by program or flags.
+"""Speculative decoding in a command line: vLLM, SGLang and llama-server are recognised by program or flags.
 
-Nothing is added to a command line somebody wrote. Where the engine is known and can force an acceptance, the words or
-variables that force it must be there, else they are refused with what to write; any other server is believed."""
+Input: argv and variables. Output: nothing, or a PreflightError that shows what to write. Invariant: the command line is
+not changed. When the engine is known and can force an acceptance, the words or variables that force it must be present;
+for any other server the stated length is accepted."""
 
 from __future__ import annotations
 

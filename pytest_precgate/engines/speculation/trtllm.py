@@ -1,8 +1,8 @@
 """TensorRT-LLM's speculative decoding: recognised in its options, forced by an environment variable.
 
-The variable counts accepted draft tokens alone: one less than the acceptance length, which counts the token of the step
-itself too. The one-model path takes a fraction (2.6: two always, a third with probability 0.6) in recent releases; the
-two-model path, and older releases in both, read a whole number, and a fraction is then 0, which forces nothing.
+The variable counts only accepted draft tokens: one less than the acceptance length, which also counts the token of the
+step itself. In recent releases the one-model path accepts a fraction (2.6: always two, a third with probability 0.6).
+The two-model path, and older releases in both, read a whole number; a fraction is then 0, which forces nothing. Source:
 tensorrt_llm/_torch/speculative/interface.py and llmapi/llm_args.py, of 2025 and 2026."""
 
 from __future__ import annotations

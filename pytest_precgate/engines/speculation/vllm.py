@@ -1,5 +1,7 @@
 """vLLM's speculative decoding: recognised in its options, forced by ``rejection_sample_method = "synthetic"`` in its
-speculative config (vLLM 0.20 or later), and compared with what a started server says. vllm/config/speculative.py."""
+speculative config (vLLM 0.20 or later), and compared with the output of the started server.
+
+Source: vllm/config/speculative.py."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The importers, one module each and one row here. A file's content decides which of them reads it.
+"""The importers, one module each and one row here. The content of a file decides which of them reads it. Pure.
 
-Text in, rows out, in the order of the file; raises RecordedPointsError for what none of them knows. Pure."""
+Input: text. Output: rows in the order of the file, or RecordedPointsError for an unknown format."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Source: ai-dynamo/aiperf, src/aiperf/exporters/metrics_csv_exporter.py.
 
-Fields: Effective Concurrency (0.13; its median must be its largest value, so that it was held), Inter Token Latency
+Fields: Effective Concurrency (0.13; its median must equal its maximum, so that it was constant), Inter Token Latency
 (ms) p50, Total Token Throughput (tokens/sec), Input and Output Sequence Length (tokens), Request Error Rate (%).
 Figures have two decimals. Lacks GPUs, precision and hardware; 0.10 lacks the concurrency and is refused: the JSON that
 AIPerf writes beside the CSV has it."""

@@ -6,8 +6,8 @@ Fields of a benchmark: args.strategy (0.3) or config.strategy (0.8) with its str
 metrics.tokens_per_second.successful.mean (tok/s of the system, input and output),
 metrics.inter_token_latency_ms.successful.median, metrics.prompt_token_count and output_token_count,
 run_stats or scheduler_metrics.requests_made.errored and .successful, worker.backend_model or config.backend.model.
-time_per_output_token_ms is not tpot: it counts the ttft. Version 0.8 weighs inter_token_latency_ms by output tokens.
-Lacks GPUs, precision and hardware. A rate is refused: the concurrency was not held."""
+time_per_output_token_ms is not tpot: it includes the ttft. Version 0.8 weights inter_token_latency_ms by output tokens.
+Lacks GPUs, precision and hardware. A rate is refused: the concurrency was not constant."""
 
 from __future__ import annotations
 

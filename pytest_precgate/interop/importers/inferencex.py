@@ -1,4 +1,4 @@
-"""What InferenceX's formats have in common: the name of a configuration, and deployments whose GPUs nothing counts.
+"""The common part of InferenceX's formats: the name of a configuration, and deployments whose GPUs cannot be counted.
 
 Source: SemiAnalysisAI/InferenceX, utils/process_result.py. Since 2026 a deployment has tp * pp * pcp_size GPUs; decode
 context parallelism (dcp_size) and expert parallelism (ep) run on the same ones."""

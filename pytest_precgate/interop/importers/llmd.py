@@ -5,8 +5,8 @@ Source: llm-d/llm-d-benchmark, benchmark_report/schema_v0_2.py and schema_v0_2_c
 Fields: scenario.load.standardized.concurrency, rate_qps, input_seq_len and output_seq_len (fixed ones are isl and osl),
 scenario.stack[].standardized.accelerator.count and model, results.request_performance.aggregate.throughput
 .total_token_rate.mean and latency.time_per_output_token.p50 with their units, requests.total, requests.failures. Lacks
-the precision. An infinite concurrency, or a rate, is refused: the concurrency was not held. inter_token_latency is no
-tpot: its percentiles are of single tokens."""
+the precision. An infinite concurrency, or a rate, is refused: the concurrency was not constant. inter_token_latency is
+not tpot: its percentiles are of single tokens."""
 
 from __future__ import annotations
 

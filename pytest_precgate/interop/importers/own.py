@@ -1,6 +1,6 @@
 """Recorded points of this project: a CSV with a head, or JSON objects with the same names.
 
-Fields: the columns below. Every other column is refused by name: a misspelt one must not be dropped without a word."""
+Fields: the columns below. Every other column is refused by name, so that a misspelt one is not ignored."""
 
 from __future__ import annotations
 

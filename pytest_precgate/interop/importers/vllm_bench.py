@@ -8,7 +8,7 @@ Fields: max_concurrency, total_token_throughput (tok/s of the system; tokens ove
 median_tpot_ms, num_prompts, completed, failed, errors (with --save-detailed), request_rate, ramp_up_strategy,
 total_input_tokens, total_output_tokens, duration, model_id. Lacks GPUs, precision, hardware and the nominal lengths:
 tokens over requests are their averages. A request rate with a limit, one that was ramped up (its request_rate is inf),
-and fewer requests than the concurrency are refused: the concurrency was not held then."""
+and fewer requests than the concurrency are refused: the concurrency was not constant."""
 
 from __future__ import annotations
 

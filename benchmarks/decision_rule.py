@@ -361,7 +361,7 @@ def drift(runs: int, seed: int) -> None:
 
 
 def unlucky(runs: int, seed: int, baselines: int = 200) -> None:
-    """A baseline is drawn once and lived with: how its luck spreads the alarms."""
+    """Print how the alarm rate varies between single baselines."""
     print(
         f"\nalarms of single baselines ({baselines} of them, {runs // 8} suites each): median, 95th percentile, largest"
     )

@@ -30,7 +30,7 @@ def is_ours(entry: TracebackType) -> bool:
 
 
 def fault_of(error: BaseException) -> InternalFaultError:
-    """Return the named error in place of an unexpected one: its type and where it was raised, and nothing it says."""
+    """Return the named error for an unexpected one: its type and where it was raised, without its message."""
     found = entries(error)
     first = next((number for number, entry in enumerate(found) if is_ours(entry)), 0)
     places = [
@@ -41,7 +41,7 @@ def fault_of(error: BaseException) -> InternalFaultError:
 
 
 class Contained:
-    """A block that unexpected exceptions leave as InternalFaultError; errors of this package pass as they are."""
+    """A block that turns unexpected exceptions into InternalFaultError; errors of this package are not changed."""
 
     def __enter__(self) -> None:
         return None

@@ -10,7 +10,7 @@ from pytest_precgate.errors import InvalidValueError
 
 def positive(owner: str, name: str, value: object, unit: str) -> float:
     """Return ``value`` as a float; raise InvalidValueError unless it is finite and above zero."""
-    if type(value) is float and 0 < value < math.inf:  # as nearly every one is
+    if type(value) is float and 0 < value < math.inf:  # the usual case, fast
         return value
     number = math.nan
     if not isinstance(value, bool) and isinstance(value, Real):

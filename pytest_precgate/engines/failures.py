@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pytest_precgate.text import printable
 
-# The one cause a start is tried again for, on another port.
+# The only cause for which a start is tried again, on another port.
 PORT_IN_USE = "the port is taken by another program"
 _OUT_OF_MEMORY = (
     "out of GPU memory: another program holds some of it, or the model and its KV cache are larger than these GPUs"
@@ -52,10 +52,9 @@ COMMON = (
 
 
 def recognise(log: str, patterns: Sequence[FailureText] = COMMON) -> str | None:
-    """Return the cause of the first text in the log with the line it stands in, None where there is none.
+    """Return the cause of the first text in the log with its line, None when there is none.
 
-    One that may have been survived counts only where no other stands in the whole log, a general one after both.
-    """
+    A text that a server may survive counts only if the log holds no other; a general one after both."""
     found: dict[tuple[bool, bool], str] = {}
     for line in log.splitlines():
         folded = line.casefold()

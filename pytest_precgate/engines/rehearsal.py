@@ -18,7 +18,7 @@ from pytest_precgate.errors import CalibrationError
 
 
 def rehearsal_of(engine: Engine, precision: str, hardware: str, base: Path) -> SelfSweeping:
-    """Return the simulated engine that stands for ``engine``. Raises CalibrationError when no model can be told."""
+    """Return the simulated engine for ``engine``. Raises CalibrationError when the model is not determined."""
     simulated = engine.as_simulated()
     if simulated is not None:
         return simulated

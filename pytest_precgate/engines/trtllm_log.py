@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pytest_precgate.analysis.accepted.fingerprint import Fact
 from pytest_precgate.engines.failures import COMMON, FailureText
 
-# The last line is usually only "RuntimeError: Executor worker returned error", so the telling ones come first.
+# The last line is usually only "RuntimeError: Executor worker returned error", so the specific texts come first.
 FAILURES = (
     *COMMON,
     FailureText(
@@ -52,7 +52,7 @@ _FALLBACKS = (
     re.compile(r"(?P<asked>\w+) only supports [^\n]*?Using (?P<got>\w+) instead"),
     re.compile(r"MoE backend (?P<asked>\w+) cannot serve this layer[^\n]*?; running (?P<got>\w+) instead"),
     re.compile(r"(?P<asked>\w*MoE)\b[^.\n]*\.?\s+Using (?P<got>\w*MoE) instead"),
-    re.compile(r"(?P<asked>)Using (?P<got>\w*MoE) instead"),  # however the sentence begins
+    re.compile(r"(?P<asked>)Using (?P<got>\w*MoE) instead"),  # with any beginning of the sentence
 )
 _CLASSES: Mapping[str, str] = {
     "TRTLLMGenFusedMoE": "TRTLLM",
@@ -84,7 +84,7 @@ def fallback_refusal(log: str, asked: str) -> str | None:
         return None
     wanted = asked if asked != "AUTO" else f"{fallback[0] or 'another one'}, chosen by AUTO,"
     return (
-        f"MoE backend {wanted} was asked for and {fallback[1]} runs: its figures would pass for the other's. "
+        f"MoE backend {wanted} was asked for and {fallback[1]} runs: its figures would be reported as the other's. "
         f'Set moe_config = {{ backend = "{fallback[1]}" }} in options to measure that one'
     )
 

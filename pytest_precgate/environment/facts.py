@@ -21,14 +21,13 @@ from pytest_precgate.environment.origin import tool_version
 from pytest_precgate.text import printable
 
 _ON = {True: "on", False: "off", None: None}
-_UUID_BEGINNING = len("GPU-8932f937")  # as CUDA_VISIBLE_DEVICES takes it; eight whole UUIDs are no line to read
+_UUID_BEGINNING = len("GPU-8932f937")  # a valid word of CUDA_VISIBLE_DEVICES; eight whole UUIDs are too long to read
 
 
 def gpu_facts(gpus: Sequence[Gpu]) -> dict[str, Fact]:
-    """Return the facts of the GPUs an engine uses, none when there are none. GPUs that differ are listed, each once.
+    """Return the facts of the GPUs of an engine, empty when there are none. Differing values are listed, each once.
 
-    Raises GpuDriverError.
-    """
+    Raises GpuDriverError."""
     if not gpus:
         return {}
     facts: dict[str, Fact | None] = {
@@ -53,11 +52,10 @@ def gpu_facts(gpus: Sequence[Gpu]) -> dict[str, Fact]:
 def host_facts(
     commit: str, environ: Mapping[str, str], *, runs_on_cpu: bool, root: Path = Path("/")
 ) -> dict[str, Fact]:
-    """Return the facts of this machine, and which ``commit`` is under test.
+    """Return the facts of this machine, and the ``commit`` under test.
 
-    ``runs_on_cpu`` says that the engine uses no GPU: its processor is then hard. ``root`` is where /proc, /sys and the
-    marks of containers are looked for.
-    """
+    ``runs_on_cpu`` says that the engine uses no GPU: its CPU is then a hard fact. ``root`` is the directory in which
+    /proc, /sys and the files of container runtimes are looked up."""
     processor = "hard.cpu" if runs_on_cpu else "cpu"
     return _known(
         {
@@ -74,12 +72,12 @@ def host_facts(
 
 
 def _usable_cpus() -> int | None:
-    """The CPUs this process may run on; a machine may have more."""
+    """The CPUs that this process may use; a machine may have more."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _cpu_model(cpuinfo: str) -> str | None:
-    """The name x86 gives itself; ARM has none and gives the numbers of its maker and part."""
+    """The name that x86 reports; ARM has none and reports the numbers of its implementer and part."""
     fields = dict(re.findall(r"^(model name|CPU implementer|CPU part)\s*: (.+)$", cpuinfo, re.MULTILINE))
     if "model name" in fields:
         return str(fields["model name"])
@@ -89,18 +87,17 @@ def _cpu_model(cpuinfo: str) -> str | None:
 
 
 def _cpu_limit(cpu_max: str) -> float | None:
-    """The CPUs' worth of time a cgroup (v2) may use, ``quota period`` in microseconds; None where it is not limited."""
+    """The CPU limit of a cgroup (v2), from ``quota period`` in microseconds; None without a limit."""
     limit = re.fullmatch(r"(\d+) (\d+)\s*", cpu_max)
     return None if limit is None else int(limit[1]) / int(limit[2])
 
 
 def _container(environ: Mapping[str, str], root: Path) -> dict[str, Fact | None]:
-    """What a process can learn of the container it is in.
+    """What a process can find out about its container.
 
-    Apptainer sets a variable to its image. Podman leaves a file, with image and image id in it when the container is
-    privileged. Docker leaves an empty one and Kubernetes variables, none of which names the image. GitLab's runner
-    names the image of a job, in a variable it also sets where it uses no container.
-    """
+    Apptainer sets a variable to its image. Podman creates a file, with image and image id in it when the container is
+    privileged. Docker creates an empty file and Kubernetes sets variables; neither names the image. GitLab's runner
+    names the image of a job, in a variable that it also sets when it uses no container."""
     apptainer = environ.get("APPTAINER_CONTAINER") or environ.get("SINGULARITY_CONTAINER")
     podman = dict(re.findall(r'^(\w+)="(.+)"$', _text(root / "run/.containerenv"), re.MULTILINE))
     signs = (
@@ -121,7 +118,7 @@ def _container(environ: Mapping[str, str], root: Path) -> dict[str, Fact | None]
 
 
 def _text(path: Path) -> str:
-    """The text of a file, empty where there is none to read."""
+    """The text of a file, empty when it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -133,6 +130,6 @@ def _listed(values: Iterable[str | None]) -> str | None:
 
 
 def _known(facts: Mapping[str, Fact | None]) -> dict[str, Fact]:
-    """What was found. A driver, a kernel or a container names itself: that is foreign text."""
+    """The facts found. Names of drivers, kernels and containers are foreign text."""
     found = {key: printable(fact) if isinstance(fact, str) else fact for key, fact in facts.items()}
     return {key: fact for key, fact in found.items() if fact not in (None, "")}

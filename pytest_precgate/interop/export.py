@@ -38,9 +38,9 @@ def _cell(value: object) -> str:
 
 
 def inferencex_json(sweeps: Sequence[Sweep]) -> str:
-    """Return the points as InferenceX aggregates them: a list of one object per point, times in seconds.
+    """Return the points in InferenceX's aggregated format: a list of one object per point, times in seconds.
 
-    ``tp`` is the GPUs of the point, because readers of the format take their number from it; ``configuration`` is ours.
+    ``tp`` is the number of GPUs of the point, because readers of the format use it for that; ``configuration`` is ours.
     """
     return json.dumps([_aggregated(sweep, point) for sweep, point in _points(sweeps)], indent=1) + "\n"
 

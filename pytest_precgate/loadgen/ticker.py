@@ -26,7 +26,7 @@ class Ticker:
         self._due_s = start_s + period_s
 
     def late_s(self, now_s: float) -> float:
-        """Return how long the earliest tick not yet served has been due, s, and serve all that are."""
+        """Return for how long the earliest unhandled tick has been due, s, and handle all that are due."""
         late_s = now_s - self._due_s
         self._due_s += self._period_s * int.from_bytes(os.read(self.fd, 8), "little")
         return late_s

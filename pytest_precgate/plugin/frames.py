@@ -19,8 +19,7 @@ _EXPECTED = (PrecgateError, pytest.UsageError, pytest.fail.Exception, pytest.ski
 def presentable(error: BaseException) -> BaseException:
     """Return what may be shown in place of ``error``: itself, or a fault; no frame of this package is left in it.
 
-    The same holds for what it was raised from, or while.
-    """
+    The same applies to its cause and its context."""
     return _presentable(error, {})
 
 
@@ -49,7 +48,7 @@ def _linked(found: list[TracebackType]) -> TracebackType | None:
 
 
 class AsUsageErrors:
-    """A block of a hook: what goes wrong in it is a usage error of one message, never pytest's INTERNALERROR."""
+    """A block of a hook: an exception in it is a usage error of one message, never pytest's INTERNALERROR."""
 
     def __enter__(self) -> None:
         return None

@@ -20,7 +20,7 @@ FLAGS = ("resume", "replay")
 
 
 def refuse_no_directory(path: Path) -> None:
-    """Raise UsageError where the baselines are to lie in something that is no directory."""
+    """Raise UsageError when the directory of the baselines is not a directory."""
     try:
         if path.is_dir() or not os.path.lexists(path):
             return
@@ -36,8 +36,7 @@ def refuse_no_directory(path: Path) -> None:
 def earlier_run(config: pytest.Config) -> RunDirectory | None:
     """Return the recorded run that a flag names, None without one.
 
-    Raises UsageError for two flags that contradict, RunNotFoundError for a run that is not there.
-    """
+    Raises UsageError for two flags that contradict, RunNotFoundError for a run that does not exist."""
     named = [config.getoption(f"precgate_{flag}") for flag in FLAGS]
     given = [name for name in named if name is not None]
     if len(given) > 1:
@@ -57,7 +56,7 @@ def record_of(
     tool_version: str,
     say: Callable[[str], None],
 ) -> Record:
-    """Return what this session keeps, and takes from the ``earlier`` run."""
+    """Return what this session stores, and reuses of the ``earlier`` run."""
     import secrets  # noqa: PLC0415
 
     from pytest_precgate.journal.directory import RunDirectory  # noqa: PLC0415

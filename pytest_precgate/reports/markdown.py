@@ -77,7 +77,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """Keep a test's or file's name from becoming markup: backslash, pipe, angle brackets, stars, backticks."""
+    """Escape the name of a test or file so that it is not markup: backslash, pipe, angle brackets, stars, backticks."""
     for character in "\\|<>*`_[]":
         text = text.replace(character, f"\\{character}")
     return text.replace("\n", " ")

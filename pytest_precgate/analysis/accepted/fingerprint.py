@@ -54,7 +54,7 @@ class Fingerprint:
         return Fingerprint(hard, soft)
 
     def mismatches(self, baseline: Fingerprint) -> tuple[str, ...]:
-        """Return one line per hard fact that differs; a fact only one side knows differs too."""
+        """Return one line per hard fact that differs; a fact that only one side has counts as different."""
         return _differences(self.hard, baseline.hard)
 
     def unlike(self, other: Fingerprint, whose: str) -> tuple[str, ...]:
@@ -63,7 +63,8 @@ class Fingerprint:
         return (*hard, *_differences(_but_commit(self.soft), _but_commit(other.soft), whose))
 
     def drifts(self, baseline: Fingerprint) -> tuple[str, ...]:
-        """Return one line per soft fact that differs, but for the commit, which always does and has its own place."""
+        """Return one line per differing soft fact, except the commit, which always differs and is reported
+        separately."""
         return _differences(_but_commit(self.soft), _but_commit(baseline.soft))
 
 
@@ -80,5 +81,5 @@ def _differences(now: Mapping[str, Fact], then: Mapping[str, Fact], whose: str =
 
 
 def _shown(facts: Mapping[str, Fact], key: str) -> str:
-    """A fact as it is told: one of a file may be anything."""
+    """Return a fact as text; a fact from a file may have any value."""
     return printable(str(facts.get(key, "not known")))

@@ -18,7 +18,7 @@ _PUBLISHED = "as published with InferenceX's comparison (hyperscaler, all-in), m
 
 @dataclass(frozen=True)
 class Hardware:
-    """A GPU with its price in $ per GPU-hour and its all-in power in kW per GPU, and where both come from."""
+    """A GPU with its price in $ per GPU-hour and its all-in power in kW per GPU, and the source of both."""
 
     name: str
     price_per_gpu_hour: float

@@ -12,11 +12,10 @@ from pytest_precgate.analysis.curves.sweep import SweepPoint
 
 
 def frontier(points: Iterable[SweepPoint]) -> tuple[SweepPoint, ...]:
-    """Return the points no other point matches or beats in both interactivity and throughput per GPU.
+    """Return the points that no other point equals or exceeds in both interactivity and throughput per GPU.
 
-    The result rises strictly in interactivity (tok/s/user) and falls strictly in throughput (tok/s/GPU).
-    Equal interactivity: the higher throughput stays. Equal in both: the first by key, so that it is one.
-    """
+    The result rises strictly in interactivity (tok/s/user) and falls strictly in throughput (tok/s/GPU). At equal
+    interactivity the higher throughput stays; of equal points the first by key."""
     fastest_first = sorted(points, key=lambda point: (-point.interactivity, -point.throughput_per_gpu, point.key))
     kept: list[SweepPoint] = []
     for point in fastest_first:

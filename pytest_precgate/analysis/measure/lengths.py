@@ -44,8 +44,7 @@ def _radical_inverse(number: int, base: int) -> float:
 def first_output_tokens(output_tokens: int, slot: int, slots: int) -> int:
     """Return the output tokens of the first request of ``slot`` (from 0): (slot + 1) / slots of the usual ones.
 
-    From the end of these on the slots are as far from each other as they would be after a long time. At least two
-    tokens, since one has no tpot.
+    After these requests the slots are as far apart as after a long time. At least two tokens, because one has no tpot.
     """
     return max(min(2, output_tokens), output_tokens * (slot + 1) // slots)
 

@@ -34,7 +34,7 @@ class HttpRequest:
 
 
 class Connection:
-    """One client's connection; ``is_gzipped`` compresses every body, asked for or not."""
+    """One client's connection; ``is_gzipped`` compresses every body, also without a request for it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_gzipped: bool = False) -> None:
         self._reader = reader
@@ -42,7 +42,7 @@ class Connection:
         self._is_gzipped = is_gzipped
         self._coder = zlib.compressobj(wbits=_GZIP)
         self._requests = 0
-        self._is_chunked = True  # HTTP/1.0 knows no chunks: the end of the connection ends a stream
+        self._is_chunked = True  # HTTP/1.0 has no chunks: the end of the connection ends a stream
 
     @property
     def gone(self) -> bool:
@@ -50,7 +50,7 @@ class Connection:
         return self._writer.is_closing() or self._reader.at_eof()
 
     async def until_gone(self) -> None:
-        """Wait until the client closes; what it still sends is dropped."""
+        """Wait until the client closes; further data from it is dropped."""
         while await self._reader.read(MAX_HEAD_BYTES):
             pass
 

@@ -58,7 +58,7 @@ class PrefixCache:
         return found * BLOCK_TOKENS
 
     def keep(self, keys: Sequence[bytes]) -> None:
-        """Keep the blocks of a prompt that has been computed; a prompt longer than the limit keeps its beginning."""
+        """Cache the blocks of a prompt that has been computed; a prompt longer than the limit keeps its beginning."""
         keys = keys[: self._limit]
         for key in keys:
             self._blocks[key] = None

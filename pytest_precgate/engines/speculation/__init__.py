@@ -16,11 +16,11 @@ from pytest_precgate.analysis.accepted.fingerprint import Fact
 from pytest_precgate.errors import PreflightError
 
 Refuse = Callable[[str], NoReturn]
-"""Raises PreflightError for what it is told, after the model and the place in the settings."""
+"""Raises PreflightError with its argument, after the model and the key of the settings."""
 
 
 def refusing(model: str, place: str) -> Refuse:
-    """Return what refuses ``place`` of the settings of ``model``."""
+    """Return the function that refuses the key ``place`` of the settings of ``model``."""
 
     def refuse(why: str) -> NoReturn:
         raise PreflightError(f"{model}: {place}: {why}")
@@ -38,7 +38,7 @@ def refuse_unforced(refuse: Refuse, engine: str) -> NoReturn:
 
 
 def refuse_idle(model: str, length: float, engine: str, key: str) -> NoReturn:
-    """Refuse an ``acceptance_length`` for a server that is not told to speculate."""
+    """Refuse an ``acceptance_length`` for a server without speculative decoding."""
     refusing(model, "acceptance_length")(
         f"got {decimal_text(length)}, and {engine} is started without speculative decoding; set {key} in options, or "
         "leave acceptance_length out"
@@ -46,10 +46,9 @@ def refuse_idle(model: str, length: float, engine: str, key: str) -> NoReturn:
 
 
 def refuse_out_of_range(refuse: Refuse, length: float, draft_tokens: object) -> None:
-    """Refuse a length that drafts of ``draft_tokens`` cannot have: a step gives one token more at most.
+    """Refuse a length that drafts of ``draft_tokens`` cannot have: a step gives at most one token more.
 
-    Nothing is refused where the number of draft tokens is no whole number of at least 1, which the engine refuses.
-    """
+    A number of draft tokens that is not a whole number of at least 1 is not checked here; the engine refuses it."""
     if not isinstance(draft_tokens, int) or isinstance(draft_tokens, bool) or draft_tokens < 1:
         return
     if length > draft_tokens + 1:
@@ -60,7 +59,7 @@ def refuse_out_of_range(refuse: Refuse, length: float, draft_tokens: object) -> 
 
 
 def acceptance_facts(length: float | None) -> dict[str, Fact]:
-    """Return the acceptance length as a fact that must agree with the baseline's; nothing where there is none."""
+    """Return the acceptance length as a fact that must agree with the baseline's; nothing without one."""
     return {} if length is None else {"hard.acceptance_length": length}
 
 
@@ -81,7 +80,7 @@ def are_rates_of(rates: object, length: float) -> bool:
         return False
     try:
         return is_length(1 + math.fsum(rates), length)
-    except (OverflowError, ValueError):  # numbers beyond any, infinities of both signs
+    except (OverflowError, ValueError):  # numbers out of range, infinities of both signs
         return False
 
 

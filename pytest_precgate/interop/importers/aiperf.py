@@ -68,7 +68,7 @@ def _concurrency(node: Node) -> int:
     if phase is None:
         phases.fail("holds no phase called profiling, whose concurrency is wanted")
     if text_at(phase, "type") != "concurrency":
-        field(phase, "type").fail("requests came at a rate, so the concurrency was not held")
+        field(phase, "type").fail("requests were sent at a rate, so the concurrency was not constant")
     return held(field(phase, "concurrency"), number_at(node, "request_count", "avg"))
 
 

@@ -46,7 +46,7 @@ def _rows(table: Table) -> Iterator[RecordedRow]:
 
 
 def _metrics(table: Table) -> dict[str, dict[str, Node]]:
-    """Every metric's figures by the head of its table; what follows the table of single figures is of the GPUs."""
+    """Every metric's figures by the header of its table; tables after the table of single figures concern the GPUs."""
     found: dict[str, dict[str, Node]] = {}
     head: tuple[str, ...] = ()
     for number, cells in table.lines:
@@ -79,7 +79,7 @@ def _distribution(metrics: Mapping[str, Mapping[str, Node]], node: Node, name: s
 def _concurrency(cells: Mapping[str, Node]) -> int:
     most = cells["max"].number()
     if cells["p50"].number() != most or not most.is_integer():
-        cells["p50"].fail(f"the concurrency was not held: its median is {cells['p50'].value}, its largest {most:g}")
+        cells["p50"].fail(f"the concurrency was not constant: its median is {cells['p50'].value}, its largest {most:g}")
     return int(most)
 
 

@@ -29,7 +29,7 @@ from pytest_precgate.interop.formats import ObjectFormat
 from pytest_precgate.interop.rows import RecordedRow
 
 _MADE = ("run_stats", "scheduler_metrics")
-"""Where 0.3 and 0.8 count requests."""
+"""The members in which 0.3 and 0.8 count requests."""
 
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
@@ -64,7 +64,8 @@ def _streams(node: Node) -> int:
         return 1
     if kind != "concurrent":
         field(strategy, "type_").fail(
-            f"got {kind!r}: requests came at a rate, so the concurrency was not held; wanted concurrent or synchronous"
+            f"got {kind!r}: requests were sent at a rate, so the concurrency was not constant; "
+            "wanted concurrent or synchronous"
         )
     made = [number_at(node, name, "requests_made", "successful") for name in _MADE]
     return held(field(strategy, "streams"), next((number for number in made if number is not None), None))

@@ -16,7 +16,7 @@ from pytest_precgate.interop.rows import RecordedRow
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
     node.fail(
-        "is a result of inference-perf, which sends requests at a rate: it lacks a concurrency that was held. Measure "
+        "is a result of inference-perf, which sends requests at a rate: it lacks a constant concurrency. Measure "
         "with a closed loop, for example `vllm bench serve --max-concurrency N`"
     )
 

@@ -59,14 +59,14 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
 def _concurrency(load: Node, requests: float | None) -> int:
     concurrency = field(load, "concurrency")
     if concurrency.value == math.inf:
-        concurrency.fail("got an infinite concurrency: requests came at a rate, so it was not held")
+        concurrency.fail("got an infinite concurrency: requests were sent at a rate, so it was not constant")
     if optional(load, "rate_qps") is not None:
-        field(load, "rate_qps").fail("requests came at a rate, so the concurrency was not held")
+        field(load, "rate_qps").fail("requests were sent at a rate, so the concurrency was not constant")
     return held(concurrency, requests)
 
 
 def _stack(node: Node) -> tuple[int | None, str | None, str | None]:
-    """GPUs of all engines, their hardware where it is one, and the model of the first."""
+    """GPUs of all engines, their hardware if it is the same, and the model of the first."""
     stack = optional(node, "scenario", "stack")
     accelerators = [] if stack is None else [optional(part, "standardized", "accelerator") for part in stack.items()]
     found = [each for each in accelerators if each is not None]

@@ -23,7 +23,7 @@ _BENCH = "latency_ms_per_token"
 def _rows(node: Node) -> Iterator[RecordedRow]:
     node.fail(
         "is a summary of llmperf, which lacks tpot: its inter-token latency is request latency / output tokens, ttft "
-        "included. Measure with a tool that keeps ttft apart, for example `vllm bench serve`"
+        "included. Measure with a tool that separates ttft, for example `vllm bench serve`"
     )
 
 

@@ -42,7 +42,7 @@ def _cell(row: Node, column: str, cell: Node) -> object:
         return text
     kind: type[int] | type[float] = int if column in _WHOLE_COLUMNS else float
     try:
-        return kind(text.replace("_", "?"))  # Python reads 1_6 as 16, nobody else does
+        return kind(text.replace("_", "?"))  # Python reads 1_6 as 16, other readers do not
     except ValueError:
         _refuse(row.child(column, cell), text, kind)
 

@@ -65,7 +65,7 @@ def _widths(node: Node) -> dict[str, int]:
 
 
 def _gpus(node: Node) -> int | None:
-    """tp * pp, and as often as there are replicas; with dp attention the replicas share the GPUs of tp."""
+    """tp * pp, times the number of replicas; with dp attention the replicas share the GPUs of tp."""
     widths = _widths(node)
     if "tp" not in widths or "pp" not in widths:
         return None

@@ -302,7 +302,7 @@ def weak(runs: int, seed: int) -> None:
     for name, (run, tolerance) in suites.items():
         elasticities = (1.0,) * run.baseline.shape[2]
         print(row(name, package(run, tolerance, FIRST_GOOD, elasticities)), flush=True)
-    print(row("1 attempt, sigma 1%", package(draw(seed, runs, 0.01, "shared"), 0.05, LaunchPolicy("first-good", 1))))
+    print(row("at most 1 launch, 1%", package(draw(seed, runs, 0.01, "shared"), 0.05, LaunchPolicy("first-good", 1))))
     pooling(runs, seed)
     half_slow(runs, seed)
     drift(runs, seed)
@@ -361,7 +361,7 @@ def drift(runs: int, seed: int) -> None:
 
 
 def unlucky(runs: int, seed: int, baselines: int = 200) -> None:
-    """A baseline is drawn once and lived with: how its luck spreads the alarms."""
+    """Print how the alarm rate varies between single baselines."""
     print(
         f"\nalarms of single baselines ({baselines} of them, {runs // 8} suites each): median, 95th percentile, largest"
     )

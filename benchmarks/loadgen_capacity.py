@@ -79,7 +79,7 @@ HEADER = (
 
 
 def on_core(core: int) -> list[str]:
-    """The words before a command that bind it to a core, ahead of whatever else the machine does where root may."""
+    """The words before a command that bind it to a core, at the highest priority where root allows it."""
     return [*(["nice", "-n", "-20"] if os.geteuid() == 0 else []), "taskset", "-c", str(core)]
 
 

@@ -221,7 +221,7 @@ def run_of(
     is_enough: IsEnough,
     most: int | None = None,
 ) -> PointRun:
-    """Simulate one point; the same seed is the same server, whoever ends it and when."""
+    """Simulate one point; the same seed is the same server, for any rule."""
     model = Disturbed.of(served.model, world, seed, sign)
     position = random.Random(f"lengths {seed}").randrange(1 << 20)
     lengths = itertools.islice(closed_loop_lengths(served.workload, concurrency, position), most)

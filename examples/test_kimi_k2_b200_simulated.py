@@ -1,4 +1,4 @@
-"""The Kimi K2.5 gate rehearsed on a simulated B200: everything but the GPU, in virtual time."""
+"""The Kimi K2.5 gate rehearsed on a simulated B200, in virtual time and without a GPU."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A merge that must not pass: the recorded FP4 sweep is 8% slower than the accepted state. Run it to see a block."""
+"""A blocked merge: the recorded FP4 sweep is 8% slower than the baseline, and the gate fails."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The public door of pytest-precgate: names only. Each is imported when first used, so that pytest starts fast."""
+"""The public names of pytest-precgate. Each is imported when it is first used, so that pytest starts fast."""
 
 from __future__ import annotations
 

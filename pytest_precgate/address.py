@@ -1,6 +1,7 @@
-"""Where a server is: a URL or a path of the settings taken apart into what a connection and a request need.
+"""Parses URLs and paths of the settings into the parts that a connection and a request need.
 
-Text in, values out. A refusal never repeats the URL: it may hold a password or a token."""
+Input: text. Output: frozen values, or an error that names the key. Invariant: an error never repeats the URL, which may
+hold a password or a token."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 from pytest_precgate.errors import InvalidValueError
 
 Address = tuple[int, tuple[Any, ...]]
-"""An address family, and an address of it as the socket module has it: host and port first."""
+"""An address family, and an address of it as the socket module represents it: host and port first."""
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -43,10 +44,9 @@ class Origin:
 
 
 def split_url(url: str, ca_file: str | None = None) -> tuple[Origin, str]:
-    """Return where ``url`` points to, and its path without a slash at the end.
+    """Return the origin of ``url``, and its path without a slash at the end.
 
-    Raises InvalidValueError for what is no plain http or https URL; user names, passwords and queries are refused.
-    """
+    Raises InvalidValueError unless it is a plain http or https URL; user names, passwords and queries are refused."""
     if "@" in url:
         raise InvalidValueError(
             "holds a user name or a password (it is not shown); wanted http://host:port. A key comes from an "
@@ -55,7 +55,7 @@ def split_url(url: str, ca_file: str | None = None) -> tuple[Origin, str]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError:  # its words would repeat a part of the URL
+    except ValueError:  # its message would repeat a part of the URL
         raise InvalidValueError("host or port cannot be read; wanted http://host:port or https://host:port") from None
     if parts.scheme not in _PORTS or not host or port == 0:
         raise InvalidValueError("wanted http://host:port or https://host:port, and a path if the API is below one")
@@ -68,7 +68,7 @@ def split_url(url: str, ca_file: str | None = None) -> tuple[Origin, str]:
 
 
 def check_path(path: str) -> None:
-    """Raise InvalidValueError unless ``path`` is a path requests can be posted to: ``/v3/completions``."""
+    """Raise InvalidValueError unless ``path`` is a path for requests: ``/v3/completions``."""
     if not path.startswith("/") or not _is_plain(path) or "?" in path or "#" in path:
         raise InvalidValueError('wanted a path of the server that begins with "/", like /v3/completions, no query')
 

@@ -1,5 +1,7 @@
-"""One reader for everything a person or a file tells us: each key is known or refused by name, and every
-refusal points at the spot. TOML settings, marks, JSON baselines and recorded points all go through it."""
+"""Reads documents with named keys: TOML settings, marks, JSON baselines and recorded points.
+
+Input: parsed documents. Output: checked values. Invariant: an unknown key is refused by name, and every error names the
+location."""
 
 from __future__ import annotations
 
@@ -20,20 +22,19 @@ TOO_DEEP = "is nested too deeply to be read"
 TOO_LONG = "holds a number of more digits than can be read"
 _MOST = 2**63 - 1
 MOST_SECONDS = 604_800.0
-"""A week: what a setting may have anybody wait for."""
-# A few lines of YAML can stand for a list of billions of members, each of them the same one.
+"""A week: the longest time a setting may ask a run to wait."""
+# A few lines of YAML can expand to a list of billions of equal members.
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxdict, _SHORT.maxset = 4, 20, 20, 20, 20
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 200
 
 
 def strict_json(text: str | bytes, refuse: Callable[[str], NoReturn], *, allow_constants: bool = False) -> object:
-    """Return what JSON text, or its UTF-8 bytes, holds.
+    """Return the value of JSON text, or of its UTF-8 bytes.
 
-    ``refuse`` is told of NaN and infinities unless they are allowed, of a key that stands twice in one place, a number
-    of thousands of digits, lists or tables nested hundreds deep, and bytes that are no UTF-8. Raises
-    json.JSONDecodeError for text that is no JSON.
-    """
+    ``refuse`` is called for NaN and infinities unless they are allowed, a repeated key in one object, a number of
+    thousands of digits, lists or tables nested hundreds deep, and bytes that are not UTF-8. Raises json.JSONDecodeError
+    for text that is not JSON."""
 
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
@@ -51,7 +52,7 @@ def strict_json(text: str | bytes, refuse: Callable[[str], NoReturn], *, allow_c
 
 
 class _RefusedJsonError(Exception):
-    """What JSON text holds that is no document of ours."""
+    """JSON that is refused in our documents."""
 
 
 def _constant(name: str) -> NoReturn:
@@ -72,7 +73,7 @@ _LENIENT = json.JSONDecoder(object_pairs_hook=_pairs)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``known: a, b, c``, led by the nearest known name when one is close."""
+    """Return ``known: a, b, c``, preceded by the nearest known name when one is close."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
@@ -81,13 +82,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Node:
-    """A value inside a document, with the place it stands at.
+    """A value inside a document, with its location.
 
-    ``error`` is the leaf raised by every refusal, so that a baseline and a setting fail as what they are. No refusal of
-    a node that ``hides``, nor of any below it, repeats its value: it may be a secret.
-    """
+    ``error`` is the class of every refusal, so that a baseline and a setting have their own errors. A refusal of a node
+    that ``hides``, or of any below it, does not repeat its value, which may be a secret."""
 
-    value: object = field(repr=False)  # the whole settings may be below it
+    value: object = field(repr=False)  # it may contain the whole settings
     source: str
     spot: str
     error: type[DocumentError]
@@ -103,23 +103,23 @@ class Node:
         return Node(value, self.source, f"{self.spot}{step}", self.error, self.hides)
 
     def hidden(self) -> Node:
-        """Return the node with its value shown by no refusal."""
+        """Return the node in a mode in which no refusal shows its value."""
         return replace(self, hides=True)
 
     @property
     def shown(self) -> str:
-        """The value as a refusal repeats it, in at most 60 characters."""
+        """The value as a refusal shows it, in at most 60 characters."""
         if self.hides:
             return "a value that is not shown"
         try:
             text = _SHORT.repr(self.value)
-        except (ValueError, RecursionError):  # a number of more digits than Python writes, a table in tables in tables
+        except (ValueError, RecursionError):  # a number of more digits than Python writes, deeply nested tables
             return f"a {type(self.value).__name__} that is too large to show"
         return text if len(text) <= 60 else f"{text[:57]}..."
 
     @contextmanager
     def building(self) -> Iterator[None]:
-        """Turn the refusal of a value built from this node into a refusal at this spot."""
+        """Turn the refusal of a value built from this node into a refusal at this location."""
         try:
             yield
         except InvalidValueError as exc:
@@ -160,15 +160,17 @@ class Node:
             self.fail(f"got {self.shown}, wanted a non-empty text")
         try:
             self.value.encode()
-        except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell and no file can hold
+        except UnicodeEncodeError:  # half of a surrogate pair, which is valid in JSON and not in a file
             self.fail(f"got {self.shown}, wanted Unicode text")
         return self.value
 
     def name(self, most: int = 100) -> str:
-        """Return a text of at most ``most`` characters that a file can be called by."""
+        """Return a text of at most ``most`` characters that is allowed as a file name."""
         text = self.text()
         if len(text) > most or not text.isprintable() or "/" in text:
-            self.fail(f"got {self.shown}, wanted at most {most} printable characters without /: files are called by it")
+            self.fail(
+                f"got {self.shown}, wanted at most {most} printable characters without /: files are named after it"
+            )
         return text
 
     def path(self) -> str:
@@ -248,9 +250,8 @@ class Keys:
 class Fields:
     """The members of a table with a fixed set of keys, for files of millions of figures.
 
-    What is as it should be is read as it stands. Of anything else a node is made, and the node's method of the same
-    name returns it or refuses it by its spot: this reader accepts nothing that a node would not.
-    """
+    A valid value is returned directly. For any other a node is created, and the node's method of the same name returns
+    it or refuses it with its location: this reader accepts nothing that a node would not."""
 
     __slots__ = ("_node", "_values")
 
@@ -270,7 +271,7 @@ class Fields:
         return self._node().child(name, self._values[name])
 
     def value(self, name: str) -> object:
-        """Return a member as it stands."""
+        """Return a member unchanged."""
         return self._values[name]
 
     def fields(self, name: str, keys: Keys) -> Fields:
@@ -278,7 +279,7 @@ class Fields:
         return Fields(keys, self._values[name], lambda: self[name])
 
     def has(self, name: str) -> bool:
-        """Whether a member is there and not null."""
+        """Whether a member exists and is not null."""
         return self._values.get(name) is not None
 
     def number(self, name: str) -> float:

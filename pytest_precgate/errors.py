@@ -1,4 +1,4 @@
-"""Every failure a user can meet has a leaf here, and its message says what, got, wanted, where, and what to do."""
+"""The error classes. Each message states what, got, wanted, where, and what to do."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ class PrecgateError(Exception):
 
 
 class PrecgateWarning(UserWarning):
-    """Something is doubtful and goes on: an input file that may have been cut."""
+    """A doubtful input that does not stop the run: an input file that may have been cut."""
 
 
 class InternalFaultError(PrecgateError):
-    """An exception nothing here expected: a fault of this tool. Of the exception itself only its type is told.
+    """An unexpected exception: a fault of this tool. Of the exception itself only its type is shown.
 
-    ``places`` are ``file:line function``, outermost first.
-    """
+    ``places`` are ``file:line function``, outermost first."""
 
     def __init__(self, kind: str, places: Sequence[str]) -> None:
         lines = "".join(f"\n  {place}" for place in places)
@@ -28,14 +27,13 @@ class InternalFaultError(PrecgateError):
 
 
 class InvalidValueError(PrecgateError, ValueError):
-    """A value was refused when it was built: it is not a number, not positive, a duplicate, an empty list."""
+    """A value was refused at construction: it is not a number, not positive, a duplicate, an empty list."""
 
 
 class DocumentError(PrecgateError):
-    """A file, table or mark says something it must not say.
+    """A file, table or mark contains something invalid.
 
-    ``source`` is the file or mark, ``spot`` the place inside it (``$.launches[2].points[3].gpus``).
-    """
+    ``source`` is the file or mark, ``spot`` the location inside it (``$.launches[2].points[3].gpus``)."""
 
     def __init__(self, source: str, spot: str, why: str) -> None:
         super().__init__(f"{source}: {why} @ {spot}" if spot else f"{source}: {why}")
@@ -53,10 +51,9 @@ class RecordedPointsError(DocumentError):
 
 
 class OutsideSweepError(PrecgateError):
-    """A curve was asked for an interactivity it was not measured at; there is no number there.
+    """A curve was asked for an interactivity outside its measured range, where it has no value.
 
-    ``target``, ``low`` and ``high`` are in tok/s/user; ``label`` names the curve.
-    """
+    ``target``, ``low`` and ``high`` are in tok/s/user; ``label`` names the curve."""
 
     def __init__(self, label: str, target: float, low: float, high: float) -> None:
         super().__init__(
@@ -74,11 +71,11 @@ class SweepMismatchError(PrecgateError):
 
 
 class BaselineError(PrecgateError):
-    """Base of what can go wrong with a baseline file. The file is left as it was."""
+    """Base of errors about a baseline file. The file is left as it was."""
 
 
 class BaselineCorruptError(BaselineError, DocumentError):
-    """A baseline file is not what this tool writes: truncated, edited into nonsense, or a field is missing."""
+    """A baseline file was not written by this tool in this form: truncated, edited, or a field is missing."""
 
 
 class BaselineSchemaError(BaselineError):
@@ -98,11 +95,11 @@ class EasierGateError(BaselineError):
 
 
 class JournalError(PrecgateError):
-    """Base of what can go wrong with the journal of a run. What was written before is left as it was."""
+    """Base of errors about the journal of a run. Earlier lines are left as they were."""
 
 
 class JournalCorruptError(JournalError, DocumentError):
-    """A journal is not what this tool writes; a last line without an end, left by a killed run, is no such case."""
+    """A journal is damaged. A last line without a line end, left by a killed run, is not such an error."""
 
 
 class JournalSchemaError(JournalError):
@@ -118,28 +115,28 @@ class JournalWriteError(JournalError):
 
 
 class RunNotFoundError(JournalError):
-    """No recorded run goes by the name that was asked for."""
+    """There is no recorded run with the given name."""
 
 
 class RunDiffersError(JournalError):
-    """A recorded run was measured under other facts than hold now; nothing of it is reused."""
+    """A recorded run was measured under other facts than the present ones; nothing of it is reused."""
 
 
 class ReplayError(JournalError):
-    """A replay was asked for what the recorded run does not hold; nothing is measured in its place."""
+    """A replay needs something that the recorded run does not hold; nothing is measured in its place."""
 
 
 class UntoldTokensError(InvalidValueError):
-    """Which events were tokens, or of how many, decides a figure, and the requests of the point did not tell."""
+    """A figure depends on which events were tokens, or on their number, and the requests of the point did not report
+    it."""
 
 
 class InvalidPointError(PrecgateError):
-    """A concurrency was run and gave no point: requests failed, the client was saturated, no window was left.
+    """A concurrency was run and gave no valid point: requests failed, the client was saturated, no window was left.
 
-    It is never a slow point. ``is_outside`` says that the cause lies outside the engine under test, so that the same
-    launch may be asked for the point again; ``is_untold`` that requests which ask for the tokens of each event may give
-    the point.
-    """
+    It never counts as a slow point. ``is_outside`` says that the cause is outside the engine under test, so that the
+    same launch may run the point again; ``is_untold`` that requests which ask for the tokens of each event may give a
+    valid point."""
 
     def __init__(self, concurrency: int, why: str, *, is_outside: bool = False, is_untold: bool = False) -> None:
         super().__init__(f"concurrency {concurrency}: not a point: {why}")
@@ -150,25 +147,24 @@ class InvalidPointError(PrecgateError):
 
 
 class InconclusivePointError(InvalidPointError):
-    """A point was run as often as it may be, and something outside the engine disturbed it every time."""
+    """A point was run as often as allowed, and a cause outside the engine disturbed it every time."""
 
     def __init__(self, concurrency: int, why: str) -> None:
         super().__init__(concurrency, f"INCONCLUSIVE: {why}", is_outside=True)
 
 
 class GpuDriverError(PrecgateError):
-    """The NVIDIA driver is there and does not answer, or a GPU is lost: nothing can be measured on it."""
+    """The NVIDIA driver exists and does not answer, or a GPU is lost: nothing can be measured on it."""
 
 
 class CalibrationError(DocumentError):
-    """A calibration of the simulated engine is not known, cannot be read, or does not fit the suite."""
+    """A calibration of the simulated engine is unknown, cannot be read, or does not fit the suite."""
 
 
 class EngineError(PrecgateError):
-    """Base of what can go wrong with a server this tool starts.
+    """Base of errors about a server this tool starts.
 
-    Whenever one is raised no process of it is left, but for those EngineStopError names.
-    """
+    When one is raised no process of the server is left, except those that EngineStopError names."""
 
 
 class PreflightError(EngineError):
@@ -176,7 +172,7 @@ class PreflightError(EngineError):
 
 
 class CheckpointError(PreflightError, DocumentError):
-    """A file of a checkpoint says something no engine could load, or two of its files contradict each other."""
+    """A file of a checkpoint is invalid for every engine, or two of its files contradict each other."""
 
 
 class GpuBusyError(EngineError):
@@ -184,10 +180,9 @@ class GpuBusyError(EngineError):
 
 
 class EngineStartError(EngineError):
-    """A server ended, or said that it failed, before it was ready.
+    """A server ended, or reported a failure, before it was ready.
 
-    ``cause`` is the recognised reason in one line, ``log`` the path of its whole output.
-    """
+    ``cause`` is the recognised cause in one line, ``log`` the path of its whole output."""
 
     def __init__(self, what: str, cause: str, log: str, tail: str = "") -> None:
         super().__init__(f"{what}: {cause}; its output: {log}" + (f"\n{tail}" if tail else ""))
@@ -198,23 +193,23 @@ class EngineStartError(EngineError):
 
 
 class PortInUseError(EngineStartError):
-    """Another program had taken the port before the server did. Worth another start, on another port."""
+    """Another program took the port before the server did. The start is tried again on another port."""
 
 
 class EngineNotReadyError(EngineStartError):
-    """A server was not ready in time, or its log stood still for too long. It was stopped."""
+    """A server was not ready in time, or its log did not grow for too long. It was stopped."""
 
 
 class EngineDiedError(EngineStartError):
-    """A server that had been ready ended, by itself or killed, before it was told to."""
+    """A server that had been ready ended, by itself or killed, before it was stopped."""
 
 
 class EngineStopError(EngineError):
-    """A server was told to stop and something of it is left: a process, its port, or its GPU memory."""
+    """A server was stopped and something of it is left: a process, its port, or its GPU memory."""
 
 
 class LoadError(PrecgateError):
-    """Base of what can go wrong between the load client and a server. During a point it becomes a failed request."""
+    """Base of errors between the load client and a server. During a point it becomes a failed request."""
 
 
 class ConnectFailedError(LoadError):
@@ -222,19 +217,19 @@ class ConnectFailedError(LoadError):
 
 
 class SendFailedError(LoadError):
-    """The server went away while a request was being sent."""
+    """The server closed the connection while a request was being sent."""
 
 
 class ReadFailedError(LoadError):
-    """The connection broke before the answer was complete, or a limit of time ran out."""
+    """The connection broke before the answer was complete, or a time limit was exceeded."""
 
 
 class ConnectionResetByPeerError(ReadFailedError, SendFailedError):
-    """The connection was reset under a request: by the server, or by anything between it and the client."""
+    """The connection was reset during a request: by the server, or by a device between it and the client."""
 
 
 class ResponseError(LoadError):
-    """The server answered, but not with the tokens asked for: an HTTP status, an error in the stream, wrong counts."""
+    """The server answered without the requested tokens: an HTTP status, an error in the stream, wrong counts."""
 
 
 class LoadProcessError(LoadError):
@@ -242,4 +237,4 @@ class LoadProcessError(LoadError):
 
 
 class LoadStoppedError(LoadError):
-    """The point was given up from outside before it was complete; every connection was closed."""
+    """The point was stopped from outside before it was complete; every connection was closed."""

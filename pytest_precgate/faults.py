@@ -1,7 +1,7 @@
-"""Exceptions nothing here expected become one named error, told by its type and the places it passed through.
+"""Converts unexpected exceptions to one named error that states the type and the locations.
 
-In: an exception with its traceback. Out: an InternalFaultError, whose text holds no value: the message of a foreign
-exception may be the very thing it was raised for, the value of an environment variable included."""
+Input: an exception with its traceback. Output: an InternalFaultError. Invariant: its text holds no value, because the
+message of a foreign exception may contain a secret, for example the value of an environment variable."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_ours(entry: TracebackType) -> bool:
 
 
 def fault_of(error: BaseException) -> InternalFaultError:
-    """Return the named error in place of an unexpected one: its type and where it was raised, and nothing it says."""
+    """Return the named error for an unexpected one: its type and where it was raised, without its message."""
     found = entries(error)
     first = next((number for number, entry in enumerate(found) if is_ours(entry)), 0)
     places = [
@@ -41,7 +41,7 @@ def fault_of(error: BaseException) -> InternalFaultError:
 
 
 class Contained:
-    """A block that unexpected exceptions leave as InternalFaultError; errors of this package pass as they are."""
+    """A block that turns unexpected exceptions into InternalFaultError; errors of this package are not changed."""
 
     def __enter__(self) -> None:
         return None

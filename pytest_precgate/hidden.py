@@ -1,7 +1,7 @@
-"""Environment variables whose values no repr shows: a traceback with locals, a report or a log gets a count of them.
+"""Environment variables whose values no repr shows: a traceback with locals, a report or a log shows only their number.
 
-A mapping in, the same mapping out; only what it looks like differs. Whoever needs a value asks for it by name. What a
-server prints of them is taken out of what is quoted of its output."""
+Input: a mapping. Output: the same mapping with another repr; a value is returned only by its name. Quoted output of a
+server has the values replaced."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 
 _TELLING = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
 _SHORTEST = 8
-"""Shorter values are numbers and switches, and stand in any text by chance."""
+"""Shorter values are numbers and switches, and occur in any text by chance."""
 
 
 class Variables(Mapping[str, str]):
-    """A view of ``values``, which it follows when they change."""
+    """A view of ``values``, which follows their changes."""
 
     __slots__ = ("_values",)
 
@@ -35,7 +35,7 @@ class Variables(Mapping[str, str]):
 
 
 def secrets_of(environ: Mapping[str, str], variables: Mapping[str, str]) -> Variables:
-    """Return what may be a secret of a server: variables of ``environ`` called like one, and all of ``variables``."""
+    """Return the possible secrets of a server: variables of ``environ`` with such a name, and all of ``variables``."""
     named = {name: value for name, value in environ.items() if _TELLING.search(name)}
     return Variables({name: value for name, value in {**named, **variables}.items() if len(value) >= _SHORTEST})
 

@@ -1,10 +1,10 @@
-"""Short questions to a server, over HTTP or HTTPS: health, models, version, metrics.
+"""Short queries to a server over HTTP or HTTPS: health, models, version, metrics.
 
-A URL goes in; status and body come out, or a LoadError that names the URL and the cause. Every question has a total
-time, from the look-up of the name to the last byte, and a size: a server that is silent, dribbles a byte a second,
-repeats ``100 Continue`` or announces more than fits ends in a ReadFailedError or ResponseError. Every error of sockets,
-TLS and HTTP is translated here. Redirects are not followed; nothing is asked twice. The module itself is what
-engines.server calls a Network."""
+Input: a URL. Output: status and body, or a LoadError that names the URL and the cause. Invariant: every query has a
+maximum total time, from the name look-up to the last byte, and a maximum size; a server that is silent, sends a byte
+per second, repeats ``100 Continue`` or announces too much ends in a ReadFailedError or ResponseError. Every error of
+sockets, TLS and HTTP is translated here. Redirects are not followed and queries are not repeated. The module implements
+the Network of engines.server."""
 
 from __future__ import annotations
 
@@ -32,16 +32,15 @@ _CUT_SHORT = "the server closed the connection in the middle of its answer"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said to a GET."""
+    """The answer of a server to a GET."""
 
     status: int
     body: bytes = field(repr=False)
 
     def json(self) -> object:
-        """Return what the body holds. Raises ResponseError for what is no JSON, or none that can be worked with.
+        """Return the value of the body. Raises ResponseError if it is not JSON, or JSON that cannot be used.
 
-        That is also JSON nested too deeply, a number of thousands of digits, and half of a surrogate pair.
-        """
+        The latter is JSON nested too deeply, a number of thousands of digits, or half of a surrogate pair."""
         try:
             said: object = json.loads(self.body.decode("utf-8"))
             json.dumps(said, ensure_ascii=False).encode("utf-8")  # refuses lone surrogates, which no report can hold
@@ -58,12 +57,11 @@ class Answer:
 def get(
     url: str, total_s: float, most_bytes: int = JSON_BYTES, ca_file: str | None = None, key: str | None = None
 ) -> Answer:
-    """Return the answer to a GET of ``url``, which carries ``key`` as a bearer's; any HTTP status is an answer.
+    """Return the answer to a GET of ``url``, with ``key`` as bearer token; any HTTP status is an answer.
 
     The whole exchange takes at most ``total_s`` seconds, the body holds at most ``most_bytes``. Raises
     InvalidValueError for a URL that cannot be used, ConnectFailedError, ReadFailedError, or ResponseError for a body
-    that is too large and an answer that is no HTTP.
-    """
+    that is too large and an answer that is not HTTP."""
     import http.client  # noqa: PLC0415  # takes longer to import than the plugin: only where a server is asked
 
     origin, path = split_url(url, ca_file)
@@ -91,7 +89,7 @@ def get(
 
 
 def free_port(host: str) -> int:
-    """Return a port nobody listens on at ``host``. Raises ConnectFailedError when the host is not this machine."""
+    """Return a free port at ``host``. Raises ConnectFailedError when the host is not this machine."""
     try:
         with socket.create_server((host, 0)) as listener:
             port = listener.getsockname()[1]
@@ -102,7 +100,7 @@ def free_port(host: str) -> int:
 
 
 def listens(host: str, port: int) -> bool:
-    """Whether somebody accepts connections at ``host`` and ``port``."""
+    """Whether a program accepts connections at ``host`` and ``port``."""
     try:
         socket.create_connection((host, port), _LISTENS_S).close()
     except OSError:
@@ -111,11 +109,10 @@ def listens(host: str, port: int) -> bool:
 
 
 def tls_context(origin: Origin) -> ssl.SSLContext | None:
-    """Return what TLS needs to connect to ``origin``, None where it speaks plain HTTP.
+    """Return the TLS context to connect to ``origin``, None for plain HTTP.
 
     Raises ConnectFailedError for a ``ca_file`` that cannot be read or holds no certificate. Without one OpenSSL's own
-    certificates are trusted, or those of the environment variable SSL_CERT_FILE.
-    """
+    certificates are trusted, or those of the environment variable SSL_CERT_FILE."""
     if not origin.tls:
         return None
     import ssl  # noqa: PLC0415  # only where a server speaks TLS
@@ -129,7 +126,8 @@ def tls_context(origin: Origin) -> ssl.SSLContext | None:
 
 
 def cause(exc: Exception) -> str:
-    """Return the cause of a foreign error without what differs from request to request: equal causes are counted."""
+    """Return the cause of a foreign error without parts that differ between requests, so that equal causes are
+    counted."""
     message = getattr(exc, "verify_message", None) or getattr(exc, "strerror", None)  # of TLS, of the system
     if isinstance(exc, TimeoutError):
         message = "timed out"
@@ -139,8 +137,7 @@ def cause(exc: Exception) -> str:
 def resolve(origin: Origin, until_s: float, ask: Callable[..., Any] = socket.getaddrinfo) -> Sequence[Address]:
     """Return the addresses of ``origin`` in the resolver's order, each once. Raises ConnectFailedError.
 
-    ``ask`` is asked as socket.getaddrinfo is, in a thread of its own: it knows no time limit.
-    """
+    ``ask`` is called like socket.getaddrinfo, in a separate thread, because it has no time limit."""
     found: list[Any] = []
 
     def look_up() -> None:
@@ -177,8 +174,7 @@ def connect(origin: Origin, address: Address, until_s: float) -> socket.socket:
 def connect_first(origin: Origin, until_s: float) -> tuple[Address, socket.socket]:
     """Return the first address of ``origin`` that accepts a connection, and the connection.
 
-    Each gets its share of the time that is left. Raises ConnectFailedError, of the last address where none accepts.
-    """
+    Each gets its share of the remaining time. Raises ConnectFailedError, of the last address if none accepts."""
     addresses = resolve(origin, until_s)
     refused: LoadError | None = None
     for number, address in enumerate(addresses):
@@ -238,7 +234,7 @@ class _Timed(io.RawIOBase):
         self._until_s = until_s
 
     def close(self) -> None:
-        """Leave the socket open: http.client closes its own once it has the head, and reads the body all the same."""
+        """Leave the socket open: http.client closes its own once it has the head, and still reads the body."""
 
     def sendall(self, data: bytes) -> None:
         """Send all of ``data``."""
@@ -246,14 +242,14 @@ class _Timed(io.RawIOBase):
         self._opened.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """Return what an answer is read from."""
+        """Return the reader of an answer."""
         return io.BufferedReader(self)
 
     def readable(self) -> bool:
-        """Say that it can be read from."""
+        """Return that it can be read from."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read what has come."""
+        """Read the received bytes."""
         self._opened.settimeout(_left(self._until_s))
         return self._opened.recv_into(buffer)

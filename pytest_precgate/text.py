@@ -1,11 +1,11 @@
-"""Foreign text made printable: what a server, a log, a driver or a file says, before it enters an error, a fact or a
+"""Makes foreign text printable: text of a server, a log, a driver or a file, before it enters an error, a fact or a
 report.
 
-Text or bytes in, text out. The result holds printable characters and spaces only (``str.isprintable``): no control
-character, terminal escape, bidirectional control or lone surrogate, so it encodes to UTF-8 and cannot move a cursor.
-What is not printable is written as Python would in a string literal: ``\\x1b``, ``\\u202e``. No line can be taken
-for a command by a CI runner: GitHub reads ``::command::`` at the beginning of a line and ``##[command]`` anywhere,
-Azure ``##vso[``, TeamCity ``##teamcity[``. Both functions are idempotent."""
+Input: text or bytes. Output: text of printable characters and spaces only (``str.isprintable``): no control character,
+terminal escape, bidirectional control or lone surrogate, so it encodes to UTF-8 and cannot move a cursor. Other
+characters are written as in a Python string literal: ``\\x1b``, ``\\u202e``. No line can be a command of a CI runner:
+GitHub reads ``::command::`` at the beginning of a line and ``##[command]`` anywhere, Azure ``##vso[``, TeamCity
+``##teamcity[``. Invariant: both functions are idempotent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ANYWHERE = re.compile(r"#(?=#[A-Za-z]*\[)")
 def printable(text: str | bytes, limit: int = LINE_LIMIT) -> str:
     """Return ``text`` as one printable line of at most ``limit`` characters, cut with an ellipsis.
 
-    Bytes are read as UTF-8, what is none of it shown as ``\\x80``. White space at both ends is dropped.
+    Bytes are decoded as UTF-8, invalid ones shown as ``\\x80``. White space at both ends is dropped.
     """
     return _cut(_harmless(_decoded(text).strip(), limit), limit)
 
@@ -30,7 +30,7 @@ def printable(text: str | bytes, limit: int = LINE_LIMIT) -> str:
 def printable_lines(text: str | bytes, limit: int = LOG_LINE_LIMIT) -> str:
     """Return ``text`` line by line, each printable and of at most ``limit`` characters; indentation is kept.
 
-    States of a progress bar, which end in a carriage return, become lines of their own; empty lines at the end go.
+    States of a progress bar, which end in a carriage return, become separate lines; empty lines at the end are dropped.
     """
     lines = (_cut(_harmless(line.expandtabs().rstrip(), limit), limit) for line in _decoded(text).splitlines())
     return "\n".join(lines).rstrip("\n")

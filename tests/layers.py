@@ -1,7 +1,7 @@
 """The rules of the layers, read from source text: a module's name and text in, sentences about what it must not do out.
 
 Everything is allowed by name: who may import what of this package, of other packages and of the standard library. What
-no table knows is refused, so that a new module or a new dependency is a decision somebody wrote down here."""
+no table knows is refused, so that a new module or a new dependency is a decision written down here."""
 
 from __future__ import annotations
 
@@ -313,7 +313,7 @@ def engines(module: str, text: str) -> Iterator[str]:
 
 
 def circles(texts: Mapping[str, str]) -> Iterator[str]:
-    """No module imports itself, by whatever way round."""
+    """No module imports itself, directly or through others."""
     known = {name_of(module): text for module, text in texts.items()}
     after = {
         module: {

@@ -178,7 +178,7 @@ def test_baseline_check_of_nothing_fails(accepted: Repository, capsys: pytest.Ca
 def test_baseline_check_names_everything_that_is_wrong(
     accepted: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A value edited by hand, a test that is gone, a suite nobody configured, a truncated file: exit 1."""
+    """A value edited by hand, a removed test, a suite that is not configured, a truncated file: exit 1."""
     accepted.pytester.chdir()
     text = accepted.baseline.read_text(encoding="utf-8")
     accepted.baseline.write_text(text.replace('"value": 1028.14', '"value": 900.0'), encoding="utf-8")
@@ -212,7 +212,7 @@ def test_baseline_prune_removes_what_is_gone(accepted: Repository, capsys: pytes
     assert "2 would be removed" in capsys.readouterr().out
     assert accepted.baseline.read_bytes() == before
     assert main(["baseline", "prune"]) == 2
-    assert "say why with --reason TEXT" in capsys.readouterr().err
+    assert "give --reason TEXT" in capsys.readouterr().err
     assert accepted.baseline.read_bytes() == before
     assert main(["baseline", "prune", "--reason", "test dropped with the feature"]) == 0
     out = capsys.readouterr().out

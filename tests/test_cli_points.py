@@ -210,7 +210,7 @@ def test_compare_refuses_a_row_that_cannot_be(capsys: pytest.CaptureFixture[str]
     assert main(["compare", "p.csv", str(POINTS) + ":int4"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "p.csv: cannot be: 4 requests at 50 tok/s/user carry at most 400 tok/s" in captured.err
+    assert "p.csv: impossible: 4 requests at 50 tok/s/user carry at most 400 tok/s" in captured.err
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_compare_refuses_a_row_that_cannot_be(capsys: pytest.CaptureFixture[str]
         (["import", "x*.json"], "x*.json: matches no file below"),
         (["import", "."], "is a directory, wanted a file"),
         (["import", "agg.json", "-o", "no/points.csv"], "no/points.csv: cannot be written: No such file"),
-        (["import", "system.json"], "divided by 4 it can be: is it the throughput of the whole system"),
+        (["import", "system.json"], "divided by 4 it is possible: is it the whole system's throughput"),
         (["export", "--format", "inferencex"], "export: name FILES of recorded points, or a --suite"),
         (["export", "agg.json", "--suite", "kimi", "--format", "inferencex"], "one of them"),
         (["export", "--suite", "kimi", "--format", "inferencex"], "there is no baseline of suite 'kimi'"),

@@ -46,7 +46,7 @@ def test_the_fixed_tolerance_compares_medians(benchmark_module: ModuleType) -> N
 
 
 def test_launches_scatter_as_the_table_says(benchmark_module: ModuleType) -> None:
-    """Sigma, the share that strays, and what gates of a launch have in common."""
+    """Sigma, the share of outliers, and the correlation of the gates of a launch."""
     random = np.random.default_rng(5)
     for noise, common, together in (("independent", 0.0, True), ("shared", 0.7, True), ("apart", 0.0, False)):
         logs = np.log(benchmark_module.launches(random, (8000, 3, 6), 0.01, noise) / benchmark_module.UNIT)

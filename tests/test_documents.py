@@ -1,4 +1,4 @@
-"""Whatever a file holds, its reader ends in a value or in a named error at the spot."""
+"""For any content of a file, its reader returns a value or raises a named error with the location."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def refuse(why: str) -> NoReturn:
     ],
 )
 def test_json_that_cannot_be_worked_with_is_refused(content: str | bytes, why: str) -> None:
-    """By its cause, whatever Python itself raises for it."""
+    """By its cause, for any exception of Python itself."""
     with pytest.raises(SettingsError, match=why):
         strict_json(content, refuse)
 
@@ -66,7 +66,7 @@ def test_an_immense_whole_number_is_refused_at_its_spot(value: int) -> None:
     "read", [Node.text, Node.flag, Node.table, Node.day, Node.number], ids=lambda read: read.__name__
 )
 def test_a_refusal_shows_a_value_in_short(value: object, read: Callable[[Node], object]) -> None:
-    """Whatever it is, in one line of a readable length."""
+    """Any value, in one line of a readable length."""
     with pytest.raises(SettingsError) as caught:
         read(Node(value, "file", "a.b", SettingsError))
     assert len(str(caught.value)) < 200
@@ -90,7 +90,7 @@ def test_half_of_a_surrogate_pair_is_no_text() -> None:
     ],
 )
 def test_settings_that_cannot_be_read_are_a_settings_error(tmp_path: Path, content: str | bytes, why: str) -> None:
-    """In precgate.toml, which nobody but this tool reads."""
+    """In precgate.toml, which only this tool reads."""
     data = content if isinstance(content, bytes) else content.encode()
     (tmp_path / "precgate.toml").write_bytes(data)
     with pytest.raises(SettingsError, match=why):

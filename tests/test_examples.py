@@ -20,7 +20,7 @@ def copied(pytester: pytest.Pytester) -> pytest.Pytester:
         source = ROOT / name
         target = pytester.path / name
         if source.is_dir():
-            # The last is one machine's own, recorded by whoever ran that example here.
+            # The last is one machine's own, recorded by an earlier run of that example here.
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "llama-cpp-4-bit.json"))
         else:
             shutil.copy(source, target)

@@ -102,7 +102,7 @@ def test_a_key_is_sent_where_there_is_one(key: str | None, status: int) -> None:
     ],
     ids=["100 first", "chunked", "until it closes"],
 )
-def test_a_body_is_read_whatever_frames_it(text: str) -> None:
+def test_a_body_is_read_with_any_framing(text: str) -> None:
     """By its length, in chunks, until the connection closes."""
     with answering(says(text)) as url:
         assert http.get(url, PATIENT_S) == Answer(200, b"hi")
@@ -248,7 +248,7 @@ def test_a_url_that_cannot_be_used_is_not_repeated(url: str) -> None:
     ],
 )
 def test_json_that_cannot_be_worked_with_is_a_named_failure(body: bytes, why: str) -> None:
-    """Not a traceback of whatever the parser raised."""
+    """No traceback of a parser."""
     with pytest.raises(ResponseError, match=why):
         Answer(200, body).json()
 
@@ -260,7 +260,7 @@ def test_a_number_of_thousands_of_digits_is_no_traceback() -> None:
 
 
 def test_a_port_that_is_bound_and_does_not_listen_refuses() -> None:
-    """A loading TensorRT-LLM holds its port without listening: that is no answer, and nobody listens."""
+    """A loading TensorRT-LLM holds its port without listening: there is no answer."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
@@ -280,6 +280,6 @@ def test_a_free_port_can_be_bound() -> None:
 
 
 def test_a_host_that_is_not_this_machine_has_no_free_port() -> None:
-    """The address is named; 192.0.2.1 is nobody's (RFC 5737)."""
+    """The error names the address; 192.0.2.1 is unassigned (RFC 5737)."""
     with pytest.raises(ConnectFailedError, match=r"192\.0\.2\.1: no port can be opened there"):
         http.free_port("192.0.2.1")

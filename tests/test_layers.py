@@ -1,4 +1,4 @@
-"""Imports point one way, and each outside world has one door. Read from the source text, nothing is run."""
+"""Imports point one way, and each kind of I/O has one module. Read from the source text, nothing is run."""
 
 from __future__ import annotations
 

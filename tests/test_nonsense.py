@@ -169,7 +169,7 @@ def test_a_name_of_a_hundred_characters_is_recorded_and_gated(repository: Reposi
 
 @pytest.mark.parametrize("flag", ["--precgate-replay", "--precgate-resume"])
 @pytest.mark.parametrize("name", ["x" * 5000, "a/" * 2000, "\x1b[31m", "no-such-run"])
-def test_a_run_nobody_could_have_is_a_usage_error(accepted: Repository, flag: str, name: str) -> None:
+def test_an_impossible_run_name_is_a_usage_error(accepted: Repository, flag: str, name: str) -> None:
     """Also by a name that no file system holds."""
     result = accepted.run(f"{flag}={name}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -178,7 +178,7 @@ def test_a_run_nobody_could_have_is_a_usage_error(accepted: Repository, flag: st
 
 
 @pytest.mark.parametrize("number", ["0", "-3", "100000000000000000000"])
-def test_attempts_nobody_could_wait_for_are_a_usage_error(accepted: Repository, number: str) -> None:
+def test_an_impossible_number_of_launches_is_a_usage_error(accepted: Repository, number: str) -> None:
     """From the command line as from the settings."""
     result = accepted.run(f"--precgate-max-launches={number}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

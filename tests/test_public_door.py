@@ -13,7 +13,7 @@ from tests.repository import Repository
 HEAVY = ("numpy", "scipy", "socket", "ssl", "http", "urllib.request", "asyncio", "multiprocessing", "hypothesis")
 
 
-def test_every_name_of_the_door_opens() -> None:
+def test_every_public_name_can_be_imported() -> None:
     """Each is imported on first use and is what it says."""
     for name in pytest_precgate.__all__:
         assert getattr(pytest_precgate, name).__name__ == name

@@ -48,7 +48,7 @@ def test_pyproject_holds_the_same_tables_under_tool_precgate(tmp_path: Path) -> 
 
 
 def test_two_sources_at_once_are_refused(tmp_path: Path) -> None:
-    """Nobody should have to guess which file counts."""
+    """It must be clear which file counts."""
     (tmp_path / "pyproject.toml").write_text(SUITE.replace("[suites", "[tool.precgate.suites"), encoding="utf-8")
     with pytest.raises(SettingsError, match=r"precgate\.toml: .*pyproject\.toml has a \[tool\.precgate\] too"):
         loaded(tmp_path, SUITE)
@@ -85,7 +85,7 @@ def test_no_source_is_no_suite(tmp_path: Path) -> None:
         ("hardware =", "max_baseline_age_days = -1\nhardware =", r"Suite\.max_baseline_age_days: got -1"),
         ("[55, 73, 91]", "[]", r"without a point there is no gate @ suites\.kimi\.interactivity"),
         ("[55, 73, 91]", '"quartile"', r"unknown value 'quartile'; did you mean 'quartiles'"),
-        ("[55, 73, 91]", "[55, 55]", r"55 stands twice @ suites\.kimi\.interactivity\[0\]"),
+        ("[55, 73, 91]", "[55, 55]", r"55 is repeated @ suites\.kimi\.interactivity\[0\]"),
         (
             "[55, 73, 91]",
             "[55, -1]",
@@ -113,7 +113,7 @@ def test_no_source_is_no_suite(tmp_path: Path) -> None:
         ("hardware =", "tolerance = { cst = 0.1 }\nhardware =", r"unknown key 'cst'; did you mean 'cost'"),
         ("hardware =", "implausible = 0.01\nhardware =", r"below implausible"),
         ("hardware =", 'metrics = ["ttft"]\nhardware =', r"unknown value 'ttft'.* @ suites\.kimi\.metrics\[0\]"),
-        ("hardware =", 'metrics = ["cost", "cost"]\nhardware =', r"cost stands twice @ suites\.kimi\.metrics\[0\]"),
+        ("hardware =", 'metrics = ["cost", "cost"]\nhardware =', r"cost is repeated @ suites\.kimi\.metrics\[0\]"),
         ("hardware =", 'cost = "guess"\nhardware =', r"unknown value 'guess'; known: derived, interpolated"),
         ("[suites.kimi", '[suites."a/b"', r"a suite's name becomes its baseline's file name.* @ suites\.a/b"),
     ],
@@ -252,7 +252,7 @@ def test_an_unknown_precision_is_refused_with_those_the_suite_has(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["missing", "mismatch", "unused"])
-def test_a_policy_word_nobody_knows_is_refused(name: str) -> None:
+def test_an_unknown_policy_word_is_refused(name: str) -> None:
     """An ini key is checked as strictly as a flag."""
     options = {"missing": "fail", "mismatch": "fail", "unused": "fail", name: "maybe"}
     with pytest.raises(SettingsError, match=f"precgate_{name}: unknown value 'maybe'; known: .*fail"):
@@ -284,7 +284,7 @@ def test_how_many_launches_a_verdict_takes_has_defaults_by_rule(tmp_path: Path) 
     )  # two of another rule say nothing of it
 
 
-def test_a_tolerance_is_asked_for_only_where_somebody_wrote_it(tmp_path: Path) -> None:
+def test_a_tolerance_is_asked_for_only_when_it_is_configured(tmp_path: Path) -> None:
     """The suite's table, one number for all, or the mark; the rest may grow with the noise."""
     settings = loaded(tmp_path, SUITE.replace("hardware =", "tolerance = { cost = 0.04 }\nhardware =", 1))
 

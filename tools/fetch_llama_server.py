@@ -3,7 +3,7 @@
     python tools/fetch_llama_server.py .llama
 
 A llama-server on the PATH is used where it knows the options needed. Otherwise Debian's package is unpacked beside the
-system, with its own C library, whatever release of Debian this is: a private apt configuration, made from the machine's
+system, with its own C library, on any release of Debian: a private apt configuration, made from the machine's
 own sources with the suite replaced, downloads it (apt verifies the signatures), and nothing is installed; no root is
 needed. The folder appears when everything is in it and llama-server has run.
 

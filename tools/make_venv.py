@@ -19,7 +19,7 @@ PIP_ON_PYPI = "https://pypi.org/pypi/pip/json"
 
 
 def main(directory: Path) -> None:
-    if sys.version_info < (3, 10):  # noqa: UP036  # whoever runs this has chosen no interpreter yet
+    if sys.version_info < (3, 10):  # noqa: UP036  # runs under any interpreter
         sys.exit(f"pytest-precgate needs Python 3.10 or later, this is {sys.version.split()[0]}; set PYTHON=...")
     try:
         import ensurepip  # noqa: F401, PLC0415

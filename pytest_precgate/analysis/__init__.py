@@ -1,1 +1,1 @@
-"""The pure middle: numbers in, numbers out. No clock, no file, no process, no pytest."""
+"""The pure part: numbers in, numbers out. It uses no clock, no file, no process and no pytest."""

@@ -1,6 +1,7 @@
-"""What measuring costs, in GPU-seconds: their number times the seconds. An unknown cost is None and never zero.
+"""The cost of measuring, in GPU-seconds: number of GPUs times seconds.
 
-A GPU is paid for from the start of its server's process to the end of it, loading, load and idling alike."""
+Input: times of starts, points and servers. Output: costs and their sums. Invariant: a GPU is paid for from the start of
+its server's process to its end, loading and idle time included; an unknown cost is None, never zero."""
 
 from __future__ import annotations
 
@@ -15,14 +16,14 @@ from pytest_precgate.errors import InvalidValueError
 
 SIGNIFICANT_DIGITS = 6
 Kind = Literal["started", "endpoint", "simulated"]
-"""Servers a run starts, a server that was running before, and engines whose seconds are virtual."""
+"""Kinds: servers that a run starts, servers that were running before, and engines in virtual time."""
 KINDS: tuple[Kind, ...] = ("started", "endpoint", "simulated")
-_OVERLAP = 1e-6  # of the whole: what rounding may make the parts longer
+_OVERLAP = 1e-6  # relative; rounding may make the parts longer than the whole by this
 
 
 @dataclass(frozen=True)
 class LaunchCost:
-    """What one launch of one configuration took: its start, None where not known, and its points, warm-up included."""
+    """The cost of one launch of one configuration: its start, None when unknown, and its points, warm-up included."""
 
     configuration: str
     points: int
@@ -39,7 +40,7 @@ class LaunchCost:
             positive("LaunchCost", "starting_gpu_s", self.starting_gpu_s, "GPU seconds")
 
     def rounded(self) -> LaunchCost:
-        """Return it cut to the digits a baseline keeps."""
+        """Return it rounded to the digits that a baseline keeps."""
         start = self.starting_gpu_s
         return replace(
             self,
@@ -50,11 +51,11 @@ class LaunchCost:
 
 @dataclass(frozen=True)
 class KindCost:
-    """What launches of one kind cost together.
+    """The cost of all launches of one kind.
 
     ``launches`` counts every start, failed ones included, and ``points`` those that were kept. ``starting_gpu_s`` is
-    None where a start was not this tool's to see; ``held_gpu_s``, the whole time GPUs were kept busy, idle or loading,
-    is None where only its parts are known. Raises InvalidValueError for parts that are more than the whole.
+    None when the tool did not start the server. ``held_gpu_s``, the whole time GPUs were in use, idle and loading
+    included, is None when only its parts are known. Raises InvalidValueError when the parts are more than the whole.
     """
 
     kind: Kind
@@ -66,30 +67,31 @@ class KindCost:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise InvalidValueError(f"Spent.kind: got {self.kind!r}, wanted one of {', '.join(KINDS)}")
-        _whole("Spent", "launches", self.launches)
-        _whole("Spent", "points", self.points)
+            raise InvalidValueError(f"KindCost.kind: got {self.kind!r}, wanted one of {', '.join(KINDS)}")
+        _whole("KindCost", "launches", self.launches)
+        _whole("KindCost", "points", self.points)
         for field in ("measuring_gpu_s", "starting_gpu_s", "held_gpu_s"):
             value = getattr(self, field)
             if value is not None or field == "measuring_gpu_s":
-                _not_negative("Spent", field, value)
+                _not_negative("KindCost", field, value)
         if self.held_gpu_s is not None and self._parts_gpu_s > self.held_gpu_s * (1 + _OVERLAP):
             raise InvalidValueError(
-                f"Spent.held_gpu_s: got {self.held_gpu_s:g}, and its parts alone are {self._parts_gpu_s:g} GPU seconds"
+                f"KindCost.held_gpu_s: got {self.held_gpu_s:g}, and its parts alone are {self._parts_gpu_s:g} GPU s"
             )
 
     @property
     def gpu_s(self) -> float:
-        """What is paid for, as far as it is known: the time held, else the sum of the known parts."""
+        """The paid time, as far as it is known: the time held, else the sum of the known parts."""
         return self._parts_gpu_s if self.held_gpu_s is None else self.held_gpu_s
 
     @property
     def idle_gpu_s(self) -> float | None:
-        """What was held and neither started a server nor gave a point: waits, failed points, stops. None: unknown."""
+        """Time that was held and neither started a server nor gave a point: waits, failed points, stops. None:
+        unknown."""
         return None if self.held_gpu_s is None else max(self.held_gpu_s - self._parts_gpu_s, 0.0)
 
     def dollars(self, hardware: Hardware) -> float:
-        """Return what that is at the price of ``hardware``."""
+        """Return the cost in dollars at the price of ``hardware``."""
         return dollars(self.gpu_s, hardware)
 
     @property
@@ -100,10 +102,9 @@ class KindCost:
 
 @dataclass(frozen=True)
 class SuiteCost:
-    """What one suite cost, by kind: what this run ``costs``, and what the launches it ``reused`` had cost earlier ones.
+    """The cost of one suite, by kind: ``costs`` of this run, and the cost of ``reused`` launches in earlier runs.
 
-    ``reads_files`` says that points were recorded elsewhere and only read; ``replayed`` that nothing was measured.
-    """
+    ``reads_files`` says that points were recorded elsewhere and only read; ``replayed`` that nothing was measured."""
 
     suite: str
     hardware: Hardware
@@ -121,7 +122,7 @@ class SuiteCost:
 
 
 def by_kind(each: Iterable[KindCost]) -> tuple[KindCost, ...]:
-    """Return one sum per kind, in the order of KINDS; a part one of them does not know is not known of the sum."""
+    """Return one sum per kind, in the order of KINDS; a part that is unknown for one of them is unknown in the sum."""
     found = list(each)
     return tuple(
         KindCost(
@@ -138,7 +139,7 @@ def by_kind(each: Iterable[KindCost]) -> tuple[KindCost, ...]:
 
 
 def known_sum(values: Iterable[float | None]) -> float | None:
-    """Return the sum, None when one of them is not known."""
+    """Return the sum, None when one of them is unknown."""
     known: list[float] = []
     for value in values:
         if value is None:
@@ -148,7 +149,7 @@ def known_sum(values: Iterable[float | None]) -> float | None:
 
 
 def dollars(gpu_s: float, hardware: Hardware) -> float:
-    """Return what GPU-seconds cost: price per GPU-hour * seconds / 3600."""
+    """Return the dollars for GPU-seconds: price per GPU-hour * seconds / 3600."""
     return hardware.price_per_gpu_hour * gpu_s / 3600
 
 

@@ -1,6 +1,7 @@
-"""What selected tests would launch and what that would cost, told before anything runs.
+"""What the selected tests would launch and what that would cost.
 
-A figure is a baseline's, a simulation's, or not known: then it is None, left out of sums, and the sums say so."""
+Input: expected launches and their costs, from a baseline, a simulation, or unknown. Output: a plan with sums.
+Invariant: an unknown figure is None, is left out of sums, and the sums are marked as lower bounds."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ from pytest_precgate.errors import InvalidValueError
 
 NOT_KNOWN = "not known"
 Use = Literal["measured", "up", "perhaps up"]
-"""What tests want of a precision: its sweep, its engine alone, or perhaps its engine, where they name one as they run.
-The first that holds is what counts."""
+"""What tests need of a precision: its sweep, only its engine, or possibly its engine, if they name one as they run. The
+first that applies counts."""
 _USES: tuple[Use, ...] = ("measured", "up", "perhaps up")
 
 
@@ -28,8 +29,7 @@ _USES: tuple[Use, ...] = ("measured", "up", "perhaps up")
 class Asked:
     """What one test asks for, by its fixtures: sweeps and engines by precision.
 
-    ``compares`` says that it measures whatever it likes, ``chooses`` that it names engines as it runs.
-    """
+    ``compares`` says that it may measure any precision, ``chooses`` that it names engines as it runs."""
 
     test: str
     sweeps: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Expected:
-    """What one launch of a configuration takes, in GPU-seconds, and whose figures these are."""
+    """The cost of one launch of a configuration, in GPU-seconds, and the source of the figures."""
 
     source: str
     points: int | None = None
@@ -50,10 +50,9 @@ class Expected:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration tests may launch: its number from 0, the kind of its engine, how it is paid for.
+    """A configuration that tests may launch: its number from 0, the kind of its engine, how it is paid for.
 
-    ``paid`` is None for points that were recorded elsewhere: nothing is launched.
-    """
+    ``paid`` is None for points that were recorded elsewhere: nothing is launched."""
 
     precision: str
     number: int
@@ -65,7 +64,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PlannedLaunch:
-    """A configuration that would be launched ``least`` to ``most`` times; ``use`` says what for."""
+    """A configuration that would be launched ``least`` to ``most`` times; ``use`` says for which purpose."""
 
     candidate: Candidate
     use: Use
@@ -78,7 +77,7 @@ class PlannedLaunch:
 
     @property
     def parts_gpu_s(self) -> tuple[float | None, ...]:
-        """The parts of one launch this run would pay for: its start, if it is this tool's, and its points."""
+        """The parts of one launch this run would pay for: its start, if this tool starts it, and its points."""
         candidate, expected = self.candidate, self.candidate.expected
         start = () if candidate.paid in (None, "endpoint") else (expected.starting_gpu_s,)
         measuring = (expected.measuring_gpu_s,) if candidate.paid is not None and self.use == "measured" else ()
@@ -86,18 +85,18 @@ class PlannedLaunch:
 
     @property
     def known_gpu_s(self) -> float:
-        """What is known of one launch."""
+        """The known cost of one launch."""
         return math.fsum(part for part in self.parts_gpu_s if part is not None)
 
     @property
     def is_known(self) -> bool:
-        """Whether no part of it is missing."""
+        """Whether all parts are known."""
         return None not in self.parts_gpu_s or self.most == 0
 
 
 @dataclass(frozen=True)
 class SuitePlan:
-    """What one suite's selected tests would launch, at the price of its hardware."""
+    """What the selected tests of one suite would launch, at the price of its hardware."""
 
     suite: str
     hardware: Hardware
@@ -121,7 +120,7 @@ class Total:
 
 
 def total(plans: Sequence[SuitePlan], *, simulated: bool) -> Total | None:
-    """Return the sum over every suite, of virtual launches or of all others; None where there is none of them."""
+    """Return the sum over every suite, of virtual launches or of all others; None when there are none."""
     each = [
         (planned, plan.hardware)
         for plan in plans
@@ -149,11 +148,10 @@ def plan(
     launches: Mapping[str, tuple[int, int]],
     baseline: Baseline | None,
 ) -> SuitePlan:
-    """Return what the tests ``asked`` would launch of the suite's ``candidates``.
+    """Return the suite's launches for the tests ``asked``, from its ``candidates``.
 
-    ``launches`` says for each precision how many launches its sweep takes, at least and at most. An engine that is only
-    talked to is launched once.
-    """
+    ``launches`` says for each precision how many launches its sweep takes, at least and at most. An engine that tests
+    only talk to is launched once."""
     precisions = list(dict.fromkeys(candidate.precision for candidate in candidates))
     wanted = uses(asked, precisions, baseline)
     planned = []
@@ -163,17 +161,16 @@ def plan(
             continue
         least, most = launches[candidate.precision] if use == "measured" else (int(use == "up"), 1)
         if candidate.paid is None or (candidate.paid == "simulated" and use != "measured"):
-            least, most = 0, 0  # a file is read; a simulation that is only talked to holds no GPU
+            least, most = 0, 0  # a file is read; a simulation that tests only talk to holds no GPU
         planned.append(PlannedLaunch(candidate, use, least, most))
     return SuitePlan(suite, hardware, len(asked), planned)
 
 
 def uses(asked: Sequence[Asked], precisions: Sequence[str], baseline: Baseline | None) -> Mapping[str, Use]:
-    """Return what the tests want of each precision, those that no test wants left out.
+    """Return what the tests need of each precision, without those that no test needs.
 
-    A test that compares is taken to measure the precisions of the gates it has in the baseline, all of them where it
-    has none.
-    """
+    A test that compares is expected to measure the precisions of its gates in the baseline, or all of them when it has
+    none."""
     found: dict[str, set[Use]] = {}
     for test in asked:
         gated = {
@@ -199,7 +196,7 @@ def from_baseline(
     engines: tuple[str, ...],
     grid: Sequence[int] | None,
 ) -> Expected | None:
-    """Return what launches like the ``candidate``'s took when the baseline was recorded, on average.
+    """Return the mean cost of launches like the ``candidate``'s when the baseline was recorded.
 
     None where the baseline's were of another workload, hardware or engine (``engines``, the kinds),
     or measured other concurrencies than the ``grid`` (None: no grid is set). Launches that keep no cost tell points.

@@ -1,4 +1,4 @@
-"""A quantity is a finite number above zero, or it is refused by name, with its unit."""
+"""Checks that a number is finite and above zero, or refuses it with its name and unit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytest_precgate.errors import InvalidValueError
 
 def positive(owner: str, name: str, value: object, unit: str) -> float:
     """Return ``value`` as a float; raise InvalidValueError unless it is finite and above zero."""
-    if type(value) is float and 0 < value < math.inf:  # as nearly every one is
+    if type(value) is float and 0 < value < math.inf:  # the usual case, fast
         return value
     number = math.nan
     if not isinstance(value, bool) and isinstance(value, Real):

@@ -1,4 +1,4 @@
-"""What a run found, as values: reports turn them into text, the plugin into exit codes. No formatting here."""
+"""The findings of a run as values: reports render them as text, the plugin derives the exit code. No formatting."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.gating.verdict import JudgedGate, all_pass
 
 Outcome = Literal["passed", "failed", "skipped", "recorded", "added"]
-"""What became of a check. ``recorded``: its baseline is rewritten, so it was not held against one. ``added``: the gates
-that had a baseline passed, and those that had none are being recorded."""
+"""The outcome of a check. ``recorded``: its baseline is rewritten, so it was not compared with one. ``added``: the
+gates that had a baseline passed, and those that had none are being recorded."""
 
 
 class Ran(Protocol):
-    """What a run was asked to run and how its tests went, by node id."""
+    """What a run was asked to run and the outcomes of its tests, by node id."""
 
     @property
     def seen(self) -> Collection[str]:
-        """Tests that reported anything, a skip included."""
+        """Tests that reported any phase, a skip included."""
 
     @property
     def failed(self) -> Collection[str]:
@@ -31,21 +31,20 @@ class Ran(Protocol):
 
     @property
     def xfailed(self) -> Collection[str]:
-        """Tests that failed as they were expected to."""
+        """Tests that failed as expected (xfail)."""
 
     def holds(self, nodeid: str) -> bool:
-        """Whether a test must hold its stored gates in this run."""
+        """Whether a test must check its stored gates in this run."""
 
     def includes(self, nodeid: str) -> bool:
-        """Whether a test lies inside what the run was pointed at."""
+        """Whether a test lies inside the paths of the run."""
 
 
 @dataclass(frozen=True)
 class GateReport:
-    """One check of one test: the comparison, its points, every gate judged, and what became of it.
+    """One check of one test: the comparison, its targets, every judged gate, and the outcome.
 
-    ``baseline`` is what it was held against, ``rule`` which launches decided.
-    """
+    ``baseline`` is what it was compared with, ``rule`` the launch rule."""
 
     suite: str
     test: str
@@ -64,13 +63,13 @@ class GateReport:
 
     @property
     def failing(self) -> tuple[JudgedGate, ...]:
-        """The gates that keep the merge out."""
+        """The gates that block the merge."""
         return tuple(gate for gate in self.judged if not gate.verdict.passes)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A comparison a test made and did not check against a baseline; ``failed`` when the test failed."""
+    """A comparison that a test made and did not check against a baseline; ``failed`` when the test failed."""
 
     suite: str
     test: str
@@ -80,7 +79,7 @@ class Compared:
 
     @property
     def remark(self) -> str:
-        """What this comparison is worth."""
+        """Why this comparison gates nothing."""
         if self.failed:
             return "the test failed before its gates were judged"
         return "without a check: nothing is gated here"
@@ -99,7 +98,7 @@ class BaselineUpdate:
 
 @dataclass(frozen=True)
 class RunReport:
-    """Everything one run found. ``problems`` fail the run by themselves, ``warnings`` do not; ``costs`` is by suite."""
+    """The findings of one run. ``problems`` fail the run by themselves, ``warnings`` do not; ``costs`` is by suite."""
 
     checks: tuple[GateReport, ...] = ()
     compared: tuple[Compared, ...] = ()
@@ -115,10 +114,10 @@ class RunReport:
 
 
 def idle_gates(path: str, idle: Iterable[RecordedGate], ran: Ran) -> tuple[list[str], list[str]]:
-    """Name stored gates that no test held: those their tests should have held, then those a narrowed run left out.
+    """Name stored gates that no test checked: those their tests should have checked, then those a narrowed run left
+    out.
 
-    A failed test's gates are neither.
-    """
+    A failed test's gates are neither."""
     by_test: dict[str, list[GateKey]] = {}
     for gate in idle:
         by_test.setdefault(gate.test, []).append(gate.key)
@@ -127,12 +126,12 @@ def idle_gates(path: str, idle: Iterable[RecordedGate], ran: Ran) -> tuple[list[
         if ran.holds(test):
             unused.append(_unused_gates(path, test, by_test[test]))
         elif ran.includes(test):
-            left_out.append(f"{path}: {len(by_test[test])} gates of {test} not held: this run was narrowed")
+            left_out.append(f"{path}: {len(by_test[test])} gates of {test} not checked: this run was narrowed")
     return unused, left_out
 
 
 def _unused_gates(path: str, test: str, gates: Sequence[GateKey]) -> str:
-    """Return what to do about stored ``gates`` of ``test`` that a run did not hold."""
+    """Return what to do about stored ``gates`` of ``test`` that a run did not check."""
     what = f"gate {gates[0]}" if len(gates) == 1 else f"{len(gates)} gates, the first {gates[0]},"
     return (
         f"{path}: {what} of {test} not used by this run: was the test renamed, removed, skipped, or does it check "

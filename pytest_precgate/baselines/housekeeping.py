@@ -1,5 +1,8 @@
-"""What `precgate baseline check` looks for and `prune` removes: files no suite owns, gates of tests that are gone,
-values that do not follow from their points. Tests are looked up in the source, nothing is run."""
+"""The checks of `precgate baseline check` and the removals of `prune`: files without a suite, gates of tests that no
+longer exist, values that do not follow from their points.
+
+Input: baseline files, settings, test sources. Output: findings. Invariant: tests are looked up in the source; no test
+code is imported or run."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The text of a baseline file: what a person reviews in a diff and what this tool reads back. Pure: no file is touched.
+"""The text of a baseline file: reviewed in a diff, and read back by this tool. Pure: no file is touched.
 
-Schema history, newest last; a reader reads every older one and refuses a newer one by name.
-  1  suite, raw points and fingerprint of every launch, the gates with the value they had, who recorded it and why.
-  2  the gates' noise as well ("sigma", null where too few launches tell), and what each configuration of a launch cost
-     in GPU-seconds; a null start is not known, and a launch that cost nothing says nothing.
-  3  a point says the acceptance length of its speculation, where there was any, and its error where that is larger than
-     was asked for.
+Invariant: a reader reads every older schema and refuses a newer one with its number. Schema history, newest last:
+  1  suite, raw points and fingerprint of every launch, the gates with their values, author and reason of the record.
+  2  the gates' noise ("sigma", null with too few launches), and the cost of each configuration of a launch in
+     GPU-seconds; a null start is unknown, and a launch without cost has no entry.
+  3  the acceptance length of a point that was measured with speculation, and the error of a point whose error is larger
+     than was asked for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Baselines on disk. A file is either whole and readable, or it is left as it was and named in an error."""
+"""Reads and writes baseline files.
+
+Input: a directory and baselines. Output: files, or an error that names the file. Invariant: a file is written whole
+under a lock; a file that cannot be read is left as it is and named in an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ``precgate`` command: read and compare recorded sweeps, measure a suite's noise, look after baselines."""
+"""The ``precgate`` command: compare, import and export recorded points, measure noise, check and prune baselines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pytest_precgate.settings import load
 from pytest_precgate.text import printable_lines
 
 _COMPARED = ("gpus", "hardware", "isl", "osl")
-"""What may be stated of files that are compared or fitted; their precision stands behind a colon."""
+"""Values that may be stated for files that are compared or fitted; their precision follows a colon."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Run the command. Raises PrecgateError, also for a path that the system refuses to look at."""
+    """Run the command. Raises PrecgateError, also for a path that the operating system refuses."""
     try:
         return int(options.run(options))
     except OSError as exc:
@@ -149,7 +149,7 @@ def _points(text: str) -> tuple[float, ...]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"got {text!r}, wanted numbers with commas between, as 55,73,91") from None
     if len(set(points)) != len(points):
-        raise argparse.ArgumentTypeError(f"got {text!r}, in which a point stands twice")
+        raise argparse.ArgumentTypeError(f"got {text!r}, in which a point is repeated")
     if not all(0 < point < float("inf") for point in points):
         raise argparse.ArgumentTypeError(f"got {text!r}, wanted interactivities above 0 tok/s/user")
     return points
@@ -165,7 +165,7 @@ def _compare(options: argparse.Namespace) -> int:
     pair = compare(candidate, reference, hardware=hardware, cost=options.cost)
     points = tuple(float(point) for point in options.at or pair.quartile_points())
     for point in points:
-        pair.at(point)  # off the band there is no row, and a table with a hole is no answer
+        pair.at(point)  # off the band there is no row, and an incomplete table is not printed
     if options.json:
         print(jsonlib.dumps(json.comparison(pair, points), indent=2, sort_keys=True))
     else:
@@ -186,7 +186,7 @@ def _show(options: argparse.Namespace) -> int:
             if stored.baseline is None:
                 raise PrecgateError(f"{store.shown(stored.path)}: there is no baseline of suite {suite!r}")  # noqa: TRY301
             print("\n".join(_shown(store.shown(stored.path), stored.baseline)), end="\n\n")
-        except PrecgateError as exc:  # the others are shown all the same
+        except PrecgateError as exc:  # the others are shown in any case
             print(f"precgate: {printable_lines(str(exc))}", file=sys.stderr)
             unread += 1
     if not wanted:
@@ -232,7 +232,7 @@ def _prune(options: argparse.Namespace) -> int:
     store, settings = _store(options), load(Path.cwd())
     utc = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     if not (options.dry_run or options.reason.strip()):
-        raise PrecgateError("prune removes gates for good: say why with --reason TEXT, or --dry-run")
+        raise PrecgateError("prune removes gates permanently: give --reason TEXT, or --dry-run")
     recorded = Provenance(git_commit(Path.cwd()), utc, tool_version(), f"pruned: {options.reason}")
     removed = prune(store, settings.suites, Path.cwd(), recorded, dry_run=options.dry_run)
     for line in removed:

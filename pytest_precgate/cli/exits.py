@@ -2,8 +2,8 @@
 
 EXIT_DONE = 0
 EXIT_PROBLEMS = 1
-"""``baseline check`` found something wrong, or ``noise`` a gate that no launch can be read for."""
+"""``baseline check`` found a problem, or ``noise`` a gate that no launch can be read for."""
 EXIT_REFUSED = 2
 """The command could not do what was asked."""
 EXIT_INTERRUPTED = 130
-"""Ctrl-C ended ``noise``; as a shell tells it."""
+"""Ctrl-C ended ``noise``; the shell's convention."""

@@ -1,6 +1,7 @@
-"""``precgate noise``: launch an unchanged suite again and again, and say how noisy its gates are.
+"""``precgate noise``: launches an unchanged suite several times and prints the noise of its gates.
 
-Nothing is held against a baseline or written into one; what is measured is kept as a run's, whatever ends it."""
+Input: settings and options. Output: a table, and a run on disk. Invariant: no baseline is read or written; finished
+points are kept however the command ends."""
 
 from __future__ import annotations
 
@@ -59,24 +60,24 @@ def add_noise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 class _Narrator:
-    """Tells a person who waits how it goes, on stderr, where every line stays."""
+    """Reports progress on stderr, where every line stays."""
 
     def __init__(self) -> None:
         self._spacing = progress.Spacing()
         self._said: set[str] = set()
 
     def line(self, text: str) -> None:
-        """Say how a launch goes."""
+        """Report the state of a launch."""
         self._said.add(text)
         print(f"precgate: {text}", file=sys.stderr, flush=True)
 
     def remark(self, text: str) -> None:
-        """Say what is known at the end, unless it was known and said before."""
+        """Report remarks at the end that were not reported before."""
         if text not in self._said:
             self.line(text)
 
     def point(self, precision: str, concurrency: int, news: Progress | Measurement) -> None:
-        """Say how a point goes, and at its end what it gave."""
+        """Report the progress of a point, and its figures at the end."""
         if isinstance(news, Measurement):
             self._spacing.end()
             print(progress.measured(precision, concurrency, news), file=sys.stderr, flush=True)
@@ -124,7 +125,7 @@ def _suite(options: argparse.Namespace, root: Path) -> Suite:
         raise SettingsError(
             _WHERE,
             "--launches",
-            f"got {options.launches}, wanted {LEAST_LAUNCHES} to {MOST_LAUNCHES}: fewer tell no sigma",
+            f"got {options.launches}, wanted {LEAST_LAUNCHES} to {MOST_LAUNCHES}: fewer give no estimate of sigma",
         )
     settings = load(root)
     if options.suite is None and len(settings.suites) > 1:
@@ -151,10 +152,10 @@ def _refuse_recorded(suite: Suite, launches: Launches) -> None:
 
 
 def _record(options: argparse.Namespace, root: Path, told: _Narrator) -> Record:
-    """What is kept, and taken from the run that is gone on with. Raises RunNotFoundError, SettingsError."""
+    """What is stored, and reused from the run to resume. Raises RunNotFoundError, SettingsError."""
     if options.resume == LATEST:
         raise SettingsError(
-            _WHERE, "--resume", "name the run: the latest may be a gate's, and its launches would count among these"
+            _WHERE, "--resume", "name the run: the latest may be a gate run, whose launches would be counted here"
         )
     return Record(
         directory=RunDirectory.new(root, _now(), os.getpid())
@@ -177,10 +178,9 @@ def _now() -> datetime:
 
 @contextmanager
 def _stopped_at_the_end(launches: Launches, told: _Narrator) -> Iterator[None]:
-    """Whatever ends the launches, stop every engine; then say what was kept and how to go on.
+    """However the launches end, stop every engine; then report what was stored and how to resume.
 
-    Raises EngineStopError or GpuBusyError when something of one is left.
-    """
+    Raises EngineStopError or GpuBusyError when a process of one is left."""
     failure: PrecgateError | None = None
     try:
         yield
@@ -192,7 +192,7 @@ def _stopped_at_the_end(launches: Launches, told: _Narrator) -> Iterator[None]:
             launches.close()
         except PrecgateError:
             if failure is not None:
-                told.line(str(failure))  # what is left of an engine must not hide why it ended
+                told.line(str(failure))  # a process that is left must not hide why the engine ended
             raise
         finally:
             for remark in launches.remarks():
@@ -200,12 +200,12 @@ def _stopped_at_the_end(launches: Launches, told: _Narrator) -> Iterator[None]:
 
 
 def _measured(suite: Suite, launches: Launches, number: int, told: _Narrator) -> dict[str, list[Launch]]:
-    """Launch each precision ``number`` times in turn: a machine that warms up slows neither more than the other."""
+    """Launch each precision ``number`` times in turn, so that a machine that warms up slows both alike."""
     precisions = _precisions(suite)
     measured: dict[str, list[Launch]] = {precision: [] for precision in precisions}
     launches.expect(
         [suite.name], _sweep_targets
-    )  # what could never start is refused before the other precision has been loaded
+    )  # an engine that can never start is refused before the other precision is loaded
     for attempt in range(1, number + 1):
         for precision in precisions:
             told.line(f"launch {attempt} of {number}: {precision}")

@@ -1,7 +1,8 @@
-"""``precgate import`` and ``precgate export``, and how every command reads recorded points.
+"""``precgate import`` and ``precgate export``, and the reading of recorded points for every command.
 
-``import`` reads result files of other tools and writes the CSV of this project; ``export`` writes points as other tools
-read them. What a file does not say comes from the options, and is asked for by name."""
+Input: result files of other tools, or points of this project. Output: the CSV of this project, or another tool's
+format. Invariant: a value that a file lacks comes from the options; when it is missing there too, the error names the
+option."""
 
 from __future__ import annotations
 
@@ -33,20 +34,20 @@ _ABOUT = {
     "hardware": "b200, ..., where the files do not say",
     "isl": "input tokens, where the files do not say",
     "osl": "output tokens, where the files do not say",
-    "configuration": "what tells these points from others of their precision, where the files do not say",
+    "configuration": "name of these points' configuration, where the files do not say",
 }
 _METAVARS = {"gpus": "N", "isl": "N", "osl": "N"}
 
 
 def add_stated(parser: argparse.ArgumentParser, names: Sequence[str] = FACTS) -> None:
-    """Add the options that state what files do not say."""
+    """Add the options for values that files lack."""
     for name in names:
         kind = int if name in _METAVARS else str
         parser.add_argument(f"--{name}", metavar=_METAVARS.get(name, "NAME"), type=kind, help=_ABOUT[name])
 
 
 def stated_by(options: argparse.Namespace, names: Sequence[str] = FACTS) -> Stated:
-    """Return what the options state. Raises InvalidValueError for a count below 1."""
+    """Return the values of the options. Raises InvalidValueError for a count below 1."""
     return replace(Stated(), **{name: getattr(options, name) for name in names})
 
 
@@ -84,7 +85,7 @@ def _import(options: argparse.Namespace) -> int:
     remarks = [f"imported by pytest-precgate {tool_version()}; interactivity is 1 / median tpot in tok/s/user"]
     for path, each in zip(paths, found, strict=True):
         remarks.append(f"{len(each.rows)} of {path.name}: {', '.join(each.tools)}")
-        remarks += each.comments  # a licence asks to be kept, and so does the source of points
+        remarks += each.comments  # a licence must be kept, and so must the source of points
     stated = str(stated_by(options))
     remarks += [f"stated: {stated}"] if stated else []
     write(points_csv(sweeps, remarks), options.out)
@@ -132,10 +133,9 @@ def _median_point(points: Sequence[SweepPoint]) -> SweepPoint:
 
 
 def sweep_named(text: str, stated: Stated) -> Sweep:
-    """Read ``FILE`` or ``FILE:PRECISION``, either a glob pattern too; what the files do not say comes from ``stated``.
+    """Read ``FILE`` or ``FILE:PRECISION``, also as a glob pattern; values that the files lack come from ``stated``.
 
-    Raises RecordedPointsError for files that cannot be read as one sweep, naming what they lack.
-    """
+    Raises RecordedPointsError for files that cannot be read as one sweep, naming what they lack."""
     pattern, precision = _split(text)
     paths = find_files([pattern], Path.cwd())
     rows = [row.filled(stated) for path in paths for row in _read(path).rows]
@@ -171,10 +171,9 @@ def _read(path: Path) -> Imported:
 
 
 def write(text: str, path: Path | None) -> None:
-    """Print ``text``, or write it to ``path``: a reader sees the old file or the new one.
+    """Print ``text``, or write it to ``path`` atomically: a reader sees the old file or the new one.
 
-    Raises PrecgateError where it cannot be written.
-    """
+    Raises PrecgateError when it cannot be written."""
     if path is None:
         print(text, end="")
         return

@@ -1,7 +1,7 @@
-"""``precgate serve-simulated``: the simulated engine behind OpenAI's API, from the command line's words.
+"""``precgate serve-simulated``: serves the simulated engine behind OpenAI's API.
 
-In: options. Out: one line with the address once it listens, then nothing until interrupted. Whatever keeps it from
-listening is one line and exit code 2. The server and asyncio are imported by this command alone."""
+Input: options. Output: one line with the address once it listens, then nothing until it is interrupted. When it cannot
+listen, it prints one line and exits with code 2. Only this command imports the server and asyncio."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="decode steps are padded to the next power of two, and take this share of the extra time; 0 to 1",
     )
     parser.add_argument(
-        "--misbehave", metavar="KIND[=VALUE],...", default="", help="do what bad servers do; the kinds are below"
+        "--misbehave", metavar="KIND[=VALUE],...", default="", help="misbehave; the kinds are listed below"
     )
     parser.set_defaults(run=_serve)
 
@@ -105,7 +105,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _server_options(options: argparse.Namespace) -> ServerOptions:
-    """Read what the command line says of the server; raises PrecgateError naming the option."""
+    """Read the server's options from the command line; raises PrecgateError naming the option."""
     from pytest_precgate.engines.simulated.manners import read_kinds  # noqa: PLC0415  # asyncio
     from pytest_precgate.engines.simulated.server import ServerOptions  # noqa: PLC0415
 
@@ -127,7 +127,7 @@ def _server_options(options: argparse.Namespace) -> ServerOptions:
 
 @contextlib.contextmanager
 def _naming(option: str) -> Iterator[None]:
-    """Put the option in front of what refuses its value."""
+    """Put the option in front of the error about its value."""
     try:
         yield
     except InvalidValueError as exc:
@@ -135,7 +135,7 @@ def _naming(option: str) -> Iterator[None]:
 
 
 async def _listen(server: SimulatedServer, host: str, port: int) -> int:
-    """Start the server and return its port; raises PrecgateError where that address cannot be had."""
+    """Start the server and return its port; raises PrecgateError when the address cannot be used."""
     where = f"{host or '(empty)'}, port {port}"
     if not host:
         raise PrecgateError(
@@ -143,10 +143,10 @@ async def _listen(server: SimulatedServer, host: str, port: int) -> int:
         )
     try:
         return await server.start(host, port)
-    except (OverflowError, ValueError) as exc:  # no port number, no host name; UnicodeError is a ValueError
+    except (OverflowError, ValueError) as exc:  # an invalid port or host name; UnicodeError is a ValueError
         raise PrecgateError(f"cannot listen on {where}: {exc}; wanted a host and a port from 0 to 65535") from exc
     except OSError as exc:
-        # asyncio makes its own sentence of the cause; a name that cannot be resolved has a negative number.
+        # asyncio replaces the cause by its own sentence; a name that cannot be resolved has a negative number.
         why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or exc
         raise PrecgateError(
             f"cannot listen on {where}: {why}; give another --port (0 takes a free one), or a --host of this machine"

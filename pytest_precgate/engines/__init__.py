@@ -1,4 +1,5 @@
-"""The server under test, or what stands in for it. A kind is one file and one row of ``ENGINES``."""
+"""The engines under test and their replacements (recorded, simulated). Each kind is one module and one row of
+``ENGINES``."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What every kind of engine offers, and the three ways in which one is measured.
+"""The interface of every engine, and the three ways in which an engine is measured.
 
-An engine is its settings: a frozen value, read from a precision's table. Nothing is started, connected or read until
-that is asked for. ``Engine`` is what all have. A ``SelfSweeping`` engine gives a sweep by itself. An ``Attached`` one
-is a server that runs already, and a ``Started`` one (``engines.server``) is a server that this tool starts; the load
-client sweeps both. Only the module that composes a launch tells the three apart."""
+An engine is its settings: a frozen value, read from a precision's table. Reading the settings starts, connects and
+reads nothing. ``Engine`` is the common part. A ``SelfSweeping`` engine returns a sweep by itself. An ``Attached``
+engine is a running server, a ``Started`` one (``engines.server``) is a server that this tool starts; the load client
+sweeps both. Only the module that composes a launch distinguishes the three."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""A checkpoint as it lies on this machine: where, which revision, and of what precision its weights are.
+"""A checkpoint on this machine: its path, its revision and the precision of its weights.
 
-Nothing is downloaded. What is not here, or not whole, is refused with the command that fetches it."""
+Input: a directory or a name in the Hugging Face cache. Output: a frozen value, or PreflightError. Invariant: nothing is
+downloaded; a missing or incomplete checkpoint is refused with the command that downloads it."""
 
 from __future__ import annotations
 
@@ -22,13 +23,13 @@ from pytest_precgate.engines.quantization import (
 from pytest_precgate.errors import CheckpointError, PreflightError
 from pytest_precgate.text import printable
 
-# What config.json calls the number of experts: DeepSeek and Kimi, Mixtral, Qwen, GPT-OSS, MiniMax.
+# Names of the number of experts in config.json: DeepSeek and Kimi, Mixtral, Qwen, GPT-OSS, MiniMax.
 _EXPERTS = ("n_routed_experts", "num_local_experts", "num_experts", "moe_num_experts")
 
 
 @dataclass(frozen=True)
 class Found:
-    """Where a checkpoint lies. ``revision`` is the snapshot's commit, None for a directory of its own."""
+    """The path of a checkpoint. ``revision`` is the snapshot's commit, None for a separate directory."""
 
     path: Path
     revision: str | None = None
@@ -36,7 +37,8 @@ class Found:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint says of itself; ``sha256`` is of its quantization config in canonical JSON, 16 hex digits."""
+    """The contents of a checkpoint's configs; ``sha256`` is of its quantization config in canonical JSON, 16 hex
+    digits."""
 
     path: Path
     revision: str | None
@@ -47,20 +49,19 @@ class Checkpoint:
 
     @property
     def shown(self) -> str:
-        """Method and kind as a person reads them: ``modelopt nvfp4, group 16, MoE``."""
+        """Method and kind for a message: ``modelopt nvfp4, group 16, MoE``."""
         return f"{self.weights.shown}, {'MoE' if self.is_moe else 'dense'}"
 
 
 def is_local(model: str, directory: Path) -> bool:
-    """Whether ``model`` is a directory rather than a name on the Hugging Face hub: it exists, or is spelled as one."""
+    """Whether ``model`` is a directory and not a name on the Hugging Face hub: it exists, or is spelled as a path."""
     return model.startswith(("./", "../", "/")) or (directory / model).exists()
 
 
 def find_checkpoint(model: str, revision: str | None, environ: Mapping[str, str], directory: Path) -> Found:
-    """Return where the checkpoint lies: a directory, else a snapshot in the Hugging Face cache ``environ`` points at.
+    """Return the path of the checkpoint: a directory, else a snapshot in the Hugging Face cache of ``environ``.
 
-    Raises PreflightError naming the places looked at.
-    """
+    Raises PreflightError naming the searched paths."""
     if is_local(model, directory):
         if revision is not None:
             raise PreflightError(f"{model} is a directory, which has no revision {revision}; leave revision out")
@@ -80,7 +81,7 @@ def find_checkpoint(model: str, revision: str | None, environ: Mapping[str, str]
 
 
 def _cache(environ: Mapping[str, str]) -> Path:
-    """The hub's cache as huggingface_hub.constants finds it."""
+    """The hub's cache, resolved as huggingface_hub.constants does."""
     for key in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if environ.get(key):
             return Path(environ[key]).expanduser()
@@ -102,9 +103,9 @@ def _snapshot(folder: Path, revision: str) -> Path | None:
 
 
 def read_checkpoint(found: Found) -> Checkpoint:
-    """Read what the checkpoint says of itself.
+    """Read the configs of the checkpoint.
 
-    Raises CheckpointError with file and spot for what no engine could load, and for weight files that are not there.
+    Raises CheckpointError with file and location for a config that no engine could load, and for missing weight files.
     """
     config = _json(found.path / "config.json")
     members = config.mapping()
@@ -124,10 +125,9 @@ def read_checkpoint(found: Found) -> Checkpoint:
 
 
 def _weights(path: Path, members: Mapping[str, Node], inner: Mapping[str, Node]) -> tuple[object, Weights]:
-    """The quantization config and what it says: hf_quant_config.json, else config.json's, else dtypes.json.
+    """The quantization config and its meaning: hf_quant_config.json, else config.json's, else dtypes.json.
 
-    TensorRT-LLM reads the first of them and vLLM the second, so where both are there they must agree.
-    """
+    TensorRT-LLM reads the first of them and vLLM the second, so if both exist they must agree."""
     stated = members.get("quantization_config", inner.get("quantization_config"))
     if stated is not None and stated.value is None:
         stated = None
@@ -159,7 +159,7 @@ def _architecture(config: Node, members: Mapping[str, Node]) -> str:
 
 
 def _refuse_missing_weights(path: Path) -> None:
-    """A download that was cut short leaves an index that names files nobody has."""
+    """Refuse an incomplete download, whose index names files that do not exist."""
     if not (path / "model.safetensors.index.json").is_file():
         return
     index = _json(path / "model.safetensors.index.json")

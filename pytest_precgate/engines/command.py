@@ -1,7 +1,7 @@
-"""Any server that a command line starts: words and placeholders, never a shell.
+"""An engine that starts any server by a command line: words and placeholders, never a shell.
 
-Nothing is known of it but what it says over HTTP, so what its figures depend on is recorded as the settings give it:
-the words, the program, and the model where it is a file."""
+Input: the settings. Output: argv, variables and facts. The server is known only through HTTP, so the facts come from
+the settings: the words, the program, and the model if it is a file."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _OWN = ("ready", "served_model", "path")
 PLACEHOLDERS = ("host", "model", "port")
 HASHED_BELOW_BYTES = 2**30
 
-# Where servers tell their version: path and key. /version: vLLM, TensorRT-LLM; /props: llama-server.
+# Where servers report their version: path and key. /version: vLLM, TensorRT-LLM; /props: llama-server.
 _VERSIONS = (("/version", "version"), ("/props", "build_info"))
 
-# What llama-server (llama.cpp 0.7.0) says when it cannot start.
+# Output of llama-server (llama.cpp 0.7.0) when it cannot start.
 _FAILURES = (
     *COMMON,
     FailureText("error: invalid argument", "the server does not know an option in argv"),
@@ -54,7 +54,7 @@ _FAILURES = (
 
 @dataclass(frozen=True)
 class CommandEngine(StartedServer):
-    """The settings of one command line. ``served_model`` None asks the server what it serves."""
+    """The settings of one command line. With ``served_model`` None the server is asked for its model."""
 
     kind: ClassVar[str] = "command"
 
@@ -77,10 +77,9 @@ class CommandEngine(StartedServer):
     def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:  # noqa: ARG002
         """Return the program, a hash of the words, and size and hash of a model that is a file.
 
-        Raises PreflightError for a program that is not there, for a model path (it begins with ``/`` or ``.``) with
-        nothing behind it, and for speculative decoding whose acceptance is not forced. GPUs are not
-        counted: for a server on CPUs ``gpus = 1`` means the machine.
-        """
+        Raises PreflightError for a missing program, for a missing model whose name begins with ``/`` or ``.``, and for
+        speculative decoding whose acceptance is not forced. GPUs are not counted: for a server on CPUs ``gpus = 1``
+        means the machine."""
         self._program(precision, place)
         variables = {**place.environ, **self.settings.variables}
         require_forced(
@@ -122,11 +121,11 @@ class CommandEngine(StartedServer):
         return found
 
     def is_ready(self, seat: ServerSlot, network: Network) -> bool:
-        """Ask once whether the path of ``ready`` answers 200."""
+        """Query once whether the path of ``ready`` answers 200."""
         return answers_200(seat, network, self.ready)
 
     def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # it may say anything
-        """Ask for the served model, where the settings do not name it, and for the version."""
+        """Query the served model, when the settings do not name it, and the version."""
         facts = {"version": _version(seat, network)}
         if self.served_model is not None:
             return Confirmed(self.served_model, facts)
@@ -141,7 +140,7 @@ class CommandEngine(StartedServer):
         return Confirmed(self.settings.model, facts, refusal)
 
     def cause(self, log: str) -> str | None:
-        """Return the recognised reason of a failure in one line, or None: other servers say it their way."""
+        """Return the recognised cause of a failure in one line, or None for unknown texts."""
         return recognise(log, _FAILURES)
 
 
@@ -156,12 +155,12 @@ def _argv(node: Node) -> tuple[str, ...]:
         if word is words[0]:
             word.fail(f"got {word.text()!r}, wanted a program without placeholders")
     if not any(name == "port" for _, name in used):
-        node.fail("holds no {port}: the server must listen where it is told to")
+        node.fail("holds no {port}: the server must listen on the port it is given")
     return tuple(word.text() for word in words)
 
 
 def _placeholders(word: Node) -> list[str]:
-    """The names in braces. What format strings could do besides ({port:05}, {model!r}) is part of an unknown name."""
+    """The names in braces. Other features of format strings ({port:05}, {model!r}) are part of an unknown name."""
     try:
         parts = list(Formatter().parse(word.text()))
     except ValueError as exc:
@@ -174,7 +173,7 @@ def _placeholders(word: Node) -> list[str]:
 
 
 def _described(path: Path) -> str:
-    """Size, and hash where reading the file takes a second at most: a checkpoint of 600 GB is known by its size."""
+    """Size, and a hash if reading the file takes at most a second: a checkpoint of 600 GB is identified by its size."""
     size = path.stat().st_size
     if size >= HASHED_BELOW_BYTES:
         return f"{size} bytes"

@@ -1,8 +1,8 @@
-"""What a server counts of its own work: tokens, cache hits, drafts. The Prometheus text of vLLM, SGLang, TensorRT-LLM
-and llama-server goes in, figures of the whole server come out, and the difference of two readings is what an interval
-did.
+"""The counters of a server: tokens, cache hits, drafts. Pure.
 
-A counter that is not on the page, or whose value is no count, is None and never zero. Pure."""
+Input: the Prometheus text of vLLM, SGLang, TensorRT-LLM or llama-server. Output: counters of the whole server; the
+difference of two readings describes the interval between them. Invariant: a counter that is missing or whose value is
+not a count is None, never zero."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 
 from pytest_precgate.errors import InvalidValueError
 
-# The counters each figure may be read from; the first that is on the page is, all its label sets added up.
+# The counters of each figure; the first one on the page is used, with all its label sets added up.
 _METRICS: Mapping[str, tuple[str, ...]] = {
-    # llama-server's counts the tokens it computed alone, and is read below.
+    # llama-server's counter covers only the tokens it computed, and is read below.
     "prompt_tokens": ("vllm:prompt_tokens_total", "sglang:prompt_tokens_total", "trtllm_prompt_tokens_total"),
-    # vLLM's prefix_cache_hits are another figure: counted when a request is scheduled, of the GPU's own cache alone.
-    # This one is counted with prompt_tokens, once for each request, and holds what came from external caches too.
+    # vLLM's prefix_cache_hits are another figure: counted when a request is scheduled, only of the GPU's own cache.
+    # This one is counted with prompt_tokens, once for each request, and includes hits of external caches.
     "cached_tokens": (
         *("vllm:prompt_tokens_cached_total", "sglang:cached_tokens_total", "trtllm_prompt_cached_tokens_total"),
         "llamacpp:prompt_tokens_cached_total",
@@ -62,16 +62,15 @@ _NUMBER = re.compile(r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 @dataclass(frozen=True)
 class ServerCounters:
-    """What a server has counted since it started, or between two readings. Unknown is None.
+    """The counters of a server since its start, or between two readings. Unknown is None.
 
-    ``prompt_tokens`` holds cached ones too. ``cache_hits`` and ``cache_queries`` are tokens looked up and found in
-    the GPU's prefix cache. ``drafts`` are verification steps of one request each, ``draft_tokens`` what they proposed
-    and ``accepted_tokens`` what of that was right, the bonus token not counted. ``verify_calls`` are SGLang's
-    verification steps of one request each. ``metrics`` names the counter each figure was read from, those without a
-    usable value included; ``decreased`` the figures that went down between the readings: the server was started anew.
+    ``prompt_tokens`` include cached ones. ``cache_queries`` and ``cache_hits`` are tokens looked up and found in the
+    GPU's prefix cache. ``drafts`` are verification steps of one request each, ``draft_tokens`` the proposed tokens and
+    ``accepted_tokens`` the accepted ones, without the bonus token. ``verify_calls`` are SGLang's verification steps of
+    one request each. ``metrics`` names the counter of each figure, also of those without a usable value; ``decreased``
+    the figures that went down between the readings, because the server was restarted.
 
-    Raises InvalidValueError for a figure that is no finite number of at least 0.
-    """
+    Raises InvalidValueError for a figure that is not a finite number of at least 0."""
 
     prompt_tokens: float | None = None
     cached_tokens: float | None = None
@@ -97,17 +96,16 @@ FIGURES = tuple(each.name for each in fields(ServerCounters) if each.name not in
 
 
 def parse_metrics(text: str) -> ServerCounters:
-    """Return what a page of Prometheus metrics says, added up over models, ranks and sources.
+    """Return the counters of a page of Prometheus metrics, added up over models, ranks and sources.
 
-    Lines that are not understood are passed over. A counter with one value that is no count (NaN, infinite, negative)
-    is None as a whole: the sum of the others would be too low.
-    """
+    Unknown lines are skipped. A counter with one value that is not a count (NaN, infinite, negative) is None as a
+    whole, because the sum of the others would be too low."""
     sums: dict[str, float | None] = {}
     for name, value in _samples(text):
         before = sums.get(name, 0.0)
         total = None if before is None or value is None else before + value
         sums[name] = total if total is not None and math.isfinite(total) else None
-    if _TRTLLM_DRAFTED in sums:  # accepted tokens must be counted at the same moments as drafts
+    if _TRTLLM_DRAFTED in sums:  # accepted tokens must be counted at the same time as drafts
         sums = {name: total for name, total in sums.items() if name not in _TRTLLM_BY_ITERATION}
     values: dict[str, Any] = {}
     metrics: dict[str, str] = {}
@@ -125,7 +123,7 @@ def parse_metrics(text: str) -> ServerCounters:
 
 
 def _samples(text: str) -> Iterator[tuple[str, float | None]]:
-    """The wanted samples of a page, by name; the value is None where it is no count."""
+    """The wanted samples of a page, by name; the value is None when it is not a count."""
     for line in text.split("\n"):
         name = _NAME.match(line)
         if name is None or name[1] not in _WANTED:
@@ -138,12 +136,11 @@ def _samples(text: str) -> Iterator[tuple[str, float | None]]:
 
 
 def between(before: ServerCounters, after: ServerCounters) -> ServerCounters:
-    """Return what was counted between two readings of one server.
+    """Return the counts between two readings of one server.
 
-    A figure that went down is None and named in ``decreased``. One that only ``after`` has counts from zero where
-    ``before`` was read at all: many servers show a counter once it has been counted up. One read from another counter
-    than before is None.
-    """
+    A figure that went down is None and named in ``decreased``. One that only ``after`` has counts from zero if
+    ``before`` was read at all, because many servers show a counter only after its first increment. One that was read
+    from another counter than before is None."""
     values: dict[str, float | None] = {}
     decreased = []
     for name in FIGURES:
@@ -166,10 +163,9 @@ def _starting(name: str, before: ServerCounters) -> float | None:
 
 
 def lost_between(before: ServerCounters, after: ServerCounters) -> list[str]:
-    """Return the counters that one of two readings of a server shows with a value and the other without.
+    """Return the counters that only one of two readings of a server shows with a value.
 
-    One that only ``after`` has is not lost: see :func:`between`.
-    """
+    A counter that only ``after`` has is not lost: see :func:`between`."""
     lost = [name for figure, name in before.metrics.items() if getattr(after, figure) is None]
     return lost + [
         name
@@ -190,17 +186,16 @@ def speculates(delta: ServerCounters, page: str) -> bool:
 
 
 def cached_tokens(delta: ServerCounters) -> float | None:
-    """Return the prompt tokens of an interval that came out of a cache; vLLM's hits where only they are known."""
+    """Return the cached prompt tokens of an interval; vLLM's hits when only they are known."""
     return delta.cache_hits if delta.cached_tokens is None else delta.cached_tokens
 
 
 def acceptance_length(delta: ServerCounters, max_draft_len: int | None = None) -> float | None:
     """Return the tokens a request gained per verification step in an interval, the bonus token included.
 
-    1 + accepted / drafts. SGLang counts no drafts: generated tokens / verification steps, which holds the first token
-    of each request too. TensorRT-LLM may count tokens alone: the drafts are then draft tokens / ``max_draft_len``,
-    taking each to be of full length. None where nothing was drafted or one of the counts is unknown.
-    """
+    1 + accepted / drafts. SGLang counts no drafts: generated tokens / verification steps, which includes the first
+    token of each request. TensorRT-LLM may count only tokens: the drafts are then draft tokens / ``max_draft_len``,
+    assuming drafts of full length. None when nothing was drafted or one of the counts is unknown."""
     drafts = delta.drafts
     if drafts is None and delta.draft_tokens is not None and max_draft_len:
         drafts = delta.draft_tokens / max_draft_len

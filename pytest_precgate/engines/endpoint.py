@@ -1,6 +1,7 @@
-"""A server somebody else started: attach to it, load it, never stop it.
+"""An engine that attaches to a running server: it loads the server and never stops it.
 
-Its key comes from an environment variable that the settings name; neither the key nor anything made from it is kept."""
+Input: the settings. Output: an endpoint and its facts. Invariant: the API key comes from an environment variable that
+the settings name; neither the key nor a value derived from it is stored."""
 
 from __future__ import annotations
 
@@ -23,10 +24,9 @@ _OPTIONAL = ("api", "path", "ca_file", "api_key_env", "configuration", "calibrat
 
 
 def require_key(endpoint: Endpoint, environ: Mapping[str, str]) -> str | None:
-    """Return the key that requests to ``endpoint`` carry; None where the settings name no variable for one.
+    """Return the API key of requests to ``endpoint``; None when the settings name no variable for it.
 
-    Raises SettingsError naming the variable when it is not set or empty.
-    """
+    Raises SettingsError naming the variable when it is not set or empty."""
     variable = endpoint.api_key_env
     if variable is None:
         return None
@@ -35,7 +35,7 @@ def require_key(endpoint: Endpoint, environ: Mapping[str, str]) -> str | None:
         raise SettingsError(
             endpoint.model,
             "api_key_env",
-            f"its key is to come from the environment variable {variable}, which is {state}; export it before the run",
+            f"its key must come from the environment variable {variable}, which is {state}; export it before the run",
         )
     key = environ[variable]
     if not (key.isascii() and key.isprintable()) or key != key.strip():
@@ -43,17 +43,16 @@ def require_key(endpoint: Endpoint, environ: Mapping[str, str]) -> str | None:
             endpoint.model,
             "api_key_env",
             f"its key comes from the environment variable {variable}, which holds a character that no HTTP header can "
-            "(a line end, a blank at an end, or one that is not ASCII); export the key alone",
+            "(a line end, a blank at an end, or one that is not ASCII); export only the key",
         )
     return key
 
 
 @dataclass(frozen=True)
 class EndpointEngine(EngineDefaults):
-    """A server that runs already, measured from outside by the load client.
+    """A running server, measured from outside by the load client.
 
-    A second launch measures it again; nothing is started anew. ``calibration`` is what a rehearsal simulates.
-    """
+    A second launch measures it again; nothing is restarted. ``calibration`` is the model of a rehearsal."""
 
     kind: ClassVar[str] = "endpoint"
     paid: ClassVar[Kind] = "endpoint"
@@ -86,34 +85,34 @@ class EndpointEngine(EngineDefaults):
 
     @property
     def load(self) -> LoadSettings:
-        """How it is loaded."""
+        """The load settings."""
         return self.endpoint.load
 
     @property
     def calibration_name(self) -> str | None:
-        """The calibration that simulates it, as the settings name it."""
+        """The calibration for a rehearsal, as the settings name it."""
         return self.calibration
 
     def identity(self) -> Mapping[str, Fact]:
-        """Return the model, the API, the window and the acceptance: figures under another of them are no baseline."""
+        """Return the model, the API, the window and the acceptance; a baseline with another one does not match."""
         endpoint, length = self.endpoint, self.endpoint.load.acceptance_length
         accepted: dict[str, Fact] = {} if length is None else {"acceptance_length": length}
         return {"api": endpoint.api, "model": endpoint.model, "window": endpoint.load.window, **accepted}
 
     def facts(self) -> Mapping[str, Fact]:
-        """Return how it was loaded; not the address, which changes, nor anything of the key."""
+        """Return the load settings; not the address, which changes, and nothing of the key."""
         return self.endpoint.load.facts
 
 
 def _variable_name(node: Node) -> str:
-    """Return the name of a variable; what is none is not repeated, since it may be the key itself."""
+    """Return the name of a variable; an invalid one is not repeated in the error, because it may be the key itself."""
     if not isinstance(node.value, str) or re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", node.value) is None:
         node.fail("wanted the name of an environment variable that holds the key, like SERVER_KEY")
     return node.value
 
 
 def _address(members: Mapping[str, Node], base: Path) -> tuple[str, Path | None]:
-    """Return ``url`` and ``ca_file``. No refusal repeats the URL: it may hold a password or a token."""
+    """Return ``url`` and ``ca_file``. No error repeats the URL, which may hold a password or a token."""
     node = members["url"]
     if not isinstance(node.value, str):
         node.fail("wanted a text, like http://host:port")
@@ -141,7 +140,7 @@ def _address(members: Mapping[str, Node], base: Path) -> tuple[str, Path | None]
 
 
 def read_path(node: Node, api: Api) -> str:
-    """Read ``path``, what requests are posted to."""
+    """Read ``path``, to which requests are posted."""
     path = node.text()
     with node.building():
         check_path(path)

@@ -1,7 +1,7 @@
-"""What servers print when they fail, and what it means. Pure: text in, one line out.
+"""Known failure texts in the output of servers, and their meaning. Pure.
 
-Each kind of server adds its own texts to ``COMMON``. A text is found wherever it stands in the log: the last line is
-usually only that some worker failed."""
+Input: the text of a log. Output: one line that states the cause, or None. Each kind of server adds its own texts to
+``COMMON``. The whole log is searched, because the last line usually only says that a worker failed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pytest_precgate.text import printable
 
-# The one cause a start is tried again for, on another port.
+# The only cause for which a start is tried again, on another port.
 PORT_IN_USE = "the port is taken by another program"
 _OUT_OF_MEMORY = (
     "out of GPU memory: another program holds some of it, or the model and its KV cache are larger than these GPUs"
@@ -52,10 +52,9 @@ COMMON = (
 
 
 def recognise(log: str, patterns: Sequence[FailureText] = COMMON) -> str | None:
-    """Return the cause of the first text in the log with the line it stands in, None where there is none.
+    """Return the cause of the first text in the log with its line, None when there is none.
 
-    One that may have been survived counts only where no other stands in the whole log, a general one after both.
-    """
+    A text that a server may survive counts only if the log holds no other; a general one after both."""
     found: dict[tuple[bool, bool], str] = {}
     for line in log.splitlines():
         folded = line.casefold()

@@ -1,4 +1,4 @@
-"""How a server is loaded, read from a precision's table. Every kind of server takes the same keys."""
+"""The load settings of a server, read from a precision's table. Every kind of server has the same keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_precgate.analysis.measure.tokens import HIDDEN_TOKENS, HiddenTokens
 from pytest_precgate.analysis.measure.window import WINDOW_KINDS, WindowKind
 from pytest_precgate.documents import MOST_SECONDS, Node
 
-# Twice the highest concurrency of the published 1T-model sweeps: a target that is still exceeded there is set too low.
+# Twice the highest concurrency of the published 1T-model sweeps: a target that is still exceeded there is too low.
 HIGHEST_CONCURRENCY = 256
 SEARCHED = Range(1, HIGHEST_CONCURRENCY)
 SWEEP_OPTIONAL = (
@@ -26,7 +26,7 @@ LOAD_OPTIONAL = (
     *("ignore_eos", "min_tokens", "vocabulary", "tokenizer", "max_failures", "processes", "seed"),
     *("silence_limit_s", "request_timeout_s", "point_limit_s", "cached_share", "hidden_tokens", "acceptance_length"),
 )
-# Beyond what anybody measures, and far below what a machine could hold: a slip of the pen is found before a start.
+# Beyond any measurement, and far below the capacity of a machine: it detects a typing error before a start.
 MOST_CONCURRENCY = 65_536
 MOST_REQUESTS = 100_000
 MOST_ACCEPTED = 1_000
@@ -37,7 +37,7 @@ _SECONDS = ("silence_limit_s", "request_timeout_s", "point_limit_s")
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """How a sweep is measured: which concurrencies, which part of a run counts, and how long a run is."""
+    """How a sweep is measured: its concurrencies, the window of a run, and the length of a run."""
 
     concurrency: Grid | Range = SEARCHED
     window: WindowKind = "steady"
@@ -45,21 +45,21 @@ class SweepSettings:
 
     @property
     def facts(self) -> Mapping[str, float | str]:
-        """What a fingerprint tells of it: figures read between other concurrencies are not quite the same."""
+        """The value for a fingerprint: figures read between other concurrencies differ slightly."""
         return {"concurrency": str(self.concurrency), **self.stop_rule.facts}
 
 
 @dataclass(frozen=True)
 class LoadSettings(SweepSettings):
-    """How a server is loaded: its sweep, and what a prompt is made of.
+    """How a server is loaded: its sweep and its prompts.
 
-    ``vocabulary`` bounds the random token ids; ``tokenizer`` is a tokenizer.json that turns them into text, for servers
-    and for the chat API that take no ids. A point ends when no byte came on any stream for ``silence_limit_s``, when it
-    is not complete after ``point_limit_s``, and at the first failure beyond ``max_failures``; a request fails after
-    ``request_timeout_s``. ``cached_share`` of the prompt tokens are meant to be cached; ``hidden_tokens`` says what
-    tokens are that usage counts and no event shows. ``acceptance_length`` is the mean number of tokens a request gains
-    per verification step of speculative decoding, the bonus token included; None where the server does not speculate.
-    """
+    ``vocabulary`` bounds the random token ids; ``tokenizer`` is a tokenizer.json that converts them to text, for
+    servers and for the chat API that accept no ids. A point ends when no byte came on any stream for
+    ``silence_limit_s``, when it is not complete after ``point_limit_s``, and at the first failure beyond
+    ``max_failures``; a request fails after ``request_timeout_s``. ``cached_share`` is the expected share of cached
+    prompt tokens; ``hidden_tokens`` says what tokens are that usage counts and no event shows. ``acceptance_length`` is
+    the mean number of tokens a request gains per verification step of speculative decoding, the bonus token included;
+    None when the server does not speculate."""
 
     max_failures: int = 0
     processes: int = 1
@@ -77,14 +77,14 @@ class LoadSettings(SweepSettings):
 
     @property
     def facts(self) -> Mapping[str, float | str]:
-        """What a fingerprint tells of it; of the tokens what is not as usual."""
+        """The value for a fingerprint; of the token settings only those that differ from the defaults."""
         told: dict[str, float | str] = {**super().facts, "seed": self.seed}
         told |= {"cached_share": self.cached_share} if self.cached_share else {}
         return told | ({} if self.hidden_tokens == "invalid" else {"hidden_tokens": self.hidden_tokens})
 
 
 def read_start_s(node: Node) -> float | None:
-    """Return the seconds a launch takes before it answers, as a rehearsal counts them; 0 claims nothing."""
+    """Return the duration of a start in a rehearsal, in seconds; 0 counts no start."""
     seconds = node.number()
     if not 0 <= seconds <= MOST_SECONDS:
         node.fail(f"got {seconds:g}, wanted seconds from 0 to {MOST_SECONDS:g}")
@@ -124,7 +124,7 @@ def _acceptance_length(node: Node) -> float:
 
 
 def read_sweep(members: Mapping[str, Node], lowest: int = 1, highest: int = HIGHEST_CONCURRENCY) -> SweepSettings:
-    """Read the keys of SWEEP_OPTIONAL; ``lowest`` and ``highest`` bound the concurrency where no key does."""
+    """Read the keys of SWEEP_OPTIONAL; ``lowest`` and ``highest`` are the default bounds of the concurrency."""
     window = cast(WindowKind, members["window"].choice(WINDOW_KINDS)) if "window" in members else "steady"
     return SweepSettings(_concurrency(members, lowest, highest), window, _extent(members, window))
 
@@ -153,10 +153,10 @@ def _extent(members: Mapping[str, Node], window: WindowKind) -> StopRule:
         if "requests_per_slot" in members:
             node.fail("requests_per_slot fixes how long a point is; give one of the two")
         if window == "whole":
-            node.fail("the whole window has ramp and drain in it, whatever its length: give requests_per_slot instead")
+            node.fail("the whole window includes ramp and drain at any length: give requests_per_slot instead")
     limit = members.get("window_limit_s")
     if limit is not None and ("requests_per_slot" in members or window == "whole"):
-        limit.fail("goes with point_error; a number of requests takes the time it takes")
+        limit.fail("is only for point_error; a number of requests has no time limit")
     if "requests_per_slot" in members:
         return StopRule(requests_per_slot=members["requests_per_slot"].count(MOST_REQUESTS))
     if window == "whole":

@@ -1,5 +1,6 @@
-"""What servers of OpenAI's API have in common: how they are asked whether they are ready, what version they are and
-under which name they serve, and the facts of how they are loaded."""
+"""The common part of servers with OpenAI's API: readiness, version, served model name, and the facts of the load.
+
+Input: settings and a network. Output: answers of the server as values, or errors that name the URL."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ _NAMES_SHOWN = 5
 
 
 def answers_200(seat: ServerSlot, network: Network, path: str = "/health", total_s: float = ASK_S) -> bool:
-    """Ask ``path`` once. No answer and 503 both mean that the model is still loading."""
+    """Query ``path`` once. No answer and 503 both mean that the model is still loading."""
     try:
         return network.get(f"{seat.url}{path}", total_s).status == 200
     except LoadError:
@@ -29,7 +30,7 @@ def answers_200(seat: ServerSlot, network: Network, path: str = "/health", total
 
 
 def ask_json(seat: ServerSlot, network: Network, path: str) -> object:
-    """Return the JSON that ``path`` answers. Raises LoadError where there is none that can be worked with."""
+    """Return the JSON answer of ``path``. Raises LoadError when there is none or it cannot be used."""
     answer = network.get(f"{seat.url}{path}", ASK_S)
     if answer.status != 200:
         raise ResponseError(f"HTTP {answer.status}: {printable(answer.body) or '(empty)'}")
@@ -37,7 +38,7 @@ def ask_json(seat: ServerSlot, network: Network, path: str) -> object:
 
 
 def said_version(seat: ServerSlot, network: Network, path: str = "/version", key: str = "version") -> str | None:
-    """Return the version that ``path`` says under ``key``, printable; None where it says none."""
+    """Return the version under ``key`` of ``path``, printable; None when there is none."""
     try:
         said = ask_json(seat, network, path)
     except LoadError:
@@ -47,12 +48,12 @@ def said_version(seat: ServerSlot, network: Network, path: str = "/version", key
 
 
 def engine_version(seat: ServerSlot, network: Network) -> str:
-    """Return what /version says, or ``not said``."""
+    """Return the answer of /version, or ``not said``."""
     return said_version(seat, network) or "not said"
 
 
 def served_models(seat: ServerSlot, network: Network) -> list[str]:
-    """Return the names that /v1/models lists. Raises LoadError for a list that cannot be read, or used in a request."""
+    """Return the names that /v1/models lists. Raises LoadError for a list that cannot be read or used in a request."""
     said = ask_json(seat, network, "/v1/models")
     listed = said.get("data") if isinstance(said, dict) else None
     found = [entry.get("id") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
@@ -64,17 +65,16 @@ def served_models(seat: ServerSlot, network: Network) -> list[str]:
 
 
 def listed_names(names: Sequence[str]) -> str:
-    """Return names of models for a message: the first few, ``none`` where there are none."""
+    """Return names of models for a message: the first few, ``none`` for an empty list."""
     shown = ", ".join(printable(name) for name in names[:_NAMES_SHOWN])
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     return f"{shown}{more}" if names else "none"
 
 
 def served_name(seat: ServerSlot, network: Network, wanted: Sequence[str]) -> tuple[str | None, str | None]:
-    """Return the name requests must use, or None and why there is none.
+    """Return the name that requests must use, or None and the reason why there is none.
 
-    ``wanted`` are the names it may have; a server with one model needs none of them.
-    """
+    ``wanted`` are the expected names; a server with one model may have any name."""
     try:
         names = served_models(seat, network)
     except LoadError as exc:
@@ -89,17 +89,17 @@ def served_name(seat: ServerSlot, network: Network, wanted: Sequence[str]) -> tu
 
 
 def model_argument(model: str, place: HostContext) -> str:
-    """Return what the command line calls the model: the whole path of a directory, else its name on the hub."""
+    """Return the model in the command line: the whole path of a directory, else its name on the hub."""
     return str((place.directory / model).resolve()) if is_local(model, place.directory) else model
 
 
 def server_variables(own: Mapping[str, str], seat: ServerSlot, settings: ServerSettings) -> dict[str, str]:
-    """Return the variables of a start: offline, so that what runs is what was looked at, then the settings' own."""
+    """Return the variables of a start: offline, so that the checked files are used, then the settings' own."""
     return {"HF_HUB_OFFLINE": "1", **own, **settings.variables, **device_variables(seat)}
 
 
 def stream_facts(interval: object) -> Fingerprint:
-    """Return that several tokens share a chunk, where they do: itl is then no gap between tokens any more, tpot is."""
+    """Return a fact when several tokens share a chunk: itl is then not the gap between tokens, tpot stays valid."""
     return Fingerprint({}, {"stream_interval": interval} if isinstance(interval, int) and interval > 1 else {})
 
 
@@ -109,7 +109,7 @@ def digest(text: str) -> str:
 
 
 def command_line(argv: Sequence[str], variables: Mapping[str, str], hidden: Collection[str] = ()) -> str:
-    """Return the command as a person would type it, for the record; values of ``hidden`` variables are left out."""
+    """Return the command as typed in a shell, for the record; values of ``hidden`` variables are left out."""
     words = [
         f'{name}="${name}"' if name in hidden else f"{name}={shlex.quote(value)}"
         for name, value in sorted(variables.items())
@@ -125,7 +125,8 @@ def recorded_command(
 
 
 def read_parallel(members: Mapping[str, Node], gpus: int) -> tuple[int, int]:
-    """Read ``tp`` and ``pp``, tensor and pipeline parallelism: their product is ``gpus``, and ``tp`` fills it up."""
+    """Read ``tp`` and ``pp``, tensor and pipeline parallelism: their product is ``gpus``; ``tp`` defaults to the
+    rest."""
     pp = members["pp"].count() if "pp" in members else 1
     if gpus % pp:
         members["pp"].fail(f"got {pp}, wanted a divisor of gpus, which is {gpus}")

@@ -1,5 +1,7 @@
-"""What is refused before a server is started, because it could only fail twenty minutes later: a program that is not
-there, GPUs that are not there, a checkpoint that is missing, of another precision, or that the engine cannot run."""
+"""Checks before a server is started, for errors that would otherwise appear twenty minutes later.
+
+Input: settings and the host. Output: nothing, or PreflightError: the program is missing, the GPUs are missing, or the
+checkpoint is missing, of another precision, or not supported by the engine."""
 
 from __future__ import annotations
 
@@ -18,10 +20,9 @@ from pytest_precgate.errors import PreflightError
 
 
 def locate_program(program: str, place: HostContext) -> str:
-    """Return what is started: ``program`` itself where PATH knows it, the whole path of one spelled with a slash.
+    """Return the program to start: ``program`` itself if it is in PATH, the whole path of one with a slash.
 
-    Raises PreflightError naming it.
-    """
+    Raises PreflightError naming it."""
     spelled = str((place.directory / program).resolve()) if "/" in program else program
     if shutil.which(spelled, path=place.environ.get("PATH", "")) is None:
         where = "is no program" if "/" in program else "is not on PATH"
@@ -30,10 +31,9 @@ def locate_program(program: str, place: HostContext) -> str:
 
 
 def refuse_gpus(settings: ServerSettings, precision: str, hardware: str, place: HostContext) -> None:
-    """Raise PreflightError where fewer GPUs are visible than asked for, or other ones than the suite is about.
+    """Raise PreflightError when fewer GPUs are visible than asked for, or other ones than the suite's hardware.
 
-    Not asked where GPUs of other machines take part, or where nothing on this one can tell: of AMD's nothing can.
-    """
+    Not checked when GPUs of other machines take part, or when the GPUs here cannot be queried, as with AMD."""
     gpus = None if settings.spans_nodes else visible_gpus(place)
     if gpus is None or GENERATIONS.get(hardware) == "amd":
         return
@@ -52,10 +52,9 @@ def refuse_gpus(settings: ServerSettings, precision: str, hardware: str, place: 
 
 
 def visible_gpus(place: HostContext) -> Sequence[Gpu] | None:
-    """Return the GPUs of this machine that CUDA_VISIBLE_DEVICES leaves, in its order; None where nothing can tell.
+    """Return the GPUs of this machine that CUDA_VISIBLE_DEVICES leaves, in its order; None when they cannot be queried.
 
-    Like CUDA, it stops at the first entry that is no GPU. Nothing can tell of a MIG device the driver does not list.
-    """
+    Like CUDA, it stops at the first entry that is not a GPU. A MIG device that the driver does not list is unknown."""
     limit = place.environ.get("CUDA_VISIBLE_DEVICES")
     if place.gpus is None or limit is None:
         return place.gpus
@@ -71,13 +70,13 @@ def visible_gpus(place: HostContext) -> Sequence[Gpu] | None:
 
 
 def _is_of(gpu: Gpu, hardware: str) -> bool:
-    """Whether the driver's name of a GPU has the suite's word in it, as a word: a GB200 is no B200."""
+    """Whether the driver's name of a GPU contains the suite's hardware as a whole word: a GB200 is not a B200."""
     return re.search(rf"\b{re.escape(hardware)}\b", gpu.name, re.IGNORECASE) is not None
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a suite says of a checkpoint: on which engine it runs, under which precision, on which hardware."""
+    """The claim of a suite about a checkpoint: its engine, its precision, its hardware."""
 
     engine: str
     precision: str
@@ -86,10 +85,9 @@ class Claim:
 
 
 def checkpoint_facts(claim: Claim, settings: ServerSettings, revision: str | None, place: HostContext) -> Fingerprint:
-    """Return what is known of the checkpoint before a start.
+    """Return the facts of the checkpoint that are known before a start.
 
-    Raises PreflightError for one that is missing, of another precision than claimed, or unsupported.
-    """
+    Raises PreflightError for one that is missing, of another precision than claimed, or unsupported."""
     checkpoint = read_checkpoint(find_checkpoint(settings.model, revision, place.environ, place.directory))
     model = f"{settings.model} ({checkpoint.path})"
     _refuse_other_precision(claim, checkpoint, model)
@@ -109,7 +107,7 @@ def checkpoint_facts(claim: Claim, settings: ServerSettings, revision: str | Non
 
 
 def _refuse_other_precision(claim: Claim, checkpoint: Checkpoint, model: str) -> None:
-    """A mismatch is refused whatever the settings allow; a precision nobody can read is a person's word to give."""
+    """Refuse a precision mismatch under any settings; ``allow_unsupported`` accepts a precision that is unknown."""
     called = checkpoint.weights.called
     if claim.precision in called:
         return
@@ -120,8 +118,8 @@ def _refuse_other_precision(claim: Claim, checkpoint: Checkpoint, model: str) ->
         )
     if not claim.allow_unsupported:
         raise PreflightError(
-            f"{model} is {checkpoint.shown}: its precision cannot be told, and the suite claims {claim.precision}. "
-            "Set allow_unsupported = true if you know that it is"
+            f"{model} is {checkpoint.shown}: its precision cannot be determined, and the suite claims "
+            f"{claim.precision}. Set allow_unsupported = true if you know that it is"
         )
 
 
@@ -140,15 +138,14 @@ def _support(claim: Claim, checkpoint: Checkpoint, row: Row | None) -> str:
 
 
 def refuse_split_words(argv: Sequence[str]) -> None:
-    """Raise PreflightError for a word trtllm-llmapi-launch would take apart.
+    """Raise PreflightError for a word that trtllm-llmapi-launch would split.
 
-    The script runs its arguments unquoted, so the shell splits them at spaces and expands ``*``, ``?`` and ``[``.
-    """
+    The script runs its arguments unquoted, so the shell splits them at spaces and expands ``*``, ``?`` and ``[``."""
     names = [Path(word).name for word in argv]
     if "trtllm-llmapi-launch" not in names:
         return
     for word in argv[names.index("trtllm-llmapi-launch") + 1 :]:
         if not word or re.search(r"[\s*?\[]", word):
             raise PreflightError(
-                f"trtllm-llmapi-launch would take {word!r} apart: behind it no argument may hold a space, *, ? or ["
+                f"trtllm-llmapi-launch would split {word!r}: its arguments must not contain a space, *, ? or ["
             )

@@ -1,7 +1,7 @@
-"""What the quantization config of a checkpoint says about its weights. Pure: parsed JSON in, a frozen value out.
+"""The quantization of a checkpoint's weights. Pure.
 
-Three dialects are read: NVIDIA ModelOpt's hf_quant_config.json (nested or flat), Hugging Face's quantization_config
-(compressed-tensors, awq, gptq, fp8, mxfp4, ...), and OpenAI's dtypes.json."""
+Input: parsed JSON of NVIDIA ModelOpt's hf_quant_config.json (nested or flat), Hugging Face's quantization_config
+(compressed-tensors, awq, gptq, fp8, mxfp4, ...) or OpenAI's dtypes.json. Output: a frozen value."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pytest_precgate.documents import Node
 from pytest_precgate.text import printable
 
 BITS: Mapping[str, int] = {"fp4": 4, "int4": 4, "fp8": 8, "int8": 8, "bf16": 16, "fp16": 16}
-"""Bits of a weight by the settings' word for its precision."""
+"""Bits of a weight by the name of its precision in the settings."""
 
-# quant_algo of ModelOpt, as tensorrt_llm/quantization/mode.py names them: number format, and the settings' word.
+# quant_algo of ModelOpt, as tensorrt_llm/quantization/mode.py names them: number format, and the settings' name.
 _ALGORITHMS: Mapping[str, tuple[str, str]] = {
     "NVFP4": ("nvfp4", "fp4"),
     "NVFP4_AWQ": ("nvfp4", "fp4"),
@@ -46,8 +46,7 @@ class Weights:
     """How the weights of a checkpoint are stored.
 
     ``method`` is packaging and number format ("modelopt nvfp4", "compressed-tensors int4", "none"). ``precisions`` are
-    the settings' words for its quantized layers, fewest bits first; empty where they cannot be told.
-    """
+    the settings' names for its quantized layers, fewest bits first; empty when unknown."""
 
     method: str
     precisions: tuple[str, ...]
@@ -56,20 +55,20 @@ class Weights:
 
     @property
     def shown(self) -> str:
-        """The method as a person reads it: ``compressed-tensors int4, group 32``."""
+        """The method for a message: ``compressed-tensors int4, group 32``."""
         mixed = f" of {' and '.join(self.precisions)}" if len(self.precisions) > 1 else ""
         group = f", group {self.group_size}" if self.group_size is not None else ""
         return printable(f"{self.method}{mixed}{group}")
 
     @property
     def called(self) -> tuple[str, ...]:
-        """The words a suite may call it by: the precision of its lowest-bit layers. Empty where it cannot be told."""
+        """The precisions that a suite may claim: that of its lowest-bit layers. Empty when unknown."""
         lowest = min((BITS[word] for word in self.precisions), default=0)
         return tuple(word for word in self.precisions if BITS[word] == lowest)
 
 
 def _weights(packaging: str, formats: Iterable[tuple[str, str | None]], group: int | None, kv: str | None) -> Weights:
-    """Put together what the layers say: one format, or a mix of them. A layer nobody knows makes the whole unknown."""
+    """Combine the formats of the layers: one format, or a mix. One unknown layer makes the whole unknown."""
     named = sorted(set(formats), key=str)
     words = {word for _, word in named}
     known = tuple(sorted((word for word in words if word is not None), key=lambda word: (BITS[word], word)))
@@ -83,7 +82,7 @@ def _text(members: Mapping[str, Node], key: str) -> str | None:
 
 
 def _count(members: Mapping[str, Node], key: str) -> int | None:
-    """The count at ``key``; None where it is missing, null, or -1, which AWQ and GPTQ write for one whole channel."""
+    """The count at ``key``; None when it is missing, null, or -1, which AWQ and GPTQ write for a whole channel."""
     node = members.get(key)
     return None if node is None or node.value in (None, -1) else node.count()
 
@@ -162,7 +161,7 @@ def _config_groups(packaging: str, root: Node, members: Mapping[str, Node]) -> W
 
 
 def _stored(weights: Node, layout: str) -> tuple[str, str | None]:
-    """The number format of one group, and the settings' word for it."""
+    """The number format of one group, and its name in the settings."""
     members = weights.mapping()
     for key in ("num_bits", "type"):
         if key not in members:

@@ -1,7 +1,7 @@
-"""A sweep that something else measured: files of recorded points, of this tool or another (``interop``).
+"""An engine whose sweep was measured by another tool: it reads files of recorded points (``interop``).
 
-Rows of other precisions are left aside; a row of another workload or hardware is refused, since nobody can see
-whether it was meant."""
+Input: paths and values that the files lack. Output: a sweep. Invariant: rows of other precisions are ignored; a row of
+another workload or hardware is refused, because it may be a mistake."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ from pytest_precgate.interop.sweeps import sweep_of
 
 @dataclass(frozen=True)
 class RecordedEngine(EngineDefaults):
-    """Stands where a server would: its points were measured elsewhere and lie in files.
+    """Recorded points in files, in place of a server.
 
     ``patterns`` are paths or glob patterns, relative ones starting at ``base``.
 
-    ``beside`` is what the settings state beside them, by the names of ``Stated``.
-    """
+    ``beside`` holds the values that the settings state beside them, by the names of ``Stated``."""
 
     kind: ClassVar[str] = "recorded"
     is_repeatable: ClassVar[bool] = False
@@ -62,11 +61,11 @@ class RecordedEngine(EngineDefaults):
 
     @property
     def stated(self) -> Stated:
-        """What the settings state beside the files."""
+        """The values that the settings state beside the files."""
         return Stated(**self.beside)  # type: ignore[arg-type]  # each is of the kind that ``read`` asked for
 
     def under_ci(self) -> RecordedEngine:
-        """Return the same points with every file refused that may have been cut."""
+        """Return the same points in a mode that refuses files that may have been cut."""
         return _RecordedUnderCi(self.patterns, self.base, self.beside)
 
     def files(self) -> list[Path]:
@@ -74,11 +73,11 @@ class RecordedEngine(EngineDefaults):
         return find_files(self.patterns, self.base)
 
     def identity(self) -> Mapping[str, Fact]:
-        """Return nothing: hardware and workload say what a recording must agree in."""
+        """Return nothing: hardware and workload are what a recording must agree in."""
         return {}
 
     def facts(self) -> Mapping[str, Fact]:
-        """Return the files, the hash of their bytes and what is stated beside them: a change is told, no mismatch."""
+        """Return the files, the hash of their bytes and the stated values: a change is reported, not a mismatch."""
         digest = hashlib.sha256()
         for path in self.files():
             digest.update(file_bytes(path))
@@ -97,10 +96,9 @@ class RecordedEngine(EngineDefaults):
         *,
         launch: int = 1,
     ) -> Sweep:
-        """Return all points of ``precision`` in the files, as one cloud, for any aim.
+        """Return all points of ``precision`` in the files, as one cloud, for any targets.
 
-        Raises InvalidValueError for a second launch: a recording is what was measured, once.
-        """
+        Raises InvalidValueError for a second launch: a recording is one launch."""
         if launch != 1:
             raise InvalidValueError(f"{self.patterns[0]}: a recording is one launch, it has no number {launch}")
         rows = [row for path in self.files() for row in read_rows(path, in_ci=self._in_ci)]
@@ -111,6 +109,7 @@ class RecordedEngine(EngineDefaults):
 
 
 class _RecordedUnderCi(RecordedEngine):
-    """A type and no field: where a run happens is no setting, and runs of both places may share their points."""
+    """A type and not a field: it is no setting whether a run is under CI, and runs of both kinds may share their
+    points."""
 
     _in_ci: ClassVar[bool] = True

@@ -1,6 +1,7 @@
-"""Any engine played by the simulated one: the same configurations, concurrencies and windows, a model's figures.
+"""Replaces any engine by the simulated one, with the same configurations, concurrencies and windows.
 
-Which model is said by ``calibration``, or is the only one that ships for the hardware and precision."""
+Input: an engine's settings and the hardware. Output: a simulated engine. ``calibration`` names the model; without it
+the only calibration that ships for the hardware and precision is used."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from pytest_precgate.errors import CalibrationError
 
 
 def rehearsal_of(engine: Engine, precision: str, hardware: str, base: Path) -> SelfSweeping:
-    """Return the simulated engine that stands for ``engine``. Raises CalibrationError when no model can be told."""
+    """Return the simulated engine for ``engine``. Raises CalibrationError when the model is not determined."""
     simulated = engine.as_simulated()
     if simulated is not None:
         return simulated

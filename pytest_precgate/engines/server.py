@@ -1,6 +1,7 @@
-"""What starting a server needs and what every kind of server answers for.
+"""The interface of started servers: what a start needs and what every kind of server provides.
 
-Nothing here touches a process, a socket or a clock: the network, the environment and the GPUs come in as ``Place``."""
+Input: settings. Output: argv, files, variables, facts and checks. Invariant: this module uses no process, socket or
+clock; network, environment and GPUs are passed in as ``HostContext``."""
 
 from __future__ import annotations
 
@@ -28,24 +29,23 @@ SERVER_OPTIONAL = (
 
 
 class Network(Protocol):
-    """What starting a server needs of the network; the module pytest_precgate.http is one."""
+    """The network functions that a start needs; the module pytest_precgate.http implements them."""
 
     def free_port(self, host: str) -> int:
-        """Return a port nobody listens on."""
+        """Return a free port."""
 
     def listens(self, host: str, port: int) -> bool:
-        """Whether somebody accepts connections there."""
+        """Whether a program accepts connections there."""
 
     def get(self, url: str, total_s: float, most_bytes: int = ...) -> Answer:
-        """Return the answer, whatever its status; raise LoadError where there is none in time or it is too large."""
+        """Return the answer, with any status; raise LoadError when there is none in time or it is too large."""
 
 
 @dataclass(frozen=True)
 class HostContext:
-    """Where a server is started. ``gpus`` are the GPUs of this machine, None where nothing can tell.
+    """Where a server is started. ``gpus`` are the GPUs of this machine, None when they cannot be queried.
 
-    ``environ`` is what the server inherits; ``directory`` is where relative paths of the settings start.
-    """
+    ``environ`` is what the server inherits; ``directory`` is where relative paths of the settings start."""
 
     environ: Mapping[str, str]
     network: Network
@@ -58,10 +58,9 @@ class HostContext:
 
 @dataclass(frozen=True)
 class ServerSlot:
-    """What a server is given when it starts: an address of its own, its GPUs and a directory to write into.
+    """The resources of a starting server: its own address, its GPUs and a directory to write into.
 
-    ``devices`` are what CUDA_VISIBLE_DEVICES gets, in order; empty leaves the variable alone.
-    """
+    ``devices`` is the value of CUDA_VISIBLE_DEVICES, in order; when empty the variable is not set."""
 
     host: str
     port: int
@@ -70,15 +69,14 @@ class ServerSlot:
 
     @property
     def url(self) -> str:
-        """The address requests go to."""
+        """The address for requests."""
         return f"http://{self.host}:{self.port}"
 
 
 def device_variables(seat: ServerSlot) -> dict[str, str]:
-    """Return the variables that give a server its GPUs, counted in the driver's order as nvidia-smi does.
+    """Return the variables that give a server its GPUs, numbered in the driver's order as in nvidia-smi.
 
-    CUDA's own order begins with the fastest GPU.
-    """
+    CUDA's own order begins with the fastest GPU."""
     if not seat.devices:
         return {}
     return {"CUDA_VISIBLE_DEVICES": ",".join(seat.devices), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
@@ -86,10 +84,9 @@ def device_variables(seat: ServerSlot) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ServerCommand:
-    """What is started: arguments, variables on top of the inherited ones, and files written first, by path.
+    """What is started: arguments, additional variables, and files to write first, by path.
 
-    ``keeps_scheduler`` says that a launcher of the scheduler's own is started, which needs the scheduler's variables.
-    """
+    ``keeps_scheduler`` says that a launcher of the scheduler is started, which needs the scheduler's variables."""
 
     argv: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -103,10 +100,9 @@ class ServerCommand:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """What a server said of itself once it was ready: the name requests use, and facts for the fingerprint.
+    """What a ready server reports: the name for requests, and facts for the fingerprint.
 
-    ``refusal`` says why a server that runs must not be measured (another MoE backend than asked for).
-    """
+    ``refusal`` says why a running server must not be measured (another MoE backend than asked for)."""
 
     model: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
@@ -115,15 +111,14 @@ class Confirmed:
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What every server this tool starts has in common. Times are in seconds.
+    """The common settings of every server this tool starts. Times are in seconds.
 
     ``devices`` are GPU indices or UUIDs, the first ``gpus`` visible ones when empty. ``spans_nodes`` says that GPUs of
-    other machines take part, so that nothing can be counted here. ``calibration`` is what a rehearsal simulates, and
-    ``start_s`` what it takes a start to be. ``occupies_gpus`` is false for a server that needs none, which shares the
-    machine with any other. ``path`` is what requests are posted to, the API's own where it is None. ``metrics_path`` is
-    where it shows its counters as Prometheus text, ``draft_tokens`` how many tokens a draft of its speculation has,
-    None where that is not known.
-    """
+    other machines take part, so that GPUs cannot be counted here. ``calibration`` is the model of a rehearsal, and
+    ``start_s`` the duration of its start. ``occupies_gpus`` is false for a server without GPUs, which shares the
+    machine with any other. ``path`` is where requests are posted, None for the API's own. ``metrics_path`` is where it
+    shows its counters as Prometheus text, ``draft_tokens`` the number of tokens of a draft of its speculation, None
+    when unknown."""
 
     model: str
     gpus: int
@@ -184,7 +179,7 @@ def _devices(node: Node, gpus: int) -> tuple[str, ...]:
 
 
 class StartedServer(EngineDefaults):
-    """What the engines that start a server have in common: it is the load client that measures them."""
+    """The common part of engines that start a server; the load client measures them."""
 
     settings: ServerSettings
     paid: ClassVar[Kind] = "started"
@@ -196,12 +191,12 @@ class StartedServer(EngineDefaults):
 
     @property
     def load(self) -> LoadSettings:
-        """How it is loaded."""
+        """The load settings."""
         return self.settings.load
 
     @property
     def start_s(self) -> float | None:
-        """What the settings say a start takes, in seconds."""
+        """The duration of a start according to the settings, in seconds."""
         return self.settings.start_s
 
     @property
@@ -211,18 +206,17 @@ class StartedServer(EngineDefaults):
 
     @property
     def calibration_name(self) -> str | None:
-        """The calibration that simulates it, as the settings name it."""
+        """The calibration for a rehearsal, as the settings name it."""
         return self.settings.calibration
 
     def identity(self) -> Mapping[str, Fact]:
-        """Return the model, the API and the window: figures of another model or window are no baseline.
+        """Return the model, the API and the window; a baseline with another one does not match.
 
-        The options are no part of it: a changed option is what a gate judges.
-        """
+        The options are not included, because a changed option is what a gate judges."""
         return {"api": self.settings.api, "model": self.settings.model, "window": self.settings.load.window}
 
     def facts(self) -> Mapping[str, Fact]:
-        """Return how it is loaded."""
+        """Return the load settings."""
         return self.settings.load.facts
 
 
@@ -232,22 +226,22 @@ class Started(Engine, Protocol):
 
     @property
     def settings(self) -> ServerSettings:
-        """What every kind of server has in common."""
+        """The common settings of every kind of server."""
 
     def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:
         """Return the facts known before a start.
 
-        Raises PreflightError, naming what is wrong and the alternative, for whatever cannot work.
+        Raises PreflightError, naming the problem and the alternative, for anything that cannot work.
         """
 
     def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
         """Return what to start."""
 
     def is_ready(self, seat: ServerSlot, network: Network) -> bool:
-        """Ask once, without waiting, whether the server is ready."""
+        """Query once, without waiting, whether the server is ready."""
 
     def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:
-        """Ask a ready server what it is; ``log`` is the whole text of its output so far."""
+        """Query the facts of a ready server; ``log`` is the whole text of its output so far."""
 
     def cause(self, log: str) -> str | None:
-        """Return the recognised reason of a failure in one line, or None."""
+        """Return the recognised cause of a failure in one line, or None."""

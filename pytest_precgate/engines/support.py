@@ -1,5 +1,7 @@
-"""Which engine runs which quantization on which GPUs, as data: one row per statement somebody published, with the
-statement as its source. What no row covers is unknown, which is neither a yes nor a no."""
+"""The support table: which engine runs which quantization on which GPUs.
+
+Input: engine, quantization method, model type, hardware. Output: a row with its published source, or None for unknown,
+which is neither yes nor no."""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ GENERATIONS: Mapping[str, Generation] = {
     **dict.fromkeys(("h100", "h200"), "hopper"),
     **dict.fromkeys(("mi300x", "mi325x", "mi355x"), "amd"),
 }
-"""The generation of a GPU by a suite's word for its hardware. A word that is not here is the user's own."""
+"""The generation of a GPU by a suite's name for its hardware. A name that is not listed is the user's own."""
 
 NAMES: Mapping[str, str] = {"trtllm": "TensorRT-LLM", "vllm": "vLLM"}
 
@@ -26,8 +28,7 @@ ANY = ("any",)
 class Row:
     """One statement: ``methods`` on GPUs of ``generations`` (or ANY), for models of ``kind`` "moe", "dense" or "any".
 
-    ``instead`` is the engine that runs it, where one is known to.
-    """
+    ``instead`` is an engine that supports it, if one is known."""
 
     engine: str
     methods: tuple[str, ...]
@@ -91,11 +92,11 @@ ROWS: tuple[Row, ...] = (
     Row("vllm", ("awq int4", "gptq int4"), "any", ("amd",), False, f"{_VLLM_DOCS}, supported hardware"),
     Row("vllm", ("none",), "any", ANY, True, "vLLM docs, getting_started/installation/gpu"),
 )
-"""The first row that fits counts."""
+"""The first matching row applies."""
 
 
 def stated(engine: str, method: str, *, is_moe: bool, hardware: str) -> Row | None:
-    """Return what is known of ``engine`` with ``method`` on the suite's hardware, or None."""
+    """Return the row of ``engine`` with ``method`` on the suite's hardware, or None."""
     kind, generation = "moe" if is_moe else "dense", GENERATIONS.get(hardware)
     for row in ROWS:
         fits = row.engine == engine and row.kind in ("any", kind)

@@ -1,5 +1,7 @@
-"""``trtllm-serve``, started from the settings. Every knob goes into the YAML file: which of the two wins, it or the
-command line, changed between releases, and where nothing is set in both it does not matter."""
+"""The engine ``trtllm-serve``, started from the settings.
+
+Input: the settings. Output: argv, the YAML options file, variables and facts. Every option is written to the YAML file
+and none to both, because the precedence of file and command line changed between releases."""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ from pytest_precgate.engines.speculation.trtllm import contradiction, draft_leng
 from pytest_precgate.engines.trtllm_log import FAILURES, fallback_refusal, log_facts
 
 _OWN = ("options", "tp", "pp", "ep", "nodes", "revision", "launch_prefix", "allow_unsupported", "program")
-# What the options must not set, and what does.
+# Keys that the options must not set, and the setting for each.
 _ELSEWHERE: Mapping[str, str] = {
     "model": "model",
     "host": "this tool",
@@ -61,11 +63,10 @@ _METRICS_PATH = "/prometheus/metrics"  # its /metrics is JSON and is emptied whe
 
 @dataclass(frozen=True)
 class TrtllmEngine(StartedServer):
-    """The settings of one TensorRT-LLM server: what every server has, and its own.
+    """The settings of one TensorRT-LLM server: the common ones, and its own.
 
-    ``options`` is written to the engine's YAML file. ``ep`` is the size of the expert-parallel groups, the engine's own
-    choice when None. ``launch_prefix`` stands in front of ``program``: ``srun ... trtllm-llmapi-launch``.
-    """
+    ``options`` is written to the engine's YAML file. ``ep`` is the size of the expert-parallel groups, None for the
+    engine's default. ``launch_prefix`` is put in front of ``program``: ``srun ... trtllm-llmapi-launch``."""
 
     kind: ClassVar[str] = "trtllm"
 
@@ -107,9 +108,8 @@ class TrtllmEngine(StartedServer):
     def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:
         """Return facts of checkpoint, command line and options.
 
-        Raises PreflightError for a program, GPUs or a checkpoint that cannot work, for words the launcher splits, and
-        for speculative decoding whose acceptance is not forced.
-        """
+        Raises PreflightError for a program, GPUs or a checkpoint that cannot work, for words that the launcher splits,
+        and for speculative decoding whose acceptance is not forced."""
         self._program(place)
         argv = self._argv(Path(self.program).name, self.settings.model, "HOST", "PORT", "OPTIONS")
         refuse_split_words(argv)
@@ -124,10 +124,9 @@ class TrtllmEngine(StartedServer):
         return facts | stream_facts(self.options.get("stream_interval"))
 
     def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
-        """Return what to start, and the options file it reads; both stay in the seat's directory.
+        """Return what to start, and the options file it reads; both stay in the directory of the server slot.
 
-        Raises PreflightError where the launcher would split a path.
-        """
+        Raises PreflightError when the launcher would split a path."""
         options = seat.run_dir / "trtllm.yaml"
         model = model_argument(self.settings.model, place)
         argv = self._argv(self._program(place), model, seat.host, str(seat.port), str(options))
@@ -141,24 +140,25 @@ class TrtllmEngine(StartedServer):
         )
 
     def _forced(self) -> dict[str, str]:
-        """The variables that force the acceptance length, where the server speculates."""
+        """The variables that force the acceptance length, if the server speculates."""
         settings = self.settings
         return forced_variables(self.options, settings.variables, settings.load.acceptance_length, settings.model)
 
     def _program(self, place: HostContext) -> str:
-        """What is started, looked up here unless a launcher does that, maybe in a container or on another machine."""
+        """The program, looked up here unless a launcher does so, possibly in a container or on another machine."""
         if self.launch_prefix:
             locate_program(self.launch_prefix[0], place)
             return self.program
         return locate_program(self.program, place)
 
     def _argv(self, program: str, model: str, host: str, port: str, options: str) -> list[str]:
-        """The command line. MODEL comes first: the first argument tells the program whether it names a subcommand."""
+        """The command line. MODEL comes first: the first argument decides whether the program expects a subcommand."""
         own = ["--host", host, "--port", port, "--backend", "pytorch", "--extra_llm_api_options", options]
         return [*self.launch_prefix, program, model, *own]
 
     def options_yaml(self) -> str:
-        """Return the options file. Prefix reuse is off unless the settings say otherwise: it would skip the prefill."""
+        """Return the options file. Prefix reuse is off unless the settings enable it, because it would skip the
+        prefill."""
         import yaml  # noqa: PLC0415  # only where a server is started
 
         options = dict(self.options)
@@ -171,11 +171,11 @@ class TrtllmEngine(StartedServer):
         return str(yaml.safe_dump(options, sort_keys=True))
 
     def is_ready(self, seat: ServerSlot, network: Network) -> bool:
-        """Ask once, without waiting, whether the server is ready."""
+        """Query once, without waiting, whether the server is ready."""
         return answers_200(seat, network)
 
     def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:
-        """Let the server generate one token, ask it what it is, and read from its output what it runs."""
+        """Let the server generate one token, query its facts, and read from its output what it runs."""
         model, moe = self.settings.model, self.options.get("moe_config", {}).get("backend", "AUTO")
         generates = answers_200(seat, network, "/health_generate", _ONE_TOKEN_S)
         name, unnamed = served_name(seat, network, (model, Path(model).name))
@@ -185,7 +185,7 @@ class TrtllmEngine(StartedServer):
         return Confirmed(name or model, facts, refusal)
 
     def cause(self, log: str) -> str | None:
-        """Return the recognised reason of a failure in one line, or None."""
+        """Return the recognised cause of a failure in one line, or None."""
         return recognise(log, FAILURES)
 
 
@@ -198,7 +198,7 @@ def _expert_parallel(node: Node, tp: int) -> int:
 
 
 def _options(node: Node) -> dict[str, Any]:
-    """The options as they are written, refusing what is set elsewhere."""
+    """The options as they are written; keys with their own setting are refused."""
     for key, member in node.mapping().items():
         if key in _ELSEWHERE:
             member.fail(f"{key} is set by {_ELSEWHERE[key]}; nothing is set in two places")

@@ -1,5 +1,7 @@
-"""What TensorRT-LLM's output tells: why it failed, which quantization it runs, and whether its mixture of experts runs
-on another backend than asked for. Texts of 1.0 to main, each as the named source prints it."""
+"""Reads TensorRT-LLM's output: the cause of a failure, the quantization, and whether the mixture of experts runs on
+another backend than requested.
+
+Texts of 1.0 to main, each as the named source prints it."""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from collections.abc import Mapping
 from pytest_precgate.analysis.accepted.fingerprint import Fact
 from pytest_precgate.engines.failures import COMMON, FailureText
 
-# The last line is usually only "RuntimeError: Executor worker returned error", so the telling ones come first.
+# The last line is usually only "RuntimeError: Executor worker returned error", so the specific texts come first.
 FAILURES = (
     *COMMON,
     FailureText(
@@ -50,7 +52,7 @@ _FALLBACKS = (
     re.compile(r"(?P<asked>\w+) only supports [^\n]*?Using (?P<got>\w+) instead"),
     re.compile(r"MoE backend (?P<asked>\w+) cannot serve this layer[^\n]*?; running (?P<got>\w+) instead"),
     re.compile(r"(?P<asked>\w*MoE)\b[^.\n]*\.?\s+Using (?P<got>\w*MoE) instead"),
-    re.compile(r"(?P<asked>)Using (?P<got>\w*MoE) instead"),  # however the sentence begins
+    re.compile(r"(?P<asked>)Using (?P<got>\w*MoE) instead"),  # with any beginning of the sentence
 )
 _CLASSES: Mapping[str, str] = {
     "TRTLLMGenFusedMoE": "TRTLLM",
@@ -82,7 +84,7 @@ def fallback_refusal(log: str, asked: str) -> str | None:
         return None
     wanted = asked if asked != "AUTO" else f"{fallback[0] or 'another one'}, chosen by AUTO,"
     return (
-        f"MoE backend {wanted} was asked for and {fallback[1]} runs: its figures would pass for the other's. "
+        f"MoE backend {wanted} was asked for and {fallback[1]} runs: its figures would be reported as the other's. "
         f'Set moe_config = {{ backend = "{fallback[1]}" }} in options to measure that one'
     )
 

@@ -1,5 +1,7 @@
-"""``vllm serve``, started from the settings. Options become flags, not its --config file: up to 0.20 that file dropped
-every ``false`` without a word."""
+"""The engine ``vllm serve``, started from the settings.
+
+Input: the settings. Output: argv, variables and facts. Options become flags, because up to 0.20 vLLM's --config file
+silently dropped every ``false``."""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ from pytest_precgate.engines.speculation.vllm import contradiction, forced_optio
 from pytest_precgate.engines.vllm_log import FAILURES, fallback_refusal, log_facts
 
 _OWN = ("options", "tp", "pp", "revision", "allow_unsupported", "program")
-# What the options must not set, and what does.
+# Flags that the options must not set, and the setting for each.
 _ELSEWHERE: Mapping[str, str] = {
     "model": "model",
     "served-model-name": "model",
@@ -56,21 +58,20 @@ _ELSEWHERE: Mapping[str, str] = {
     "pp": "pp",
     "revision": "revision",
 }
-# They need GPUs beyond tp * pp, other machines, or a client that is not this one's.
+# They need GPUs beyond tp * pp, other machines, or another client.
 _REFUSED = (
     *("data-parallel-size", "data-parallel-rank", "decode-context-parallel-size", "prefill-context-parallel-size"),
     *("nnodes", "node-rank", "headless", "grpc", "uds", "api-key", "ssl-keyfile", "ssl-certfile", "root-path"),
 )
-# What is set where the options do not set it.
+# Values that apply unless the options set them.
 _DEFAULTS: Mapping[str, Any] = {"enable-prefix-caching": False, "enable-prompt-tokens-details": True}
 
 
 @dataclass(frozen=True)
 class VllmEngine(StartedServer):
-    """The settings of one vLLM server: what every server has, and its own.
+    """The settings of one vLLM server: the common ones, and its own.
 
-    ``options`` are flags by name, with dashes and without the leading two.
-    """
+    ``options`` are flags by name, with dashes and without the leading two."""
 
     kind: ClassVar[str] = "vllm"
 
@@ -114,18 +115,18 @@ class VllmEngine(StartedServer):
         return facts | stream_facts(self.options.get("stream-interval"))
 
     def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
-        """Return what to start; the command line stays in the seat's directory."""
+        """Return what to start; the command line is kept in the directory of the server slot."""
         model = model_argument(self.settings.model, place)
         argv = self._argv(locate_program(self.program, place), model, seat.host, str(seat.port))
         variables = server_variables({"DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}, seat, self.settings)
         return ServerCommand(tuple(argv), variables, recorded_command(seat, argv, variables, self.settings.variables))
 
     def _argv(self, program: str, model: str, host: str, port: str) -> list[str]:
-        """The command line. Prefix caching is off unless the options say otherwise: a repeated prompt is no load.
+        """The command line. Prefix caching is off unless the options enable it, because a cached prompt is not
+        computed.
 
-        What is cached all the same is reported with each response. Raises PreflightError for speculative decoding whose
-        acceptance is not forced.
-        """
+        The number of cached tokens is reported with each response in any case. Raises PreflightError for speculative
+        decoding whose acceptance is not forced."""
         options = forced_options(self.options, self.settings.load.acceptance_length, self.settings.model)
         words = ["--host", host, "--port", port, "--served-model-name", self.settings.model]
         words += ["--tensor-parallel-size", str(self.tp)]
@@ -134,11 +135,11 @@ class VllmEngine(StartedServer):
         return [program, "serve", model, *words, *flags_of({**_DEFAULTS, **options})]
 
     def is_ready(self, seat: ServerSlot, network: Network) -> bool:
-        """Ask once, without waiting, whether the server is ready."""
+        """Query once, without waiting, whether the server is ready."""
         return answers_200(seat, network)
 
     def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:
-        """Ask the server what it is, and read from its output what it runs."""
+        """Query the server's facts, and read from its output what it runs."""
         name, unnamed = served_name(seat, network, (self.settings.model,))
         facts = {"engine_version": engine_version(seat, network), **log_facts(log)}
         forced = self.settings.load.acceptance_length is not None
@@ -147,12 +148,13 @@ class VllmEngine(StartedServer):
         return Confirmed(name or self.settings.model, facts, refusal)
 
     def cause(self, log: str) -> str | None:
-        """Return the recognised reason of a failure in one line, or None."""
+        """Return the recognised cause of a failure in one line, or None."""
         return recognise(log, FAILURES)
 
 
 def _options(node: Node) -> dict[str, Any]:
-    """The options by flag name, refusing what is set elsewhere or twice (``max_num_seqs`` and ``max-num-seqs``)."""
+    """The options by flag name, refusing keys with their own setting and repeated ones (``max_num_seqs`` and
+    ``max-num-seqs``)."""
     named: dict[str, Any] = {}
     values = plain_options(node)
     for key, member in node.mapping().items():
@@ -166,7 +168,9 @@ def _options(node: Node) -> dict[str, Any]:
         if flag in _ELSEWHERE:
             member.fail(f"{flag} is set by {_ELSEWHERE[flag]}; nothing is set in two places")
         if flag == "hf-token":
-            member.hidden().fail("a command line is seen by everybody; export HF_TOKEN before the run instead")
+            member.hidden().fail(
+                "every user of the machine can read a command line; export HF_TOKEN before the run instead"
+            )
         if flag in _REFUSED:
             member.fail(f"{flag} is not supported: a server has tp * pp = gpus GPUs of this machine, and plain HTTP")
         named[flag] = values[key]

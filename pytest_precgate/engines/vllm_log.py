@@ -1,4 +1,5 @@
-"""What vLLM's output tells: why it failed, which quantization it runs, and whose kernels run its mixture of experts.
+"""Reads vLLM's output: the cause of a failure, the quantization, and the kernels of the mixture of experts.
+
 Texts of 0.20.2 and 0.33.0, each as the named source prints it."""
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 from pytest_precgate.analysis.accepted.fingerprint import Fact
 from pytest_precgate.engines.failures import COMMON, FailureText
 
-# "Engine core initialization failed. See root cause above." comes last and says nothing, so it is asked for last.
+# "Engine core initialization failed. See root cause above." comes last and states no cause, so it is searched last.
 FAILURES = (
     *COMMON,
     FailureText(
@@ -74,8 +75,7 @@ def log_facts(log: str) -> dict[str, Fact]:
 def fallback_refusal(log: str, options: Mapping[str, Any], variables: Mapping[str, str]) -> str | None:
     """Return why the server must not be measured: another MoE backend runs than options or variables ask for.
 
-    The int4 kernels of FlashInfer give way to Marlin's without a word where they cannot run.
-    """
+    vLLM silently uses Marlin's kernels when the int4 kernels of FlashInfer cannot run."""
     chosen = str(options.get("moe-backend", "auto")).replace("-", "_")
     for got, number_format in _moe_backends(log):
         if chosen != "auto" and number_format != "Unquantized" and not _alike(chosen, got):

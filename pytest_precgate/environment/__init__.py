@@ -1,6 +1,7 @@
-"""The facts of the place a run happens in: its host, its GPUs, and what happens to them while a point runs.
+"""Facts of the machine: its host, its GPUs, and events on the GPUs while a point runs.
 
-A fact that cannot be found is absent or called unknown, never guessed. Nothing is required where there is no GPU."""
+Invariant: a fact that cannot be determined is absent or "unknown", never guessed. A machine without a GPU needs
+nothing."""
 
 from pytest_precgate.environment.facts import gpu_facts, host_facts
 from pytest_precgate.environment.nvml import memory_used, unread_gpus, visible_gpus

@@ -1,10 +1,10 @@
-"""What is known of a machine, as facts for a fingerprint: hard ones must agree with a baseline.
+"""Facts of a machine for a fingerprint: hard ones must agree with a baseline.
 
-Hard is what a figure is a figure of and no change under test brings about: which GPU, how many, whole or divided (MIG);
-where an engine runs on the processor, which processor and how much of it. All else is soft, told when it differs:
-versions (driver, CUDA, kernel, Python), because an upgrade is something a team wants gated, not set aside as another
-machine; VBIOS, power cap and persistence, because they explain a drift; UUIDs, container and commit, because they say
-which machine and state it was. What cannot be found is left out."""
+Input: the host and its GPUs. Output: a mapping of facts. A fact is hard when it identifies what was measured and no
+change under test alters it: model and number of GPUs, MIG mode; for an engine on the CPU the CPU model and its share.
+All other facts are soft and are reported when they differ: versions (driver, CUDA, kernel, Python), because a team
+gates upgrades; VBIOS, power cap and persistence, because they explain a drift; UUIDs, container and commit, because
+they identify machine and state. Invariant: a fact that cannot be determined is left out."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ from pytest_precgate.environment.origin import tool_version
 from pytest_precgate.text import printable
 
 _ON = {True: "on", False: "off", None: None}
-_UUID_BEGINNING = len("GPU-8932f937")  # as CUDA_VISIBLE_DEVICES takes it; eight whole UUIDs are no line to read
+_UUID_BEGINNING = len("GPU-8932f937")  # a valid word of CUDA_VISIBLE_DEVICES; eight whole UUIDs are too long to read
 
 
 def gpu_facts(gpus: Sequence[Gpu]) -> Fingerprint:
-    """Return the facts of the GPUs an engine uses, none when there are none. GPUs that differ are listed, each once.
+    """Return the facts of the GPUs of an engine, empty when there are none. Differing values are listed, each once.
 
-    Raises GpuDriverError.
-    """
+    Raises GpuDriverError."""
     if not gpus:
         return Fingerprint({})
     hard: dict[str, Fact | None] = {"gpu.count": len(gpus), "gpu.name": _listed(gpu.name for gpu in gpus)}
@@ -50,11 +49,10 @@ def gpu_facts(gpus: Sequence[Gpu]) -> Fingerprint:
 
 
 def host_facts(commit: str, environ: Mapping[str, str], *, runs_on_cpu: bool, root: Path = Path("/")) -> Fingerprint:
-    """Return the facts of this machine, and which ``commit`` is under test.
+    """Return the facts of this machine, and the ``commit`` under test.
 
-    ``runs_on_cpu`` says that the engine uses no GPU: its processor is then hard. ``root`` is where /proc, /sys and the
-    marks of containers are looked for.
-    """
+    ``runs_on_cpu`` says that the engine uses no GPU: its CPU is then a hard fact. ``root`` is the directory in which
+    /proc, /sys and the files of container runtimes are looked up."""
     processor = _known(
         {
             "cpu.model": _cpu_model(_text(root / "proc/cpuinfo")),
@@ -75,12 +73,12 @@ def host_facts(commit: str, environ: Mapping[str, str], *, runs_on_cpu: bool, ro
 
 
 def _usable_cpus() -> int | None:
-    """The CPUs this process may run on; a machine may have more."""
+    """The CPUs that this process may use; a machine may have more."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _cpu_model(cpuinfo: str) -> str | None:
-    """The name x86 gives itself; ARM has none and gives the numbers of its maker and part."""
+    """The name that x86 reports; ARM has none and reports the numbers of its implementer and part."""
     fields = dict(re.findall(r"^(model name|CPU implementer|CPU part)\s*: (.+)$", cpuinfo, re.MULTILINE))
     if "model name" in fields:
         return str(fields["model name"])
@@ -90,18 +88,17 @@ def _cpu_model(cpuinfo: str) -> str | None:
 
 
 def _cpu_limit(cpu_max: str) -> float | None:
-    """The CPUs' worth of time a cgroup (v2) may use, ``quota period`` in microseconds; None where it is not limited."""
+    """The CPU limit of a cgroup (v2), from ``quota period`` in microseconds; None without a limit."""
     limit = re.fullmatch(r"(\d+) (\d+)\s*", cpu_max)
     return None if limit is None else int(limit[1]) / int(limit[2])
 
 
 def _container(environ: Mapping[str, str], root: Path) -> dict[str, Fact | None]:
-    """What a process can learn of the container it is in.
+    """What a process can find out about its container.
 
-    Apptainer sets a variable to its image. Podman leaves a file, with image and image id in it when the container is
-    privileged. Docker leaves an empty one and Kubernetes variables, none of which names the image. GitLab's runner
-    names the image of a job, in a variable it also sets where it uses no container.
-    """
+    Apptainer sets a variable to its image. Podman creates a file, with image and image id in it when the container is
+    privileged. Docker creates an empty file and Kubernetes sets variables; neither names the image. GitLab's runner
+    names the image of a job, in a variable that it also sets when it uses no container."""
     apptainer = environ.get("APPTAINER_CONTAINER") or environ.get("SINGULARITY_CONTAINER")
     podman = dict(re.findall(r'^(\w+)="(.+)"$', _text(root / "run/.containerenv"), re.MULTILINE))
     signs = (
@@ -122,7 +119,7 @@ def _container(environ: Mapping[str, str], root: Path) -> dict[str, Fact | None]
 
 
 def _text(path: Path) -> str:
-    """The text of a file, empty where there is none to read."""
+    """The text of a file, empty when it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -134,6 +131,6 @@ def _listed(values: Iterable[str | None]) -> str | None:
 
 
 def _known(facts: Mapping[str, Fact | None]) -> dict[str, Fact]:
-    """What was found. A driver, a kernel or a container names itself: that is foreign text."""
+    """The facts found. Names of drivers, kernels and containers are foreign text."""
     found = {key: printable(fact) if isinstance(fact, str) else fact for key, fact in facts.items()}
     return {key: fact for key, fact in found.items() if fact not in (None, "")}

@@ -1,12 +1,12 @@
-"""The only door to NVML, through pynvml (package nvidia-ml-py, extra ``gpu``), imported where it is used.
+"""The only access to NVML, through pynvml (package nvidia-ml-py, extra ``gpu``), imported on use.
 
-Only the driver counts GPUs. Where it does not speak (no package, no library, no driver loaded) nothing can tell, and
-the answer is None: there may be GPUs of another maker, or a container that hides the library. Zero the driver says.
+Only the driver counts GPUs. Without package, library or driver the answer is None (unknown), because there may be GPUs
+of another vendor, or a container may hide the library. Zero is only reported by the driver.
 
-A driver that is there must answer what its GPUs are (how many, which, by what name): an error of such a call is a
-GpuDriverError. How a GPU does may stay unsaid: a GPU without the sensor, an older driver without the function, a
-container without the permission, a call that fails now and then give a missing value. A GPU that is lost or waits for a
-reset is no missing value: nothing can be measured on it, so that is a GpuDriverError whatever was asked."""
+When the driver is present, a failing query for number, kind or name of the GPUs is a GpuDriverError. A state may be
+missing: a GPU without the sensor, an older driver without the function, a container without the permission, or a call
+that fails sometimes give None. A GPU that is lost or needs a reset cannot be measured, so it is a GpuDriverError in
+every call."""
 
 from __future__ import annotations
 
@@ -22,20 +22,18 @@ from pytest_precgate.text import printable
 
 
 def visible_gpus() -> tuple[Gpu, ...] | None:
-    """Return the GPUs the driver lets this process see, by index, or None where no driver speaks.
+    """Return the GPUs that the driver shows to this process, by index, or None without a driver.
 
-    CUDA_VISIBLE_DEVICES does not narrow them; ``gpus_named`` does. Raises GpuDriverError.
-    """
+    CUDA_VISIBLE_DEVICES does not restrict them; ``gpus_named`` does. Raises GpuDriverError."""
     with opened() as driver:
         return None if driver is None else driver.gpus()
 
 
 def memory_used(devices: Collection[str]) -> Mapping[str, int] | None:
-    """Return the bytes in use on each device, words of CUDA_VISIBLE_DEVICES, or None where no driver speaks.
+    """Return the bytes in use on each device, words of CUDA_VISIBLE_DEVICES, or None without a driver.
 
-    A MIG device gives its GPU's. A device whose memory the driver does not count is left out. Raises InvalidValueError
-    for a word that names no GPU here, GpuDriverError.
-    """
+    For a MIG device it is the memory of its GPU. A device whose memory the driver does not count is left out. Raises
+    InvalidValueError for a word that names no GPU here, GpuDriverError."""
     with opened() as driver:
         if driver is None:
             return None
@@ -45,10 +43,9 @@ def memory_used(devices: Collection[str]) -> Mapping[str, int] | None:
 
 
 def unread_gpus(root: Path = Path("/")) -> str | None:
-    """Return why ``visible_gpus`` finds nothing on a machine that does have NVIDIA GPUs, and what to do; else None.
+    """Return why ``visible_gpus`` finds nothing on a machine that has NVIDIA GPUs, and what to do; else None.
 
-    Linux shows them as /dev/nvidia0, /dev/nvidia1, ... whether or not anything here can ask about them.
-    """
+    Linux shows them as /dev/nvidia0, /dev/nvidia1, ... also when they cannot be queried."""
     nodes = sorted(path.name for path in (root / "dev").glob("nvidia[0-9]*"))
     with opened() as driver:
         if driver is not None or not nodes:
@@ -59,12 +56,12 @@ def unread_gpus(root: Path = Path("/")) -> str | None:
         remedy = (
             "the driver's library libnvidia-ml.so.1 is missing (a container needs NVIDIA_DRIVER_CAPABILITIES=utility)"
         )
-    return f"this machine has NVIDIA GPUs ({', '.join(nodes)}) and nothing reads them: {remedy}"
+    return f"this machine has NVIDIA GPUs ({', '.join(nodes)}) and they cannot be queried: {remedy}"
 
 
 @contextmanager
 def opened() -> Iterator[Driver | None]:
-    """Open a session with the driver; None where no driver speaks. Raises GpuDriverError when one does and fails."""
+    """Open a session with the driver; None without a driver. Raises GpuDriverError when a driver exists and fails."""
     pynvml = _initialised()
     if pynvml is None:
         yield None
@@ -72,7 +69,7 @@ def opened() -> Iterator[Driver | None]:
     try:
         yield Driver(pynvml)
     finally:
-        with suppress(pynvml.NVMLError):  # the session is over either way
+        with suppress(pynvml.NVMLError):  # the session is over in any case
             pynvml.nvmlShutdown()
 
 
@@ -93,12 +90,12 @@ def _initialised() -> Any | None:
 def _failed(function: str, of: str, why: Exception) -> GpuDriverError:
     return GpuDriverError(
         f"{of} does not answer {function}: {printable(str(why))}. Nothing can be measured there until "
-        "nvidia-smi works again; a driver that was upgraded wants a reboot, a lost GPU a reset"
+        "nvidia-smi works again; an upgraded driver needs a reboot, a lost GPU a reset"
     )
 
 
 class Driver:
-    """The NVIDIA driver while a session with it is open. What it does not say is None; GpuDriverError as above."""
+    """The NVIDIA driver during a session. What it does not report is None; GpuDriverError as above."""
 
     def __init__(self, pynvml: Any) -> None:
         self._pynvml = pynvml
@@ -106,7 +103,7 @@ class Driver:
         self._handles: dict[str, Any] = {}
 
     def gpus(self) -> tuple[Gpu, ...]:
-        """Return the GPUs this process may use; NVML counts also those it has no permission for."""
+        """Return the GPUs that this process may use; NVML also counts those without permission."""
         found = []
         for index in range(self._must("the NVIDIA driver", "nvmlDeviceGetCount")):
             try:
@@ -123,7 +120,7 @@ class Driver:
         return self._ask("the NVIDIA driver", "nvmlSystemGetDriverVersion")
 
     def cuda_version(self) -> str | None:
-        """Return the highest CUDA version the driver runs, as 13.0."""
+        """Return the highest CUDA version that the driver supports, as 13.0."""
         number = self._ask("the NVIDIA driver", "nvmlSystemGetCudaDriverVersion_v2")
         return None if number is None else f"{number // 1000}.{number % 1000 // 10}"
 
@@ -137,12 +134,12 @@ class Driver:
         return None if modes is None else modes[0] == self._pynvml.NVML_DEVICE_MIG_ENABLE
 
     def is_persistent(self, gpu: Gpu) -> bool | None:
-        """Whether the driver keeps the GPU's state while nobody uses it."""
+        """Whether the driver keeps the GPU's state while no process uses it."""
         mode = self._of(gpu, "nvmlDeviceGetPersistenceMode")
         return None if mode is None else mode == self._pynvml.NVML_FEATURE_ENABLED
 
     def power_limit_w(self, gpu: Gpu) -> float | None:
-        """Return the power cap in force, the lowest of all there are, W."""
+        """Return the power cap in force, the lowest of all caps, W."""
         return _thousandth(self._of(gpu, "nvmlDeviceGetEnforcedPowerLimit"))
 
     def memory_used(self, gpu: Gpu) -> int | None:
@@ -151,7 +148,7 @@ class Driver:
         return None if memory is None else int(memory.used)
 
     def sample(self, gpu: Gpu, at_s: float, is_ours: Callable[[int], bool]) -> GpuSample:
-        """Return the state of ``gpu`` now, which the caller's clock calls ``at_s``."""
+        """Return the state of ``gpu`` now; ``at_s`` is the time on the caller's clock."""
         nvml = self._pynvml
         rows = self._of(gpu, "nvmlDeviceGetRemappedRows")
         processes = self._of(gpu, "nvmlDeviceGetComputeRunningProcesses_v3")
@@ -191,7 +188,7 @@ class Driver:
         places = self._ask(name, "nvmlDeviceGetMaxMigDeviceCount", handle)
         for place in () if places is None else range(places):
             part = self._ask(name, "nvmlDeviceGetMigDeviceHandleByIndex", handle, place)
-            if part is not None:  # places may be empty in any order
+            if part is not None:  # slots may be empty in any order
                 yield self._must(name, "nvmlDeviceGetUUID", part)
 
     def _of(self, gpu: Gpu, function: str, *arguments: object) -> Any | None:
@@ -209,7 +206,7 @@ class Driver:
 
     def _ask(self, of: str, function: str, *arguments: object) -> Any | None:
         call = getattr(self._pynvml, function, None)
-        if call is None:  # another version of the package has dropped it
+        if call is None:  # another version of the package does not have it
             return None
         try:
             return _text(call(*arguments))
@@ -222,7 +219,7 @@ class Driver:
 
 
 def _text(said: Any) -> Any:
-    """Return what pynvml said. Raises GpuDriverError for bytes, which only its forerunner gives for text."""
+    """Return the value from pynvml. Raises GpuDriverError for bytes, which only the old package returns for text."""
     if isinstance(said, bytes):
         raise GpuDriverError(
             "the module pynvml is that of the old package pynvml, which hides nvidia-ml-py's and gives bytes for text: "

@@ -1,4 +1,4 @@
-"""Where a run comes from: the commit under test, the tool that measures it, a person or CI."""
+"""The origin of a run: the commit under test, the version of this tool, and whether it runs under CI."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ _CI = ("CI", "BUILD_NUMBER")
 
 
 def git_commit(directory: Path, baselines: Path | None = None) -> str:
-    """Return the commit checked out in ``directory``, with ``-dirty`` behind it where files differ, or ``unknown``.
+    """Return the commit checked out in ``directory``, with the suffix ``-dirty`` if files differ, or ``unknown``.
 
-    JSON files in the directory ``baselines`` do not count: a run rewrites them itself, and they change no figure.
-    """
+    JSON files in the directory ``baselines`` do not count: a run rewrites them itself, and they affect no figure."""
     commit = _git(directory, "describe", "--always", "--abbrev=40", "--exclude=*")
     if not commit:
         return "unknown"
@@ -27,8 +26,8 @@ def git_commit(directory: Path, baselines: Path | None = None) -> str:
 
 
 def _git(directory: Path, *words: str) -> str | None:
-    """What git says, None where it cannot be asked or refuses."""
-    # Without its optional locks: a status must not disturb what a person does in the repository meanwhile.
+    """The output of git, None when it cannot be run or fails."""
+    # Without optional locks: a status must not disturb work in the repository.
     command = ["git", "--no-optional-locks", *words]
     try:
         found = subprocess.run(
@@ -48,5 +47,5 @@ def tool_version() -> str:
 
 
 def in_ci(environ: Mapping[str, str]) -> bool:
-    """Whether nobody is watching: CI or BUILD_NUMBER is set and not empty, as pytest itself tells."""
+    """Whether the run is under CI: CI or BUILD_NUMBER is set and not empty, the same rule as pytest's."""
     return any(environ.get(name) for name in _CI)

@@ -1,7 +1,8 @@
-"""GPUs watched while a point runs: a thread asks the driver every now and then, and the load never waits for it.
+"""Watches GPUs while a point runs: a thread queries the driver periodically, and the load never waits for it.
 
-Counters (energy, errors) miss nothing between the first sample and the last. States (clocks, events, processes) are
-seen when somebody looks: one that comes and goes between two samples is missed."""
+Input: GPUs and an interval. Output: telemetry per GPU. Counters (energy, errors) miss no event between the first and
+the last sample. States (clocks, events, processes) are sampled: a state that starts and ends between two samples is
+missed."""
 
 from __future__ import annotations
 
@@ -14,16 +15,15 @@ from pytest_precgate.analysis.measure.gpu import Gpu, GpuSample, GpuTelemetry, t
 from pytest_precgate.environment.nvml import Driver, opened
 from pytest_precgate.errors import GpuDriverError
 
-_PATIENCE_S = 30.0  # a GPU that fell off the bus can hold a call for ever
+_PATIENCE_S = 30.0  # a GPU that fell off the bus can block a call without end
 
 
 class GpuWatch:
     """Watches ``gpus`` inside a ``with``: a sample before its body, one every ``interval_s``, one after it.
 
-    ``is_ours`` says of a process id whether it is the engine's; the watching thread asks. Both ends of the ``with``
-    raise GpuDriverError when the driver fails or hangs; an exception of the body goes first. Without GPUs nothing is
-    done.
-    """
+    ``is_ours`` says for a process id whether it is the engine's; the watching thread calls it. Both ends of the
+    ``with`` raise GpuDriverError when the driver fails or hangs; an exception of the body has priority. Without GPUs it
+    does nothing."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class GpuWatch:
 
     @property
     def telemetry(self) -> tuple[GpuTelemetry, ...]:
-        """What was seen of each GPU so far; all of it once the ``with`` is over."""
+        """The telemetry of each GPU so far; complete once the ``with`` is over."""
         return telemetry_of(self._samples)
 
     def __enter__(self) -> GpuWatch:
@@ -69,8 +69,8 @@ class GpuWatch:
         if self._failure is not None:
             return self._failure
         if self._thread.is_alive():
-            return GpuDriverError(f"the NVIDIA driver has not answered for {_PATIENCE_S:g} s; look with nvidia-smi")
-        return GpuDriverError("the GPUs were not watched to the end; why not is on stderr")
+            return GpuDriverError(f"the NVIDIA driver has not answered for {_PATIENCE_S:g} s; check it with nvidia-smi")
+        return GpuDriverError("the GPUs were not watched to the end; the cause is on stderr")
 
     def _watch(self) -> None:
         try:
@@ -84,7 +84,7 @@ class GpuWatch:
 
     def _look_until_over(self, driver: Driver | None) -> None:
         if driver is None:
-            raise GpuDriverError("the NVIDIA driver that showed the GPUs is not there any more")
+            raise GpuDriverError("the NVIDIA driver that listed the GPUs is no longer available")
         self._look(driver)
         self._begun.set()
         while not self._over.wait(self._interval_s):

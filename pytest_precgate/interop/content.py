@@ -1,7 +1,7 @@
-"""The text of a result file as objects or as a table: JSON, JSON lines, YAML or CSV. Its content decides, not its name.
+"""Parses the text of a result file as objects or as a table: JSON, JSON lines, YAML or CSV. Pure.
 
-Text in; nodes that know their place, or lines of cells, out. Whatever a parser raises becomes a RecordedPointsError
-that names file and line. Pure."""
+Input: text; its content decides the format, its name does not. Output: nodes with their locations, or rows of cells.
+Invariant: every exception of a parser becomes a RecordedPointsError that names file and line."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pytest_precgate.errors import RecordedPointsError
 from pytest_precgate.text import printable
 
 YAML_LIMIT = 4 * 1024 * 1024
-"""Characters of YAML that are read: its parser takes a minute for ten times as many."""
+"""Maximum characters of YAML: its parser takes a minute for ten times as many."""
 MOST_LINES = 100_000
-"""Lines of a table, of JSON lines, or members of a list: all results of InferenceX are fewer points."""
+"""Maximum lines of a table or of JSON lines, or members of a list: all results of InferenceX are fewer points."""
 _YAML_HEAD = re.compile(r"(---|[A-Za-z_][\w.-]*:)(\s|$)")
 
 
@@ -27,8 +27,7 @@ _YAML_HEAD = re.compile(r"(---|[A-Za-z_][\w.-]*:)(\s|$)")
 class Objects:
     """The objects of a JSON or YAML file: one, the members of a list, or one per line.
 
-    ``is_cut`` says that the last line of YAML has no line end; JSON that was cut is no JSON.
-    """
+    ``is_cut`` says that the last line of YAML has no line end; a cut JSON is not valid JSON."""
 
     nodes: tuple[Node, ...]
     is_cut: bool = False
@@ -36,10 +35,9 @@ class Objects:
 
 @dataclass(frozen=True)
 class Table:
-    """The lines of a CSV file as cells, each with its number; comments stand apart, blank lines are gone.
+    """The lines of a CSV file as cells, each with its number; comments are separate, blank lines are removed.
 
-    ``is_cut`` says that the last line has no line end.
-    """
+    ``is_cut`` says that the last line has no line end."""
 
     source: str
     lines: tuple[tuple[int, tuple[str, ...]], ...]
@@ -52,18 +50,17 @@ class Table:
         return tuple(cell.strip() for cell in self.lines[0][1]) if self.lines else ()
 
     def rows(self) -> Iterator[Node]:
-        """Yield each line below the head as a table of its cells by column, empty cells left out.
+        """Yield each line below the header as a table of its cells by column, empty cells left out.
 
-        Raises RecordedPointsError for a column that stands twice and for a line of another number of cells.
-        """
+        Raises RecordedPointsError for a repeated column and for a line of another number of cells."""
         head = self.head
         if len(set(head)) != len(head):
-            self.node(0).fail("a column stands twice in the head")
+            self.node(0).fail("a column is repeated in the header")
         for index in range(1, len(self.lines)):
             row = self.node(index)
             cells = self.lines[index][1]
             if len(cells) != len(head):
-                row.fail(f"got {len(cells)} cells, wanted {len(head)} as in the head")
+                row.fail(f"got {len(cells)} cells, wanted {len(head)} as in the header")
             named = zip(head, (cell.strip() for cell in cells), strict=True)
             yield replace(row, value={column: cell for column, cell in named if cell})
 
@@ -74,13 +71,13 @@ class Table:
 
 
 def content_of(text: str, source: str) -> Objects | Table:
-    """Return what the text of the file ``source`` holds. Raises RecordedPointsError naming file and line."""
+    """Return the contents of the text of file ``source``. Raises RecordedPointsError naming file and line."""
 
     def refuse(why: str) -> NoReturn:
         raise RecordedPointsError(source, "", why)
 
     if "\0" in text:
-        refuse("holds a NUL character, so it is no text; was it written by another program, or damaged?")
+        refuse("holds a NUL character, so it is not text; was it written by another program, or damaged?")
     body = text.lstrip()
     if body.startswith(("{", "[")):
         return _json(text, source)
@@ -123,7 +120,7 @@ def _parsed(text: str, source: str, line: int | None) -> object:
         raise RecordedPointsError(source, spot, why)
 
     try:
-        # Other tools write Infinity for a rate without limit. A figure that is read must still be finite.
+        # Other tools write Infinity for an unlimited rate. A figure that is read must still be finite.
         return strict_json(text, refuse, allow_constants=True)
     except json.JSONDecodeError as exc:
         spot = f"line {exc.lineno if line is None else line}"
@@ -144,7 +141,7 @@ def _refuse_many(number: int, what: str, source: str) -> None:
 
 
 def _is_cut(text: str) -> bool:
-    """Whether the last line has no line end: a file that was cut mostly ends within a line."""
+    """Whether the last line has no line end: a file that was cut usually ends within a line."""
     return bool(text) and not text.endswith(("\n", "\r"))
 
 
@@ -164,7 +161,7 @@ def _yaml(text: str, source: str) -> Objects:
     except RecursionError:
         refuse("is nested deeper than a result file is")
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError) as exc:
-        # The constructors of numbers and dates raise whatever a malformed one leads to.
+        # The constructors of numbers and dates may raise any exception for a malformed one.
         refuse(f"is not YAML: {printable(str(exc))}")
     return Objects(_listed(Node(document, source, "$", RecordedPointsError)), is_cut=_is_cut(text))
 

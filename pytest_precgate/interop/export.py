@@ -1,6 +1,6 @@
-"""Sweeps as text: the CSV of this project, and InferenceX's aggregated JSON. Sweeps in, text out. Pure.
+"""Writes sweeps as text: the CSV of this project, and InferenceX's aggregated JSON. Pure.
 
-What is written is read back by the importers ``own`` and ``inferencex_agg`` as the same points."""
+Input: sweeps. Output: text. Invariant: the importers ``own`` and ``inferencex_agg`` read the same points back."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def _cell(value: object) -> str:
 
 
 def inferencex_json(sweeps: Sequence[Sweep]) -> str:
-    """Return the points as InferenceX aggregates them: a list of one object per point, times in seconds.
+    """Return the points in InferenceX's aggregated format: a list of one object per point, times in seconds.
 
-    ``tp`` is the GPUs of the point, because readers of the format take their number from it; ``configuration`` is ours.
+    ``tp`` is the number of GPUs of the point, because readers of the format use it for that; ``configuration`` is ours.
     """
     return json.dumps([_aggregated(sweep, point) for sweep, point in _points(sweeps)], indent=1) + "\n"
 

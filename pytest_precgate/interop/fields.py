@@ -1,6 +1,6 @@
-"""Fields of result files, read one way: missing ones are refused by name, and so are times and text that cannot be.
+"""Reads fields of result files. Pure.
 
-Nodes in, numbers and text out. Pure."""
+Input: nodes. Output: numbers and text, or a RecordedPointsError that names the missing or impossible field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.documents import Node
 
 MOST = 10**9
-"""What no count of a result reaches: requests, GPUs, tokens of a prompt."""
+"""Larger than any count of a result: requests, GPUs, tokens of a prompt."""
 MS = 1000.0
 """Milliseconds in a second."""
 
@@ -27,7 +27,7 @@ _TOKENS_PER_S = ("tokens/sec", "tokens/s")
 
 
 def field(node: Node, *path: str) -> Node:
-    """Return the member at ``path``; refuse the node by the missing member's place."""
+    """Return the member at ``path``; refuse the node at the location of the missing member."""
     for key in path:
         if not isinstance(node.value, Mapping) or key not in node.value:
             node.child(key, None).fail("required field missing")
@@ -84,7 +84,7 @@ def counted(node: Node) -> int:
 
 
 def held(concurrency: Node, requests: float | None) -> int:
-    """Return a concurrency; refuse one that so few ``requests`` never reached. None where nobody counted them."""
+    """Return a concurrency; refuse one that was never reached with so few ``requests``. None when they are unknown."""
     number = whole(concurrency)
     if requests is not None and requests < number:
         concurrency.fail(f"got a concurrency of {number} and {requests:g} requests, so it was never reached")
@@ -92,7 +92,7 @@ def held(concurrency: Node, requests: float | None) -> int:
 
 
 def tokens_per_second(metric: Node, value: Node) -> float:
-    """Return a throughput; refuse it where its metric names another unit than tokens per second."""
+    """Return a throughput; refuse it when its metric names another unit than tokens per second."""
     unit = optional(metric, "unit") or optional(metric, "units")
     if unit is not None:
         unit.choice(_TOKENS_PER_S)
@@ -100,7 +100,7 @@ def tokens_per_second(metric: Node, value: Node) -> float:
 
 
 def fixed_length(least: Node | None, most: Node | None) -> int | None:
-    """Return the length that every request had, None where they differ or nothing is known of them."""
+    """Return the length that every request had, None when they differ or are unknown."""
     if least is None or most is None:
         return None
     length = least.number()
@@ -108,7 +108,7 @@ def fixed_length(least: Node | None, most: Node | None) -> int | None:
 
 
 def is_yes(node: Node | None) -> bool:
-    """Whether a flag is set, which some files write as a text; refuse what is neither."""
+    """Whether a flag is set, which some files write as a text; refuse any other value."""
     if node is None or node.value in (False, "false", "False", "none", "off"):
         return False
     if node.value not in (True, "true", "True", "on"):
@@ -117,21 +117,20 @@ def is_yes(node: Node | None) -> bool:
 
 
 def refuse_unless_zero(node: Node | None, what: str) -> None:
-    """Refuse a count or a list of what went wrong that is not empty."""
+    """Refuse a non-empty list or a positive count of errors."""
     if node is not None and node.value not in (0, 0.0, [], {}, "{}"):
-        node.fail(f"got {node.shown}: {what}; a point with failed requests is no point")
+        node.fail(f"got {node.shown}: {what}; a point with failed requests is not valid")
 
 
 def precision_named(quantization: str | None) -> str | None:
-    """Return the precision of a quantization's name (NVFP4, modelopt_fp4, W4A16_AWQ), None where it tells none."""
+    """Return the precision of a quantization's name (NVFP4, modelopt_fp4, W4A16_AWQ), None for an unknown name."""
     return None if quantization is None else _PRECISIONS.get(quantization.lower())
 
 
 def runner_hardware(name: str) -> str | None:
     """Return the hardware of an InferenceX runner: ``h200``, ``b200-trt``, ``cluster:h100-dgxc``.
 
-    None where it is a cluster whose name tells no known hardware.
-    """
+    None for a cluster whose name contains no known hardware."""
     key = name.removeprefix(_CLUSTER).partition("-")[0].lower()
     if key in HARDWARE:
         return key
@@ -139,6 +138,6 @@ def runner_hardware(name: str) -> str | None:
 
 
 def device_hardware(name: str | None) -> str | None:
-    """Return the hardware of a GPU's own name: ``NVIDIA H100 80GB HBM3`` is ``h100``; None where it tells none."""
+    """Return the hardware of a GPU's own name: ``NVIDIA H100 80GB HBM3`` is ``h100``; None for an unknown name."""
     words = [] if name is None else name.lower().removeprefix("nvidia").replace("-", " ").split()
     return words[0] if words and re.fullmatch(r"[a-z]+\d+[a-z]*", words[0]) else None

@@ -1,8 +1,8 @@
-"""Result files found and read: patterns to paths, a path to rows.
+"""Finds and reads result files.
 
-Every failure of the file system or of an encoding is a RecordedPointsError that names the file. CSV and YAML whose last
-line has no end may have been cut: they are refused under CI and warned about elsewhere. A file is read once, and no
-more of it than ``SIZE_LIMIT``."""
+Input: patterns. Output: rows. Invariant: every failure of the file system or of an encoding is a RecordedPointsError
+that names the file. A CSV or YAML whose last line has no line end may have been cut: it is refused under CI and warned
+about elsewhere. A file is read once, up to ``SIZE_LIMIT``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_precgate.interop.rows import RecordedRow
 
 SIZE_LIMIT = 128 * 1024 * 1024
-"""Bytes of one file: the JSON of a thousand benchmarks; what is larger holds single requests."""
+"""Maximum bytes of one file: the JSON of a thousand benchmarks; a larger file holds single requests."""
 _OTHER_BEGINNINGS = {
     b"\xff\xfe": "is not UTF-8 text: it begins as UTF-16 does; save it as UTF-8",
     b"\xfe\xff": "is not UTF-8 text: it begins as UTF-16 does; save it as UTF-8",
@@ -53,7 +53,7 @@ def find_files(patterns: Sequence[str], base: Path) -> list[Path]:
 
 
 def is_pattern(path: str) -> bool:
-    """Whether a path holds a glob's special characters."""
+    """Whether a path contains a glob's special characters."""
     return re.search(r"[*?\[]", path) is not None
 
 
@@ -70,10 +70,10 @@ def warn_user(message: str) -> None:
 
 
 def read_file(path: Path, *, in_ci: bool = False, warn: Callable[[str], None] = warn_user) -> Imported:
-    """Return what one file holds. ``in_ci`` refuses CSV and YAML that may have been cut, else ``warn`` is told of it.
+    """Return the contents of one file. ``in_ci`` refuses CSV and YAML that may have been cut; otherwise ``warn`` is
+    called.
 
-    Raises RecordedPointsError naming file, place, what was found and wanted.
-    """
+    Raises RecordedPointsError naming file, location, what was found and wanted."""
     from pytest_precgate.interop.importers import imported  # noqa: PLC0415  # for runs that read files alone
 
     source = printable(str(path), limit=500)
@@ -92,7 +92,7 @@ def read_rows(path: Path, *, in_ci: bool = False, warn: Callable[[str], None] = 
 
 
 def file_bytes(path: Path) -> bytes:
-    """Return the bytes of one file. Raises RecordedPointsError for what is none, cannot be read, or is too large."""
+    """Return the bytes of one file. Raises RecordedPointsError if it is not a file, cannot be read, or is too large."""
     source = printable(str(path), limit=500)
     try:
         mode = path.stat().st_mode

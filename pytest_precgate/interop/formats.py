@@ -1,4 +1,4 @@
-"""What an importer is: the name of its tool, how its files are told, and how they are read."""
+"""The interface of an importer: the name of its tool, how its files are recognised, and how they are read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_precgate.interop.rows import RecordedRow
 
 @dataclass(frozen=True)
 class ObjectFormat:
-    """A format of objects (JSON, JSON lines, YAML): told by the members of one, which may hold several points."""
+    """A format of objects (JSON, JSON lines, YAML), recognised by the members of one, which may hold several points."""
 
     tool: str
     told_by: Callable[[Mapping[str, object]], bool]
@@ -21,7 +21,7 @@ class ObjectFormat:
 
 @dataclass(frozen=True)
 class TableFormat:
-    """A format of CSV: told by the cells of its first line."""
+    """A format of CSV, recognised by the cells of its first line."""
 
     tool: str
     told_by: Callable[[Sequence[str]], bool]

@@ -1,7 +1,8 @@
-"""What a file states of one point, what a person states beside the file, and the point they make together.
+"""A row: what a file states of one point, what the settings or options state beside it, and the point made of both.
+Pure.
 
-Nothing is guessed: a fact that neither states is asked for by name, one that both state differently is refused, and a
-point that cannot have been measured is refused with its likely cause. Pure."""
+Invariant: nothing is guessed. A missing value is an error that names it, contradicting values are refused, and an
+impossible point is refused with its likely cause."""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ from pytest_precgate.interop.plausible import why_impossible
 from pytest_precgate.text import printable
 
 Counts = Literal["gpu", "system", "output"]
-"""What a throughput counts: input and output tokens per GPU, those of all GPUs, or output tokens of all GPUs alone."""
+"""The unit of a throughput: input and output tokens per GPU, those of all GPUs, or only output tokens of all GPUs."""
 
-# How far the mean length of the requests may lie from the nominal one, which is the longest: lengths uniform in
-# [0, L] average L / 2, a chat template adds some tokens to each prompt.
+# How far the mean length of the requests may be from the nominal one, which is the longest: lengths uniform in [0, L]
+# average L / 2, a chat template adds some tokens to each prompt.
 _SHORTEST_MEAN = 0.4
 _LONGEST_MEAN = 1.25
 _TEMPLATE_TOKENS = 64
@@ -36,10 +37,9 @@ def _count(owner: str, name: str, value: object, unit: str) -> int:
 
 @dataclass(frozen=True)
 class Stated:
-    """What a person states beside a file: as options of the command, or in the settings beside ``path``.
+    """Values stated beside a file: as options of the command, or in the settings beside ``path``.
 
-    Raises InvalidValueError for a count below 1 or a name that is not one line of text.
-    """
+    Raises InvalidValueError for a count below 1 or a name that is not one line of text."""
 
     gpus: int | None = None
     precision: str | None = None
@@ -69,12 +69,11 @@ NOTHING = Stated()
 
 @dataclass(frozen=True)
 class RecordedRow:
-    """One point as a file states it; None where the file is silent.
+    """One point as a file states it; None for a missing value.
 
-    ``interactivity`` is 1 / median tpot in tok/s/user, ``throughput`` in tok/s of what ``counts`` says. ``isl`` and
+    ``interactivity`` is 1 / median tpot in tok/s/user, ``throughput`` in tok/s of the unit ``counts``. ``isl`` and
     ``osl`` are nominal lengths; ``mean_isl`` and ``mean_osl`` the averages of the requests that were sent. ``model`` is
-    the name the tool gives it. Raises InvalidValueError for a figure that is not finite and positive.
-    """
+    the tool's name for it. Raises InvalidValueError for a figure that is not finite and positive."""
 
     node: Node
     concurrency: int
@@ -108,10 +107,9 @@ class RecordedRow:
                 one_line("point", name, getattr(self, name))
 
     def filled(self, stated: Stated) -> RecordedRow:
-        """Return the row with what ``stated`` says where the file is silent.
+        """Return the row with missing values filled in from ``stated``.
 
-        Where nobody says isl and osl and both averages are whole numbers, these are the lengths.
-        """
+        When isl and osl are not stated and both averages are whole numbers, these are the lengths."""
         given = {name: getattr(stated, name) for name in FACTS if getattr(self, name) is None}
         row = replace(self, **given)
         means = [mean for mean in (row.mean_isl, row.mean_osl) if mean is not None and mean.is_integer()]
@@ -120,7 +118,7 @@ class RecordedRow:
         return row
 
     def refuse_other(self, stated: Stated, whose: str = "what was stated") -> None:
-        """Refuse the row where it says something else than ``stated``; ``whose`` names that in the message."""
+        """Refuse the row when it contradicts ``stated``; ``whose`` names the other side in the message."""
         for name in FACTS:
             got, wanted = getattr(self, name), getattr(stated, name)
             if None not in (got, wanted) and got != wanted:
@@ -129,7 +127,7 @@ class RecordedRow:
                 )
 
     def refuse_lacking(self, names: Iterable[str]) -> None:
-        """Refuse the row where it says none of ``names``, each by its name."""
+        """Refuse the row when it lacks one of ``names``, naming each."""
         lacking = [name for name in names if getattr(self, name) is None]
         if lacking:
             self._lacks(lacking)
@@ -146,9 +144,8 @@ class RecordedRow:
     def point(self, isl: int, osl: int) -> SweepPoint:
         """Return the point under a workload of ``isl`` and ``osl`` tokens.
 
-        Raises the node's error where GPUs are not known, the requests cannot have been of these lengths, or the point
-        cannot have been measured.
-        """
+        Raises the node's error when GPUs are unknown, the requests cannot have been of these lengths, or the point is
+        impossible."""
         self.refuse_lacking(["gpus"])
         assert self.gpus is not None
         self._refuse_length("isl", isl, self.mean_isl)

@@ -1,4 +1,4 @@
-"""A sweep of the rows of files: those of one precision, workload, hardware and model, as one cloud. Pure."""
+"""Builds a sweep of rows: those of one precision, workload, hardware and model, as one cloud. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from pytest_precgate.interop.rows import FACTS, NOTHING, RecordedRow, Stated
 from pytest_precgate.text import printable
 
 COMPLETE = tuple(name for name in FACTS if name != "configuration")
-"""What a row must say to stand by itself; a configuration without a name is the default one."""
+"""The required values of a row by itself; a configuration without a name is the default one."""
 
 
 def select(rows: Sequence[RecordedRow], precision: str) -> list[RecordedRow]:
-    """Return the rows of one precision; a file that names no precision holds one alone.
+    """Return the rows of one precision; a file that names no precision holds only one.
 
-    Raises RecordedPointsError when the precision is not there, naming those that are.
-    """
+    Raises RecordedPointsError when the precision is missing, naming those of the file."""
     chosen = [row for row in rows if row.precision in (None, precision)]
     if not chosen:
         found = sorted({printable(row.precision) for row in rows if row.precision})
@@ -30,11 +29,10 @@ def select(rows: Sequence[RecordedRow], precision: str) -> list[RecordedRow]:
 def sweep_of(
     rows: Sequence[RecordedRow], precision: str, workload: Workload, hardware: str, stated: Stated = NOTHING
 ) -> Sweep:
-    """Return one cloud of every row of ``precision``, whatever its configuration.
+    """Return one cloud of every row of ``precision``, over all configurations.
 
-    ``stated`` fills in what the rows do not say. Raises RecordedPointsError for a row of another workload, hardware or
-    model, one that lacks its GPUs or cannot have been measured, and for a point that stands twice.
-    """
+    ``stated`` fills in missing values. Raises RecordedPointsError for a row of another workload, hardware or model, one
+    that lacks its GPUs or is impossible, and for a repeated point."""
     chosen = select([row.filled(stated) for row in rows], precision)
     wanted = Stated(hardware=hardware, isl=workload.isl, osl=workload.osl)
     for row in chosen:
@@ -50,10 +48,10 @@ def sweep_of(
 
 
 def sweeps_of(rows: Iterable[RecordedRow], stated: Stated) -> list[Sweep]:
-    """Return one sweep per precision, hardware and workload of ``rows``, each of which must say or be told all of them.
+    """Return one sweep per precision, hardware and workload of ``rows``, each of which must have or be given all of
+    them.
 
-    Raises RecordedPointsError naming what a row lacks, and for what ``sweep_of`` refuses.
-    """
+    Raises RecordedPointsError naming what a row lacks, and for what ``sweep_of`` refuses."""
     filled = [row.filled(stated) for row in rows]
     for row in filled:
         row.refuse_other(stated)
@@ -80,8 +78,8 @@ def _refuse_twice(rows: Sequence[RecordedRow], points: Sequence[SweepPoint]) -> 
         if before is not row:
             row.node.fail(
                 f"holds concurrency {point.concurrency} twice for configuration {printable(point.configuration)!r} on "
-                f"{point.gpus} GPUs: it stands in {before.node.source} @ {before.node.spot} too; keep one of them, or "
-                "say which configuration each is of"
+                f"{point.gpus} GPUs: it is also in {before.node.source} @ {before.node.spot}; keep one of them, or "
+                "state the configuration of each"
             )
 
 

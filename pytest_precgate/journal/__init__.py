@@ -1,1 +1,1 @@
-"""What a run measured, kept as it happens: an append-only log per suite, for resuming and for judging again."""
+"""The journal: an append-only log per suite of what a run measured, for resuming and for judging again."""

@@ -1,6 +1,7 @@
-"""Where runs are kept: ``.precgate/runs/<utc>-<suite>-<pid>``, one per suite and run, named and made here only.
+"""Run directories: ``.precgate/runs/<utc>-<suite>-<pid>``, one per suite and run, named and created only here.
 
-When one is made, older ones of its suite go: all but the newest ``KEPT_RUNS``, unless younger than ``KEPT_DAYS``."""
+Creating one removes older directories of its suite: all but the newest ``KEPT_RUNS``, unless younger than
+``KEPT_DAYS``."""
 
 from __future__ import annotations
 

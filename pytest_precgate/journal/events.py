@@ -1,7 +1,7 @@
-"""What a journal tells, a value a line: a run of a suite opened, a launch opened, a point finished or tried in vain, a
-launch finished.
+"""The events of a journal, one value per line: a run opened, a launch opened, a point finished or disturbed, a launch
+finished.
 
-Pure values; the settings and facts in them decide whether what was measured may be used again."""
+Pure values. Their settings and facts decide whether the measurements may be reused."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""A journal on disk. Each event is one write and one flush to the disk; one run at a time may append.
+"""A journal file: appending events and reading them.
 
-The lock is the kernel's, so it ends with its holder, however that ends."""
+Invariant: each event is one write and one flush to the disk; one run at a time may append. The kernel holds the lock,
+so it is released however its holder ends."""
 
 from __future__ import annotations
 

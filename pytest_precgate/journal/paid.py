@@ -1,4 +1,5 @@
-"""What the launches of a journal cost. Pure. A journal holds no failed start and no stop: that is for who ran them."""
+"""The cost of the launches of a journal. Pure. A journal holds no failed start and no stop, so their cost is unknown
+here."""
 
 from __future__ import annotations
 

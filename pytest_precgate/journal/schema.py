@@ -1,14 +1,12 @@
 """The text of a journal: one JSON object a line, in ASCII, closed by a newline. Pure: no file is touched.
 
-Each line carries a digest of itself: a figure that was damaged or edited is refused, never judged.
-
-Schema history, newest last; a reader reads every older one and refuses a newer one by name.
-  1  run, launch, point and finished, each with what `pytest_precgate.journal.events` says of it.
-  2  a launch says what its engine took to start, in GPU-seconds; null where that is not known.
-  3  a run has a salt; a point says what its tokens were, how many requests were sent again, and the error it was to be
-     known to; its own error is the half-width of a 90% interval, and was a standard error; runs of points that gave
-     nothing are kept.
-  4  a launch is told by its configuration and its number (to 3: number and attempt); settings say stop_rule (extent).
+Invariants: each line carries a digest of itself, and a damaged or edited line is refused; a reader reads every older
+schema and refuses a newer one with its number. Schema history, newest last:
+  1  run, launch, point and finished, each with the fields of `pytest_precgate.journal.events`.
+  2  a launch has the cost of its engine's start, in GPU-seconds; null when unknown.
+  3  a run has a salt; a point has its token counts, the number of requests sent again, and the error asked for; its own
+     error is the half-width of a 90% interval (before: a standard error); disturbed runs of points are kept.
+  4  a launch has the names configuration and launch (to 3: number and attempt); settings say stop_rule (extent).
 """
 
 from __future__ import annotations

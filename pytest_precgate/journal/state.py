@@ -1,6 +1,7 @@
-"""What a journal amounts to: its events in order, each allowed only where it can have happened. Pure.
+"""The state of a journal after its events, in order. Pure.
 
-The same rule reads a file and guards every append, so that no journal is written that would not be read."""
+Input: events. Output: launches with their points. Invariant: an event is accepted only where it can occur; reading and
+appending use the same rule, so a written journal can be read."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The load client: one point of a closed loop against an OpenAI-compatible server, seen from outside.
+"""The load client: runs one point of a closed loop against an OpenAI-compatible server.
 
-It produces records and what it measured of itself; whether they make a point, analysis decides."""
+Output: request records and measurements of the client itself; analysis decides whether they form a valid point."""
 
 from pytest_precgate.loadgen.closed_loop import OnProgress, Stop
 from pytest_precgate.loadgen.plan import Limits, LoadPlan, Progress

@@ -1,7 +1,8 @@
-"""One thread, one epoll, and every request in flight of this process: the closed loop itself.
+"""The closed loop of one client process: one thread, one epoll, all requests in flight.
 
-Cost per event decides what a client can bear, so the usual read is: one recv, one clock reading, a count of event ends.
-What goes wrong with a request is recorded with its cause; its slot goes on with the next request, within the limits."""
+Input: encoded requests and connections. Output: records. The cost per event limits the client, so the usual read is one
+recv, one clock reading and a count of event ends. A failed request is recorded with its cause; its slot continues with
+the next request, within the limits."""
 
 from __future__ import annotations
 
@@ -20,19 +21,20 @@ from pytest_precgate.loadgen.ticker import Ticker
 from pytest_precgate.loadgen.wire import Response, completed
 
 TICK_S = 0.05
-# A server that closes a connection for its age does so right behind an answer; the next request is on its way then.
+# A server that closes a connection because of its age does so right after an answer; the next request is then being
+# sent.
 CLOSED_FOR_AGE_S = 0.02
 _NO_BYTES = memoryview(b"")
-# Python allocates for so many events at every call.
+# Python allocates memory for this many events at every call.
 _MOST_AT_ONCE = 64
 
-# Called at every tick with the clock in s, and the requests ended and tokens generated since the loop was made.
+# Called at every tick with the clock in s, and the requests ended and tokens generated since the loop was created.
 OnTick = Callable[[float, int, int], None]
 
 
 @dataclass(frozen=True)
 class Clocks:
-    """The monotonic clock every process shares, and the CPU time of this process, both in s."""
+    """The monotonic clock that every process shares, and the CPU time of this process, both in s."""
 
     now: Callable[[], float]
     cpu: Callable[[], float]
@@ -41,9 +43,8 @@ class Clocks:
 class Loop:
     """``slots`` connections, opened and kept; ``run`` keeps a request in flight on each of them.
 
-    What ``on_tick`` raises, about every 50 ms, ends the run. A run ends early, with ``ended`` set, where a limit is
-    exceeded. ``close`` closes everything.
-    """
+    An exception in ``on_tick``, called about every 50 ms, ends the run. A run ends early, with ``ended`` set, when a
+    limit is exceeded. ``close`` closes everything."""
 
     def __init__(
         self, routes: Sequence[Route], path: str, slots: int, limits: Limits, clocks: Clocks, on_tick: OnTick
@@ -86,7 +87,7 @@ class Loop:
             self._on_tick(self.now(), 0, 0)
 
     def run(self, take: Take) -> Tally:
-        """Send what ``take`` gives, one request per slot at a time, until it gives None and every request has ended."""
+        """Send the requests of ``take``, one per slot at a time, until it returns None and every request has ended."""
         self.failed_before, self.resent_before = self.failed_before + self.tally.failed, self.resent
         self.tally = Tally(len(self.slots))
         self.heard_s = self.now()
@@ -125,11 +126,11 @@ class Loop:
                 self._tick()
 
     def on_ready(self) -> None:
-        """The ticker is due; served after the events at hand, since it closes connections they may belong to."""
+        """The ticker is due; handled after the current events, because it closes connections they may belong to."""
         self._is_due = True
 
     def _tick(self) -> None:
-        """Note how late it is, end what has outlived its limit, and say how far the run is."""
+        """Record the lag, end requests that exceeded their limit, and report progress."""
         self._is_due = False
         now = self.now()
         lag = Gaps.bucket(self._ticker.late_s(now))
@@ -141,11 +142,11 @@ class Loop:
 
     @property
     def resent(self) -> int:
-        """How many requests were sent again since the loop was made."""
+        """The number of requests that were sent again since the loop was created."""
         return self.resent_before + self.tally.resent
 
     def exceeded(self, now: float) -> Ended | None:
-        """Return why the point is to be given up, as far as this process can tell; None while it may go on."""
+        """Return why the point must be given up, as far as this process knows; None while it may continue."""
         return self.limits.exceeded(now, self.began_s, self.heard_s, self.tally.failed + self.failed_before)
 
     def close(self) -> None:
@@ -156,7 +157,7 @@ class Loop:
 
 
 class _Slot:
-    """One place of the closed loop: at most one request in flight, on a connection it keeps between requests."""
+    """One slot of the closed loop: at most one request in flight, on a connection that is kept between requests."""
 
     __slots__ = (
         "_began_s", "_in_flight", "_loop", "_opened_s", "_receive", "_reopened", "_request", "_response",
@@ -187,7 +188,7 @@ class _Slot:
         self.on_ready = self._opening
 
     def establish(self) -> None:
-        """Go on opening; a request that waits goes out once the connection stands. Raises ConnectFailedError."""
+        """Continue opening; a waiting request is sent once the connection is established. Raises ConnectFailedError."""
         assert self.connection is not None
         wanted = self.connection.establish()
         self._wait(wanted or select.EPOLLIN)
@@ -203,7 +204,7 @@ class _Slot:
         self._began_s = self._sent_s = self._loop.now()
         try:
             if self.connection is not None and self.connection.used and self.connection.has_ended():
-                self.disconnect()  # closed for its age since the last answer: nothing was sent on it
+                self.disconnect()  # closed because of its age since the last answer: nothing was sent on it
             if self.connection is None:
                 self.connect()
             else:
@@ -212,7 +213,7 @@ class _Slot:
             self._failed(exc)
 
     def expire(self, now: float) -> None:
-        """Fail the request in flight when it has outlived a limit."""
+        """Fail the request in flight when it has exceeded a limit."""
         if self._request is None:
             return
         limits = self._loop.limits
@@ -243,11 +244,12 @@ class _Slot:
             self._failed(exc)
 
     def _idle(self) -> None:
-        """Something between two requests: the server closed, or speaks out of turn. Either way this one is spent."""
+        """An event between two requests: the server closed, or sent data without a request. The connection is
+        unusable."""
         self.disconnect()
 
     def _transmit(self) -> None:
-        """Start the clock of the request and send it. Raises SendFailedError unless it was the connection's age."""
+        """Start the clock of the request and send it. Raises SendFailedError unless the connection ended by its age."""
         assert self._request is not None
         self._response = Response(self._loop.path)
         self._unsent = memoryview(self._request.data)
@@ -326,10 +328,11 @@ class _Slot:
         self._end()
 
     def _broken(self, exc: LoadError) -> None:
-        """A connection that has served before and ends unheard may have been closed for its age: send again, once.
+        """A kept-alive connection that ends without an answer may have been closed because of its age: send again,
+        once.
 
-        Closed in order and at once, it was: servers do so after a number of answers and do not all announce it.
-        """
+        When it was closed in order and at once, that was the reason: servers do so after a number of answers, and some
+        do not announce it."""
         is_stale = self.connection is not None and self.connection.used and not self._response.begun
         if not is_stale or self._reopened:
             self._failed(exc)

@@ -1,4 +1,4 @@
-"""One process's share of a point, from open connections to records. The real clocks are read in from here."""
+"""One process's part of a point, from open connections to records. The real clocks are passed in from here."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ Stop = Callable[[], bool]
 
 @contextmanager
 def opened(target: Target, plan: LoadPlan, slots: int, on_tick: OnTick, first: int = 0) -> Iterator[Loop]:
-    """Open a loop of ``slots`` connections, and close them at once however it ends. Raises ConnectFailedError.
+    """Open a loop of ``slots`` connections, and close them however the block ends. Raises ConnectFailedError.
 
-    ``first`` is how many connections of the point other processes open before it.
-    """
+    ``first`` is the number of connections of the point that other processes open before it."""
     routes = find_routes(target, plan.limits.connect_s, first)
     loop = Loop(routes, target.path, slots, plan.limits, CLOCKS, on_tick)
     try:
@@ -39,7 +38,7 @@ def opened(target: Target, plan: LoadPlan, slots: int, on_tick: OnTick, first: i
 
 
 def run_counted(loop: Loop, take: Take) -> Share:
-    """Run requests that count and return their records. No garbage is collected meanwhile: it would stop the loop."""
+    """Run requests that count and return their records. Garbage collection is off, because it would stop the loop."""
     with _no_garbage_collection():
         tally = loop.run(take)
         check = tally.check(CLOCKS.now(), CLOCKS.cpu())
@@ -61,7 +60,7 @@ def run_alone(target: Target, plan: LoadPlan, on_progress: OnProgress | None, st
 
 
 def watcher(total: int | None, on_progress: OnProgress | None, stop: Stop | None) -> OnTick:
-    """Return what is done at every tick: give up when ``stop`` says so, report about once a second."""
+    """Return the function for every tick: give up when ``stop`` returns true, report about once a second."""
     began_s = reported_s = CLOCKS.now()
 
     def on_tick(now_s: float, ended: int, output_tokens: int) -> None:

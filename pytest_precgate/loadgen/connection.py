@@ -1,5 +1,6 @@
-"""One non-blocking connection: opened, written, read. Every error of the operating system and of TLS is translated
-here, named by the phase it struck in, and nowhere else."""
+"""One non-blocking connection: opened, written, read.
+
+Invariant: every error of the operating system and of TLS is translated here, with the phase in which it occurred."""
 
 from __future__ import annotations
 
@@ -16,14 +17,14 @@ from pytest_precgate.errors import ConnectFailedError, ConnectionResetByPeerErro
 from pytest_precgate.http import cause, connect_first, tls_context
 from pytest_precgate.loadgen.target import Target
 
-# 64 KiB stays below the size from which glibc maps and unmaps pages for every single read.
+# 64 KiB is below the size from which glibc maps and unmaps pages for every read.
 _READ = 65536
 _NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 @dataclass(frozen=True)
 class Route:
-    """An address of an origin, and the TLS to speak there."""
+    """An address of an origin, and its TLS context."""
 
     origin: Origin
     address: Address
@@ -31,11 +32,10 @@ class Route:
 
 
 def find_routes(target: Target, timeout_s: float, first: int = 0) -> list[Route]:
-    """Return the routes that connections number ``first``, ``first + 1``, ... take in turn.
+    """Return the routes for the connections ``first``, ``first + 1``, ... in turn.
 
-    They lead to the addresses of ``target``; where it names none, there is one route, to the first address that
-    accepts a connection within ``timeout_s``. Raises ConnectFailedError.
-    """
+    They lead to the addresses of ``target``; without addresses there is one route, to the first address that accepts a
+    connection within ``timeout_s``. Raises ConnectFailedError."""
     origin, addresses = target.origin, target.addresses
     tls = tls_context(origin)
     if not addresses:
@@ -59,7 +59,7 @@ class Connection:
             raise ConnectFailedError(f"{route.origin}: no socket: {cause(exc)}; see `ulimit -n`") from exc
         self.fd = self._socket.fileno()
         self.established = False
-        self.used = False  # whether it has carried a whole request: only then may the server have closed it for age
+        self.used = False  # whether it has carried a whole request: only then the server may have closed it by its age
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         code = self._socket.connect_ex(route.address[1])
@@ -68,7 +68,7 @@ class Connection:
             raise ConnectFailedError(f"{route.origin}: cannot connect: {os.strerror(code)}")
 
     def establish(self) -> int:
-        """Go on opening; return the epoll event to wait for, 0 once established. Raises ConnectFailedError."""
+        """Continue opening; return the epoll event to wait for, 0 once established. Raises ConnectFailedError."""
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise ConnectFailedError(f"{self._route.origin}: cannot connect: {os.strerror(code)}")
@@ -111,7 +111,8 @@ class Connection:
             raise ReadFailedError(f"reading: {cause(exc)}") from exc
 
     def has_ended(self) -> bool:
-        """Whether the server has closed, or speaks out of turn. Over TLS that cannot be seen without reading."""
+        """Whether the server has closed, or sent data without a request. Over TLS this cannot be detected without
+        reading."""
         if isinstance(self._socket, ssl.SSLSocket):
             return False
         try:
@@ -124,11 +125,11 @@ class Connection:
 
     @property
     def holds_more(self) -> bool:
-        """Whether TLS has decrypted bytes that epoll knows nothing of."""
+        """Whether TLS has decrypted bytes that epoll does not report."""
         return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def close(self) -> None:
-        """Close at once; what the server still sends is dropped."""
+        """Close at once; further data from the server is dropped."""
         self._socket.close()
 
 

@@ -1,8 +1,8 @@
-"""What one event of a stream holds: generated content, a count of tokens, usage, an error. JSON in, facts out; pure.
+"""Classifies one event of a stream: generated content, token count, usage, error. Pure: JSON in, facts out.
 
-An event is a token event because of what it holds, never because it arrived. Where the server was asked to tell how
-many tokens it has sent (token ids, usage in every event, timings), its word decides. Elsewhere an event with generated
-content is one, and an event of a choice without text may be one: only the final count can tell."""
+Invariant: an event is a token event because of its content, never because of its arrival. When the server was asked to
+report the tokens it has sent (token ids, usage in every event, timings), that report counts. Otherwise an event with
+generated content is a token event, and an event of a choice without text may be one; the final count decides."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pytest_precgate.errors import ResponseError
 from pytest_precgate.text import printable
 
 _EXCERPT = 200
-_MOST_TOKENS = 1 << 40  # no request has so many; beyond it a count overflows what it is divided by
-# Where generated content stands in a choice or its delta: text, reasoning, tool calls, refusals, and their kin.
+_MOST_TOKENS = 1 << 40  # no request has this many; a larger count would overflow in divisions
+# Members with generated content in a choice or its delta: text, reasoning, tool calls, refusals, and similar ones.
 _CONTENT_KEYS = (
     *("text", "content", "reasoning_content", "reasoning", "reasoning_details", "thinking"),
     *("tool_calls", "function_call", "refusal", "audio"),
@@ -28,7 +28,7 @@ _LABELS = ("id", "type", "index", "role", "object")
 
 
 class Kind(Enum):
-    """What an event says of tokens while the server does not count them."""
+    """The kind of an event when the server does not count its tokens."""
 
     CONTENT = "generated content"
     SILENT = "a choice without text: a token whose text is empty, or no token at all"
@@ -38,7 +38,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens as the server counts them; ``cached_tokens`` are those of the prompt that were cached; None: not told."""
+    """Tokens as the server counts them; ``cached_tokens`` are the cached prompt tokens; None: not reported."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -60,13 +60,13 @@ def parsed(text: bytes) -> dict[str, Any]:
 
 
 def excerpt(body: bytes) -> str:
-    """Return the beginning of a body as one line a person can read."""
+    """Return the beginning of a body as one printable line."""
     text = " ".join(body[: 4 * _EXCERPT].decode("utf-8", "replace").split())
     return printable(text, _EXCERPT) or "(empty)"
 
 
 def kind_of(event: Mapping[str, Any]) -> Kind:
-    """Return what the choices of an event hold."""
+    """Return the kind of the choices of an event."""
     kinds = [_kind_of_choice(choice) for choice in _choices(event)]
     if len(kinds) == 1:
         return kinds[0]
@@ -91,12 +91,11 @@ def tokens_in(event: Mapping[str, Any]) -> int | None:
 
 
 def acceptance_of(event: Mapping[str, Any]) -> float | None:
-    """Return the acceptance length one event of a response tells of its request; None where it tells none.
+    """Return the acceptance length that one event of a response reports for its request; None without one.
 
-    TensorRT-LLM has it in each event, up to there, vLLM (from 0.33, with --per-request-spec-decode-metrics) in the one
-    with the usage. llama-server's ``timings`` count tokens: each step after the first token gives one token of its own
-    and those it accepted, so steps are generated - 1 - accepted.
-    """
+    TensorRT-LLM reports it in each event, up to there, vLLM (from 0.33, with --per-request-spec-decode-metrics) in the
+    one with the usage. llama-server's ``timings`` count tokens: each step after the first token gives one token of its
+    own and those it accepted, so steps are generated - 1 - accepted."""
     choices = event.get("choices")
     if isinstance(choices, list) and choices:
         length = _length(_at(choices[0], "avg_decoded_tokens_per_iter"))
@@ -107,7 +106,8 @@ def acceptance_of(event: Mapping[str, Any]) -> float | None:
 
 
 def tokens_so_far(event: Mapping[str, Any]) -> int | None:
-    """Return how many tokens of the answer were sent with and before an event, as it says itself. None: it does not."""
+    """Return how many tokens of the answer were sent with and before an event, as it reports itself; None: not
+    reported."""
     usage, timings = event.get("usage"), event.get("timings")
     for holder, key in ((usage, "completion_tokens"), (timings, "predicted_n")):
         if isinstance(holder, dict) and is_count(holder.get(key)):
@@ -116,13 +116,13 @@ def tokens_so_far(event: Mapping[str, Any]) -> int | None:
 
 
 def usage_of(event: Mapping[str, Any]) -> Usage | None:
-    """Return the ``usage`` of an event, None where it has none.
+    """Return the ``usage`` of an event, None when it has none.
 
-    Raises ResponseError for counts that are missing or no whole numbers: tokens are never counted from events instead.
+    Raises ResponseError for counts that are missing or not whole numbers: tokens are never counted from events instead.
     """
     usage = event.get("usage")
     if not isinstance(usage, dict) or not usage:
-        return None  # null, where usage comes in a later event
+        return None  # null, when usage comes in a later event
     for key in ("prompt_tokens", "completion_tokens"):
         if key not in usage:
             raise ResponseError(
@@ -137,7 +137,7 @@ def usage_of(event: Mapping[str, Any]) -> Usage | None:
 
 
 def is_count(value: object) -> bool:
-    """Whether a value is a whole number from 0 that can be one of tokens."""
+    """Whether a value is a whole number from 0 and a possible count of tokens."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
 
 
@@ -168,7 +168,7 @@ def _holder(choice: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _has_text(value: object, depth: int = 4) -> bool:
-    """Whether a value is, or has in its parts, a text that was generated."""
+    """Whether a value is, or contains, a generated text."""
     if isinstance(value, str):
         return bool(value)
     if depth and isinstance(value, list):
@@ -184,10 +184,9 @@ def _choices(event: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _listed(choice: Mapping[str, Any]) -> list[Any] | None:
-    """The tokens a choice lists. Of log-probabilities, OpenAI's completions name them ``tokens``, its chat ``content``.
+    """The tokens that a choice lists. For log-probabilities, OpenAI's completions use ``tokens``, its chat ``content``.
 
-    An empty list of token ids says that there is no token; an empty list of log-probabilities says nothing.
-    """
+    An empty list of token ids means no token; an empty list of log-probabilities means unknown."""
     ids, logprobs = choice.get("token_ids"), choice.get("logprobs")
     if isinstance(ids, list):
         return ids
@@ -210,7 +209,7 @@ def _at(value: object, key: str) -> object:
 
 
 def _length(value: object) -> float | None:
-    """A number that can be an acceptance length: each step gives one token at least."""
+    """A number that is a possible acceptance length: each step gives at least one token."""
     number = _count(value)
     return number if number is not None and number >= 1 else None
 

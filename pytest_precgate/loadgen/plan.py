@@ -1,8 +1,8 @@
-"""What a point is to be: values, and the requests made from them before any clock starts. Nothing runs here.
+"""The plan of a point, and the requests made from it before any clock starts. Values only.
 
-``handover``: the first requests are the warm-up, shortened so that the slots end them one after another, and the
-steady window cuts them away; no drain re-creates the burst of the start. ``drained``: two requests per slot run first,
-end, and leave no record but their failures: the published method, for the whole window."""
+``handover``: the first requests are the warm-up, shortened so that the slots end them one after another; the steady
+window cuts them away, and no drain repeats the burst of the start. ``drained``: two requests per slot run first, end,
+and leave no record except failures: the published method, for the whole window."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ Take = Callable[[], Outgoing | None]
 
 @dataclass(frozen=True)
 class Limits:
-    """How long anything may take, s, and how many requests may fail.
+    """Time limits of a point, s, and how many requests may fail.
 
     ``connect_s``: a connection to open; ``silence_s``: no byte on any stream of the point; ``request_s``: one request;
-    ``point_s``: the whole point, warm-up included. A request that had to be sent again counts like a failed one.
-    """
+    ``point_s``: the whole point, warm-up included. A request that had to be sent again counts like a failed one."""
 
     connect_s: float = 10.0
     silence_s: float = 60.0
@@ -48,11 +47,10 @@ class Limits:
             raise InvalidValueError(f"Limits.max_failures: got {self.max_failures!r}, wanted a whole number from 0")
 
     def exceeded(self, now_s: float, began_s: float, heard_s: float, failed: int) -> Ended | None:
-        """Return why a point is to be given up now, None while it may go on.
+        """Return why a point must be given up now, None while it may continue.
 
         ``began_s`` is its start, ``heard_s`` the last time a byte came on any stream, ``failed`` the requests that
-        failed or were sent again.
-        """
+        failed or were sent again."""
         if failed > self.max_failures:
             return Ended(f"ended at the failure beyond max_failures = {self.max_failures}")
         if now_s - heard_s > self.silence_s:
@@ -69,10 +67,9 @@ class LoadPlan:
     """One point to be run, ``concurrency`` requests in flight at any time, and one of two ways to end.
 
     ``requests`` in total; or once its figures are known to ``point_error`` (relative half-width of the 90% interval),
-    at the latest ``window_limit_s`` after the ramp, 120 s where nothing is said. Every ``told_one_in``-th request asks
-    the server, in the ways of ``telling``, how many tokens each event holds. Raises InvalidValueError for both ways or
-    neither, fewer requests than slots, or an unknown warm-up.
-    """
+    at the latest ``window_limit_s`` after the ramp, 120 s by default. Every ``told_one_in``-th request asks the server,
+    in the ways of ``telling``, how many tokens each event holds. Raises InvalidValueError for both ways or neither,
+    fewer requests than slots, or an unknown warm-up."""
 
     prompts: Prompts
     concurrency: int
@@ -93,7 +90,7 @@ class LoadPlan:
             raise InvalidValueError(
                 f"LoadPlan: got requests {self.requests} and point_error {self.point_error}, wanted one of the two"
             )
-        if self.point_error is not None:  # refuses what no point could have
+        if self.point_error is not None:  # refuses impossible values
             StopRule(point_error=self.point_error, window_limit_s=self.window_limit_s)
             return
         if self.window_limit_s is not None:
@@ -106,7 +103,7 @@ class LoadPlan:
             )
 
     def is_enough(self) -> IsEnough:
-        """Return what to ask with the records so far, whether the point may end."""
+        """Return the function that decides, with the records so far, whether the point may end."""
         if self.point_error is None:
             return never
         return StopRule(point_error=self.point_error, window_limit_s=self.window_limit_s).is_enough(self.concurrency)
@@ -122,12 +119,12 @@ class LoadPlan:
 
     @property
     def most(self) -> int | None:
-        """How many requests there will be, warm-up included; None where what they say decides."""
+        """The number of requests, warm-up included; None when their records decide."""
         return None if self.requests is None else self.requests + self.warmup_requests(self.concurrency)
 
     @property
     def prepared(self) -> int:
-        """How many of the requests that count are made before the clock starts: all that will usually be sent."""
+        """How many counted requests are encoded before the clock starts: usually all that will be sent."""
         return _PREPARED_PER_SLOT * self.concurrency if self.requests is None else self.requests
 
     def warmup_requests(self, slots: int) -> int:
@@ -137,11 +134,10 @@ class LoadPlan:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a point is: seconds since it began, requests ended and planned (warm-up included), tokens generated.
+    """The progress of a point: seconds since it began, requests ended and planned (warm-up included), tokens generated.
 
-    ``total`` is None where the point ends once enough is known. ``output_tokens`` counts requests that have ended,
-    since only their ``usage`` is known.
-    """
+    ``total`` is None when the point ends by its error. ``output_tokens`` counts requests that have ended, because only
+    their ``usage`` is known."""
 
     elapsed_s: float
     completed: int
@@ -150,10 +146,9 @@ class Progress:
 
 
 class Requests:
-    """Every ``of``-th request of a plan from number ``first`` on, ``ready`` of them encoded when this is made.
+    """Every ``of``-th request of a plan from number ``first`` on, ``ready`` of them encoded at construction.
 
-    The others are made when asked for: where another process was slower than its share, or a point takes long.
-    """
+    The others are encoded on demand: when another process was slower than its share, or a point takes long."""
 
     def __init__(self, target: Target, plan: LoadPlan, first: int, of: int, ready: int) -> None:
         self._made = (encode(target, plan.ask(number)) for number in itertools.count(first, of))
@@ -165,7 +160,8 @@ class Requests:
         return self._ready.pop() if self._ready else next(self._made)
 
     def at_most(self, number: int | None) -> Take:
-        """Return a function that gives ``number`` requests, one a call, and then None; without a number it goes on."""
+        """Return a function that returns ``number`` requests, one per call, and then None; without a number it does not
+        end."""
         if number is None:
             return self.next
         left = iter(range(number))

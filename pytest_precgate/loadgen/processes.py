@@ -1,8 +1,8 @@
-"""A point shared by several client processes: one clock, one number of requests, one record of it.
+"""Runs a point with several client processes: one clock, one number of requests, one set of records.
 
-No process outlives the point. A child watches the pipe to its parent, so it ends also when the parent is killed; the
-parent ends every child when one dies. Which process sends the next request is decided as it runs: each has its slots
-busy until the last request of the whole point has gone out."""
+Invariant: no process outlives the point. A child watches the pipe to its parent, so it ends also when the parent is
+killed; the parent ends every child when one dies. Requests are assigned to processes while they run: each keeps its
+slots busy until the last request of the whole point has been sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pytest_precgate.loadgen.plan import LoadPlan, Requests, Take
 from pytest_precgate.loadgen.tally import Ended, Share, merged
 from pytest_precgate.loadgen.target import Target
 
-_MOST_TICKETS = 1 << 20  # what Linux lets an ordinary user's pipe hold
+_MOST_TICKETS = 1 << 20  # the capacity of an ordinary user's pipe on Linux
 _WAIT_S = 0.05
 _TELL_S = 0.5
 _GRACE_S = 5.0
@@ -38,12 +38,11 @@ def run_point(
     on_progress: OnProgress | None = None,
     stop: Stop | None = None,
 ) -> PointRun:
-    """Run one point and return what was seen of it; failed requests are in it, with their causes.
+    """Run one point and return its records; failed requests are included, with their causes.
 
-    ``on_progress`` is called about once a second. ``stop`` is asked every 50 ms; True closes every connection and
-    raises LoadStoppedError. Raises ConnectFailedError when the point cannot begin, LoadProcessError when one
-    dies, InvalidValueError when the plan cannot be run so.
-    """
+    ``on_progress`` is called about once a second. ``stop`` is called every 50 ms; True closes every connection and
+    raises LoadStoppedError. Raises ConnectFailedError when the point cannot begin, LoadProcessError when a process
+    dies, InvalidValueError when the plan cannot be run with these processes."""
     if not 1 <= processes <= plan.concurrency:
         raise InvalidValueError(f"processes: got {processes}, wanted 1 to {plan.concurrency}, one slot each at least")
     if processes == 1:
@@ -53,7 +52,7 @@ def run_point(
 
 @dataclass(frozen=True)
 class _Part:
-    """Which part of a plan a process does."""
+    """The part of a plan that one process does."""
 
     target: Target
     plan: LoadPlan
@@ -62,13 +61,13 @@ class _Part:
 
     @property
     def slots(self) -> int:
-        """Its slots; the first processes take one more where they do not divide."""
+        """Its slots; the first processes have one more when the number does not divide."""
         each, over = divmod(self.plan.concurrency, self.of)
         return each + (self.number < over)
 
     @property
     def first(self) -> int:
-        """How many slots the processes before it have."""
+        """The number of slots of the processes before it."""
         each, over = divmod(self.plan.concurrency, self.of)
         return each * self.number + min(self.number, over)
 
@@ -80,10 +79,9 @@ class _Ready:
 
 @dataclass(frozen=True)
 class _Done:
-    """How far a process is: requests ended, tokens generated, requests sent again, when it last heard a byte (s).
+    """The progress of a process: requests ended, tokens generated, requests sent again, last time a byte came (s).
 
-    ``records`` are those made since this was last told, where they decide; ``failures`` likewise.
-    """
+    ``records`` are those since the last report, if they decide; ``failures`` likewise."""
 
     completed: int
     output_tokens: int
@@ -94,7 +92,7 @@ class _Done:
 
 
 class _Crew:
-    """The parent's side: starts the processes, lets them go together, collects, and leaves none behind."""
+    """The parent's side: starts the processes, releases them together, collects their records, and ends all of them."""
 
     def __init__(
         self, target: Target, plan: LoadPlan, processes: int, on_progress: OnProgress | None, stop: Stop | None
@@ -114,7 +112,7 @@ class _Crew:
         self._shares: list[Share] = []
 
     def run(self) -> PointRun:
-        """Return the point of all processes. Raises what a child raised, LoadProcessError when one died."""
+        """Return the point of all processes. Raises a child's exception, LoadProcessError when one died."""
         try:
             for part in self._parts:
                 self._start(part)
@@ -145,10 +143,10 @@ class _Crew:
             child.kill()
 
     def _exceeded(self) -> Ended | None:
-        """Why the point is to be given up: failures of all processes together, silence on the streams of all."""
+        """Why the point must be given up: failures of all processes together, silence on the streams of all."""
         heard_s = max([self._met_s, *(done.heard_s for done in self._done.values())])
         now_s = CLOCKS.now()
-        is_going = len(self._done) == len(self._parts)  # before that they make their requests and connections
+        is_going = len(self._done) == len(self._parts)  # before that they encode requests and open connections
         return self._limits.exceeded(now_s, self._began_s, heard_s if is_going else now_s, self._failed)
 
     @property
@@ -178,7 +176,7 @@ class _Crew:
             child.join(_GRACE_S)
             raise LoadProcessError(
                 f"client process {list(self._children).index(pipe) + 1} of {len(self._parts)} ended with exit code "
-                f"{child.exitcode} before its part was done; the others were ended. Its own words are on stderr"
+                f"{child.exitcode} before its part was done; the others were ended. Its error is on stderr"
             ) from None
         if isinstance(said, PrecgateError):
             raise said
@@ -187,7 +185,7 @@ class _Crew:
             self._records += said.records
             self._failures += said.failures
             if self._is_enough(self._records):
-                os.read(self._tickets.fileno(), _MOST_TICKETS)  # whoever asks for a ticket now finds none
+                os.read(self._tickets.fileno(), _MOST_TICKETS)  # the next process that reads a ticket finds none
         elif isinstance(said, Share):
             self._shares.append(said)
             self._busy.remove(pipe)
@@ -201,7 +199,7 @@ class _Crew:
 
 
 def _tickets(requests: int) -> Pipe:
-    """A pipe of one byte per request: whoever reads a byte may send one, and at its end nobody may."""
+    """A pipe of one byte per request: a process that reads a byte may send one; at its end no process may."""
     if requests > _MOST_TICKETS:
         raise InvalidValueError(
             f"LoadPlan.requests: got {requests}, wanted at most {_MOST_TICKETS} for several processes"
@@ -214,7 +212,7 @@ def _tickets(requests: int) -> Pipe:
 
 
 def _work(parent: Pipe, tickets: Pipe, part: _Part) -> None:
-    """A child process. What it cannot tell its parent, because that is gone, it tells nobody."""
+    """A child process. When its parent has ended, it reports nothing."""
     with suppress(BrokenPipeError, ConnectionResetError, EOFError, KeyboardInterrupt):
         said: Share | PrecgateError
         try:
@@ -225,7 +223,7 @@ def _work(parent: Pipe, tickets: Pipe, part: _Part) -> None:
 
 
 def _share(parent: Pipe, tickets: Pipe, part: _Part) -> Share:
-    # Silence and the point's time concern the streams of all processes: their parent looks after both.
+    # Silence and the time of the point concern the streams of all processes, so their parent checks both.
     plan = replace(part.plan, limits=replace(part.plan.limits, silence_s=_UNLIMITED_S, point_s=_UNLIMITED_S))
     warmup = plan.warmup_requests(part.slots)
     ready = warmup + -(-plan.prepared // part.of) + part.slots
@@ -250,16 +248,15 @@ def _by_ticket(tickets: Pipe, requests: Requests) -> Take:
 
 
 def _meet(parent: Pipe) -> None:
-    """Wait until every process is here. Raises EOFError when the parent is gone."""
+    """Wait until every process is here. Raises EOFError when the parent has ended."""
     parent.send(_Ready())
     parent.recv()
 
 
 class _Teller:
-    """What a child does at every tick: end when the parent is gone, tell it how far this process is.
+    """The child's function for every tick: end when the parent has ended, report progress to it.
 
-    Twice a second, and at once when a request has failed: the parent decides by the failures of all.
-    """
+    Twice a second, and at once when a request has failed, because the parent decides by the failures of all."""
 
     def __init__(self, parent: Pipe, *, with_records: bool) -> None:
         self.loop: Loop | None = None
@@ -269,11 +266,11 @@ class _Teller:
         self._records = self._failures = 0
 
     def begin_point(self) -> None:
-        """The tally starts anew: what was told belonged to the warm-up."""
+        """Reset the reports: what was reported belonged to the warm-up."""
         self._records = self._failures = 0
 
     def __call__(self, now_s: float, ended: int, output_tokens: int) -> None:
-        del ended, output_tokens  # the loop itself knows more
+        del ended, output_tokens  # the loop has more exact values
         if self._parent.poll():
             raise LoadStoppedError("the parent process is gone")
         loop = self.loop
@@ -281,7 +278,7 @@ class _Teller:
             self.now(now_s)
 
     def now(self, now_s: float) -> None:
-        """Tell it now."""
+        """Report now."""
         loop, self._told_s = self.loop, now_s
         assert loop is not None
         tally = loop.tally

@@ -1,8 +1,8 @@
-"""What is asked, request by request: a pure function of the seed and the request's number.
+"""The prompts, request by request: a pure function of the seed and the request's number.
 
-Each request draws from a generator of its own, so any client process can make any request, and the plan is the same
-however many processes share it. Random token ids make prompts that no prefix cache has seen. Lengths are spread evenly
-over any stretch of requests, or drawn at random as the published method does."""
+Output: random token ids, which no prefix cache contains, and lengths, evenly spread over any sequence of requests or
+drawn at random as in the published method. Invariant: each request draws from its own generator, so any client process
+can make any request, and the plan is the same for any number of processes."""
 
 from __future__ import annotations
 

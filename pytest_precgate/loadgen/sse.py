@@ -1,8 +1,9 @@
-"""A stream of server-sent events to the facts of one generation: bytes and a time in, nothing is read or timed here.
+"""Parses a stream of server-sent events into the facts of one generation. No socket is read and no clock.
 
-Every event is judged by what it holds (events.py). Parsing the JSON of each would cost a third of what the client can
-bear, so an event that equals one already judged in every byte outside its generated text is counted without parsing:
-the shape is kept only after it was shown that nothing but that text lies between its two halves."""
+Input: bytes and their time. Output: token events, counts, usage, errors. Every event is classified by its content
+(events.py). Parsing the JSON of each would cost a third of the client's capacity, so an event that equals a classified
+one in every byte outside its generated text is counted without parsing. Invariant: a shape is reused only after a check
+that only that text lies between its two halves."""
 
 from __future__ import annotations
 
@@ -23,34 +24,33 @@ from pytest_precgate.loadgen.events import (
     usage_of,
 )
 
-# The inside of a JSON text: no quote, no control character, and no backslash that would take the closing quote along.
+# The inside of a JSON text: no quote, no control character, and no backslash that would escape the closing quote.
 _TEXT = re.compile(rb'[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*')
-# What lies before and after the generated text of a lone event; no line may end inside either but the last.
+# The bytes before and after the generated text of a lone event; only the last line may end inside them.
 _SHAPE = re.compile(
     rb'(data:[^\r\n]*?"(?:text|content|reasoning_content|reasoning)": ?")'
     rb'(?:[^"\\\r\n]|\\.)+'
     rb'("[^\r\n]*(?:\n\n|\r\n\r\n))'
 )
-_NO_SHAPE: tuple[bytes, ...] = ()  # no text begins or ends with any of these
+_NO_SHAPE: tuple[bytes, ...] = ()  # no event begins or ends with any of these
 _MISSES = 64
-# The keys without which an event tells nothing of its tokens, and states no acceptance.
+# Without these keys an event reports nothing about its tokens, and no acceptance.
 _TELLS = (b'"token_ids"', b'"logprobs"', b'"usage"', b'"timings"')
 _STATES_ACCEPTANCE = (b'"avg_decoded_tokens_per_iter"', b'"speculative_decoding"', b'"draft_n"')
-# One event, or a line without an end. A prompt of a million tokens that is sent back as ids needs some 7 MB.
+# One event, or a line without an end. A prompt of a million tokens that is sent back as ids needs about 7 MB.
 EVENT_LIMIT = 8 << 20
 _BOM = b"\xef\xbb\xbf"
 
 
 class TokenStream:
-    """The events of one response, fed in any pieces; the same bytes give the same facts however they are cut.
+    """The events of one response, fed in pieces of any size; the same bytes give the same facts for any pieces.
 
     ``events`` counts token events; ``first_token_s`` and ``last_token_s`` are the times given with the bytes that
-    completed the first and the last of them, None before. ``done`` is set by ``[DONE]``. ``first_tokens`` is how many
-    tokens the first token event held, ``listed_tokens`` how many all events listed by themselves, ``acceptance`` the
-    acceptance length the server states; None where it does not tell. ``tells`` says that it counts the tokens of each
-    event. What is open until the end, ``settle`` decides; where it had to guess, ``guessed_step_s`` is the time per
-    token that the guess gives the first or the last tokens, else it is None.
-    """
+    completed the first and the last of them, None before. ``done`` is set by ``[DONE]``. ``first_tokens`` is the number
+    of tokens in the first token event, ``listed_tokens`` the number that all events listed, ``acceptance`` the
+    acceptance length that the server states; None when not reported. ``tells`` says that it counts the tokens of each
+    event. ``settle`` decides what is open until the end; when it had to guess, ``guessed_step_s`` is the time per token
+    that the guess gives the first or the last tokens, else it is None."""
 
     __slots__ = (
         *("_after", "_before", "_before_finish_s", "_cr", "_end", "_finish_s", "_held", "_lists", "_misses"),
@@ -80,7 +80,8 @@ class TokenStream:
         self._so_far = 0
         self.guessed_step_s: float | None = None
         self._before_finish_s: float | None = None
-        # Of the first event that is certainly a token: its time, and how many tokens it held by the server's word.
+        # Of the first event that is certainly a token: its time, and the number of tokens that the server reports for
+        # it.
         self._sure_first: tuple[float | None, int | None] = (None, None)
         self._finish_s: float | None = None
         # Of every event without text: its number among the events, its time, the time of the event before it.
@@ -120,11 +121,10 @@ class TokenStream:
     def settle(self) -> list[float]:
         """Decide, at the end of the stream, which events without text were tokens: as many as usage still counts.
 
-        None is where the server counts the tokens of its events, nor where more of them came than tokens are missing:
-        then they are no tokens as such, and the missing ones may have shared any event. Elsewhere all are, the one with
-        the finish reason last: a guess, which ``guessed_step_s`` lets others judge. Returns the gaps, in s,
-        that ended in one of the others. Raises ResponseError for a stream that ended inside an event.
-        """
+        None of them is a token when the server counts the tokens of its events, or when there are more such events than
+        missing tokens: the missing tokens may then have shared any event. Otherwise all are, the one with the finish
+        reason last: a guess, which the caller can check by ``guessed_step_s``. Returns the gaps, in s, that ended in
+        one of the others. Raises ResponseError for a stream that ended inside an event."""
         self._refuse_rest()
         if self.usage is None or not (self._silent or self._finish_s is not None):
             return []
@@ -149,7 +149,7 @@ class TokenStream:
         return retracted
 
     def _guessed_step_s(self, taken: list[tuple[int, float, float | None]], takes_finish: bool) -> float | None:
-        """The time per token, s, that a guess gives the first or the last tokens: the longer; None where none was."""
+        """The time per token, s, that a guess gives the first or the last tokens: the longer; None without a guess."""
         steps = []
         leading = [at_s for number, (place, at_s, _) in enumerate(taken) if place == number]
         if leading and self._sure_first[0] is not None:
@@ -168,7 +168,7 @@ class TokenStream:
     # --- one event ------------------------------------------------------------------------------------------------
 
     def _is_known(self, block: bytes) -> bool:
-        """Whether an event without its blank line differs from one that was judged in its generated text alone."""
+        """Whether an event without its blank line differs from a classified one only in its generated text."""
         return (
             block.startswith(self._before)
             and block.endswith(self._end)
@@ -180,7 +180,7 @@ class TokenStream:
         block = block.lstrip(b"\n").removeprefix(_BOM)
         if b"\0" in block:
             raise ResponseError(f"the stream holds a NUL byte: {excerpt(block)}")
-        if block.startswith(b"data: ") and b"\n" not in block:  # the usual event, without taking lines apart
+        if block.startswith(b"data: ") and b"\n" not in block:  # the usual event, without splitting lines
             text, lines = block[6:], 1
         else:
             fields = [line.partition(b":") for line in block.split(b"\n")]
@@ -196,7 +196,7 @@ class TokenStream:
             self._take(_whole_event(text, lines), text, now_s, received)
 
     def _take(self, event: dict[str, Any], text: bytes, now_s: float, received: bytes) -> None:
-        """Count an event; what cannot stand in it by its bytes is not looked for."""
+        """Count an event; keys that its bytes do not contain are not searched."""
         if b'"usage"' in text:
             self.usage = usage_of(event) or self.usage
         if any(word in text for word in _STATES_ACCEPTANCE):
@@ -210,7 +210,7 @@ class TokenStream:
             self._count_sure(now_s, None)
             self._learn(received)
         elif self.tells:
-            return  # a token that it does not count is none
+            return  # a token that the server does not count is not a token
         elif kind is Kind.SILENT:
             self._silent.append((self.events, now_s, self.last_token_s))
             self._count(now_s, None)
@@ -229,10 +229,10 @@ class TokenStream:
         self.last_token_s = now_s
 
     def _told(self, event: dict[str, Any], kind: Kind) -> int | None:
-        """How many tokens an event holds by the server's word, None where it does not tell event by event."""
+        """The number of tokens that the server reports for an event, None when it does not report them per event."""
         listed, so_far = tokens_in(event), tokens_so_far(event)
         self._lists = self._lists or listed is not None
-        if so_far is not None and not self._lists:  # else usage says of the last events what their lists said
+        if so_far is not None and not self._lists:  # else usage repeats for the last events what their lists said
             before, self._so_far = self._so_far, max(so_far, self._so_far)
             is_last_word = not self.tells and bool(self.events or kind is Kind.FINISH)
             is_unused = not self._so_far and kind is Kind.CONTENT  # zeros until the end
@@ -244,10 +244,10 @@ class TokenStream:
         return listed
 
     def _learn(self, received: bytes) -> None:
-        """Keep the shape of a lone event that was judged by its content; give up where every event has its own.
+        """Keep the shape of a lone event that was classified by its content; give up when every event has its own
+        shape.
 
-        That nothing but generated text lies between the two halves is shown by putting another text there.
-        """
+        Replacing the text verifies that only generated text lies between the two halves."""
         shape = _SHAPE.fullmatch(received) if received and self._misses < _MISSES else None
         if shape is None:
             return
@@ -258,13 +258,14 @@ class TokenStream:
             self._before, self._after, self._end, self._starts = before, after, after.rstrip(b"\r\n"), len(before)
 
     def _line_feeds(self, payload: bytes) -> bytes:
-        """CRLF to LF; a CR at the very end waits for what follows it."""
+        """CRLF to LF; a CR at the very end waits for the next byte."""
         payload = self._cr + payload
         self._cr = b"\r" if payload.endswith(b"\r") else b""
         return (payload[:-1] if self._cr else payload).replace(b"\r\n", b"\n")
 
     def _refuse_rest(self) -> None:
-        """What follows the last blank line is no event: an end without one is common, anything else is named."""
+        """Bytes after the last blank line are not an event: a missing final blank line is common, anything else is an
+        error."""
         rest = self._held + self._cr
         lines = rest.replace(b"\r", b"\n").split(b"\n")
         data = [line for line in lines if line.startswith(b"data:") and line[5:].strip() != b"[DONE]"]

@@ -1,4 +1,4 @@
-"""What one client process counts while it runs: sums and buckets, so that memory does not grow with tokens. Pure."""
+"""Counters of one client process: sums and buckets, so that memory does not grow with the number of tokens. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pytest_precgate.analysis.measure.records import ClientCheck, Gaps, PointRun
 
 @dataclass(frozen=True)
 class Mark:
-    """A moment: the clock, the CPU time of the process, and the requests in flight summed over time, all in s."""
+    """A point in time: the clock, the CPU time of the process, and the requests in flight summed over time, all in
+    s."""
 
     clock_s: float
     cpu_s: float
@@ -19,7 +20,7 @@ class Mark:
 
 @dataclass
 class Tally:
-    """The records of one process and what its self-check is computed from."""
+    """The records of one process and the inputs of its self-check."""
 
     slots: int
     records: list[RequestRecord] = field(default_factory=list)
@@ -41,7 +42,7 @@ class Tally:
     _last: Mark | None = None
 
     def sent(self, clock_s: float, cpu_s: float) -> None:
-        """A request went out."""
+        """Count a request that was sent."""
         self._change(clock_s, +1)
         self._sent += 1
         self._last = Mark(clock_s, cpu_s, self._area_s)
@@ -50,7 +51,7 @@ class Tally:
             self._ramped = self._last
 
     def ended(self, clock_s: float) -> None:
-        """A request that went out has completed or failed."""
+        """Count a request that has completed or failed."""
         self._change(clock_s, -1)
 
     def gap(self, gap_s: float, by: int = 1) -> None:
@@ -70,10 +71,9 @@ class Tally:
         self._most_in_flight = max(self._most_in_flight, self._in_flight)
 
     def check(self, clock_s: float, cpu_s: float) -> ClientCheck:
-        """Return the self-check, from the moment every slot had sent to the last send: no slot was idle on purpose.
+        """Return the self-check, from the time when every slot had sent to the last send: no slot was idle on purpose.
 
-        Without such a time (one request per slot) the whole run counts, and the most requests at once.
-        """
+        Without such a time (one request per slot) the whole run counts, and the maximum number of requests at once."""
         start, end = self._ramped, self._last
         if start is not None and end is not None and end.clock_s > start.clock_s:
             achieved = (end.in_flight_s - start.in_flight_s) / (end.clock_s - start.clock_s)
@@ -91,7 +91,8 @@ class Tally:
 
 @dataclass(frozen=True)
 class Ended:
-    """Why a point was given up before it was complete; ``froze`` when the server had fallen silent on every stream."""
+    """Why a point was given up before it was complete; ``froze`` when the server had stopped sending on every
+    stream."""
 
     why: str
     froze: bool = False
@@ -99,7 +100,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Share:
-    """What one process hands back of a point."""
+    """The result of one process for a point."""
 
     records: tuple[RequestRecord, ...]
     failures: tuple[RequestFailure, ...]
@@ -110,15 +111,14 @@ class Share:
     lost_s: float = 0.0
 
     def after(self, warmup: Share) -> Share:
-        """Return the share with the failures of its warm-up: a server that fails there is not measured either."""
+        """Return the result with the failures of its warm-up: a server that fails there is not measured either."""
         return replace(self, failures=warmup.failures + self.failures, resent=warmup.resent + self.resent)
 
 
 def merged(concurrency: int, shares: Iterable[Share], ended: Ended | None = None) -> PointRun:
-    """Return the point of all processes: the worst CPU share and lag of any, the concurrency of all together.
+    """Return the point of all processes: the maximum CPU share and lag, the concurrency of all together.
 
-    ``ended`` is why it was given up, None where it was not.
-    """
+    ``ended`` is why it was given up, None when it was not."""
     parts = list(shares)
     checks = [part.check for part in parts]
     check = ClientCheck(

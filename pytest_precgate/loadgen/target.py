@@ -1,6 +1,7 @@
-"""Where requests go and how one looks on the wire: values to bytes, before any clock starts. No socket is opened here.
+"""The target of requests and their bytes, encoded before any clock starts. No socket is opened here.
 
-Only fields of OpenAI's schema are sent, and others when asked for: an engine that does not know a field answers 400."""
+Invariant: only fields of OpenAI's schema are sent, and others only when asked for, because an engine that does not know
+a field answers 400."""
 
 from __future__ import annotations
 
@@ -19,12 +20,11 @@ _PATHS: dict[str, str] = {"completions": "/v1/completions", "chat": "/v1/chat/co
 
 @dataclass(frozen=True)
 class Target:
-    """An OpenAI-compatible server and the model asked of it. ``base_url`` may end in ``/v1`` or not.
+    """An OpenAI-compatible server and the model to request. ``base_url`` may end in ``/v1`` or not.
 
-    ``api_path`` is the whole path requests are posted to, where it is not the API's own below the URL's. ``addresses``
-    are those the connections are shared over, in turn; without any, they go to the first address that accepts one.
-    Raises InvalidValueError for a URL, a path, an api or a key that cannot be used. The key is never shown.
-    """
+    ``api_path`` is the whole path for requests, if it is not the API's own below the URL's. ``addresses`` are those
+    over which the connections are distributed, in turn; without any, the first address that accepts one is used. Raises
+    InvalidValueError for a URL, a path, an api or a key that cannot be used. The key is never shown."""
 
     base_url: str
     model: str
@@ -50,18 +50,18 @@ class Target:
 
     @property
     def origin(self) -> Origin:
-        """What to connect to."""
+        """The address to connect to."""
         return split_url(self.base_url, self.ca_file)[0]
 
     @property
     def path(self) -> str:
-        """The path requests are posted to."""
+        """The path for requests."""
         below = split_url(self.base_url)[1].removesuffix("/v1")
         return below + _PATHS[self.api] if self.api_path is None else self.api_path
 
 
 Telling = Literal["token_ids", "usage", "timings", "logprobs"]
-"""A way in which a server tells how many tokens each event of an answer holds."""
+"""A way in which a server reports how many tokens each event of an answer holds."""
 _TELLING_FIELDS: Mapping[Telling, Mapping[str, object]] = {
     "token_ids": {"return_token_ids": True},
     "usage": {"stream_options": {"include_usage": True, "continuous_usage_stats": True}},
@@ -72,11 +72,10 @@ _TELLING_FIELDS: Mapping[Telling, Mapping[str, object]] = {
 
 @dataclass(frozen=True)
 class Ask:
-    """One request to be made: a prompt as token ids or as text, and exactly how many tokens to generate.
+    """One request to be made: a prompt as token ids or as text, and the exact number of tokens to generate.
 
-    ``input_tokens`` is how many token ids a text was made from. ``telling`` are the ways in which the server is asked
-    to tell how many tokens each event holds.
-    """
+    ``input_tokens`` is the number of token ids from which a text was made. ``telling`` are the ways in which the server
+    is asked to report how many tokens each event holds."""
 
     prompt: Sequence[int] | str
     input_tokens: int
@@ -88,7 +87,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Asked:
-    """What an answer is checked against: the tokens of prompt and answer; a text is tokenized by the server."""
+    """The expected values of an answer: the tokens of prompt and answer; the server tokenizes a text."""
 
     input_tokens: int
     output_tokens: int
@@ -97,14 +96,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Outgoing:
-    """One request as bytes, and what its answer is checked against."""
+    """One request as bytes, and the expected values of its answer."""
 
     data: bytes = field(repr=False)
     asked: Asked
 
 
 def encode(target: Target, ask: Ask) -> Outgoing:
-    """Return the request as bytes. Raises InvalidValueError for token ids on the chat API, which takes text alone."""
+    """Return the request as bytes. Raises InvalidValueError for token ids on the chat API, which accepts only text."""
     is_text = isinstance(ask.prompt, str)
     if target.api == "chat" and not is_text:
         raise InvalidValueError(

@@ -1,7 +1,7 @@
-"""The loop's own timer, a file descriptor among the others: it says when the loop got round to what was due.
+"""The timer of the event loop, a file descriptor like the others: it measures how late the loop handles a due event.
 
-epoll's timeout would do for waking up, but it counts whole milliseconds, and its rounding would look like lag; re-armed
-for every read it also costs some 5% of what the client can bear."""
+A timeout of epoll counts whole milliseconds, and its rounding would look like lag; set again for every read, it also
+costs about 5% of the client's capacity."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Ticker:
         self._due_s = start_s + period_s
 
     def late_s(self, now_s: float) -> float:
-        """Return how long the earliest tick not yet served has been due, s, and serve all that are."""
+        """Return for how long the earliest unhandled tick has been due, s, and handle all that are due."""
         late_s = now_s - self._due_s
         self._due_s += self._period_s * int.from_bytes(os.read(self.fd, 8), "little")
         return late_s

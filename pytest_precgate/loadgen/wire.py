@@ -1,7 +1,7 @@
-"""HTTP/1.1 as a streaming server answers it: bytes in, facts out; no socket and no clock.
+"""Parses HTTP/1.1 answers of a streaming server: bytes in, facts out; no socket and no clock.
 
-A response ends where its framing says (chunked, Content-Length, or the connection's end), so a cut stream is never
-taken for a short answer. What could go on without end has a limit."""
+Invariant: a response ends where its framing says (chunked, Content-Length, or the end of the connection), so a cut
+stream is never taken for a short answer. Everything that could grow without end has a limit."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _REFUSED_BODY_LIMIT = 1 << 20
 
 
 class Response:
-    """One response, fed in any pieces. ``complete`` once its body has ended; ``begun`` from its first byte on.
+    """One response, fed in pieces of any size. ``complete`` once its body has ended; ``begun`` from its first byte on.
 
-    ``path`` is what was posted to, for messages; ``keep_alive`` says whether the connection can carry another request.
-    """
+    ``path`` is the path of the request, for messages; ``keep_alive`` says whether the connection can carry another
+    request."""
 
     __slots__ = (
         *("_body", "_body_bytes", "_framing", "_head", "_interim", "_path", "_refused"),
@@ -46,14 +46,15 @@ class Response:
         self.keep_alive = True
         self._head = b""
         self._framing: _Chunked | _Sized | _UntilClose | None = None
-        # What the server said instead of a stream (an HTTP error, another content type), and its body's beginning.
+        # The answer of the server instead of a stream (an HTTP error, another content type), and the beginning of its
+        # body.
         self._refused = ""
         self._body = b""
 
     def feed(self, data: bytes, now_s: float) -> bool:
         """Take the next bytes, received at ``now_s``; return whether the response is complete.
 
-        Raises ResponseError when it is no stream of tokens: another status, another type, an error, broken framing.
+        Raises ResponseError when it is not a stream of tokens: another status, another type, an error, broken framing.
         """
         framing = self._framing
         if framing is None:
@@ -71,14 +72,15 @@ class Response:
         return self.complete
 
     def _keep(self, payload: bytes) -> None:
-        """Keep the beginning of a body that is no stream; one without an end is not read to it."""
+        """Keep the beginning of a body that is not a stream; a body without an end is not read to its end."""
         self._body = (self._body + payload)[:_BODY_KEPT]
         self._body_bytes += len(payload)
         if self._body_bytes > _REFUSED_BODY_LIMIT:
             raise ResponseError(f"{self._refused}: {excerpt(self._body)}")
 
     def end_of_connection(self) -> None:
-        """The server closed. Raises ReadFailedError unless that is how this response ends."""
+        """The server closed. Raises ReadFailedError unless the framing says that the response ends with the
+        connection."""
         if not isinstance(self._framing, _UntilClose):
             raise ReadFailedError(
                 "the server closed the connection in the middle of its answer"
@@ -110,7 +112,7 @@ class Response:
             self._interim += 1
             if self._interim > _INTERIM_LIMIT:
                 raise ResponseError(f"more than {_INTERIM_LIMIT} interim answers (HTTP {status}), and no answer")
-            self._head = rest  # 100 Continue and its like announce the answer, they are not it
+            self._head = rest  # 100 Continue and similar answers precede the real one
         headers = {
             name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
         }
@@ -123,10 +125,9 @@ class Response:
 
 
 def _refusal(status: int, reason: str, headers: Mapping[str, str], path: str) -> str:
-    """Return what the answer is instead of a stream of events, "" where it is one; its body says more.
+    """Return the description of an answer that is not a stream of events, "" for a stream; its body has more.
 
-    Raises ResponseError where no body can: a redirect, and a compressed answer.
-    """
+    Raises ResponseError when its body cannot help: a redirect, and a compressed answer."""
     said, where = excerpt(f"HTTP {status} {reason}".rstrip().encode("latin-1")), f" for POST {path}" if path else ""
     if 300 <= status < 400:
         to = excerpt(_USER.sub("//", headers.get("location", "")).encode("latin-1"))
@@ -154,7 +155,7 @@ class _Chunked:
         self.ended = False
         self.surplus = False
         self._held = b""
-        self._left = 0  # bytes of the open chunk still to come, the CRLF behind it included
+        self._left = 0  # remaining bytes of the open chunk, the CRLF after it included
         self._trailer = False
         self._trailer_bytes = 0
 
@@ -203,7 +204,7 @@ class _Chunked:
         self._trailer = not size
 
     def _refuse_overrun(self, data: bytes, at: int, taken: int) -> None:
-        """The two bytes behind a chunk are CR and LF, else the sizes and the bytes disagree."""
+        """The two bytes after a chunk must be CR and LF, else sizes and bytes disagree."""
         for place, wanted in ((self._left - 2, 13), (self._left - 1, 10)):
             if 0 <= place < taken and data[at + place] != wanted:
                 raise ResponseError("the chunks of the answer are broken: a chunk is longer than its size says")
@@ -303,7 +304,7 @@ def completed(sent_s: float, stream: TokenStream, asked: Asked) -> RequestRecord
     try:
         return _record(sent_s, stream, asked, usage)
     except InvalidValueError as exc:  # counts that contradict each other
-        raise ResponseError(f"the server's counts cannot be: {exc}") from exc
+        raise ResponseError(f"the server's counts are impossible: {exc}") from exc
 
 
 def _record(sent_s: float, stream: TokenStream, asked: Asked, usage: Usage) -> RequestRecord:

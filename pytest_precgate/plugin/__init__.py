@@ -1,6 +1,6 @@
-"""The pytest side: options, fixtures and hooks. Thin on purpose: it carries values to the gatekeeper and text back.
+"""The pytest plugin: options, fixtures and hooks. It passes values to the gatekeeper and returns text.
 
-Nothing heavy is imported until a test asks for a sweep: a run without gates pays next to nothing for the plugin."""
+Invariant: no heavy module is imported until a test asks for a sweep, so a run without gates costs almost nothing."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "unused": ("fail", "warn", "ignore"),
     }
     about = {
-        "missing": "what a gate without baseline does (skip and create are not heeded under CI)",
-        "mismatch": "what a baseline of other hardware, workload or engine does (skip is not heeded under CI)",
+        "missing": "what a gate without baseline does (skip and create have no effect under CI)",
+        "mismatch": "what a baseline of other hardware, workload or engine does (skip has no effect under CI)",
         "unused": "what a stored gate that no selected test held does (ignore is warn under CI)",
     }
     for name, choices in policies.items():
@@ -95,13 +95,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the mark, and refuse settings that cannot be used before anything is collected."""
+    """Register the mark, and refuse invalid settings before anything is collected."""
     config.addinivalue_line(
         "markers",
         "precgate(suite=..., points=..., tolerance=..., metrics=..., max_launches=...): what a precgate test measures "
         "and gates; names a suite of [tool.precgate] and overrides its points, tolerances, metrics and max_launches",
     )
-    if hasattr(config, "workerinput"):  # an xdist worker: the controller has refused broken settings already
+    if hasattr(config, "workerinput"):  # an xdist worker: the controller has refused invalid settings already
         return
     run = Run(config)
     with AsUsageErrors():
@@ -121,7 +121,7 @@ def _run_of(config: pytest.Config) -> Run:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give the session's fixtures the suite of the test that asks for them, without touching its id."""
+    """Give the session's fixtures the suite of the requesting test, without changing its id."""
     for fixture in (*SWEEP_FIXTURES, *ENGINE_FIXTURES):
         if fixture in metafunc.fixturenames and not _is_parametrized(metafunc, fixture):
             keywords: dict[str, object] = {}
@@ -141,7 +141,7 @@ def _is_parametrized(metafunc: pytest.Metafunc, fixture: str) -> bool:
 
 
 class Precgate:
-    """What the ``precgate`` fixture offers a test: measure, compare, check against the committed baselines."""
+    """The ``precgate`` fixture: measure, compare, check against the committed baselines."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._item = cast(pytest.Item, request.node)
@@ -159,7 +159,7 @@ class Precgate:
             return self._run.gatekeeper.compare(self._suite, candidate, reference, self._item.nodeid)
 
     def check(self, comparison: Comparison) -> GateReport:
-        """Hold ``comparison`` against the suite's baseline: fail the test when a gate fails, skip it when told to."""
+        """Compare ``comparison`` with the suite's baseline: fail the test when a gate fails, skip it by policy."""
         from pytest_precgate.reports import terminal  # noqa: PLC0415
 
         with Contained():
@@ -175,12 +175,12 @@ class Precgate:
 
 @pytest.fixture
 def precgate(request: pytest.FixtureRequest) -> Precgate:
-    """Compare precisions and hold them against ``baselines/``; the suite is the mark's, or the only one there is."""
+    """Compare precisions and check them against ``baselines/``; the suite is the mark's, or the only one."""
     return _or_fail(lambda: Precgate(request))
 
 
 def _or_fail(act: Callable[[], _T]) -> _T:
-    """Turn an error of ours into a failure without traceback: in a fixture there is no line of the user's to show."""
+    """Turn an error of this package into a failure without traceback: a fixture has no line of the user's to show."""
     try:
         with Contained():
             return act()
@@ -218,19 +218,19 @@ def int4_sweep(request: pytest.FixtureRequest) -> Sweep:
 
 @pytest.fixture(scope="session")
 def fp4_engine(request: pytest.FixtureRequest) -> RunningEngine:
-    """The FP4 engine of the suite, up: ``url`` and ``model`` say how to talk to it. It starts once per run."""
+    """The running FP4 engine of the suite: ``url`` and ``model`` are for requests. It starts once per run."""
     return _session_engine(request, "fp4")
 
 
 @pytest.fixture(scope="session")
 def int4_engine(request: pytest.FixtureRequest) -> RunningEngine:
-    """The INT4 engine of the suite, up: ``url`` and ``model`` say how to talk to it. It starts once per run."""
+    """The running INT4 engine of the suite: ``url`` and ``model`` are for requests. It starts once per run."""
     return _session_engine(request, "int4")
 
 
 @pytest.fixture
 def precgate_engine(request: pytest.FixtureRequest) -> Callable[..., RunningEngine]:
-    """Start an engine by precision, and by configuration where there are several, or find it up."""
+    """Return a running engine by precision, and by configuration if there are several; it is started when needed."""
     run = _run_of(request.config)
     item = cast(pytest.Item, request.node)
     asked: list[str] = []

@@ -1,7 +1,7 @@
-"""What pytest is shown of an exception that passed through this package: a message, and no frame of the package.
+"""What pytest shows of an exception that passed through this package: a message, and no frame of the package.
 
-In: exceptions with their tracebacks. Out: exceptions that may be printed with every local variable of their frames
-(``-l --full-trace``)."""
+Input: exceptions with their tracebacks. Output: exceptions that may be printed with every local variable of their
+frames (``-l --full-trace``) without showing a secret."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ _EXPECTED = (PrecgateError, pytest.UsageError, pytest.fail.Exception, pytest.ski
 def presentable(error: BaseException) -> BaseException:
     """Return what may be shown in place of ``error``: itself, or a fault; no frame of this package is left in it.
 
-    The same holds for what it was raised from, or while.
-    """
+    The same applies to its cause and its context."""
     return _presentable(error, {})
 
 
@@ -49,7 +48,7 @@ def _linked(found: list[TracebackType]) -> TracebackType | None:
 
 
 class AsUsageErrors:
-    """A block of a hook: what goes wrong in it is a usage error of one message, never pytest's INTERNALERROR."""
+    """A block of a hook: an exception in it is a usage error of one message, never pytest's INTERNALERROR."""
 
     def __enter__(self) -> None:
         return None

@@ -1,7 +1,7 @@
-"""Tests that use one engine stand together, so that engines which share GPUs start once each.
+"""Reorders tests so that tests of one engine run together, and engines that share GPUs start once each.
 
-Only tests of suites that start servers move, and only into each other's places: first those that need one engine alone,
-precision by precision, then those that measure whatever they compare."""
+Invariant: only tests of suites that start servers move, and only into each other's positions: first those that need one
+engine alone, precision by precision, then those that compare."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ Item = TypeVar("Item")
 
 
 def rank(precisions: Sequence[str], engines: Sequence[str], *, chooses: bool, compares: bool) -> float:
-    """Return where a test belongs among those of its suite.
+    """Return the position of a test among those of its suite.
 
-    ``precisions`` are the suite's; ``engines`` those the test's fixtures name; ``chooses`` when it asks for engines by
-    name as it runs, ``compares`` when it measures what it likes.
-    """
+    ``precisions`` are the suite's; ``engines`` those of the test's fixtures; ``chooses`` when it requests engines by
+    name as it runs, ``compares`` when it may measure any precision."""
     named = [precisions.index(engine) for engine in engines if engine in precisions]
     if len(named) == 1:
         return named[0] + (0.5 if compares or chooses else 0.0)
@@ -24,6 +23,6 @@ def rank(precisions: Sequence[str], engines: Sequence[str], *, chooses: bool, co
 
 
 def in_order(items: Sequence[Item], ranks: Mapping[Item, tuple[int, float]]) -> list[Item]:
-    """Return ``items`` with those of ``ranks`` sorted among the places they hold, and all others where they were."""
+    """Return ``items`` with those of ``ranks`` sorted among their positions, and all others unchanged."""
     sorted_ones = iter(sorted((item for item in items if item in ranks), key=lambda item: ranks[item]))
     return [next(sorted_ones) if item in ranks else item for item in items]

@@ -1,4 +1,4 @@
-"""``--precgate-plan``: what the selected tests would launch is printed in place of running them."""
+"""``--precgate-plan``: prints what the selected tests would launch instead of running them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Plan:
-    """The hooks that stand in for the run. Raises UsageError for flags that cannot be planned for."""
+    """The hooks that replace the run. Raises UsageError for flags that cannot be planned for."""
 
     def __init__(self, config: pytest.Config, run: Run) -> None:
         for flag, why in (
@@ -64,7 +64,7 @@ class Plan:
 
 
 def _asked(item: pytest.Item) -> Asked | None:
-    """What a test asks for by its fixtures; None for one that measures and starts nothing."""
+    """What a test requests by its fixtures; None for one that measures and starts nothing."""
     from pytest_precgate.analysis.plan import Asked  # noqa: PLC0415
 
     names: Sequence[str] = getattr(item, "fixturenames", ())

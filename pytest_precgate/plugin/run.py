@@ -1,4 +1,4 @@
-"""The hooks of one run, from the settings to the summary. Under pytest-xdist it lives in the controller only."""
+"""The hooks of one run, from the settings to the summary. Under pytest-xdist it exists in the controller only."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _RUNS_NOTHING = ("collectonly", "setuponly", "setupplan", "precgate_plan")
 
 
 class Run:
-    """What the hooks of one run share."""
+    """The state that the hooks of one run share."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -59,10 +59,9 @@ class Run:
         self._signals = StopSignals()
 
     def prepare(self) -> None:
-        """Read the settings if there are any; a repository without them pays for two file look-ups.
+        """Read the settings if there are any; a repository without them costs two file look-ups.
 
-        Raises PrecgateError for settings or policies that cannot be used, UsageError for flags that contradict.
-        """
+        Raises PrecgateError for invalid settings or policies, UsageError for flags that contradict."""
         option = self._config.getoption
         if option("precgate_update") and option("precgate_update_new_only"):
             raise pytest.UsageError("--precgate-update and --precgate-update-new-only: give one of them")
@@ -85,7 +84,7 @@ class Run:
             refuse_no_directory(self._config.rootpath / (self._option("baselines") or "baselines"))
 
     def _refuse_standing_flags(self) -> None:
-        """Under CI these are a person's command or none: in a configuration file they would switch the gate off."""
+        """Under CI these flags are accepted only on the command line: in a file they would switch the gate off."""
         from pytest_precgate.environment import in_ci  # noqa: PLC0415
 
         for name in ("update", "update-new-only", "engine", "paired-with", "plan", *FLAGS):
@@ -97,7 +96,7 @@ class Run:
                 )
 
     def pytest_report_header(self) -> str | None:
-        """Say when settings lie above the root directory, where this run does not look."""
+        """Report settings above the root directory, which this run does not read."""
         if self._settings is not None:
             return None
         for directory in self._config.rootpath.parents:
@@ -126,7 +125,7 @@ class Run:
         suite = self._played(self.settings.marked(marked(item, where), where))
         params = getattr(getattr(item, "callspec", None), "params", {})
         for fixture in (*SWEEP_FIXTURES, *ENGINE_FIXTURES):
-            given = params.get(fixture)  # a user's own parametrization may hold anything
+            given = params.get(fixture)  # a user's own parametrization may hold any value
             if isinstance(given, str) and given != suite.name:
                 raise SettingsError(where, "", f"{fixture} is of suite {params[fixture]!r}, the test of {suite.name!r}")
         return suite
@@ -136,7 +135,7 @@ class Run:
         return self._played(self.settings.suite(name, where))
 
     def _played(self, suite: Suite) -> Suite:
-        """Return the suite on the engines of this run: its own, or in a rehearsal those that play them."""
+        """Return the suite on the engines of this run: its own, or in a rehearsal the simulated ones."""
         if not self._config.getoption("precgate_engine"):
             return suite
         if suite.name not in self._rehearsed:
@@ -146,7 +145,7 @@ class Run:
 
     @property
     def gatekeeper(self) -> Gatekeeper:
-        """The run's gatekeeper, made when the first test or the end of the run needs it."""
+        """The run's gatekeeper, created when the first test or the end of the run needs it."""
         if self._gatekeeper is None:
             from pytest_precgate.analysis.gating.waiver import WaiverBook  # noqa: PLC0415
             from pytest_precgate.baselines.store import BaselineStore  # noqa: PLC0415
@@ -200,7 +199,7 @@ class Run:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Refuse a mark that cannot be used as a usage error, before any engine starts; put tests in order."""
+        """Refuse an invalid mark as a usage error, before any engine starts; put tests in order."""
         with AsUsageErrors():
             self._arrange(items)
 
@@ -219,19 +218,21 @@ class Run:
                 self._sweeping.setdefault(suite.name, []).append(suite.points)
             if suite.starts_servers:
                 ranks[item] = (place, _rank(suite, asked))
-        for item in ranks:  # not before all are known: what is to be measured decides what an engine makes room for
+        for (
+            item
+        ) in ranks:  # not before all are known: the later tests decide whether an engine is swept before it stops
             self.refuse_clash(item)
         items[:] = in_order(items, ranks)
 
     def _refuse_policy(self, suite: Suite) -> None:
-        """Refuse flags that this suite cannot be judged by. Raises SettingsError, InvalidValueError."""
+        """Refuse flags with which this suite cannot be judged. Raises SettingsError, InvalidValueError."""
         policy = self._policy()
         policy.launches(suite)
         if policy.paired_with is not None:
             suite.beside(policy.paired_with)
 
     def refuse_clash(self, item: pytest.Item, *further: str) -> None:
-        """Raise SettingsError for a test whose engines, by its fixtures and ``further`` ones, are never up together."""
+        """Raise SettingsError for a test whose engines, by its fixtures and ``further`` ones, cannot be up together."""
         named = [precision for fixture, precision in ENGINE_FIXTURES.items() if fixture in _fixtures(item)]
         engines = list(dict.fromkeys([*named, *further]))
         if len(engines) < 2:
@@ -242,33 +243,33 @@ class Run:
     def pytest_runtest_makereport(
         self, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Show an error at the test's own line: frames inside the plugin tell its user nothing and hold secrets."""
+        """Show an error at the test's own line: frames inside the plugin do not help its user and hold secrets."""
         if call.excinfo is not None:
             call.excinfo = pytest.ExceptionInfo.from_exception(presentable(call.excinfo.value))
         return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Take the plugin's frames out of what --full-trace prints of an interrupted run."""
+        """Remove the plugin's frames from the traceback that --full-trace prints of an interrupted run."""
         excinfo.traceback = pytest.ExceptionInfo.from_exception(presentable(excinfo.value)).traceback
         if self._gatekeeper is not None and self._signals.received is not None:
-            # Now: what sent the signal may send SIGKILL before every engine is stopped and the summary is written.
+            # Now: the sender of the signal may send SIGKILL before every engine is stopped and the summary is written.
             for line in (f"stopped by {self._signals.received}", *self._gatekeeper.launches.remarks()):
                 ProgressReporter(self._config).line(line)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Remember which tests failed and which ran: it decides what is recorded, and what counts as unused."""
+        """Record which tests failed and which ran: this decides what is recorded, and what counts as unused."""
         self._selection.note(report)
         if report.failed and XDIST_REFUSAL in str(report.longrepr):
             self._refused.append(f"{report.nodeid}: {XDIST_REFUSAL}")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Remember that some tests could not even be collected: then nothing counts as gone."""
+        """Record that some tests could not be collected: then no test counts as removed."""
         self._uncollected = self._uncollected or report.failed
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
-        """Stop every engine; then write baselines, judge what went unused, fail the run for it, write the reports."""
+        """Stop every engine; then write baselines, find unused gates, fail the run for them, write the reports."""
         self._signals.forget()
         left = self._stop_engines()
         if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
@@ -297,7 +298,7 @@ class Run:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _stop_engines(self) -> list[str]:
-        """Stop every engine; return one line for what is left of one."""
+        """Stop every engine; return one line for each process that is left."""
         try:
             with Contained():
                 if self._gatekeeper is not None:
@@ -307,13 +308,13 @@ class Run:
         return []
 
     def pytest_unconfigure(self) -> None:
-        """Stop every engine once more, and say what is left: a session that ended in an error never finished."""
+        """Stop every engine again, and report what is left: a session that ended in an error was not finished."""
         self._signals.forget()
         for line in self._stop_engines():
             sys.stderr.write(f"precgate: {line}\n")
 
     def _concerns_us(self) -> bool:
-        """Whether suites are configured, a report was asked for, or baselines lie about that nothing gates any more."""
+        """Whether suites are configured, a report was requested, or baselines exist that nothing gates any more."""
         if self._settings is not None and self._settings.suites:
             return True
         if self._config.getoption("precgate_json") or self._config.getoption("precgate_markdown"):

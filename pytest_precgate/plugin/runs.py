@@ -1,4 +1,4 @@
-"""Which run a session measures, goes on with, or judges again."""
+"""Chooses the run that a session measures, resumes, or judges again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FLAGS = ("resume", "replay")
 
 
 def refuse_no_directory(path: Path) -> None:
-    """Raise UsageError where the baselines are to lie in something that is no directory."""
+    """Raise UsageError when the directory of the baselines is not a directory."""
     why = files.why_no_directory(path)
     if why is not None:
         raise pytest.UsageError(
@@ -33,8 +33,7 @@ def refuse_no_directory(path: Path) -> None:
 def earlier_run(config: pytest.Config) -> RunDirectory | None:
     """Return the recorded run that a flag names, None without one.
 
-    Raises UsageError for two flags that contradict, RunNotFoundError for a run that is not there.
-    """
+    Raises UsageError for two flags that contradict, RunNotFoundError for a run that does not exist."""
     named = [config.getoption(f"precgate_{flag}") for flag in FLAGS]
     given = [name for name in named if name is not None]
     if len(given) > 1:
@@ -54,7 +53,7 @@ def record_of(
     tool_version: str,
     say: Callable[[str], None],
 ) -> Record:
-    """Return what this session keeps, and takes from the ``earlier`` run."""
+    """Return what this session stores, and reuses of the ``earlier`` run."""
     import secrets  # noqa: PLC0415
 
     from pytest_precgate.journal.directory import RunDirectory  # noqa: PLC0415

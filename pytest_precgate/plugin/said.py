@@ -1,6 +1,6 @@
-"""What a person who waits is told while tests run: pytest captures what is written during a test, this goes past it.
+"""Progress messages while tests run, written past pytest's capture.
 
-One live line per point in a terminal, plain lines elsewhere, nothing under -q."""
+Output: one live line per point in a terminal, plain lines elsewhere, nothing under -q."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class ProgressReporter:
         self._spacing: Spacing | None = None
 
     def line(self, text: str) -> None:
-        """Say how an engine goes: started, ready, stopped."""
+        """Report the state of an engine: started, ready, stopped."""
         with self._reporter() as reporter:
             if reporter is not None:
                 reporter.ensure_newline()
                 reporter.write_line(printable_lines(f"precgate: {text}", _LINE_SHOWN))
 
     def point(self, precision: str, concurrency: int, news: Progress | Measurement) -> None:
-        """Say how a point goes, and at its end what it gave."""
+        """Report the progress of a point, and its figures at the end."""
         from pytest_precgate.analysis.measure.metrics import Measurement  # noqa: PLC0415
         from pytest_precgate.reports import progress  # noqa: PLC0415
 

@@ -1,5 +1,7 @@
-"""What a run was asked to run, and what of it ran. A stored gate counts as unused only where its test should have
-held it: narrowing on the command line is a person's choice, in a configuration file it is a gate gone missing."""
+"""Which tests were selected, and which of them ran.
+
+Input: the command line, the configuration and the reports of tests. Output: the tests that should have checked their
+gates. Invariant: narrowing on the command line is a choice; narrowing in a configuration file leaves gates unused."""
 
 from __future__ import annotations
 
@@ -36,10 +38,9 @@ def marked(node: pytest.Item | pytest.Collector, where: str) -> dict[str, object
 
 @dataclass
 class Selection:
-    """The tests a run was asked for, by node id, and how they went.
+    """The tests of a run, by node id, and their outcomes.
 
-    ``seen`` reported anything at all, a skip included; ``failed`` failed in some phase; ``xfailed`` failed as expected.
-    """
+    ``seen`` reported any phase, a skip included; ``failed`` failed in some phase; ``xfailed`` failed as expected."""
 
     config: pytest.Config
     seen: set[str] = field(default_factory=set)
@@ -47,7 +48,7 @@ class Selection:
     xfailed: set[str] = field(default_factory=set)
 
     def note(self, report: pytest.TestReport) -> None:
-        """Remember how one phase of a test went."""
+        """Record the outcome of one phase of a test."""
         self.seen.add(report.nodeid)
         if report.failed:
             self.failed.add(report.nodeid)
@@ -55,7 +56,7 @@ class Selection:
             self.xfailed.add(report.nodeid)
 
     def includes(self, nodeid: str) -> bool:
-        """Whether a test, existing or not, lies inside the paths this run was given and outside those it ignores."""
+        """Whether a test, existing or not, lies inside the paths of this run and outside those it ignores."""
         path = (self.config.rootpath / nodeid.split("::", maxsplit=1)[0]).resolve()
         family = {path, *path.parents}
         here = self.config.invocation_params.dir
@@ -67,17 +68,18 @@ class Selection:
 
     @cached_property
     def _asked(self) -> frozenset[Path]:
-        """The paths this run was given: as many as tests, where each was named."""
+        """The paths of this run: as many as tests, if each was named."""
         here = self.config.invocation_params.dir
         return frozenset((here / arg.split("::", maxsplit=1)[0]).resolve() for arg in self.config.args)
 
     def holds(self, nodeid: str) -> bool:
-        """Whether a test must hold its stored gates in this run: it was run, or nobody chose to leave it out."""
+        """Whether a test must check its stored gates in this run: it was run, or the command line did not leave it
+        out."""
         return nodeid in self.seen or (self.includes(nodeid) and not self.is_narrowed)
 
     @property
     def covers_root(self) -> bool:
-        """Whether the run was given the whole root directory and not narrowed."""
+        """Whether the run has the whole root directory and was not narrowed."""
         here = self.config.invocation_params.dir
         return not self.is_narrowed and self.config.rootpath.resolve() in {
             (here / arg).resolve() for arg in self.config.args
@@ -85,7 +87,7 @@ class Selection:
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether the command line leaves tests out by something else than a path."""
+        """Whether the command line leaves tests out other than by a path."""
         by_node = any("::" in arg for arg in self.config.args)
         from_file = any(typed.startswith("@") for typed in self._typed)
         return by_node or from_file or any(_is_option(typed, name) for typed in self._typed for name in _NARROWING)
@@ -96,7 +98,7 @@ class Selection:
 
     @property
     def _typed(self) -> Sequence[str]:
-        """The command line as typed, and PYTEST_ADDOPTS, which belongs to one command too."""
+        """The command line as typed, and PYTEST_ADDOPTS, which also belongs to one command."""
         typed = [str(argument) for argument in self.config.invocation_params.args]
         return [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *typed]
 

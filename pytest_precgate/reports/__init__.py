@@ -1,1 +1,1 @@
-"""A run's findings as text. Pure: values in, text out; whoever asked writes it somewhere."""
+"""Renders a run's findings as text. Pure: values in, text out; the caller writes it."""

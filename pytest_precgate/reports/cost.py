@@ -1,4 +1,4 @@
-"""What a run cost, in words. Virtual seconds say SIMULATED; what is not known is never a zero."""
+"""The cost of a run, in words. Virtual seconds are marked SIMULATED; an unknown cost is never shown as zero."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNKNOWN = "not known"
 
 
 def lines(cost: SuiteCost) -> Iterator[str]:
-    """Yield what one suite cost, a line per kind of engine, then what the launches it reused had cost."""
+    """Yield the cost of one suite, a line per kind of engine, then the earlier cost of the launches it reused."""
     hardware = cost.hardware
     yield from (f"cost of this run: {_sentence(costs, hardware)}" for costs in cost.costs)
     if not cost.costs:
@@ -32,7 +32,7 @@ def gpu_minutes(gpu_s: float | None) -> str:
 
 
 def money(gpu_s: float | None, hardware: Hardware) -> str:
-    """Return what GPU-seconds cost."""
+    """Return the dollars of GPU-seconds."""
     return UNKNOWN if gpu_s is None else amount(dollars(gpu_s, hardware))
 
 
@@ -72,9 +72,9 @@ def _parts(costs: KindCost) -> str:
 
 
 def _left_out(costs: KindCost) -> str:
-    """Say what of it nobody here can know."""
+    """Return the parts of the cost that are unknown."""
     if costs.kind == "endpoint":
-        return "; its start and its idle time are not this run's to know"
+        return "; its start and its idle time are unknown to this run"
     if costs.starting_gpu_s is None:
         return "; starts not counted: " + ("no start_s is set" if costs.kind == "simulated" else "not known")
     return ""

@@ -1,4 +1,4 @@
-"""The same findings for a machine. Keys are only ever added; ``format`` rises when one changes its meaning."""
+"""The findings as JSON. Keys are only added; ``format`` rises when a key changes its meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a figure is written, the same in every report: enough digits to check by hand, none to argue about."""
+"""Formats figures, the same in every report, with enough digits to verify them by hand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def figure(metric: Metric, value: float | None) -> str:
 
 
 def change(share: float | None) -> str:
-    """Return a relative change as a signed percentage; what rounds to nothing has no sign."""
+    """Return a relative change as a signed percentage; a change that rounds to zero has no sign."""
     if share is None:
         return ABSENT
     percent = round(share * 100, 1)
@@ -43,20 +43,20 @@ def tolerance(gate: Gate) -> str:
 
 
 def tolerances(gates: Sequence[Gate]) -> str:
-    """Return the tolerances of gates of one quantity: one figure, or the least and the widest."""
+    """Return the tolerances of gates of one quantity: one figure, or the smallest and the largest."""
     least, widest = (f"{choose(gate.tolerance for gate in gates) * 100:g}" for choose in (min, max))
     noise = " (noise)" if any(gate.is_widened for gate in gates) else ""
     return f"{least}%{noise}" if least == widest else f"{least} to {widest}%{noise}"
 
 
 def limit(judged: JudgedGate) -> str:
-    """Return how much worse a launch might be, which the noise puts inside the tolerance."""
+    """Return the limit of a launch, which lies inside the tolerance because of the noise."""
     found = None if judged.evidence is None else judged.evidence.limit
     return ABSENT if found is None else f"{found:.1%}"
 
 
 def evidence(judged: JudgedGate) -> tuple[str, str, str]:
-    """Return what a verdict rests on: sigma, the minimum detectable drop (MDD), launches used."""
+    """Return the evidence of a verdict: sigma, the minimum detectable drop (MDD), launches used."""
     found = judged.evidence
     if found is None:
         return ABSENT, ABSENT, ABSENT
@@ -104,7 +104,7 @@ def comparison_cells(row: Row) -> tuple[str, ...]:
 
 
 def title(suite: str, pair: Comparison) -> str:
-    """Return what was compared, and whether any of it was simulated."""
+    """Return the title of a comparison, and whether any of it was simulated."""
     first, second = (name.upper() for name in pair.curves)
     return (
         f"{suite}: {first} against {second} on {pair.hardware.name}, {pair.candidate.sweep.workload}{simulated(pair)}"
@@ -112,13 +112,13 @@ def title(suite: str, pair: Comparison) -> str:
 
 
 def simulated(pair: Comparison) -> str:
-    """Return the word every report of figures that no machine measured must carry, or nothing."""
+    """Return the mark that every report of simulated figures must carry, or an empty text."""
     names = [name.upper() for name, curve in pair.curves.items() if curve.sweep.simulated]
     return f" - SIMULATED ({' and '.join(names)}), measured on no machine" if names else ""
 
 
 def terms(pair: Comparison) -> tuple[str, str]:
-    """Return the terms a comparison was made on: the band, and the price and power with their source."""
+    """Return the conditions of a comparison: the band, and the price and power with their source."""
     low, high = pair.band
     hardware = pair.hardware
     return (
@@ -150,34 +150,34 @@ def gate_cells(judged: JudgedGate) -> tuple[str, ...]:
 
 
 def against(report: GateReport) -> str:
-    """Return what the gates were held against, and which launches decided."""
+    """Return the baseline of the gates, and the launch rule that decided."""
     return f"against {report.baseline}{report.rule and f', {report.rule}'}"
 
 
 def set_aside(report: GateReport) -> Iterator[str]:
-    """Yield how many of the launches just recorded are strays, which no centre or sigma counts."""
+    """Yield a line when some of the launches just recorded are outliers, which centre and sigma exclude."""
     strays = [each for each in report.judged if each.evidence is not None and each.evidence.set_aside]
     if strays and report.outcome == "recorded" and strays[0].evidence is not None:
         first = strays[0].evidence
         yield (
-            f"{first.set_aside} of {first.launches} launches of {strays[0].gate.key} lie far off and are set aside; "
-            f"so do some of {len(strays)} of {len(report.judged)} gates"
+            f"{first.set_aside} of {first.launches} launches of {strays[0].gate.key} are outliers and set aside; "
+            f"so are some of {len(strays)} of {len(report.judged)} gates"
         )
 
 
 def too_noisy(report: GateReport) -> Iterator[str]:
-    """Yield what a person who has just recorded these gates must know: those that no launch will pass."""
+    """Yield a line when some of the gates just recorded cannot pass because of their noise."""
     noisy = [judged for judged in report.judged if judged.refusal is not None]
     if noisy and report.outcome == "recorded":
         first = noisy[0]
         yield (
-            f"{len(noisy)} of {len(report.judged)} gates will be INCONCLUSIVE whatever a launch gives: "
+            f"{len(noisy)} of {len(report.judged)} gates will be INCONCLUSIVE for any launch: "
             f"{first.gate.key}: {first.refusal}; or make the machine quieter, or record more launches "
             "(baseline_launches)"
         )
 
 
 def counts(report: GateReport) -> str:
-    """Return how many gates came to which verdict, as ``18 gates: 14 PASS, 4 REGRESSED``."""
+    """Return the number of gates per verdict, as ``18 gates: 14 PASS, 4 REGRESSED``."""
     verdicts = [str(judged.verdict) for judged in report.judged]
     return f"{len(verdicts)} gates: " + ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(verdicts))

@@ -1,4 +1,4 @@
-"""The same findings for a pull request comment or a job summary."""
+"""The findings as Markdown, for a pull request comment or a job summary."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """Keep a test's or file's name from becoming markup: backslash, pipe, angle brackets, stars, backticks."""
+    """Escape the name of a test or file so that it is not markup: backslash, pipe, angle brackets, stars, backticks."""
     for character in "\\|<>*`_[]":
         text = text.replace(character, f"\\{character}")
     return text.replace("\n", " ")

@@ -1,4 +1,4 @@
-"""What `precgate noise` prints: one line per gate, then what follows for the whole suite."""
+"""The output of `precgate noise`: one line per gate, then the results for the whole suite."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ _HEAD = (*("gate", "tok/s/user", "centre", "sigma", "lowest", "highest", "set as
 
 @dataclass(frozen=True)
 class Studied:
-    """A study with every launch made for it.
+    """A study with all its launches.
 
-    ``run`` names the directory that keeps them, ``replay`` is the flags by which pytest reads it.
-    """
+    ``run`` names their directory, ``replay`` is the flag with which pytest reads it."""
 
     suite: str
     study: NoiseStudy
@@ -33,7 +32,7 @@ class Studied:
 
     @property
     def sweeps(self) -> list[Sweep]:
-        """What each launch measured."""
+        """The sweep of each launch."""
         return [launch.sweep for launch in self.launches]
 
     @property
@@ -45,24 +44,24 @@ class Studied:
 
     @property
     def simulated(self) -> tuple[str, ...]:
-        """The precisions that no machine measured."""
+        """The precisions with simulated figures."""
         return tuple(dict.fromkeys(sweep.precision for sweep in self.sweeps if sweep.simulated))
 
     @property
     def attached(self) -> tuple[str, ...]:
-        """The precisions whose server somebody else started: swept anew, never started anew."""
+        """The precisions of an endpoint: swept again, not started again."""
         kinds = {each.sweep.precision: each.fingerprint.engines for each in self.launches}
         return tuple(name for name, of in kinds.items() if "endpoint" in of)
 
     @property
     def resumed(self) -> int:
-        """How many launches are made of several starts."""
+        """The number of launches that consist of several starts."""
         facts = [{name.split(".")[0] for name in launch.fingerprint.soft} for launch in self.launches]
         return sum("resumed" in names for names in facts)
 
 
 def render(found: Studied) -> list[str]:
-    """Return the lines a person reads."""
+    """Return the lines of the report."""
     study = found.study
     return [
         _title(found),
@@ -84,7 +83,7 @@ def _title(found: Studied) -> str:
     first, second = dict.fromkeys(sweep.precision.upper() for sweep in found.sweeps)
     sweep = found.sweeps[0]
     names = " and ".join(name.upper() for name in found.simulated)
-    simulated = f" - SIMULATED ({names}): the noise its settings put in, no machine's" if names else ""
+    simulated = f" - SIMULATED ({names}): the configured noise, not a machine's" if names else ""
     return f"noise of {found.suite}: {first} and {second} on {sweep.hardware}, {sweep.workload}{simulated}"
 
 
@@ -92,7 +91,7 @@ def _policy(study: NoiseStudy) -> str:
     policy, gates = study.policy, study.independent_gates
     words = "first good" if policy.kind == "first-good" else "median"
     launches = f"{policy.launches} launch{'es' * (policy.launches != 1)}"
-    return f"{words} of {launches}, {gates} separate gate{'s' * (gates != 1)}"
+    return f"{words} of {launches}, {gates} independent gate{'s' * (gates != 1)}"
 
 
 def _table(study: NoiseStudy) -> list[str]:
@@ -136,22 +135,20 @@ def _step(study: NoiseStudy) -> list[str]:
         return []
     elasticities = [each.launches.elasticity for each in study.gates]
     return [
-        f"sigma of the step time from launch to launch: {study.step_sigma:.2%}; step_time_elasticity of the gates: "
+        f"sigma of the step time from launch to launch: {study.step_sigma:.2%}; step time elasticity of the gates: "
         f"{min(elasticities):.2f} to {max(elasticities):.2f}"
     ]
 
 
 def _doubts(found: Studied) -> list[str]:
-    """What is no draw of the noise from launch to launch."""
+    """Return warnings about launches whose scatter is not the noise from launch to launch."""
     lines = []
     if found.attached:
         names = " and ".join(name.upper() for name in found.attached)
-        lines.append(
-            f"{names}: an endpoint is swept anew and not started anew; what differs from start to start is not in"
-        )
+        lines.append(f"{names}: an endpoint is swept again, not started again; the noise from start to start is not in")
     if found.resumed:
         lines.append(
-            f"{found.resumed} of these launches were resumed: made of several starts, they may scatter otherwise"
+            f"{found.resumed} of these launches were resumed: they consist of several starts and scatter differently"
         )
     return lines
 
@@ -172,7 +169,7 @@ def _advice(found: Studied) -> list[str]:
 
 
 def document(found: Studied) -> dict[str, object]:
-    """Return the same for a machine: full digits, shares as shares, every launch's value."""
+    """Return the same as JSON: full digits, shares as shares, every launch's value."""
     study = found.study
     return {
         "format": FORMAT,

@@ -1,4 +1,4 @@
-"""A plan in words: every launch with its points, minutes and dollars, whose figures these are, and a total."""
+"""A plan in words: every launch with its points, minutes and dollars, the source of these figures, and a total."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _cells(planned: PlannedLaunch, plan: SuitePlan) -> tuple[str, ...]:
 
 
 def _at_least(planned: PlannedLaunch, ends: Sequence[str]) -> str:
-    """Return the range, of what is known; where nothing of a launch is, that."""
+    """Return the range of the known figures; unknown when no figure of a launch is known."""
     if planned.is_known:
         return _range(ends)
     return UNKNOWN if planned.known_gpu_s == 0 else f"at least {ends[0]}"

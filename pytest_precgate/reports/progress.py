@@ -1,4 +1,4 @@
-"""How far a live point is, and what it gave: one line each, what a person who waits for a GPU wants to know."""
+"""Progress lines of a live point: how far it is, and its figures when it is done."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ _LINE_S = 30.0
 
 @dataclass
 class Spacing:
-    """Which lines of a point under way are shown where every line stays: the first, and one each half minute."""
+    """Which progress lines are shown when every line stays on the screen: the first, and one each half minute."""
 
     _shown_s: float | None = None
 
     def is_due(self, elapsed_s: float) -> bool:
-        """Whether the line of this moment is to be shown; then the next is due half a minute later."""
+        """Whether the present line is shown; the next one is then due half a minute later."""
         due = self._shown_s is None or elapsed_s - self._shown_s >= _LINE_S
         self._shown_s = elapsed_s if due else self._shown_s
         return due
 
     def end(self) -> None:
-        """Say that the point has ended."""
+        """Note that the point has ended."""
         self._shown_s = None
 
 
 def under_way(
     precision: str, concurrency: int, elapsed_s: float, completed: int, total: int | None, output_tokens: int
 ) -> str:
-    """Return the line of a point under way; the rest is estimated where the number of requests is known."""
+    """Return the line of a running point; the remaining time is estimated if the number of requests is known."""
     rate = f"{output_tokens / elapsed_s:.0f} tok/s" if elapsed_s > 0 and output_tokens else "first requests"
     left, done = "", f"{completed} requests"
     if total is not None:
@@ -39,7 +39,7 @@ def under_way(
 
 
 def measured(precision: str, concurrency: int, point: Measurement) -> str:
-    """Return the line of a finished point: its figures, its window, and how well they are known."""
+    """Return the line of a finished point: its figures, its window, and their error."""
     window = point.window
     return (
         f"precgate: {precision} concurrency {concurrency}: {point.interactivity:.1f} tok/s/user, "
@@ -49,7 +49,7 @@ def measured(precision: str, concurrency: int, point: Measurement) -> str:
 
 
 def _unusual(point: Measurement) -> str:
-    """What of a point's tokens is not as usual: shared events, cached prompts, speculation, requests sent again."""
+    """Return unusual token statistics of a point: shared events, cached prompts, speculation, requests sent again."""
     parts = [f"{point.resent} requests sent again"] if point.resent else []
     parts += [f"{point.reopened} connections reopened"] if point.reopened else []
     if (tokens := point.tokens) is not None:

@@ -1,4 +1,4 @@
-"""What a person reads at the end of a pytest run, and in the report of a failed test."""
+"""The terminal summary at the end of a pytest run, and the text of a failed test."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def _update(update: BaselineUpdate) -> Iterator[Line]:
 
 
 def moved_gate(change: GateChange) -> str:
-    """Return what an update did to one gate: from, to, by how much."""
+    """Return the effect of an update on one gate: old value, new value, change."""
     key = change.gate.key
     if change.before is None:
         return f"{key}: new, {layout.figure(key.metric, change.after)}"
@@ -167,7 +167,7 @@ def moved_gate(change: GateChange) -> str:
 
 
 def properties(report: GateReport) -> list[tuple[str, str]]:
-    """Return one JUnit property per gate: what it held, and how it came out."""
+    """Return one JUnit property per gate: its value and its verdict."""
     word = "SIMULATED " if layout.simulated(report.comparison) else ""
     return [
         (

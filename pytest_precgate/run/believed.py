@@ -1,7 +1,8 @@
-"""Points of a journal are believed by the rules that judged them when they were measured, and not by their digest.
+"""Checks the points of a journal by the rules that applied when they were measured.
 
-In: a recorded launch and the suite that takes it. Out: nothing, or an InvalidPointError at the first point that the
-load client would have refused. What such a point lacks is no measurement either."""
+Input: a recorded launch and the suite that reuses it. Output: nothing, or an InvalidPointError at the first point that
+the load client would have refused. Invariant: a valid digest is not enough, and a point that lacks a value for a rule
+is refused."""
 
 from __future__ import annotations
 

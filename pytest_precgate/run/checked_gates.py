@@ -1,5 +1,7 @@
-"""The gates of one check, and what launches read of them: launches come out of ``Launches``, values of gates go to the
-rule. A gate that needs a launch which cannot be made, or a point off the measured range, is INCONCLUSIVE."""
+"""The gates of one check, and the values that launches give for them.
+
+Input: launches from ``Launches``. Output: gate values for the launch rule. Invariant: a gate whose launch cannot be
+made, or whose target lies off the measured range, is INCONCLUSIVE."""
 
 from __future__ import annotations
 

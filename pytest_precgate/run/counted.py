@@ -1,6 +1,6 @@
-"""What a server's own counters say of one point: two pages of its metrics in, shares of that point out. Pure.
+"""The server's own counters of one point. Pure.
 
-A server that shows no counters says nothing, and nothing is made up for it."""
+Input: two pages of its metrics. Output: shares of that point. Invariant: a server without counters gives None."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""One check: launch until every gate has its verdict, and no longer. One strategy for each way to be judged.
+"""One check: launches until every gate has its verdict, and no longer. One strategy for each way to be judged.
 
-``AgainstBaseline`` and ``InPairs`` ask a rule (analysis/gating/launch_rule, paired_rule) which launches it wants, and
-``Recording`` takes all of them. What a launch reads comes from the points that serve its gates in the baseline
-(analysis/gating/serving): where one of them is beyond its limit, that point is the gate's value, and the launch is a
-low one."""
+``AgainstBaseline`` and ``InPairs`` ask a rule (analysis/gating/launch_rule, paired_rule) which launches it needs, and
+``Recording`` takes all of them. The values of a launch come from the serving points of its gates
+(analysis/gating/serving): when one of them is beyond its limit, that point is the gate's value, and the launch counts
+as low."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one launch would take, looked up or rehearsed in virtual time: no server is started, no file is written."""
+"""The expected cost of one launch, from a baseline or a virtual-time simulation. It starts and writes nothing."""
 
 from __future__ import annotations
 

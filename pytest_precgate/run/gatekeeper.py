@@ -1,6 +1,7 @@
 """One gate run: launches become sweeps, sweeps a comparison, a comparison verdicts; at the end baselines are written.
 
-Each precision of a suite is measured once per run, however many tests use it. Nothing here knows pytest."""
+Invariant: each precision of a suite is measured once per run, for any number of tests. This module does not use pytest.
+"""
 
 from __future__ import annotations
 

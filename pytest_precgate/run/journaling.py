@@ -1,7 +1,7 @@
-"""What a run keeps of what it measures, and what it takes from an earlier run instead of measuring it.
+"""What a run stores of its measurements, and what it reuses of an earlier run.
 
-A run that goes on with another appends to its journals, once every fact that decides a figure was found to be the same.
-A replay only reads: what its run does not hold is an error, never a measurement."""
+A resumed run appends to the earlier journals, after every fact that affects a figure was found unchanged. A replay only
+reads: a launch that its run does not hold is an error, never a measurement."""
 
 from __future__ import annotations
 

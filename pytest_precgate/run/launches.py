@@ -1,7 +1,7 @@
-"""Every launch of a run, measured once: asked for again it is remembered, and so is its failure.
+"""Every launch of a run, measured once: a second request returns the same result, or the same failure.
 
-A server that has to make room is swept first when a test still to come may ask for its sweep, so that each
-precision and configuration starts once per run. This is the module that tells the kinds of engines apart."""
+A server that must free its GPUs is swept first when a later test may ask for its sweep, so each precision and
+configuration starts once per run. Only this module distinguishes the kinds of engines."""
 
 from __future__ import annotations
 

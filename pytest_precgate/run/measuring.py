@@ -1,5 +1,7 @@
-"""A running server becomes a sweep: each concurrency is run by the load client and judged by the metrics. Whatever is
-wrong with a point, its failures, its window, the client's own load, ends the sweep with the point's name."""
+"""Sweeps a running server: the load client runs each concurrency, and the metrics judge it.
+
+Invariant: an invalid point (failures, window, the client's own load) ends the sweep with an error that names the point.
+"""
 
 from __future__ import annotations
 

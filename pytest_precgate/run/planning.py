@@ -1,4 +1,4 @@
-"""What the selected tests of a suite would launch: how often, on which sides, and what each launch would take."""
+"""What the selected tests of a suite would launch: how often, on which sides, and the cost of each launch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What is asked of a server once per launch, outside the load: how it tells the tokens of its events, and its template.
+"""Queries to a server once per launch, outside the load: how it reports the tokens of its events, and its chat
+template.
 
-A target and prompts in, a Wire out. The answers decide how the load asks; none of them is part of a figure. A server
-that does not answer here is left to the point that follows, which names the cause."""
+Input: a target and prompts. Output: a Wire. The answers decide how the load asks; none of them is part of a figure.
+When a server does not answer here, the point that follows fails and states the cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The launches a baseline is made of: as many as its noise needs, all of them searched for what will be read."""
+"""The launches of a new baseline: as many as its noise estimate needs, all of them with the same search targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that is up, as a test sees it."""
+"""A running server, as a test sees it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The settings that decide a figure, laid flat: one plain value per key, the same for the same settings on any machine.
+"""The settings that affect a figure, flattened: one plain value per key, the same for the same settings on any machine.
 
-Two runs that agree in them may share their points; where they do not, the key names the difference."""
+Two runs that agree in them may share points; otherwise the key names the difference."""
 
 from __future__ import annotations
 

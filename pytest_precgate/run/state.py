@@ -1,8 +1,8 @@
-"""The state of a run, and its end: baselines are written, what nothing gates is named, and the report is made.
+"""The state of one run, and its end: writes baselines, names what is not gated, and makes the report.
 
-In: what the gatekeeper adds, and how the tests went. Out: a RunReport. A baseline is read once, so that every check of
-a run is held against the same file. A gate of a test that failed is neither recorded nor called unused, and a baseline
-that cannot be written is a problem of the report."""
+Input: what the gatekeeper adds, and the outcomes of the tests. Output: a RunReport. Invariant: a suite's baseline is
+read once, so that every check of a run is compared with the same file; a gate of a failed test is neither recorded nor
+reported as unused; a baseline that cannot be written is a problem of the report."""
 
 from __future__ import annotations
 

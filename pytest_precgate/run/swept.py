@@ -1,4 +1,4 @@
-"""A configuration measured, with what is known of it; the configurations of one precision are one launch."""
+"""A measured configuration with its facts; the configurations of one precision form one launch."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Token ids to a text of as many tokens, by a checkpoint's tokenizer.json.
+"""Converts token ids to a text of as many tokens, with a checkpoint's tokenizer.json.
 
-The tokenizers package is an extra and imported where a text is made: most servers take token ids."""
+The tokenizers package is an extra and is imported on use: most servers accept token ids."""
 
 from __future__ import annotations
 

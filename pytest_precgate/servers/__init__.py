@@ -1,1 +1,1 @@
-"""Servers a run starts or attaches to: GPUs, processes, readiness."""
+"""Servers that a run starts or attaches to: GPUs, processes, readiness."""

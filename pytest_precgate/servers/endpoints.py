@@ -1,9 +1,9 @@
-"""What is asked of a server somebody else started before any load: whether it answers, and at how many addresses.
+"""Queries to a running server before any load: whether it answers, and at how many addresses.
 
-A name may stand for several replicas (a headless service, a DNS name with several records). The client would load one
-of them and divide by the GPUs of all, so its connections are shared out over every address, or the suite is refused.
-The same host under IPv4 and IPv6 is one: only addresses of one family count, and one address per family is no replica.
-"""
+Input: the endpoints of a suite. Output: their addresses, or an error. A name may stand for several replicas (a headless
+service, a DNS name with several records). The connections must cover every address, or the suite is refused, because
+the throughput is divided by the GPUs of all replicas. IPv4 and IPv6 addresses of one host are not counted twice: only
+addresses of one family count, and one address per family is one host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which GPUs an engine gets. Two engines that share a GPU are never up together."""
+"""Assigns GPUs to engines. Invariant: two engines that share a GPU are never up together."""
 
 from __future__ import annotations
 

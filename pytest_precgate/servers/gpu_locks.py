@@ -1,6 +1,6 @@
-"""One run at a time on a GPU. A lock is a file that is locked, so it ends with its holder, however that ends.
+"""Locks GPUs against other runs. A lock is a locked file, so it is released however its holder ends.
 
-All GPUs of a suite are taken at once, in one order: two runs cannot each hold what the other waits for."""
+Invariant: all GPUs of a suite are locked at once, in one order, so that two runs cannot deadlock."""
 
 from __future__ import annotations
 

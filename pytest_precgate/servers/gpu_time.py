@@ -1,4 +1,4 @@
-"""How long the servers of a run hold their GPUs, and what that and the points it kept make the run cost."""
+"""How long the servers of a run hold their GPUs, and the resulting cost with the points that were kept."""
 
 from __future__ import annotations
 

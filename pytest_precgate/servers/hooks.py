@@ -1,4 +1,4 @@
-"""What the pool of servers offers to those who load one of them."""
+"""What the server pool offers to the code that loads one of its servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server is started with, and what is written down of it."""
+"""What a server is started with, and the files that record it."""
 
 from __future__ import annotations
 

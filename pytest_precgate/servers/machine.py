@@ -1,4 +1,4 @@
-"""This machine as a run of servers sees it: its clock, its GPUs and what its driver knows of them."""
+"""The machine as the server pool sees it: its clock, its GPUs and their driver."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The servers of one run: each is started once, watched, and gone when the run is, whatever ended it.
+"""The servers of one run: each is started once, watched, and stopped with the run, however the run ends.
 
-A suite's GPUs are locked against other runs before its first server starts. A server that needs GPUs another one holds
-takes its place: that one is stopped first, after ``on_evict`` has had the chance to measure it."""
+A suite's GPUs are locked against other runs before its first server starts. When a server needs GPUs that another one
+holds, the other one is stopped first, after ``on_evict`` has been called to measure it."""
 
 from __future__ import annotations
 

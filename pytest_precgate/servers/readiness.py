@@ -1,6 +1,6 @@
-"""Whether a server that starts is ready: asked over HTTP, never for longer than its start may take.
+"""Whether a starting server is ready: queried over HTTP, never for longer than its start may take.
 
-``Readiness`` asks once per call; what wait_until_ready does with the answers is its own affair."""
+``Readiness`` queries once per call; wait_until_ready decides what follows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which server is wanted."""
+"""The request for a server: which one is wanted."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Options become frozen values here, at the door. An unknown key is refused by name with the nearest known one, and
-a suite that would gate nothing is no suite."""
+"""Reads settings into frozen values.
+
+Input: TOML, ini, flags and marks. Output: suites and policy. Invariant: an unknown key is refused by name with the
+nearest known one, and a suite that gates nothing is refused."""
 
 from __future__ import annotations
 
@@ -28,8 +30,7 @@ __all__ = ["Policy", "Settings", "Suite", "load", "policy_from", "settings_from"
 class Settings:
     """Every suite of one configuration file, and the hardware table with its overrides.
 
-    ``source`` is that file, or says where none was found.
-    """
+    ``source`` is that file, or says where none was found."""
 
     source: str
     suites: Mapping[str, Suite]
@@ -53,7 +54,7 @@ class Settings:
         return self.suites[name]
 
     def marked(self, mark: Mapping[str, object], where: str) -> Suite:
-        """Return the suite a test's mark selects, with what else the mark says in place of the suite's own."""
+        """Return the suite that a test's mark selects, with the values of the mark in place of the suite's own."""
         root = Node(mark, where, "", SettingsError)
         members = root.table(optional=["suite", *MARKED])
         suite = self.suite(members["suite"].text() if "suite" in members else None, where)
@@ -61,18 +62,16 @@ class Settings:
 
 
 def load(rootdir: Path, *, in_ci: bool = False) -> Settings:
-    """Read ``precgate.toml`` or ``[tool.precgate]`` of ``pyproject.toml`` in ``rootdir``; neither means no suite.
+    """Read ``precgate.toml`` or ``[tool.precgate]`` of ``pyproject.toml`` in ``rootdir``; without either there is no
+    suite.
 
-    ``in_ci`` says that nobody reads warnings: what is only warned about elsewhere is refused.
-    Raises SettingsError with file and key for anything that cannot be used, two sources at once included.
-    """
+    ``in_ci`` turns warnings into errors, because warnings are not read under CI. Raises SettingsError with file and key
+    for anything that cannot be used, two sources at once included."""
     own, project = rootdir / "precgate.toml", rootdir / "pyproject.toml"
     in_project = _tool_table(project)
     if own.is_file():
         if in_project is not None:
-            raise SettingsError(
-                str(own), "", f"{project} has a [tool.precgate] too; keep one, or nobody knows which of them counts"
-            )
+            raise SettingsError(str(own), "", f"{project} has a [tool.precgate] too; keep one of them")
         return _strict(settings_from(Node(_toml(own), str(own), "", SettingsError), rootdir), in_ci=in_ci)
     if in_project is None:
         return Settings(f"looked for precgate.toml and [tool.precgate] of pyproject.toml in {rootdir}", {}, HARDWARE)
@@ -125,7 +124,7 @@ def settings_from(root: Node, base: Path) -> Settings:
 
 
 def _refuse_nul(node: Node) -> None:
-    """Refuse a text that no process, file or server can be given, wherever it stands. Its value is not repeated."""
+    """Refuse a text with a NUL, which no process, file or server accepts. Its value is not repeated."""
     if isinstance(node.value, str) and "\0" in node.value:
         node.hidden().fail("holds a NUL character, wanted text without one")
     if isinstance(node.value, Mapping):

@@ -1,4 +1,5 @@
-"""What a run does where a baseline is missing, differs or goes unused, how a verdict is reached, what is written."""
+"""The policy of a run: what happens when a baseline is missing, differs or is unused, how a verdict is reached, what is
+written."""
 
 from __future__ import annotations
 
@@ -18,16 +19,15 @@ Mismatch = Literal["fail", "skip", "warn"]
 Unused = Literal["fail", "warn", "ignore"]
 
 LAUNCHES: Mapping[Kind, int] = MappingProxyType({"first-good": 3, "median": 5, "pairs": 5})
-"""How many launches a verdict may take where nobody says."""
+"""The default number of launches that a verdict may take."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What a run does where a baseline is missing, differs or goes unused, and what it may write.
+    """What a run does when a baseline is missing, differs or is unused, and what it may write.
 
-    ``launch_rule`` and ``max_launches`` stand in place of a suite's own; ``paired_with`` names the other side of every
-    suite that is judged in pairs.
-    """
+    ``launch_rule`` and ``max_launches`` replace a suite's own; ``paired_with`` names the other side of every suite that
+    is judged in pairs."""
 
     missing: Missing = "fail"
     mismatch: Mismatch = "fail"
@@ -41,10 +41,9 @@ class Policy:
     paired_with: str | None = None
 
     def launches(self, suite: Suite) -> LaunchPolicy:
-        """Return how many launches a verdict of ``suite`` may take, and which of them decide.
+        """Return the launch rule of ``suite``, and how many launches a verdict may take.
 
-        Raises InvalidValueError for a number of launches that the rule cannot use.
-        """
+        Raises InvalidValueError for a number of launches that the rule cannot use."""
         kind: Kind = (
             "pairs"
             if self.paired_with is not None
@@ -66,16 +65,17 @@ class Policy:
         return {verdict for _, policy, verdict in self._lenient if policy == "skip"}
 
     def unheeded(self, verdicts: Collection[Verdict]) -> tuple[str, ...]:
-        """Say why a lenient policy had no effect on a failed check: in CI nobody would see what was not held."""
+        """Say why a lenient policy had no effect on a failed check: under CI a skipped gate would not be noticed."""
         return tuple(
-            f"--precgate-{name}={policy} is not heeded under CI: nobody would see that nothing was gated"
+            f"--precgate-{name}={policy} has no effect under CI: an unchecked gate would not be noticed"
             for name, policy, verdict in self._lenient
             if self.in_ci and policy in ("skip", "create") and verdict in verdicts
         )
 
 
 def policy_from(options: Mapping[str, str], flags: Policy) -> Policy:
-    """Return ``flags`` with what flags or ini keys of ``options`` say. Raises SettingsError for an unknown word."""
+    """Return ``flags`` with the values of flags or ini keys in ``options``. Raises SettingsError for an unknown
+    word."""
     words = {
         name: Node(options[name], f"--precgate-{name} or ini key precgate_{name}", "", SettingsError).choice(choices)
         for name, choices in (

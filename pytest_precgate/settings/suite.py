@@ -1,6 +1,6 @@
-"""One suite of the settings: a workload on a hardware, its precisions, what is gated, and how many launches that takes.
+"""One suite of the settings: workload, hardware, precisions, gates, and the number of launches.
 
-A suite that would gate nothing is no suite."""
+Invariant: a suite that gates nothing is refused."""
 
 from __future__ import annotations
 
@@ -36,20 +36,19 @@ _SUITE_REQUIRED = ("hardware", "workload", "interactivity")
 _SUITE_OPTIONAL = ("cost", "metrics", "tolerance", "implausible")
 _LAUNCHES = ("max_launches", "launch_rule", "baseline_launches", "max_baseline_age_days", "paired")
 MARKED = ("points", "tolerance", "metrics", "max_launches")
-"""What a test's mark may say in place of its suite."""
+"""The keys that a test's mark may override."""
 
 BASELINE_LAUNCHES = 5
 BESIDE = "@"
-"""Between a suite's name and that of its other side; no configured suite can be called so."""
+"""Separates a suite's name from that of its other side; names of configured suites must not contain it."""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """One workload on one hardware, its precisions, what is gated, and how many launches that takes.
+    """One workload on one hardware, its precisions, its gates, and the number of launches.
 
-    ``points`` is None for "quartiles", a tolerance where nobody asked for one, ``max_launches`` where it is the rule's
-    own. ``paired`` holds, by name, the engines of another side to be judged against.
-    """
+    ``points`` is None for "quartiles", a tolerance None for its default, ``max_launches`` None for the rule's default.
+    ``paired`` holds, by name, the engines of another side for comparisons of pairs."""
 
     name: str
     hardware: Hardware
@@ -76,7 +75,8 @@ class Suite:
             positive("Suite", "max_baseline_age_days", self.max_baseline_age_days, "days")
 
     def configurations(self, precision: str) -> tuple[Engine, ...]:
-        """Return the engines of one precision, one per configuration; raise SettingsError naming those there are."""
+        """Return the engines of one precision, one per configuration; raise SettingsError naming the configured
+        ones."""
         if precision not in self.engines:
             raise SettingsError(
                 f"suite {self.name}", "", f"unknown precision {precision!r}; {nearest(precision, self.engines)}"
@@ -107,7 +107,7 @@ class Suite:
         return any(engine.paid == "started" for engines in self.engines.values() for engine in engines)
 
     def points_for(self, pair: Comparison) -> tuple[float, ...]:
-        """Return the points to gate: those set, or the quartiles of the band ``pair`` spans."""
+        """Return the targets to gate: those set, or the quartiles of the band of ``pair``."""
         return self.points if self.points is not None else tuple(float(point) for point in pair.quartile_points())
 
     def gates_for(self, candidate: str, reference: str, points: Sequence[float]) -> tuple[Gate, ...]:
@@ -116,14 +116,13 @@ class Suite:
 
     @property
     def base_name(self) -> str:
-        """The name of the suite itself, on whichever side."""
+        """The name of the suite itself, on either side."""
         return self.name.partition(BESIDE)[0]
 
     def beside(self, side: str) -> Suite:
         """Return the suite's other side: the same workload on the engines of ``paired``.
 
-        Raises SettingsError naming the sides there are.
-        """
+        Raises SettingsError naming the sides of the suite."""
         if side not in self.paired:
             known = nearest(side, self.paired) if self.paired else "it has none; add a table paired.NAME"
             raise SettingsError(f"suite {self.name}", "paired", f"no side {side!r} to be judged against; {known}")
@@ -138,15 +137,15 @@ class Suite:
         return replace(self, name=f"{self.name}{BESIDE}{side}", engines=engines, paired={})
 
     def under_ci(self) -> Suite:
-        """Return the suite with recorded files refused that may have been cut, which are warned about elsewhere."""
+        """Return the suite in a mode that refuses recorded files that may have been cut; otherwise they are warned
+        about."""
         engines = {precision: tuple(engine.under_ci() for engine in each) for precision, each in self.engines.items()}
         return replace(self, engines=engines)
 
     def rehearsed(self, source: str, rootdir: Path) -> Suite:
-        """Return the same suite with every engine played by the simulated one.
+        """Return the same suite with every engine replaced by the simulated one.
 
-        Raises SettingsError naming the suite and precision for which nothing says what to simulate.
-        """
+        Raises SettingsError naming the suite and precision without a calibration."""
 
         def played(engines: Engines, spot: str) -> Engines:
             found = {}
@@ -162,7 +161,7 @@ class Suite:
         return replace(self, engines=played(self.engines, spot), paired=paired)
 
     def marked(self, root: Node, members: Mapping[str, Node]) -> Suite:
-        """Return the suite with what a test's mark says in place of its own; ``members`` are those of MARKED there."""
+        """Return the suite with the values of a test's mark in place of its own; ``members`` are its keys of MARKED."""
         changed = replace(
             self,
             points=_points(members["points"]) if "points" in members else self.points,
@@ -176,7 +175,7 @@ class Suite:
 
 
 def suite_from(name: str, node: Node, hardware: Mapping[str, Hardware], base: Path) -> Suite:
-    """Return the suite called ``name`` of the table at ``node``; relative paths in it start at ``base``."""
+    """Return the suite named ``name`` of the table at ``node``; relative paths in it start at ``base``."""
     if not re.fullmatch(_NAME, name):
         node.fail(
             "a suite's name becomes its baseline's file name: use letters, digits, dot, dash and underscore, at most "
@@ -207,7 +206,7 @@ def suite_from(name: str, node: Node, hardware: Mapping[str, Hardware], base: Pa
 
 
 def _with_launches(suite: Suite, node: Node, members: Mapping[str, Node], base: Path) -> Suite:
-    """How a verdict is reached, and what it may be held against."""
+    """The launch rule, and the maximum age of a baseline."""
     given: dict[str, Any] = {}
     for key in ("max_launches", "baseline_launches"):
         if key in members:
@@ -228,7 +227,7 @@ def _with_launches(suite: Suite, node: Node, members: Mapping[str, Node], base: 
 
 
 def _side(side: str, node: Node, members: Mapping[str, Node], engines: Engines, base: Path) -> Engines:
-    """The engines of another side: each precision's own table with the keys that differ there in place of its own."""
+    """The engines of another side: each precision's own table with the differing keys in place of its own."""
     if not re.fullmatch(_NAME, side):
         node.fail(
             "a side's name becomes part of a directory's: use letters, digits, dot, dash and underscore, at most "
@@ -236,7 +235,7 @@ def _side(side: str, node: Node, members: Mapping[str, Node], engines: Engines, 
         )
     own = node.table(optional=list(engines))
     if not own:
-        node.fail("differs in nothing; name the keys that differ, by precision")
+        node.fail("has no differing key; name the keys that differ, by precision")
     found = {
         precision: _engines(replace(own[precision], value=_over(own[precision], members[precision])), base)
         if precision in own
@@ -244,7 +243,7 @@ def _side(side: str, node: Node, members: Mapping[str, Node], engines: Engines, 
         for precision, specs in engines.items()
     }
     if found == dict(engines):
-        node.fail("differs in nothing from the suite: it would be held against itself")
+        node.fail("does not differ from the suite: it would be compared with itself")
     return found
 
 
@@ -259,7 +258,7 @@ def _over(own: Node, table: Node) -> dict[str, object]:
 
 
 def _engines(node: Node, base: Path) -> tuple[Engine, ...]:
-    """One engine, or one per entry of ``configurations``, each with the precision's own keys where it has none."""
+    """One engine, or one per entry of ``configurations``, each with the precision's own keys as defaults."""
     members = node.mapping()
     if "configurations" not in members:
         return (_engine(node, base),)
@@ -305,12 +304,12 @@ def _points(node: Node) -> tuple[float, ...] | None:
                 f"got {point:g}, wanted an interactivity above 0 and at most {_MOST_INTERACTIVITY:g} tok/s/user"
             )
         if points.count(point) > 1:
-            member.fail(f"{point:g} stands twice")
+            member.fail(f"{point:g} is repeated")
     return tuple(points)
 
 
 def _for_all(members: Mapping[str, Node]) -> float | None:
-    """The tolerance of every metric, a mark's further ones included, where it is one number."""
+    """The tolerance of every metric, also of those a mark adds, if it is one number."""
     node = members.get("tolerance")
     return None if node is None or isinstance(node.value, Mapping) else node.number()
 
@@ -326,7 +325,7 @@ def _tolerances(
             members["metrics"].fail("got an empty list: without a metric there is no gate")
         for member, name in zip(members["metrics"].items(), names, strict=True):
             if names.count(name) > 1:
-                member.fail(f"{name} stands twice")
+                member.fail(f"{name} is repeated")
         table = {metric: table.get(metric, for_all) for metric in map(Metric, names)}
     if "tolerance" in members:
         node = members["tolerance"]
@@ -339,6 +338,6 @@ def _tolerances(
 
 
 def _refuse_empty(suite: Suite, node: Node) -> None:
-    """Build one gate of each kind now, so that a tolerance nobody can use fails at the start and not after a sweep."""
+    """Build one gate of each kind now, so that an invalid tolerance fails at the start and not after a sweep."""
     with node.building():
         suite.gates_for("candidate", "reference", suite.points or (1.0,))

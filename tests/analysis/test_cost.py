@@ -61,11 +61,11 @@ def test_sums_keep_kinds_apart_and_unknowns_unknown(each: list[KindCost]) -> Non
     ("change", "why"),
     [
         ({"kind": "free"}, "wanted one of started, endpoint, simulated"),
-        ({"launches": -1}, "Spent.launches: got -1"),
-        ({"points": True}, "Spent.points: got True"),
-        ({"measuring_gpu_s": None}, "Spent.measuring_gpu_s: got None"),
-        ({"starting_gpu_s": math.nan}, "Spent.starting_gpu_s: got nan"),
-        ({"held_gpu_s": 5779.0}, "Spent.held_gpu_s: got 5779, and its parts alone are 5780"),
+        ({"launches": -1}, "KindCost.launches: got -1"),
+        ({"points": True}, "KindCost.points: got True"),
+        ({"measuring_gpu_s": None}, "KindCost.measuring_gpu_s: got None"),
+        ({"starting_gpu_s": math.nan}, "KindCost.starting_gpu_s: got nan"),
+        ({"held_gpu_s": 5779.0}, "KindCost.held_gpu_s: got 5779, and its parts alone are 5780"),
     ],
 )
 def test_a_cost_that_cannot_be_is_refused(change: dict[str, object], why: str) -> None:

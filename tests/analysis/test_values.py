@@ -55,7 +55,7 @@ def test_a_sweep_without_points_is_refused() -> None:
 
 
 def test_a_concurrency_measured_twice_in_one_configuration_is_refused() -> None:
-    """Of two points with one key nobody knows which was measured."""
+    """Of two points with one key it is unknown which was measured."""
     with pytest.raises(InvalidValueError, match="concurrency 4 twice for configuration 'default' on 4 GPUs"):
         Sweep("fp4", WORKLOAD, "b200", [POINT, replace(POINT, interactivity=99.0)])
 
@@ -117,6 +117,6 @@ def test_free_hardware_is_refused(field: str) -> None:
 
 
 def test_every_error_is_a_precgate_error() -> None:
-    """One except clause catches whatever this package raises on purpose."""
+    """One except clause catches every error that this package raises on purpose."""
     assert issubclass(InvalidValueError, PrecgateError)
     assert issubclass(InvalidValueError, ValueError)

@@ -30,7 +30,7 @@ from tests.calls import calls_of
 
 @given(fp4=clouds.sweeps("fp4"), int4=clouds.sweeps("int4"), point=st.floats(40.0, 90.0), reason=st.text(max_size=20))
 def test_what_is_written_is_read_back(fp4: Sweep, int4: Sweep, point: float, reason: str) -> None:
-    """Any baseline survives its own file, whatever its figures and its reason."""
+    """Any baseline survives its own file, with any figures and any reason."""
     key = GateKey(Metric.COST_RATIO, ("fp4", "int4"), point)
     launches = [
         Launch(sweep, Fingerprint.of(sweep, ("recorded",), {"source": "ü|,"})).rounded() for sweep in (fp4, int4)
@@ -162,7 +162,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_whole(tmp_path: Path, m
 
 
 def test_a_leftover_temporary_file_is_no_obstacle(tmp_path: Path) -> None:
-    """Whoever left it is gone: the lock is ours."""
+    """The process that left it has ended: the lock is free."""
     files = store(tmp_path)
     files.directory.mkdir()
     (files.directory / ".kimi.json.tmp").write_text("torn", encoding="utf-8")

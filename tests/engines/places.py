@@ -19,7 +19,7 @@ NVFP4 = "nvidia/Kimi-K2.5-NVFP4"
 INT4 = "moonshotai/Kimi-K2.5"
 COMMIT = "54383e83fa343a1331754112fb9e3410c55efa2f"
 
-# What the two checkpoints on the hub say of themselves, shortened to the keys anyone reads.
+# What the two checkpoints on the hub say of themselves, shortened to the keys that are read.
 KIMI: dict[str, Any] = {
     "architectures": ["KimiK25ForConditionalGeneration"],
     "model_type": "kimi_k25",
@@ -85,7 +85,7 @@ def b200(count: int) -> list[Gpu]:
 
 @dataclass
 class CannedNetwork:
-    """Answers by path; nobody answers anything else. ``asked`` are the paths in order."""
+    """Answers by path; any other path is refused. ``asked`` are the paths in order."""
 
     answers: Mapping[str, Answer | None] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -95,7 +95,7 @@ class CannedNetwork:
         raise AssertionError(host)
 
     def listens(self, host: str, port: int) -> bool:
-        """Nobody listens here."""
+        """No server listens here."""
         raise AssertionError((host, port))
 
     def get(self, url: str, total_s: float, most_bytes: int = JSON_BYTES) -> Answer:
@@ -136,7 +136,7 @@ def kimi_place(tmp_path: Path, gpus: int = 8) -> HostContext:
 
 
 def seat(run_dir: Path, devices: tuple[str, ...] = ()) -> ServerSlot:
-    """An address nobody listens on."""
+    """An address without a listening server."""
     return ServerSlot("127.0.0.1", 8000, devices, run_dir)
 
 

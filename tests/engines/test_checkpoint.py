@@ -92,7 +92,7 @@ def test_a_missing_revision_is_refused_with_its_own_command(tmp_path: Path) -> N
 
 
 def test_a_directory_is_taken_from_the_settings_place(tmp_path: Path) -> None:
-    """Spelled as a path or simply there; its revision is nobody's."""
+    """Spelled as a path or an existing directory; it has no revision."""
     path = write_checkpoint(tmp_path / "models" / "kimi", KIMI)
     for name in ("./models/kimi", "models/kimi", str(path)):
         assert find_checkpoint(name, None, {}, tmp_path) == Found(path)
@@ -107,7 +107,7 @@ def test_a_directory_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_with_a_revision_is_refused(tmp_path: Path) -> None:
-    """It would say that a commit was measured which nobody looked at."""
+    """It would record a commit that was not checked."""
     write_checkpoint(tmp_path / "kimi", KIMI)
     with pytest.raises(PreflightError, match="a directory, which has no revision v2"):
         find_checkpoint("./kimi", "v2", {}, tmp_path)
@@ -194,7 +194,7 @@ def test_a_mixed_checkpoint_is_called_by_its_lowest_bit_layers(tmp_path: Path) -
 
 
 def test_a_mix_that_names_no_layers_has_no_precision(tmp_path: Path) -> None:
-    """quant_cfg.json may name them; a layer nobody knows leaves the whole unknown."""
+    """quant_cfg.json may name them; one unknown layer makes the whole unknown."""
     mixed = {"quantization": {"quant_algo": "MIXED_PRECISION"}}
     assert read(tmp_path / "a", KIMI, hf_quant_config=mixed).weights.called == ()
     listed = {"quantized_layers": layers("W4A16_AWQ", "FP8")}
@@ -294,9 +294,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 
 @settings(deadline=None)  # it writes files
 @given(config=st.dictionaries(st.sampled_from(KEYS), json_values, max_size=5))
-def test_whatever_a_config_says_it_is_read_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]
-) -> None:
+def test_any_config_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> None:
     """No traceback, and a precision only where there is a word for it."""
     path = tmp_path_factory.mktemp("any")
     for files in ({}, {"hf_quant_config": config}):

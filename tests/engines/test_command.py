@@ -116,7 +116,7 @@ def test_a_command_that_cannot_be_used_is_refused_at_its_spot(changes: dict[str,
 
 
 def test_devices_become_cuda_visible_devices(tmp_path: Path) -> None:
-    """The seat says which GPUs; without any the variable stays as inherited."""
+    """The server slot names the GPUs; without any the variable stays as inherited."""
     engine = read(argv=[str(program(tmp_path)), "{port}"])
     seat = ServerSlot("127.0.0.1", 8123, ("2", "0"), tmp_path)
     variables = engine.command(seat, place(tmp_path)).variables

@@ -210,7 +210,7 @@ def test_counts_of_any_size_are_added_or_unknown(values: Sequence[float]) -> Non
 
 @given(text=st.text(max_size=200) | st.text(alphabet='vlm:prompt_tokens_total{}"\\ 1\n', max_size=200))
 def test_no_text_breaks_the_reader(text: str) -> None:
-    """Whatever a server answers is read or passed over."""
+    """Any page of a server is read or skipped, without an exception."""
     assert all(value >= 0 for value in known(parse_metrics(text)).values())
 
 

@@ -41,7 +41,7 @@ def read(changes: Mapping[str, object], base: Path = HERE) -> EndpointEngine:
     ],
 )
 def test_a_url_that_cannot_be_used_is_refused_and_not_repeated(url: object, why: str) -> None:
-    """By its key, when the settings are read, whatever secret is in it."""
+    """By its key, when the settings are read, with any secret in it."""
     with pytest.raises(SettingsError, match=rf"^pyproject.toml: {why}.* @ fp4.url$") as refused:
         read({"url": url})
     assert "hunter2" not in str(refused.value)

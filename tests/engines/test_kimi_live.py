@@ -144,7 +144,7 @@ def test_the_docs_show_the_files_and_commands_the_example_would_use(tmp_path: Pa
 
 
 def test_the_docs_show_the_whole_table_of_what_is_supported() -> None:
-    """Each row with its source, and no row nobody stands behind."""
+    """Every row has a source."""
     answers = ["yes" if row.supported else f"no, {NAMES[row.instead]} does" if row.instead else "no" for row in ROWS]
     rows = [
         (NAMES[row.engine], ", ".join(row.methods), row.kind, ", ".join(row.generations), answer, row.source)

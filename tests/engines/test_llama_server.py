@@ -155,7 +155,7 @@ def test_its_failures_are_recognised(tmp_path: Path, argv: Sequence[str], model:
 
 
 def test_a_taken_port_is_recognised(tmp_path: Path) -> None:
-    """Somebody else answers there."""
+    """Another program answers there."""
     engine = the_engine("int4")
     with socket.create_server(("127.0.0.1", 0)) as taken, started(engine, tmp_path, taken.getsockname()[1]) as running:
         assert running.process.wait(timeout=DEADLINE_S) != 0

@@ -66,7 +66,7 @@ def test_an_acceptance_length_is_a_number_of_tokens_per_step(length: float) -> N
         (True, "got True, wanted a number"),
     ],
 )
-def test_an_acceptance_length_nobody_can_have_is_refused(length: object, why: str) -> None:
+def test_an_impossible_acceptance_length_is_refused(length: object, why: str) -> None:
     """By key and range."""
     with pytest.raises(SettingsError, match=rf"{why}.* @ suites\.kimi\.fp4\.acceptance_length"):
         read_load(table(acceptance_length=length), Path())

@@ -203,7 +203,7 @@ def test_an_error_comes_inside_a_stream() -> None:
 
 
 def test_a_line_never_ends() -> None:
-    """More of it comes for as long as somebody reads."""
+    """More of it comes for as long as the client reads."""
     with serving(misbehaving("endless-line=2")) as url, raw(url, posted(request(tokens=10))) as connection:
         data = until(connection, b"x" * 30_000)
         assert data.count(b"\n\ndata: ") <= 1

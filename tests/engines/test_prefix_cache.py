@@ -63,7 +63,7 @@ def test_the_least_recently_used_block_is_dropped_and_a_prompt_loses_its_end_fir
 
 @given(st.lists(prompts, max_size=10), st.integers(1, 8))
 def test_the_limit_holds(asked: list[list[int]], blocks: int) -> None:
-    """Whatever was asked, also by a prompt longer than the cache."""
+    """For any prompt, also one longer than the cache."""
     cache = PrefixCache(blocks * BLOCK_TOKENS)
     for prompt in asked:
         taken(cache, prompt)

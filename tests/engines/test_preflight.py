@@ -64,7 +64,7 @@ SETTINGS = ServerSettings(model=NVFP4, gpus=4, load=LoadSettings(Grid((4,))))
 def test_the_table_answers_with_its_source(
     engine: str, method: str, is_moe: bool, hardware: str, supported: bool
 ) -> None:
-    """Yes or no, never without somebody who said so."""
+    """Yes or no, always with a source."""
     row = stated(engine, method, is_moe=is_moe, hardware=hardware)
     assert row is not None
     assert row.supported is supported
@@ -80,7 +80,7 @@ def test_the_table_answers_with_its_source(
         ("vllm", "bitsandbytes", "b200"),
     ],
 )
-def test_what_nobody_said_is_unknown(engine: str, method: str, hardware: str) -> None:
+def test_a_pair_without_a_source_is_unknown(engine: str, method: str, hardware: str) -> None:
     """Releases differ, or the hardware is the user's own word."""
     assert stated(engine, method, is_moe=True, hardware=hardware) is None
 
@@ -129,13 +129,13 @@ def test_int4_kimi_on_tensorrt_llm_is_refused_with_the_alternative(tmp_path: Pat
 
 
 def test_an_unsupported_pair_starts_when_the_settings_allow_it(tmp_path: Path) -> None:
-    """Releases move; the fact remembers that nobody vouched for it."""
+    """Releases change; the fact records that the support is unknown."""
     facts = claimed("trtllm", "int4", INT4, kimi_place(tmp_path), allow=True)
     assert str(facts.soft["support"]).startswith("no, allowed by the settings: TensorRT-LLM main")
 
 
 @pytest.mark.parametrize("allow", [False, True])
-def test_a_checkpoint_of_another_precision_is_refused_whatever_is_allowed(tmp_path: Path, allow: bool) -> None:
+def test_a_checkpoint_of_another_precision_is_always_refused(tmp_path: Path, allow: bool) -> None:
     """An FP4 checkpoint claimed as int4: its figures would stand under the wrong name for ever."""
     where = kimi_place(tmp_path)
     with pytest.raises(
@@ -146,12 +146,14 @@ def test_a_checkpoint_of_another_precision_is_refused_whatever_is_allowed(tmp_pa
         claimed("vllm", "fp4", INT4, where, allow)
 
 
-def test_a_precision_nobody_can_read_is_taken_on_a_persons_word(tmp_path: Path) -> None:
-    """Refused by default, believed with allow_unsupported."""
+def test_an_unknown_precision_is_accepted_with_allow_unsupported(tmp_path: Path) -> None:
+    """Refused by default, accepted with allow_unsupported."""
     config = changed(LLAMA, quantization_config={"quant_method": "bitsandbytes"})
     write_checkpoint(tmp_path / "odd", config)
     where = place(tmp_path)
-    with pytest.raises(PreflightError, match="is bitsandbytes, dense: its precision cannot be told, and the suite cl"):
+    with pytest.raises(
+        PreflightError, match="is bitsandbytes, dense: its precision cannot be determined, and the suite cl"
+    ):
         claimed("vllm", "int4", "./odd", where)
     facts = claimed("vllm", "int4", "./odd", where, allow=True)
     assert facts.soft["support"] == "unknown: vLLM with bitsandbytes, dense on b200"
@@ -234,7 +236,7 @@ def test_the_gpu_must_be_the_suites_hardware(tmp_path: Path, hardware: str, name
 
 
 def test_only_the_gpus_that_would_be_taken_must_fit(tmp_path: Path) -> None:
-    """A display card beside them is nobody's business, unless devices names it."""
+    """A display card beside them is ignored, unless devices names it."""
     gpus = [*b200(4), replace(b200(5)[4], name="NVIDIA T400")]
     refuse_gpus(SETTINGS, "fp4", "b200", at(tmp_path, gpus))
     with pytest.raises(PreflightError, match="fp4 would run on NVIDIA T400"):
@@ -284,11 +286,9 @@ def test_a_program_that_is_not_there_is_refused(tmp_path: Path, program: str, wh
 
 
 @pytest.mark.parametrize("word", ["a b", "a\tb", "", "run*", "what?", "[x]"])
-def test_a_word_the_launcher_would_take_apart_is_refused(word: str) -> None:
+def test_a_word_that_the_launcher_would_split_is_refused(word: str) -> None:
     """trtllm-llmapi-launch runs "$@" unquoted: spaces split, patterns expand."""
-    with pytest.raises(
-        PreflightError, match=r"trtllm-llmapi-launch would take .* apart: behind it no argument may hold"
-    ):
+    with pytest.raises(PreflightError, match=r"trtllm-llmapi-launch would split .*: its arguments must not contain"):
         refuse_split_words(["srun", "/opt/bin/trtllm-llmapi-launch", "trtllm-serve", word])
 
 

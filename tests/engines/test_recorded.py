@@ -150,7 +150,7 @@ def test_an_agg_result_without_tpot_is_refused(tmp_path: Path) -> None:
         ("4.5,4,50,100", r"got '4\.5', wanted a whole number @ line 2\.concurrency"),
         ("0,4,50,100", r"point\.concurrency: got 0"),
         ("4,4,,100", r"required field missing @ line 2\.interactivity"),
-        ("4,4,50", r"got 3 cells, wanted 4 as in the head @ line 2"),
+        ("4,4,50", r"got 3 cells, wanted 4 as in the header @ line 2"),
         ("4,4,50,100,7", r"got 5 cells, wanted 4"),
         ("1_6,4,50,100", r"got '1_6', wanted a whole number"),
         ('"4\n",4,50', r"got 3 cells, wanted 4"),
@@ -164,7 +164,7 @@ def test_a_csv_row_that_is_no_point_is_refused_at_its_line(tmp_path: Path, row: 
         read_rows(path)
 
 
-def test_a_point_that_stands_twice_is_refused(tmp_path: Path) -> None:
+def test_a_repeated_point_is_refused(tmp_path: Path) -> None:
     """The same configuration and concurrency in two rows."""
     path = written(tmp_path, "p.csv", f"{HEAD}\n4,4,50,100\n4,4,51,101\n")
     with pytest.raises(RecordedPointsError, match=r"p\.csv: .*holds concurrency 4 twice"):
@@ -174,7 +174,7 @@ def test_a_point_that_stands_twice_is_refused(tmp_path: Path) -> None:
 def test_a_column_twice_in_the_head_is_refused(tmp_path: Path) -> None:
     """The later one would win without a word."""
     path = written(tmp_path, "p.csv", f"{HEAD},interactivity\n4,4,50,100,500\n")
-    with pytest.raises(RecordedPointsError, match="a column stands twice in the head @ line 1"):
+    with pytest.raises(RecordedPointsError, match="a column is repeated in the header @ line 1"):
         read_rows(path)
 
 
@@ -231,7 +231,7 @@ def test_an_empty_csv_is_refused(tmp_path: Path, text: str) -> None:
         ('{"points": []}', "holds no points"),
         ('[{"concurrency": 4', r"is not JSON: .* @ line 1"),
         ("[1, 2]", r"got 1, wanted a table @ \$\[0\]"),
-        ("3", "is no known table of points; its columns: 3"),
+        ("3", "is not a known table of points; its columns: 3"),
         ('{"points": 3}', r"wanted a list @ \$\.points"),
         ('{"points": [], "note": 1}', "unknown key 'note'"),
     ],

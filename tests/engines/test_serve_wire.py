@@ -102,7 +102,7 @@ def test_a_chat_begins_with_the_role(url: str) -> None:
 
 @pytest.mark.parametrize("stream", [{}, {"stream": False}, {"stream": None}])
 def test_without_a_stream_one_body_answers(url: str, stream: dict[str, object]) -> None:
-    """Text, finish reason and usage, whatever the stream options say."""
+    """Text, finish reason and usage, with any stream options."""
     text = asked(url, "/v1/completions", {"model": MODEL, "prompt": "a b", "max_tokens": 3, **stream}).json
     assert text["object"] == "text_completion"
     assert choice(text)["text"] == "x x x"
@@ -264,7 +264,7 @@ def test_a_query_is_no_part_of_the_path(url: str) -> None:
 
 
 def test_a_client_that_goes_away_frees_its_place() -> None:
-    """Its request is dropped from the batch, as engines do: nobody waits behind it."""
+    """Its request is dropped from the batch, as engines do, so no other request waits behind it."""
     with serving(limits=Limits(max_batch=1)) as url:
         with raw(url, posted(request(tokens=1_000_000))) as connection:
             until(connection, b"data: {")

@@ -78,7 +78,7 @@ def test_a_model_without_time_is_refused() -> None:
 def test_every_request_is_served_in_full(
     requests: list[tuple[int, int]], concurrency: int, max_batch: int, max_tokens: int
 ) -> None:
-    """Whatever the limits: each request once, with its lengths, and one gap per token after the first."""
+    """With any limits: each request once, with its lengths, and one gap per token after the first."""
     run = simulate(KIMI, Limits(max_batch, max(max_tokens, max_batch)), requests, concurrency)
     assert sorted((r.input_tokens, r.output_tokens) for r in run.records) == sorted(requests)
     assert run.gaps.total == sum(output - 1 for _, output in requests)
@@ -174,8 +174,8 @@ def test_by_default_a_sweep_is_searched_for_what_it_is_for() -> None:
     assert len(searched(found.points, seed=1).points) <= 7
 
 
-def test_without_an_aim_the_calibrated_concurrencies_are_doubled_through() -> None:
-    """As they were recorded, whether that is asked for or nobody knows where the curve will be read."""
+def test_without_targets_the_calibrated_concurrencies_are_doubled() -> None:
+    """As they were recorded, when that is asked for or the targets are unknown."""
     for keys in ({}, {"concurrency": "doubling"}):
         swept = SimulatedEngine.read(table(requests_per_slot=3, **keys), Path()).sweep("int4", WORKLOAD, "b200")
         assert [point.concurrency for point in swept.points] == [4, 8, 16, 32, 64]

@@ -104,7 +104,7 @@ def test_an_acceptance_length_without_speculation_is_refused(tmp_path: Path) -> 
 def test_vllm_is_made_to_accept_the_length(
     tmp_path: Path, options: dict[str, object], config: dict[str, object]
 ) -> None:
-    """By synthetic rejection sampling in one speculative config, whatever the options wrote it as."""
+    """By synthetic rejection sampling in one speculative config, for any form of the options."""
     opened = vllm(options={**options, "max_num_seqs": 8}, acceptance_length=3.24)
     where = kimi_place(tmp_path)
     assert opened.preflight("int4", "b200", where).hard["acceptance_length"] == 3.24
@@ -238,7 +238,7 @@ def test_a_server_that_does_otherwise_than_told_is_not_measured(
     ],
 )
 def test_tensorrt_llm_does_not_speculate_without_an_acceptance_length(tmp_path: Path, config: object) -> None:
-    """Whatever the decoding type."""
+    """For any decoding type."""
     with pytest.raises(
         PreflightError, match=rf"{NVFP4}: options\.speculative_config: TensorRT-LLM would decode specul"
     ):

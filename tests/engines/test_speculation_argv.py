@@ -1,4 +1,4 @@
-"""Speculative decoding in a command line somebody wrote: seen by its flags, and held to an acceptance that is forced.
+"""Speculative decoding in a user's command line: recognised by its flags, and only with a forced acceptance.
 
 SGLang's variables are in sglang/srt/speculative/spec_utils.py (0.5.6 and 0.5.23), llama-server's flags in llama.cpp's
 common/arg.cpp, vLLM's in vllm/config/speculative.py."""
@@ -106,7 +106,7 @@ def test_llama_server_is_told_by_its_variables_too() -> None:
     ],
 )
 def test_other_words_are_no_speculation(words: list[str]) -> None:
-    """An acceptance length that a suite gives for such a server is believed."""
+    """An acceptance length that a suite states for such a server is accepted."""
     assert refusal(words, length=None) is None
     assert refusal(words) is None
 
@@ -128,7 +128,7 @@ def test_other_words_are_no_speculation(words: list[str]) -> None:
     ],
 )
 def test_a_command_line_that_forces_the_length_is_accepted(words: list[str], variables: dict[str, str]) -> None:
-    """However it says so; a server nobody here knows is believed."""
+    """In any spelling; for an unknown server the stated length is accepted."""
     assert refusal(words, variables) is None
 
 

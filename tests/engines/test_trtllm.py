@@ -197,8 +197,8 @@ def test_the_kimi_example_is_accepted_with_its_facts(tmp_path: Path) -> None:
         ({"gpus": 16}, "fp4", "fp4 asks for 16 GPUs, more than there are"),
         ({"program": "trtllm-sirv"}, "fp4", "trtllm-sirv is not on PATH"),
         ({"launch_prefix": ["mpirun"]}, "fp4", "mpirun is not on PATH"),
-        ({"launch_prefix": [*LAUNCH, "env", "A=b c"]}, "fp4", "trtllm-llmapi-launch would take 'A=b c' apart"),
-        ({"launch_prefix": LAUNCH, "model": "./my models/kimi"}, "fp4", "would take './my models/kimi' apart"),
+        ({"launch_prefix": [*LAUNCH, "env", "A=b c"]}, "fp4", "trtllm-llmapi-launch would split 'A=b c'"),
+        ({"launch_prefix": LAUNCH, "model": "./my models/kimi"}, "fp4", "would split './my models/kimi'"),
     ],
 )
 def test_what_cannot_work_is_refused_before_any_launch(
@@ -211,7 +211,7 @@ def test_what_cannot_work_is_refused_before_any_launch(
 
 def test_a_run_directory_the_launcher_would_split_is_refused(tmp_path: Path) -> None:
     """Only known once there is one, and still before the launch."""
-    with pytest.raises(PreflightError, match=r"take '.*/a run/trtllm\.yaml' apart"):
+    with pytest.raises(PreflightError, match=r"split '.*/a run/trtllm\.yaml'"):
         engine(launch_prefix=LAUNCH).command(seat(tmp_path / "a run"), place(tmp_path))
 
 

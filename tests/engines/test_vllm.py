@@ -66,7 +66,7 @@ def test_a_setting_that_cannot_be_used_is_refused_at_its_spot(keys: dict[str, ob
 
 
 def test_the_command_line_serves_the_model_under_the_suites_name(tmp_path: Path) -> None:
-    """Prefix caching is off, what is cached all the same is told, nobody hears of the run, and nothing is fetched."""
+    """Prefix caching is off, cached tokens are reported, usage statistics are off, and nothing is downloaded."""
     command = engine(options={"max_num_seqs": 64}, revision="v2").command(seat(tmp_path), kimi_place(tmp_path))
     assert command.argv == (
         *("vllm", "serve", INT4, "--host", "127.0.0.1", "--port", "8000", "--served-model-name", INT4),

@@ -219,6 +219,6 @@ def test_a_container_is_told_as_far_as_it_can_be_known(
         ({"BUILD_NUMBER": ""}, False),
     ],
 )
-def test_ci_is_told_as_pytest_tells_it(environ: dict[str, str], expected: bool) -> None:
+def test_ci_is_detected_as_pytest_detects_it(environ: dict[str, str], expected: bool) -> None:
     """By the same two variables (_pytest/compat.py): a runner that sets only BUILD_NUMBER is one, too."""
     assert in_ci(environ) is expected

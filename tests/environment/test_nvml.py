@@ -1,4 +1,4 @@
-"""The door to the driver: what is a count, what is silence, what is an error; and a stand-in that is true to pynvml."""
+"""Access to the driver: counts, missing values, errors; and a stand-in that agrees with pynvml."""
 
 from __future__ import annotations
 
@@ -92,13 +92,13 @@ def test_without_the_package_nothing_can_tell(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_this_machine_is_asked_without_harm() -> None:
-    """Whatever is or is not installed here, with the real package where it is."""
+    """With or without installed packages, and with the real package if it is installed."""
     seen = visible_gpus()
     assert seen is None or all(isinstance(gpu, Gpu) for gpu in seen)
     assert (seen is None) == (memory_used([]) is None)
 
 
-def test_a_gpu_of_somebody_else_is_not_ours(nvml: Nvml) -> None:
+def test_a_gpu_of_another_user_is_not_ours(nvml: Nvml) -> None:
     """NVML counts what a container may not touch; the others keep their index."""
     nvml(gpus=3, answers={"nvmlDeviceGetHandleByIndex": {"1": ["NVML_ERROR_NO_PERMISSION"]}})
     assert [gpu.index for gpu in visible_gpus() or ()] == [0, 2]
@@ -169,7 +169,7 @@ def test_gpus_without_the_package_are_told(machine: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "pynvml", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert unread_gpus(machine) == (
-        "this machine has NVIDIA GPUs (nvidia0, nvidia1) and nothing reads them: pip install 'pytest-precgate[gpu]'"
+        "this machine has NVIDIA GPUs (nvidia0, nvidia1) and they cannot be queried: pip install 'pytest-precgate[gpu]'"
     )
 
 
@@ -207,8 +207,8 @@ def named(source: Path) -> set[str]:
     return {name for name in attributes | texts if name.startswith(("nvml", "NVML")) and name.isidentifier()}
 
 
-def test_the_stand_in_has_all_that_the_door_uses(nvml: Nvml) -> None:
-    """And the door uses something: the names were found."""
+def test_the_stand_in_has_every_name_that_the_module_uses(nvml: Nvml) -> None:
+    """And the module uses some names: they were found."""
     wanted = named(Path(door.__file__))
     assert {"nvmlInit", "nvmlDeviceGetCurrentClocksEventReasons", "NVML_CLOCK_SM", "NVMLError"} <= wanted
     assert wanted <= set(dir(nvml()))

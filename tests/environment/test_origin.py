@@ -42,7 +42,7 @@ def test_a_clean_tree_is_its_commit(repository: Path) -> None:
 
 @pytest.mark.parametrize("name", ["engine.py", "baselines/notes.txt", "baselines/simulated/kimi.json"])
 def test_a_changed_file_makes_the_tree_dirty(repository: Path, name: str) -> None:
-    """Whatever is no baseline of the run."""
+    """Any file that is not a baseline of the run."""
     (repository / name).write_text("new\n", encoding="utf-8")
     assert git_commit(repository, repository / "baselines").endswith("-dirty")
 

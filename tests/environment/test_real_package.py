@@ -79,7 +79,7 @@ def test_the_driver_s_counters_are_read_in_their_units(told: dict[str, Any]) -> 
 
 
 def test_the_driver_s_events_refuse_the_point(told: dict[str, Any]) -> None:
-    """Heat from the second look on, and a stranger."""
+    """Thermal slowdown from the second sample on, and a process of another program."""
     heat, stranger = told["refusals"]
     assert "HW_THERMAL_SLOWDOWN 0x40" in heat
     assert "pid 4711" in stranger

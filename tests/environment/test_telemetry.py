@@ -93,7 +93,7 @@ def test_processes_of_another_namespace_are_not_foreign(nvml: Nvml) -> None:
     assert refusals(watch.telemetry) == ()
 
 
-def test_a_child_of_ours_is_told_from_a_stranger(nvml: Nvml) -> None:
+def test_a_child_of_ours_is_distinguished_from_another_process(nvml: Nvml) -> None:
     """The predicate decides, with real processes."""
     nvml(answers={"nvmlDeviceGetComputeRunningProcesses_v3": {"": [["self", "children"]]}})
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
@@ -183,7 +183,7 @@ def test_a_driver_that_went_away_is_an_error(nvml: Nvml) -> None:
     nvml()
     watch = watched()
     nvml(missing="driver")
-    with pytest.raises(GpuDriverError, match="is not there any more"), watch:
+    with pytest.raises(GpuDriverError, match="is no longer available"), watch:
         pass
 
 
@@ -208,7 +208,7 @@ def test_a_driver_that_hangs_is_an_error(nvml: Nvml, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_watch_that_ended_early_is_an_error(nvml: Nvml) -> None:
-    """Whatever ended it: half a watch is none."""
+    """An incomplete watch gives no telemetry, for any end."""
     nvml()
 
     def broken(pid: int) -> bool:

@@ -108,7 +108,7 @@ def test_yaml_says_whether_its_last_line_has_an_end(text: str, is_cut: bool) -> 
     ("text", "what"),
     [("a,b\n" + "1,2\n" * 9, "10 lines"), ("[0,0,0,0,0,0]", "6 members"), ('{"a": 1}\n' * 7, "7 lines")],
 )
-def test_more_points_than_anybody_has_are_refused_before_they_are_read(
+def test_too_many_points_are_refused_before_they_are_read(
     monkeypatch: pytest.MonkeyPatch, text: str, what: str
 ) -> None:
     """A file of single requests takes minutes and gigabytes, and ends in a refusal all the same."""

@@ -23,7 +23,7 @@ def written(path: Path, data: bytes) -> Path:
 
 @pytest.mark.parametrize("name", ["points.json", "points.yaml", "points", "points.jsonl"])
 def test_a_suffix_decides_nothing(tmp_path: Path, name: str) -> None:
-    """CSV is CSV whatever its file is called."""
+    """CSV is recognised under any file name."""
     assert len(read_rows(written(tmp_path / name, TEXT.encode()))) == 2
 
 
@@ -93,7 +93,7 @@ def test_a_csv_that_may_have_been_cut_is_warned_about(tmp_path: Path) -> None:
 
 
 def test_under_ci_a_csv_that_may_have_been_cut_is_refused(tmp_path: Path) -> None:
-    """Nobody reads a warning there."""
+    """Warnings are not read under CI."""
     path = written(tmp_path / "p.csv", TEXT.encode()[:-3])
     with pytest.raises(RecordedPointsError, match=r"the last line has no line end, .* \(refused under CI\)"):
         read_rows(path, in_ci=True)
@@ -108,7 +108,7 @@ def test_yaml_that_may_have_been_cut_is_treated_alike(tmp_path: Path) -> None:
         read_rows(path, in_ci=True)
 
 
-def test_whoever_reads_may_take_the_warning(tmp_path: Path) -> None:
+def test_the_caller_may_receive_the_warning(tmp_path: Path) -> None:
     """The command prints it; the file and the tool are named."""
     said: list[str] = []
     found = read_file(written(tmp_path / "p.csv", TEXT.encode()[:-1]), warn=said.append)

@@ -74,12 +74,12 @@ def test_every_table_is_told_by_one_importer_alone(tool: str, text: str) -> None
 def test_an_unknown_result_is_refused_by_its_members() -> None:
     """What it holds, and what is known."""
     why = refused({"benchmarks": [{"name": "test_sort", "stats": {}}], "machine_info": {}})
-    assert why.startswith("f: is no known result of a benchmark; its members: benchmarks, machine_info; known: pytest-")
+    assert why.startswith("f: is not a known result of a benchmark; its members: benchmarks, machine_info; known: ")
 
 
 def test_an_unknown_table_is_refused_by_its_columns() -> None:
     """A spreadsheet of something else."""
-    assert "is no known table of points; its columns: name, price; known: " in refused("name,price\nx,1\n")
+    assert "is not a known table of points; its columns: name, price; known: " in refused("name,price\nx,1\n")
 
 
 def whole_point(row: RecordedRow, gpus: int = 4) -> SweepPoint:
@@ -150,13 +150,13 @@ def test_lengths_that_differ_are_averages(result: Result, means: tuple[float, fl
     [
         (
             results.vllm(completed=99),
-            r"f: got 99 of 100 requests; a point with failed requests is no point @ $.completed",
+            r"f: got 99 of 100 requests; failed requests make a point invalid @ $.completed",
         ),
-        (results.vllm(failed=1), "f: got 1: requests failed; a point with failed requests is no point @ $.failed"),
+        (results.vllm(failed=1), "f: got 1: requests failed; a point with failed requests is not valid @ $.failed"),
         (results.vllm(request_rate=4.0), "wanted request_rate inf @ $.request_rate"),
         (
             results.vllm(ramp_up_strategy="linear", ramp_up_start_rps=1, ramp_up_end_rps=9),
-            "f: requests came at a rate that was ramped up, so the concurrency was not held",
+            "f: requests were sent at a rising rate, so the concurrency was not constant",
         ),
         (
             results.vllm(max_concurrency=128),
@@ -192,13 +192,13 @@ def test_lengths_that_differ_are_averages(result: Result, means: tuple[float, fl
         ),
         (results.api(is_multinode=True), "its GPU count is not tp; disaggregated and multi-node results"),
         (results.aiperf(was_cancelled=True), "f: the run was cancelled; wanted a complete one @ $.was_cancelled"),
-        (results.aiperf(error_summary=[{"count": 2}]), "requests failed; a point with failed requests is no point"),
+        (results.aiperf(error_summary=[{"count": 2}]), "requests failed; a point with failed requests is not valid"),
         (results.aiperf(request_error_rate__avg=0.5), "f: got 0.5: requests failed"),
         (results.aiperf(inter_token_latency=...), "f: required field missing @ $.inter_token_latency"),
         (results.aiperf(inter_token_latency__unit="us"), "f: unknown value 'us'"),
         (results.aiperf(total_token_throughput__unit="tokens/min"), "f: unknown value 'tokens/min'"),
         (results.aiperf(request_count={"avg": 9.0}), "f: got a concurrency of 10 and 9 requests, so it was never"),
-        (results.aiperf(input_config__phases__1__type="poisson"), "requests came at a rate"),
+        (results.aiperf(input_config__phases__1__type="poisson"), "requests were sent at a rate"),
         (results.aiperf(input_config__phases=[]), "f: holds no phase called profiling"),
         (results.aiperf_sweep(failed_runs=["x"]), "f: got ['x']: runs failed"),
         (
@@ -213,12 +213,12 @@ def test_lengths_that_differ_are_averages(result: Result, means: tuple[float, fl
             results.AIPERF_CSV.replace("Effective", "Other"),
             "f: is AIPerf's CSV of a version that does not say its conc",
         ),
-        (results.AIPERF_CSV.replace(",,10.00", ",,9.00"), "f: the concurrency was not held: its median is 9.0"),
+        (results.AIPERF_CSV.replace(",,10.00", ",,9.00"), "f: the concurrency was not constant: its median is 9.0"),
         (results.AIPERF_CSV.replace("(%),0.00", "(%),1.00"), "f: got 1.0: requests failed"),
         (results.AIPERF_CSV.replace(",20.00", ",fast"), "f: got 'fast', wanted a number @ line 4"),
         (
             results.guidellm(benchmarks__0__config__strategy={"type_": "constant", "rate": 4.0}),
-            "f: got 'constant': requests came at a rate, so the concurrency was not held",
+            "f: got 'constant': requests were sent at a rate, so the concurrency was not constant",
         ),
         (results.guidellm(benchmarks__0__scheduler_metrics__requests_made__errored=1), "f: got 1: requests failed"),
         (
@@ -229,7 +229,7 @@ def test_lengths_that_differ_are_averages(result: Result, means: tuple[float, fl
         (results.trtllm(world_info__tp_size=4), "which is not on tp * pp = 8 GPUs"),
         (results.trtllm(world_info__tp_size=...), "f: required field missing @ $.world_info.tp_size"),
         (results.llmd(scenario__load__standardized__concurrency=float("inf")), "f: got an infinite concurrency"),
-        (results.llmd(scenario__load__standardized__rate_qps=3.0), "requests came at a rate"),
+        (results.llmd(scenario__load__standardized__rate_qps=3.0), "requests were sent at a rate"),
         (
             results.llmd(results__request_performance__aggregate__latency__time_per_output_token__p50=...),
             "f: required field missing @ $.results.request_performance.aggregate.latency.time_per_output_token.p50",
@@ -242,7 +242,7 @@ def test_lengths_that_differ_are_averages(result: Result, means: tuple[float, fl
         ),
         (
             RESULTS["inference-perf"],
-            "f: is a result of inference-perf, which sends requests at a rate: it lacks a conc",
+            "f: is a result of inference-perf, which sends requests at a rate: it lacks a constant conc",
         ),
         (
             RESULTS["llmperf"],
@@ -251,7 +251,7 @@ def test_lengths_that_differ_are_averages(result: Result, means: tuple[float, fl
         ({"1": {"concurrency": 1, "latency_ms_per_token": 30.0}}, "f: is a summary of llmperf, which lacks tpot"),
     ],
 )
-def test_a_result_without_a_believable_point_is_refused_at_its_member(result: Result | str, why: str) -> None:
+def test_a_result_without_a_valid_point_is_refused_at_its_member(result: Result | str, why: str) -> None:
     """Failed requests, rates, missing measurements, and tools whose results hold no closed loop."""
     assert why in refused(result)
 
@@ -369,7 +369,7 @@ def test_the_export_s_tpot_may_be_seconds_under_a_head_of_milliseconds(tpot: str
         (results.EXPORT_LINE.replace("300.0", "much"), "got 'much', wanted a number @ line 4"),
         (results.EXPORT_LINE.replace("fp4,4", "fp4,4.5"), "got 4.5, wanted a whole number @ line 4.TP"),
         (results.EXPORT_LINE.replace("300.0", ""), "required field missing @ line 4.Throughput/GPU (tok/s)"),
-        (results.EXPORT_LINE + ",x", "got 21 cells, wanted 20 as in the head @ line 4"),
+        (results.EXPORT_LINE + ",x", "got 21 cells, wanted 20 as in the header @ line 4"),
     ],
 )
 def test_an_exported_line_that_is_no_point_is_refused_at_its_line(line: str, why: str) -> None:
@@ -378,14 +378,14 @@ def test_an_exported_line_that_is_no_point_is_refused_at_its_line(line: str, why
 
 
 def test_every_importer_names_tool_source_and_fields() -> None:
-    """Its module opens with them, for whoever must tell whether a new version still fits."""
+    """The docstring of each importer names tool, source and fields, to check new versions against."""
     for reader in (*(each.rows for each in OBJECT_FORMATS), *(each.rows for each in TABLE_FORMATS)):
         module = import_module(reader.__module__)
         if module.__name__.endswith(".own"):
             continue
         assert module.__doc__ is not None
         assert "\n\nSource: " in module.__doc__, module.__name__
-        assert "Fields" in module.__doc__ or "Told by" in module.__doc__, module.__name__
+        assert "Fields" in module.__doc__ or "Recognised by" in module.__doc__, module.__name__
 
 
 def test_a_row_keeps_its_place_in_the_file() -> None:

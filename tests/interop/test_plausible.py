@@ -33,11 +33,11 @@ def test_what_the_streams_can_carry_is_possible(
 def test_more_than_the_streams_can_carry_is_refused(
     concurrency: int, gpus: int, interactivity: float, tokens_per_output: float, over: float
 ) -> None:
-    """Beyond the slack no point passes, whatever its size."""
+    """Beyond the slack no point passes, at any size."""
     throughput = over * concurrency * interactivity * tokens_per_output / gpus
     reason = why_impossible(point(concurrency, gpus, interactivity, throughput), tokens_per_output)
     assert reason is not None
-    assert reason.startswith(f"cannot be: {concurrency} requests at ")
+    assert reason.startswith(f"impossible: {concurrency} requests at ")
 
 
 @given(CONCURRENCIES, st.integers(2, 128), INTERACTIVITIES, TOKENS_PER_OUTPUT, st.floats(0.6, 1.0))
@@ -48,7 +48,7 @@ def test_system_throughput_in_the_column_per_gpu_is_named(
     throughput = used * concurrency * interactivity * tokens_per_output
     reason = why_impossible(point(concurrency, gpus, interactivity, throughput), tokens_per_output)
     assert reason is not None
-    assert f"divided by {gpus} it can be: is it the throughput of the whole system" in reason
+    assert f"divided by {gpus} it is possible: is it the whole system's throughput" in reason
 
 
 @given(CONCURRENCIES, st.integers(1, 8), st.floats(1.5, 900.0), TOKENS_PER_OUTPUT, st.floats(0.05, 1.0))
@@ -89,7 +89,7 @@ def test_a_row_that_made_one_precision_10981_percent_cheaper_is_refused() -> Non
     """4 requests, 8 GPUs, 50 tok/s/user, 5000 tok/s/GPU: 40000 tok/s where 400 can be."""
     reason = why_impossible(point(4, 8, 50.0, 5000.0), 2.0)
     assert reason == (
-        "cannot be: 4 requests at 50 tok/s/user carry at most 400 tok/s of input and output, the row says 4e+04 "
+        "impossible: 4 requests at 50 tok/s/user carry at most 400 tok/s of input and output, the row says 4e+04 "
         "(5000 tok/s/GPU on 8 GPUs); is it the throughput of the whole system in the column per GPU? Divided by 8 it "
         "is still too much, so check concurrency and the lengths of input and output too"
     )

@@ -37,7 +37,7 @@ def test_a_stated_name_is_one_line(name: str) -> None:
 
 @given(st.sets(st.sampled_from(FACTS)), st.sets(st.sampled_from(FACTS)))
 def test_what_is_stated_fills_gaps_and_nothing_else(in_file: set[str], stated: set[str]) -> None:
-    """A fact of the file stays, a missing one is the stated one, what nobody says stays unknown."""
+    """A fact of the file stays, a missing one is the stated one, an unstated one stays unknown."""
     of_file = Stated(8, "int4", "h100", 2000, 100, "tp8")
     row = replace(ROW, **{name: getattr(of_file, name) for name in in_file})
     filled = row.filled(replace(NOTHING, **{name: getattr(ALL, name) for name in stated}))
@@ -68,7 +68,7 @@ def test_everything_that_lacks_is_asked_for_at_once() -> None:
     )
 
 
-def test_averages_that_are_whole_numbers_are_the_lengths_where_nobody_states_any() -> None:
+def test_averages_that_are_whole_numbers_are_the_lengths_when_none_are_stated() -> None:
     """Requests of one length; a random length averages to a fraction."""
     assert replace(ROW, mean_isl=1000.0, mean_osl=500.0).filled(NOTHING).isl == 1000
     assert replace(ROW, mean_isl=1000.0, mean_osl=499.5).filled(NOTHING).isl is None
@@ -87,7 +87,7 @@ def test_throughput_per_gpu_follows_from_what_the_file_counts(counts: Counts, th
 def test_the_requests_that_were_sent_decide_what_can_be() -> None:
     """Outputs that ended early: 800 input tokens per 250 output tokens carry more than 1000 per 500 would."""
     row = replace(ROW, throughput=2000.0, gpus=4)
-    with pytest.raises(RecordedPointsError, match="cannot be: 10 requests"):
+    with pytest.raises(RecordedPointsError, match="impossible: 10 requests"):
         row.point(1000, 500)
     assert replace(row, mean_isl=800.0, mean_osl=250.0).point(1000, 500).throughput_per_gpu == 500.0
 

@@ -163,9 +163,9 @@ READ: dict[str, tuple[str, Stated, list[Point]]] = {
 
 REFUSED = {
     "aiperf/profile_export_aiperf_v010.csv": "does not say its concurrency; read the JSON that AIPerf wrote beside it",
-    "guidellm/guidellm_0.8_report_v2.json": "got 'constant': requests came at a rate",
-    "inference-perf/stage_1_lifecycle_metrics.json": "lacks a concurrency that was held",
-    "inference-perf/summary_lifecycle_metrics.json": "lacks a concurrency that was held",
+    "guidellm/guidellm_0.8_report_v2.json": "got 'constant': requests were sent at a rate",
+    "inference-perf/stage_1_lifecycle_metrics.json": "lacks a constant concurrency",
+    "inference-perf/summary_lifecycle_metrics.json": "lacks a constant concurrency",
     "inferencex/agg_agentic_v2_golden.json": "lacks the throughput of input and output tokens per GPU",
     "llm-d/benchmark_report_v0.2.1_cut.yaml": "got an infinite concurrency",
     "llmperf/llmperf-bench_2.0.1_summary.json": "lacks tpot",

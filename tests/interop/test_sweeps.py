@@ -27,7 +27,7 @@ def test_what_is_stated_makes_a_sweep_of_a_file_that_says_little() -> None:
 
 
 def test_a_fact_stated_against_the_file_is_refused_for_the_chosen_rows_alone() -> None:
-    """Rows of the other precision are nobody's concern here."""
+    """Rows of the other precision are ignored."""
     both = rows(results.agg(), results.agg(precision="int4", tp=8, tput_per_gpu=100.0))
     assert len(sweep_of(both, "fp4", WORKLOAD, "b200", Stated(gpus=4)).points) == 1
     with pytest.raises(RecordedPointsError, match=r"gpus is 8, what was stated is 4; .* @ \$\[1\]"):
@@ -43,20 +43,20 @@ def test_points_of_two_models_are_no_curve() -> None:
 
 def test_a_row_that_cannot_be_is_refused_at_its_place() -> None:
     """System throughput in the column per GPU."""
-    with pytest.raises(RecordedPointsError, match=r"f: cannot be: .* divided by 4 it can be: .* @ \$\[1\]"):
+    with pytest.raises(RecordedPointsError, match=r"f: impossible: .* divided by 4 it is possible: .* @ \$\[1\]"):
         sweep_of(rows(results.agg(), results.agg(conc=20, tput_per_gpu=2400.0)), "fp4", WORKLOAD, "b200")
 
 
-def test_a_point_that_stands_twice_is_refused_by_both_places() -> None:
+def test_a_repeated_point_is_refused_with_both_places() -> None:
     """Two files of one concurrency: which, and where the other one is."""
     twice = [*imported(json.dumps([results.agg()]), "a").rows, *imported(json.dumps([results.agg()]), "b").rows]
-    why = r"b: holds concurrency 10 twice for configuration 'vllm-tp4-ep1' on 4 GPUs: .* a @ \$\[0\] too; .* @ \$"
+    why = r"b: holds concurrency 10 twice for configuration 'vllm-tp4-ep1' on 4 GPUs: .* a @ \$\[0\]; .* @ \$"
     with pytest.raises(RecordedPointsError, match=why):
         sweep_of(twice, "fp4", WORKLOAD, "b200")
 
 
 def test_rows_of_several_workloads_and_precisions_become_a_sweep_each() -> None:
-    """In a fixed order, whatever that of the rows."""
+    """In a fixed order, independent of the order of the rows."""
     found = sweeps_of(
         rows(
             results.agg(isl=900, tput_per_gpu=280.0), results.agg(precision="int4"), results.agg(), results.agg(conc=20)

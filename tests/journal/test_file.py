@@ -25,7 +25,7 @@ def made(path: Path, count: int = len(SMALL)) -> Journal:
 
 
 def test_each_event_is_in_the_file_when_append_returns(tmp_path: Path) -> None:
-    """Another process can read it, whatever becomes of this one."""
+    """Another process can read it, also after this process has ended."""
     path = tmp_path / "journal.jsonl"
     journal = Journal.create(path, RUN)
     for count, event in enumerate(SMALL[1:], 2):

@@ -1,4 +1,4 @@
-"""What a journal's launches cost: every start and every point once, whoever began the launch."""
+"""The cost of a journal's launches: every start and every point once, for every run that began a launch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_launch_costs_its_starts_and_its_points() -> None:
     assert launch_cost(again) == LaunchCost("default", 2, 85.0, 1800.0)
 
 
-def test_a_start_nobody_saw_is_not_free() -> None:
+def test_an_unknown_start_is_not_free() -> None:
     """One unknown start makes the sum unknown; an endpoint is never started here."""
     unknown = replace(LAUNCH, starting_gpu_s=None)
     assert paid(launch(LAUNCH, unknown, point(1))).starting_gpu_s is None

@@ -79,7 +79,7 @@ def written(events: list[Event]) -> bytes:
 @settings(max_examples=50)
 @given(journals.events())
 def test_what_is_written_is_read_back(events: list[Event]) -> None:
-    """Any run survives its own journal, to the last digit, whatever its names hold."""
+    """Any run survives its own journal, to the last digit, with any names."""
     assert parsed(written(events)) == told(events)
 
 
@@ -275,7 +275,7 @@ def test_an_older_journals_standard_error_is_read_as_a_90_percent_interval() -> 
 
 
 def test_a_newer_schema_is_refused_by_name() -> None:
-    """Whatever else the line holds."""
+    """With any other content of the line."""
     with pytest.raises(JournalSchemaError, match="j: schema 5 was written by a newer pytest-precgate"):
         parsed(line(RUN).replace('"schema": 4', '"schema": 5, "more": true').encode())
 

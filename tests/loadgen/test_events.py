@@ -138,7 +138,7 @@ PARTS = [
 
 @pytest.mark.parametrize("content", PARTS)
 @pytest.mark.parametrize("at", ["first", "middle", "last"])
-def test_whatever_was_generated_is_a_token(content: dict[str, object], at: str) -> None:
+def test_any_generated_content_is_a_token(content: dict[str, object], at: str) -> None:
     """Lists of parts, tool calls, refusals: wherever they stand, 16 events 10 ms apart are 16 tokens."""
     place = {"first": 0, "middle": 7, "last": 15}[at]
     events = [content if number == place else delta(content="a") for number in range(16)]
@@ -292,7 +292,7 @@ def test_counts_that_contradict_each_other_fail_the_request(events: list[object]
 def test_a_text_of_no_tokens_fails_the_request() -> None:
     """Some proxies count the prompt as 0."""
     stream = whole(b"".join([event(token()), event(usage(0, 1)), event("[DONE]")]))
-    with pytest.raises(ResponseError, match=r"counts cannot be: RequestRecord.input_tokens: got 0"):
+    with pytest.raises(ResponseError, match=r"counts are impossible: RequestRecord.input_tokens: got 0"):
         completed(0.0, stream, Asked(9, 1, is_text=True))
 
 
@@ -403,7 +403,7 @@ def test_a_read_of_one_nul_is_no_token() -> None:
 
 
 @given(st.lists(st.sampled_from([*CONTENT, *PARTS, token(""), delta(content=""), {"choices": []}, {}]), max_size=12))
-def test_an_event_counts_the_same_whatever_came_before_it(events: list[dict[str, object]]) -> None:
+def test_an_event_counts_the_same_after_any_other_events(events: list[dict[str, object]]) -> None:
     """Events that are counted by their shape and events that are parsed give one number."""
     alone = [kind_of(each).name in ("CONTENT", "SILENT") for each in events]
     stream = TokenStream()
@@ -487,6 +487,6 @@ _json = st.recursive(
 
 @given(event=st.dictionaries(st.sampled_from(["choices", "metrics", "timings"]), _json))
 def test_any_event_tells_an_acceptance_length_or_none(event: Mapping[str, Any]) -> None:
-    """A finite number of at least 1, whatever else stands in it."""
+    """A finite number of at least 1; any other value is none."""
     length = acceptance_of(event)
     assert length is None or (math.isfinite(length) and length >= 1)

@@ -341,7 +341,7 @@ def test_an_early_refusal_of_a_large_request_is_read() -> None:
 
 
 def test_a_point_that_cannot_begin_raises() -> None:
-    """Nobody listens, or nobody can be found: no point, and no failures to count."""
+    """No server listens, or the name is unknown: no point, and no failures to count."""
     with standing_in() as server:
         url = server.url
     with pytest.raises(
@@ -389,7 +389,7 @@ def test_https_carries_a_point() -> None:
     assert len(point.records) == 12
 
 
-def test_a_certificate_nobody_vouches_for_is_refused() -> None:
+def test_an_untrusted_certificate_is_refused() -> None:
     """Named as what it is: not a slow server, not a dead one."""
     with (
         standing_in(tls=tls_context()) as server,

@@ -1,4 +1,4 @@
-"""A point shared by client processes: the same figures, and no process left, whoever dies."""
+"""A point shared by client processes: the same figures, and no process left when any of them dies."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_processes_share_a_point_and_its_figures() -> None:
 
 
 def test_a_warm_up_of_processes_is_drained_together() -> None:
-    """Nobody's counted request is sent before everybody's warm-up has ended, and failures in it are kept."""
+    """No counted request is sent before the warm-up of every process has ended, and failures in it are kept."""
     with standing_in(
         lambda exchange: exchange.send(sized(b"", "503 Loading")) if exchange.number == 0 else exchange.answer()
     ) as server:
@@ -120,7 +120,7 @@ def test_processes_end_together_once_enough_is_known(monkeypatch: pytest.MonkeyP
 
 
 def test_what_a_child_raises_the_parent_raises() -> None:
-    """Nobody listens: the point cannot begin."""
+    """No server listens: the point cannot begin."""
     with standing_in() as server:
         url = server.url
     with pytest.raises(ConnectFailedError, match="Connection refused"):
@@ -173,7 +173,7 @@ if __name__ == "__main__":
 
 
 def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    """SIGKILL leaves nobody time to clean up, yet the server sees every connection of every child close."""
+    """SIGKILL leaves no time to clean up, yet the server sees every connection of every child close."""
     script = tmp_path / "parent.py"
     script.write_text(PARENT, encoding="utf-8")
     root = Path(__file__).parents[2]

@@ -101,7 +101,7 @@ def test_a_chat_request_carries_one_message() -> None:
 
 
 def test_a_path_of_its_own_replaces_the_apis() -> None:
-    """Whole, whatever the API; one that would write a header is refused."""
+    """The whole path is used for every API; one that would write a header is refused."""
     request = encode(replace(TARGET, base_url="http://h:8000", api_path="/v3/completions"), Ask("hi", 2, 4))
     assert request.data.startswith(b"POST /v3/completions HTTP/1.1\r\nHost: h:8000\r\n")
     with pytest.raises(InvalidValueError, match='begins with "/"'):
@@ -150,7 +150,7 @@ def test_nonsense_is_refused_when_built() -> None:
         LoadPlan(PROMPTS, concurrency=4)
     with pytest.raises(InvalidValueError, match=r"got requests 8 and point_error 0\.1, wanted one of the two"):
         LoadPlan(PROMPTS, concurrency=4, requests=8, point_error=0.1)
-    with pytest.raises(InvalidValueError, match=r"Extent\.window_limit_s: got -1"):
+    with pytest.raises(InvalidValueError, match=r"StopRule\.window_limit_s: got -1"):
         LoadPlan(PROMPTS, concurrency=4, point_error=0.1, window_limit_s=-1)
     with pytest.raises(InvalidValueError, match=r"LoadPlan\.window_limit_s: wanted none"):
         LoadPlan(PROMPTS, concurrency=4, requests=8, window_limit_s=1)

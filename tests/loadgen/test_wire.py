@@ -1,4 +1,4 @@
-"""Bytes of a response to the facts of a generation, whatever the framing, the line ends and the cuts."""
+"""Bytes of a response to the facts of a generation, for any framing, line ends and cuts."""
 
 from __future__ import annotations
 

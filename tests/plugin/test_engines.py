@@ -1,4 +1,4 @@
-"""Tests that talk to an engine: it is up once, for whoever asks, and gone with the run."""
+"""Tests that talk to an engine: it is started once for all of them, and stopped with the run."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_recorded_engine_is_no_server(repository: Repository) -> None:
 
 
 def test_an_engine_of_several_configurations_is_asked_for_by_name(served: Repository) -> None:
-    """Without a name nobody knows which is meant; with it, it is up and says what it is."""
+    """Without a name the engine is ambiguous; with it, it is up and reports its facts."""
     table = "\n[[tool.precgate.suites.kimi.fp4.configurations]]\nconfiguration = "
     text = SETTINGS.replace(
         'calibration = "kimi-k2.5-b200-fp4-tp4"\n',

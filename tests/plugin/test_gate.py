@@ -110,7 +110,7 @@ def test_an_improvement_passes_and_says_the_baseline_is_stale(accepted: Reposito
 
 
 def test_an_implausible_gain_blocks(repository: Repository) -> None:
-    """40% more tokens is a broken measurement until somebody says otherwise."""
+    """40% more tokens is a broken measurement until the baseline is updated."""
     repository.write_points(fp4=1 / 1.4)
     assert repository.run("--precgate-update").ret == 0
     repository.write_points()
@@ -289,7 +289,7 @@ def test_a_row_that_cannot_be_fails_the_test(accepted: Repository) -> None:
     (accepted.path / "points.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     result = accepted.run()
     assert result.ret == 1
-    why = f"cannot be: 4 requests at 50 *throughput of the whole system* @ line {number + 1}"
+    why = f"impossible: 4 requests at 50 *whole system* @ line {number + 1}"
     result.stdout.fnmatch_lines([f"E *RecordedPointsError: *points.csv: {why}"])
     result.stdout.no_fnmatch_line("*cheaper*")
 
@@ -374,7 +374,7 @@ def test_a_comparison_of_other_sweeps_cannot_be_checked(accepted: Repository) ->
     result.stdout.fnmatch_lines(["E *PrecgateError: check() holds the sweeps measured for suite 'kimi'*"])
 
 
-def test_a_comparison_nobody_checked_is_said_to_gate_nothing(repository: Repository) -> None:
+def test_an_unchecked_comparison_is_reported_to_gate_nothing(repository: Repository) -> None:
     """A test that compares and asserts nothing passes, and the summary says what that is worth."""
     repository.write_test("def test_look(precgate):\n    precgate.compare('fp4', 'int4')\n")
     result = repository.run("test_kimi.py")
@@ -467,7 +467,7 @@ def test_a_swallowed_failure_still_fails(accepted: Repository) -> None:
 
 def test_points_that_are_the_baseline_s_own_are_said_to_be(accepted: Repository) -> None:
     """A recorded file as it was gives 0.0% everywhere, and a note: nothing new was measured."""
-    note = "note: {}: these are the baseline's own points, so it is held against itself*"
+    note = "note: {}: these are the baseline's own points, so the comparison is with itself*"
     result = accepted.run()
     assert result.ret == 0
     result.stdout.fnmatch_lines([note.format("fp4"), note.format("int4")])

@@ -1,4 +1,4 @@
-"""Whatever ends pytest while an engine loads or is swept: seconds later nothing of it is left on the machine."""
+"""However pytest ends while an engine loads or is swept: seconds later no process of it is left on the machine."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def test_an_unchanged_suite_passes_on_its_first_launch(recorded: Repository) -> 
     assert {gate["launches"] for gate in gates(recorded).values()} == {1}
 
 
-def test_a_launch_that_strays_costs_another_one_and_no_merge(recorded: Repository, paced: Paced) -> None:
+def test_an_outlier_launch_costs_another_one_and_blocks_no_merge(recorded: Repository, paced: Paced) -> None:
     """FP4's first launch is 10% slow, its second is not: PASS after two. INT4's own gates never waited."""
     paced(fp4=[1.1, 1.0])
     assert recorded.run(JSON).ret == 0
@@ -85,7 +85,7 @@ def test_a_gate_fails_only_when_every_launch_is_low(recorded: Repository, paced:
 def test_how_often_is_said_by_the_flag_then_the_mark_then_the_suite(
     recorded: Repository, paced: Paced, flags: list[str], mark: str, setting: str
 ) -> None:
-    """With one attempt the launch that strays fails the gate."""
+    """With one launch an outlier fails the gate."""
     recorded.change_settings("interactivity", f"{setting}\ninteractivity")
     body = "def test_fp4_pays_off(precgate):\n    precgate.check(precgate.compare('fp4', 'int4'))\n"
     recorded.write_test(f"import pytest\n\n{mark}\n{body}")
@@ -131,7 +131,7 @@ def noisy(repository: Repository, paced: Paced) -> Repository:
 
 
 def test_a_tolerance_the_noise_does_not_support_is_inconclusive_and_says_what_would_be(noisy: Repository) -> None:
-    """Asked for 2%: no launch passes; the honest tolerance stands there, and asked for, it passes."""
+    """Asked for 2%: no launch passes; the reason states the supported tolerance, and with that one it passes."""
     noisy.change_settings("interactivity", "tolerance = 0.02\ninteractivity")
     result = noisy.run(JSON)
     assert result.ret == 1
@@ -146,7 +146,7 @@ def test_a_tolerance_the_noise_does_not_support_is_inconclusive_and_says_what_wo
     assert noisy.run().ret == 0
 
 
-def test_a_tolerance_nobody_asked_for_grows_with_the_noise_and_says_so(recorded: Repository, paced: Paced) -> None:
+def test_a_default_tolerance_grows_with_the_noise_and_says_so(recorded: Repository, paced: Paced) -> None:
     """Launches that scatter by half a percent do not keep 3%: the default widens, and every report says by what."""
     paced(fp4=[1.0, 1.004, 0.996, 1.003, 0.997], int4=[1.0, 0.997, 1.003, 0.996, 1.004])
     assert recorded.run("--precgate-update", "--precgate-reason=a louder machine").ret == 0
@@ -162,19 +162,19 @@ def test_a_tolerance_nobody_asked_for_grows_with_the_noise_and_says_so(recorded:
 
 
 def test_a_default_that_would_miss_a_tenth_is_inconclusive(noisy: Repository) -> None:
-    """Noise of 1% a step is 4% of a ratio: a gate that wide needs somebody who asks for it."""
+    """Noise of 1% a step is 4% of a ratio: a tolerance that wide must be requested."""
     result = noisy.run(JSON)
     assert result.ret == 1
     assert gates(noisy)["fp4/int4 throughput_ratio", 100]["verdict"] == "INCONCLUSIVE"
 
 
-def test_whoever_records_a_noisy_baseline_is_told_at_once(recorded: Repository, paced: Paced) -> None:
+def test_recording_a_noisy_baseline_warns_at_once(recorded: Repository, paced: Paced) -> None:
     """What will be INCONCLUSIVE is said while the tolerance is still being chosen."""
     recorded.change_settings("interactivity", "tolerance = 0.02\ninteractivity")
     paced(fp4=NOISY, int4=QUIET)
     result = recorded.run("--precgate-update", "--precgate-reason=louder")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["warning: * gates will be INCONCLUSIVE whatever a launch gives: * ask for *%*"])
+    result.stdout.fnmatch_lines(["warning: * gates will be INCONCLUSIVE for any launch: * ask for *%*"])
 
 
 def test_a_baseline_may_ask_for_fewer_launches_and_then_knows_no_noise(repository: Repository, paced: Paced) -> None:
@@ -234,7 +234,7 @@ def test_a_baseline_older_than_the_suite_allows_is_a_mismatch(recorded: Reposito
     result.stdout.fnmatch_lines(["MISMATCH * days old, max_baseline_age_days is 30; *--precgate-paired-with*"])
 
 
-def test_a_reference_that_strays_makes_no_gain_and_blocks_nothing(recorded: Repository, paced: Paced) -> None:
+def test_an_outlier_reference_makes_no_gain_and_blocks_nothing(recorded: Repository, paced: Paced) -> None:
     """INT4's first launch is slow, so the ratio looks too good to be true: another launch says that it is not."""
     recorded.change_settings('metrics = ["throughput_ratio", "throughput_per_gpu"]', 'metrics = ["throughput_ratio"]')
     paced(int4=[1.15, 1.0])
@@ -272,7 +272,7 @@ def test_a_replay_has_as_many_launches_of_each_precision_as_the_run(recorded: Re
 
 
 def test_a_run_a_verdict_took_makes_no_baseline(recorded: Repository) -> None:
-    """One launch of each: as a baseline it would know no noise, and nobody would have asked for that."""
+    """One launch of each: as a baseline its noise would be unknown, without a request for that."""
     assert recorded.run().ret == 0
     before = recorded.baseline.read_text(encoding="utf-8")
     result = recorded.run("--precgate-replay=latest", "--precgate-update", "--precgate-reason=x")
@@ -291,7 +291,7 @@ def test_an_old_baseline_is_judged_all_the_same_where_a_mismatch_only_warns(reco
 
 
 def test_recorded_points_stand_beside_every_launch_of_a_live_precision(repository: Repository, paced: Paced) -> None:
-    """INT4 from a file, FP4 launched: five launches in the baseline, a noise for the ratio, and a second attempt."""
+    """INT4 from a file, FP4 launched: five launches in the baseline, a noise for the ratio, and a second launch."""
     repository.write_points()
     live = SETTINGS.split("[tool.precgate.suites.kimi.int4]", maxsplit=1)[0].replace("isl = 128, osl = 64", WORKLOAD)
     repository.write_settings(f'{live}\n[tool.precgate.suites.kimi.int4]\nengine = "recorded"\npath = "points.csv"\n')

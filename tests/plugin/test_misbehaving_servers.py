@@ -121,7 +121,7 @@ def test_a_server_that_is_stopped_under_load_ends_the_point(
 def test_a_habit_changes_no_figure(repository: Repository, kind: str) -> None:
     """Late pings, several tokens in the first event, tokens without text: the pace is that of the tokens after it.
 
-    Of the same requests, whatever pace this machine lets them have: time per token times tokens is their time.
+    Of the same requests, at any pace of this machine: time per token times tokens is their time.
     """
     with served("--speed", "1", "--misbehave", kind) as url:
         result = swept(repository, url, requests=4)

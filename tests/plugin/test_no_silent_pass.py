@@ -1,4 +1,4 @@
-"""Ways a gate could stop gating without anybody noticing: each is visible, and fails by default."""
+"""Ways in which a gate could stop gating unnoticed: each is reported, and fails by default."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_a_renamed_test_fails_and_the_old_name_is_said(accepted: Repository) -> 
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "MISSING  fp4/int4 *it knows the same gate of test_kimi.py::test_fp4_pays_off (renamed?)*",
+            "MISSING  fp4/int4 *it has the same gate of test_kimi.py::test_fp4_pays_off (renamed?)*",
             "FAIL: baselines/kimi.json: 18 gates, *of test_kimi.py::test_fp4_pays_off not used by this run: *renamed*",
         ]
     )
@@ -68,7 +68,7 @@ def test_a_test_that_gates_less_than_its_baseline_fails_the_run(accepted: Reposi
 
 
 def test_a_removed_test_file_fails_the_run(accepted: Repository) -> None:
-    """The other tests of the directory pass; the gates nobody holds any more are named."""
+    """The other tests of the directory pass; the gates without a test are named."""
     (accepted.path / "test_kimi.py").unlink()
     accepted.write_test("def test_unit():\n    pass\n", name="test_unit.py")
     result = accepted.run()
@@ -114,7 +114,7 @@ def test_a_narrowed_run_calls_nothing_unused(accepted: Repository, narrowing: tu
 
 @pytest.mark.parametrize("addopts", ["-k unit", "--ignore=test_kimi.py", "--deselect=test_kimi.py"])
 def test_narrowing_in_a_configuration_file_is_a_gate_gone_missing(accepted: Repository, addopts: str) -> None:
-    """What addopts leaves out in every run, nobody chose to leave out of this one: exit 1."""
+    """Tests that addopts leaves out of every run are not left out by choice of this run: exit 1."""
     accepted.write_test("def test_unit():\n    pass\n", name="test_unit.py")
     accepted.change_settings(
         "[tool.precgate.suites.kimi]\n",
@@ -126,7 +126,7 @@ def test_narrowing_in_a_configuration_file_is_a_gate_gone_missing(accepted: Repo
 
 
 def test_a_conftest_that_deselects_the_gate_fails_the_run(accepted: Repository) -> None:
-    """Deselected by a hook, with pytest told about it: still nobody's choice on the command line."""
+    """Deselected by a hook, with pytest told about it: still not a choice on the command line."""
     accepted.write_test(
         "def pytest_collection_modifyitems(config, items):\n"
         "    gone = [item for item in items if 'pays_off' in item.name]\n"
@@ -160,7 +160,7 @@ def test_removing_the_settings_with_the_test_fails_the_run(accepted: Repository)
     result.stdout.fnmatch_lines(["FAIL: baselines/kimi.json: 18 gates*not used by this run*"])
 
 
-def test_somebody_else_s_baselines_are_none_of_ours(repository: Repository) -> None:
+def test_json_files_of_other_tools_are_not_baselines(repository: Repository) -> None:
     """A directory of that name with other files, and no settings of ours: nothing is said."""
     repository.write_settings("[project]\nname = 'x'\n")
     repository.write_test("def test_unit():\n    pass\n")
@@ -209,7 +209,7 @@ def test_a_plugin_that_shards_the_run_calls_nothing_unused(accepted: Repository)
     result = accepted.run("--splits=2")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
-        ["warning: *18 gates of test_kimi.py::test_fp4_pays_off not held: this run was narrowed"]
+        ["warning: *18 gates of test_kimi.py::test_fp4_pays_off not checked: this run was narrowed"]
     )
 
 
@@ -250,7 +250,7 @@ def test_a_narrowed_run_says_which_gates_it_left_out(accepted: Repository) -> No
     result = accepted.run("-k", "unit")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
-        ["warning: baselines/kimi.json: 18 gates of test_kimi.py::test_fp4_pays_off not held: this run was narrowed"]
+        ["warning: baselines/kimi.json: 18 gates of test_kimi.py::test_fp4_pays_off not checked: this run was narrowed"]
     )
 
 
@@ -361,7 +361,7 @@ def cut(repository: Repository) -> None:
 
 
 def test_points_cut_in_half_are_refused_under_ci(accepted: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last row is still a row, of another figure or none; nobody reads a warning there."""
+    """The last row is still a row, of another figure or none; warnings are not read under CI."""
     cut(accepted)
     monkeypatch.setenv("CI", "true")
     result = accepted.run()

@@ -169,11 +169,11 @@ def test_a_recorded_suite_is_refused_and_rehearsed(repository: Repository, capsy
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--launches=2"], "got 2, wanted 3 to 1000: fewer tell no sigma @ --launches"),
+        (["--launches=2"], "got 2, wanted 3 to 1000: fewer give no estimate of sigma @ --launches"),
         (["llama"], "unknown suite 'llama'; known: kimi, other"),
         ([], "which suite? known: kimi, other"),
         (["kimi", "--resume=gone"], "gone: no such run in "),
-        (["kimi", "--resume=latest"], "name the run: the latest may be a gate's"),
+        (["kimi", "--resume=latest"], "name the run: the latest may be a gate run"),
     ],
 )
 def test_what_cannot_be_launched_exits_2(

@@ -96,7 +96,7 @@ def test_a_plan_is_of_the_selected_tests(simulated: Repository) -> None:
     ],
 )
 def test_a_plan_knows_how_many_launches_a_verdict_takes(simulated: Repository, flags: list[str], launches: str) -> None:
-    """By rule and attempts against a baseline; a baseline is made of as many as the suite says."""
+    """By launch rule and max_launches against a baseline; a baseline has as many launches as the suite says."""
     simulated.change_settings("baseline_launches = 1", "baseline_launches = 4")
     assert simulated.run("--precgate-update", "-k", "gate").ret == 0
     told = plan(simulated.run("--precgate-plan", "-k", "gate", *flags))
@@ -142,7 +142,7 @@ def test_what_a_server_took_is_planned_from_the_baseline(site: Site) -> None:
     assert re.match(r"total: 2 to 6 launches, at least \d\S+ GPU-minutes, \$\S+, and what is not known$", told[7])
 
 
-def test_what_nobody_knows_is_no_zero(site: Site) -> None:
+def test_an_unknown_cost_is_no_zero(site: Site) -> None:
     """No baseline and no calibration for the hardware: the points that are set, and the start that is."""
     site.repository.change_settings('hardware = "b200"', 'hardware = "h100"')
     told = plan(site.repository.run("--precgate-plan"))
@@ -216,7 +216,7 @@ def test_a_baseline_that_cannot_be_read_is_said(simulated: Repository) -> None:
     result.stderr.fnmatch_lines(["*precgate: baselines/kimi.json*is not whole JSON*"])
 
 
-def test_a_plan_counts_the_attempts_of_every_mark(simulated: Repository) -> None:
+def test_a_plan_counts_the_launches_of_every_mark(simulated: Repository) -> None:
     """Launches are shared by the tests of a suite: the one that may take most decides."""
     simulated.write_test(
         "import pytest\n\n"

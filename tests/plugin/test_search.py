@@ -61,7 +61,7 @@ def test_one_launch_serves_the_points_of_every_mark(kimi: Repository) -> None:
     assert not {26, 27, 28} & set(measured(alone))
 
 
-def test_a_point_nobody_named_is_read_where_it_lies_inside(kimi: Repository) -> None:
+def test_an_unnamed_point_is_read_when_it_lies_inside(kimi: Repository) -> None:
     """The curve answers between the targets, and refuses beyond them."""
     kimi.write_test(
         "import pytest\nfrom pytest_precgate import PrecgateError\n\n"

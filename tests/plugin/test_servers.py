@@ -30,7 +30,7 @@ def test_a_gate_starts_loads_and_stops_both_engines(site: Site) -> None:
 
 
 def test_tests_that_use_one_engine_stand_together_across_modules(site: Site) -> None:
-    """In whatever order they are collected, each engine starts once; the first is swept before it makes room."""
+    """In any order of collection, each engine starts once; the first is swept before it frees its GPUs."""
     site.repository.write_test(ENGINES, "asks.py")
     for name, engine in (("a", "int4"), ("b", "fp4"), ("c", "int4"), ("d", "fp4")):
         text = f"from asks import serves\n\ndef test_{name}({engine}_engine):\n    assert serves({engine}_engine)\n"

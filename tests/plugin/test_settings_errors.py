@@ -38,7 +38,7 @@ def test_pyproject_that_is_no_toml_exits_4(accepted: Repository) -> None:
     assert accepted.run().ret == pytest.ExitCode.USAGE_ERROR
 
 
-def test_an_ini_policy_nobody_knows_exits_4(accepted: Repository) -> None:
+def test_an_unknown_ini_policy_exits_4(accepted: Repository) -> None:
     """A misspelt policy must not act as another one."""
     accepted.change_settings(
         "[tool.precgate.suites.kimi]\n",

@@ -59,7 +59,7 @@ def test_a_slowdown_rehearses_a_regression(rehearsed: Repository) -> None:
     assert rehearsed.run().ret == 0
 
 
-def test_a_pass_that_rests_on_points_known_too_little_is_inconclusive(repository: Repository) -> None:
+def test_a_pass_that_rests_on_points_without_an_error_is_inconclusive(repository: Repository) -> None:
     """The value passes, and its points ended after a second of two minutes; the other precision's gates pass."""
     repository.write_settings(SETTINGS.replace('window = "whole"', "noise = { step_sigma = 0.1 }"))
     assert repository.run("--precgate-update").ret == 0
@@ -69,15 +69,15 @@ def test_a_pass_that_rests_on_points_known_too_little_is_inconclusive(repository
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "INCONCLUSIVE  fp4 throughput_per_gpu at 91 *; its points ended before their requests could tell how well "
-            "they are known, which the baseline's did; give them more time with window_limit_s",
+            "INCONCLUSIVE  fp4 throughput_per_gpu at 91 *; its points ended before their error could be estimated, "
+            "and the baseline's points have an estimate; give them more time with window_limit_s",
             "int4 throughput_per_gpu * PASS * PASS * PASS*",
         ]
     )
 
 
 def test_a_simulated_baseline_never_matches_a_recorded_sweep(rehearsed: Repository) -> None:
-    """Another engine kind is a MISMATCH, whatever the figures."""
+    """Another engine kind is a MISMATCH, with any figures."""
     recorded = '{ engine = "recorded", path = "points.csv" }'
     rehearsed.write_settings(SETTINGS.split("fp4 =", maxsplit=1)[0] + f"fp4 = {recorded}\nint4 = {recorded}\n")
     result = rehearsed.run()
@@ -215,7 +215,7 @@ def test_a_baseline_too_noisy_for_any_launch_to_pass_says_so_when_it_is_recorded
     repository.write_settings(quick.replace("concurrency", "noise = { launch_sigma = 0.012 }, concurrency"))
     noisy = repository.run("--precgate-update", "--precgate-reason=another machine", "--precgate-markdown=g.md")
     assert noisy.ret == 0
-    said = "2 of 6 gates will be INCONCLUSIVE whatever a launch gives: fp4/int4 throughput_ratio at 80 tok/s/user: its "
+    said = "2 of 6 gates will be INCONCLUSIVE for any launch: fp4/int4 throughput_ratio at 80 tok/s/user: its "
     noisy.stdout.fnmatch_lines([f"warning: {said}* ask for *%*record more launches (baseline_launches)"])
     assert "2 of 6 gates will be INCONCLUSIVE" in (repository.path / "g.md").read_text(encoding="utf-8")
     judged = repository.run()

@@ -58,12 +58,12 @@ def test_a_loss_beyond_the_ceiling_is_blocked_and_names_the_waiver(repository: R
             WAIVER.replace("2999", "2020"),
             "*waiver of suite kimi, fp4 throughput_per_gpu at 55 *: expired on 2020-12-31*",
         ),
-        (WAIVER.replace('"fp4"', '"int4"'), "*waiver of suite kimi, int4 *: not needed: the gate holds without it*"),
-        (WAIVER.replace("55", "56"), "*waiver of suite kimi, fp4 *at 56 *: no gate of its suite is the one it names*"),
+        (WAIVER.replace('"fp4"', '"int4"'), "*waiver of suite kimi, int4 *: not needed: the gate passes without it*"),
+        (WAIVER.replace("55", "56"), "*waiver of suite kimi, fp4 *at 56 *: no gate of its suite matches it*"),
     ],
 )
 def test_an_expired_or_unused_waiver_fails_the_run(repository: Repository, waiver: str, why: str) -> None:
-    """Whatever the gates say."""
+    """For any verdicts of the gates."""
     slower_and_waived(repository, waiver)
     result = repository.run()
     assert result.ret == 1

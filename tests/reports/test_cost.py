@@ -1,4 +1,4 @@
-"""The words for what a run cost: whose seconds, at which price, and what nobody knows."""
+"""The words for the cost of a run: whose seconds, at which price, and what is unknown."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def test_virtual_seconds_say_so() -> None:
     ]
 
 
-def test_a_server_somebody_else_runs_is_counted_under_load_only() -> None:
+def test_an_attached_server_is_counted_under_load_only() -> None:
     """Its launches are not this run's."""
     assert said(ENDPOINT) == [
         "cost of this run: 1 point on a server it did not start, 16.5 GPU-minutes (16.3 measuring, 0.2 failed or "
-        "waiting), $0.54 at $1.95 per GPU-hour; its start and its idle time are not this run's to know"
+        "waiting), $0.54 at $1.95 per GPU-hour; its start and its idle time are unknown to this run"
     ]
 
 

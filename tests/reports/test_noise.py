@@ -82,7 +82,7 @@ def test_an_endpoint_is_said_to_be_no_fresh_start() -> None:
     ]
     attached = noise.Studied("kimi", found.study, launches, "a-run", "")
     assert (found.attached, attached.attached) == ((), ("int4",))
-    assert any(line.startswith("INT4: an endpoint is swept anew") for line in noise.render(attached))
+    assert any(line.startswith("INT4: an endpoint is swept again") for line in noise.render(attached))
 
 
 @pytest.mark.parametrize(

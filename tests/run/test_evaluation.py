@@ -410,7 +410,7 @@ def test_a_server_that_is_slower_throughout_reads_what_its_curve_reads(pace: flo
 
 
 @pytest.mark.parametrize("strayed", [0, 1, 2])
-def test_a_baseline_launch_that_strayed_serves_nobody(strayed: int) -> None:
+def test_an_outlier_baseline_launch_determines_no_serving_points(strayed: int) -> None:
     """The median of three launches says which points serve a target, so an unchanged launch passes."""
     points = kimi("fp4").points
     before = [stretched(points, 1.15 if launch == strayed else 1 + 0.001 * launch) for launch in range(3)]

@@ -204,7 +204,7 @@ def test_the_acceptance_is_held_to_the_baseline_s(bench: BenchOf) -> None:
 
 
 def test_a_server_that_was_started_anew_under_the_load_gives_no_point(bench: BenchOf) -> None:
-    """Its counters fell: whoever restarted it, half of the point is another server's."""
+    """Its counters fell: it was restarted, and half of the point is another server's."""
     used = bench(shown=[page(prompt_tokens=5000), page(prompt_tokens=40)])
     with pytest.raises(InvalidPointError, match=r"counters fell while it ran \(prompt_tokens\)"):
         used.loaded.sweep("b200")

@@ -66,7 +66,7 @@ def test_every_address_behind_a_name_is_found() -> None:
 
 @pytest.mark.parametrize("hosts", [["127.0.0.1"], ["::1", "127.0.0.1"], ["127.0.0.1", "::1"]])
 def test_one_host_of_two_families_is_no_two_replicas(hosts: list[str]) -> None:
-    """localhost is 127.0.0.1 and ::1; whatever gpus and concurrency are, there is nothing to share out."""
+    """localhost is 127.0.0.1 and ::1; for any gpus and concurrency there is one address."""
     assert replicas(endpoint(1, gpus=1, load=LoadSettings(Grid((1,)))), resolving(1, *hosts)) == ()
 
 
@@ -117,7 +117,7 @@ def test_several_addresses_are_said_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("status", [200, 401, 404])
-def test_whoever_answers_is_there(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+def test_any_answer_counts_as_present(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     """A server need not know /health, nor answer it without a key; it is asked once per run."""
     asked: list[str] = []
 
@@ -135,7 +135,7 @@ def test_whoever_answers_is_there(monkeypatch: pytest.MonkeyPatch, status: int) 
     assert asked == ["http://serving.test:8000/serving/health"]
 
 
-def test_a_proxy_that_says_nobody_is_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_without_a_server_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """And so is a server that still loads: 503."""
     monkeypatch.setattr(http, "get", lambda *_, **__: Answer(503, b""))
     with pytest.raises(

@@ -61,7 +61,7 @@ def test_a_variable_that_hides_every_gpu_is_named_without_a_driver(hidden: str) 
         devices_of(server(1), {"CUDA_VISIBLE_DEVICES": hidden}, None)
 
 
-def test_a_gpu_has_one_identity_whoever_names_it() -> None:
+def test_a_gpu_has_one_identity_under_every_name() -> None:
     """An index and a UUID of the same GPU are one; where nothing can tell, the word is all there is."""
     assert identities(["0", "GPU-1"], EIGHT) == identities(["GPU-0", "1"], EIGHT) == ("GPU-0", "GPU-1")
     assert identities(["0"], None) == ("0",)

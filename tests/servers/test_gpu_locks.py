@@ -114,7 +114,7 @@ def test_other_gpus_are_free_meanwhile(tmp_path: Path) -> None:
 
 
 def test_a_lock_can_be_taken_by_the_next_user(tmp_path: Path) -> None:
-    """Its file is everybody's, whatever the umask, and a UUID or a MIG slice is no path."""
+    """Every user can use its file, with any umask, and a UUID or a MIG slice is not a path."""
     locks(tmp_path, Clock()).take(["MIG-GPU/../x"], 0, lambda _: None)
     (path,) = tmp_path.iterdir()
     assert path.name == "pytest-precgate-gpu-MIG-GPU____x.lock"

@@ -49,7 +49,7 @@ def test_a_run_that_only_failed_to_start_cost_something() -> None:
     assert costs([], [], None, 0.0) == ()
 
 
-def test_somebody_else_s_server_is_paid_for_while_it_is_loaded() -> None:
+def test_an_attached_server_is_paid_for_while_it_is_loaded() -> None:
     """Failed points included, by the clock; how it was started is not this run's to know."""
     now_s = [0.0]
     loads = Loads(lambda: now_s[0])

@@ -51,7 +51,7 @@ def test_behind_a_scheduler_s_launcher_the_answer_is_all_there_is() -> None:
 
 
 def test_a_running_server_is_an_endpoint_with_the_settings_of_its_precision() -> None:
-    """Its address is the seat's, its name the server's own, its counters where its kind of server shows them."""
+    """Its address is the slot's, its name the server's own, its counters at the path of its kind of server."""
     settings = ServerSettings("org/model", 4, LoadSettings(acceptance_length=2.6), metrics_path="/prometheus/metrics")
     order: Any = SimpleNamespace(engine=SimpleNamespace(settings=settings))
     unused: Any = None

@@ -1,4 +1,4 @@
-"""The public door as a user's type checker sees it. Never executed: mypy reads it."""
+"""The public names as a user's type checker sees them. Never executed: mypy reads it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The accepted state: fingerprint, baseline, what a run is held against, and how it is moved."""
+"""The accepted state of a suite: fingerprints, baselines, matching a run with its baseline, and baseline updates."""

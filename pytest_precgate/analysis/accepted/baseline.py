@@ -1,5 +1,7 @@
-"""A baseline is the raw points of an accepted state and the gates held against them. Values are computed from the
-points whenever they are needed, so targets, prices and tolerances can change without a GPU."""
+"""The baseline of a suite: the raw points of the accepted launches and the gates that are compared with them.
+
+Input: launches and gate entries. Output: frozen values. Invariant: gate values are computed from the points when they
+are needed, so targets, prices and tolerances can change without a GPU."""
 
 from __future__ import annotations
 
@@ -26,23 +28,21 @@ SIGNIFICANT_DIGITS = 6
 UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 Points = tuple[float, ...] | None
-"""The interactivities a test reads a curve at, tok/s/user; None are the quartiles of the band."""
+"""The interactivity targets of a test, tok/s/user; None for the quartiles of the band."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """One sweep of one precision and the facts it was measured under.
+    """One sweep of one precision and the facts under which it was measured.
 
-    ``costs`` is what each of its configurations took, in order; empty where that is not known. It tells no two
-    launches apart for a gate.
-    """
+    ``costs`` holds the cost of each of its configurations, in order; empty when unknown. Gates ignore it."""
 
     sweep: Sweep
     fingerprint: Fingerprint
     costs: tuple[LaunchCost, ...] = ()
 
     def rounded(self) -> Launch:
-        """Return the launch with its figures cut to the digits a baseline keeps; further ones are noise."""
+        """Return the launch with its figures rounded to the digits that a baseline keeps."""
         points = [
             replace(
                 point,
@@ -57,7 +57,7 @@ class Launch:
         return Launch(replace(self.sweep, points=points), self.fingerprint, costs)
 
     def curve(self, hardware: Hardware, cost: CostMode) -> Curve:
-        """Return its curve at a price, drawn when that is first asked for."""
+        """Return its curve at a price, computed on first use."""
         if (hardware, cost) not in self._curves:
             self._curves[hardware, cost] = Curve(self.sweep, hardware, cost)
         return self._curves[hardware, cost]
@@ -73,7 +73,7 @@ def _rounded(value: float) -> float:
 
 @dataclass(frozen=True)
 class RecordedGate:
-    """A gate and the test that held it: the gate of a renamed test has no baseline."""
+    """A gate and the test that checks it: the gate of a renamed test has no baseline."""
 
     test: str
     key: GateKey
@@ -89,7 +89,7 @@ class RecordedGate:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Who recorded a baseline: commit, UTC time, tool version, and the reason given."""
+    """The origin of a baseline: commit, UTC time, tool version, and the reason given."""
 
     commit: str
     utc: str
@@ -103,7 +103,7 @@ class Provenance:
             raise InvalidValueError(f"Provenance.reason: got {self.reason!r}, wanted one line")
 
     def age_days(self, now: datetime) -> float | None:
-        """Return how long ago this was; None where its time is not written as this tool writes it."""
+        """Return the age; None when its time is not written in this tool's format."""
         try:
             then = datetime.strptime(self.utc, UTC_FORMAT).replace(tzinfo=timezone.utc)
         except ValueError:
@@ -113,11 +113,10 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The accepted state of one suite. ``hardware`` and ``cost`` are those of the day it was recorded.
+    """The accepted state of one suite. ``hardware`` and ``cost`` are those of the day of the record.
 
     ``history`` holds the provenance of every earlier state, oldest first. Raises InvalidValueError when there is no
-    launch, no gate, a gate twice, a gate without launch, or launches of different hardware or workload.
-    """
+    launch, no gate, a gate twice, a gate without launch, or launches of different hardware or workload."""
 
     suite: str
     launches: Sequence[Launch]
@@ -137,7 +136,7 @@ class Baseline:
         if not self.launches or not gates:
             raise InvalidValueError(f"Baseline {self.suite}: holds no launch or no gate, so it would gate nothing")
         if len(set(gates)) != len(gates):
-            raise InvalidValueError(f"Baseline {self.suite}: a gate of one test stands twice")
+            raise InvalidValueError(f"Baseline {self.suite}: a gate of one test is listed twice")
         first = self.launches[0].sweep
         for launch in self.launches:
             if (launch.sweep.hardware, launch.sweep.workload) != (first.hardware, first.workload):
@@ -153,7 +152,7 @@ class Baseline:
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """The precisions launched, each once, in order of first appearance."""
+        """The precisions with launches, each once, in order of first appearance."""
         return tuple(dict.fromkeys(launch.sweep.precision for launch in self.launches))
 
     def launches_of(self, precision: str) -> tuple[Launch, ...]:
@@ -161,7 +160,7 @@ class Baseline:
         return tuple(launch for launch in self.launches if launch.sweep.precision == precision)
 
     def at(self, hardware: Hardware, cost: CostMode) -> LaunchCurves:
-        """Return the launches' curves at a price, drawn when that is first asked for."""
+        """Return the launches' curves at a price, computed on first use."""
         if (hardware, cost) not in self._curves:
             self._curves[hardware, cost] = LaunchCurves(
                 {
@@ -174,11 +173,11 @@ class Baseline:
         return self._curves[hardware, cost]
 
     def noises(self, hardware: Hardware, cost: CostMode) -> Mapping[GateKey, GateNoise]:
-        """Return the noise of every gate with enough launches to tell."""
+        """Return the noise of every gate with enough launches for an estimate."""
         return self.at(hardware, cost).noise.gates
 
     def value(self, key: GateKey, hardware: Hardware, cost: CostMode) -> float:
-        """Return what the gate is held against, computed from the points at today's price: see LaunchCurves.values."""
+        """Return the baseline value of a gate, computed from the points at today's price: see LaunchCurves.values."""
         return self.values([key], hardware, cost)[key]
 
     def values(self, keys: Iterable[GateKey], hardware: Hardware, cost: CostMode) -> Mapping[GateKey, float]:
@@ -190,7 +189,8 @@ class Baseline:
         return {}
 
     def _was_read_once(self, precision: str) -> bool:
-        """Whether a file holds its only launch, which then stands beside every launch of the other precision."""
+        """Whether its only launch was read from a file; that launch is then paired with every launch of the other
+        precision."""
         return [launch.fingerprint.engines for launch in self.launches_of(precision)] == [("recorded",)]
 
     def holds(self, gate: RecordedGate) -> bool:
@@ -198,7 +198,7 @@ class Baseline:
         return gate in self._known
 
     def tests_of(self, key: GateKey) -> Sequence[str]:
-        """Return the tests that held a gate, in order."""
+        """Return the tests that check a gate, in order."""
         return self._tests.get(key, ())
 
     @cached_property
@@ -222,13 +222,13 @@ class Baseline:
         )
 
     def repeated(self, now: Mapping[str, Launch]) -> tuple[str, ...]:
-        """Say which launches of ``now`` hold the very points of one here: then nothing new was measured.
+        """Return a line for each precision whose launches in ``now`` have exactly the points of a launch here.
 
-        A recorded file that is as it was, or a replay of the run that was recorded; a simulation repeats by its nature.
-        """
+        Then nothing new was measured: the recorded file is unchanged, or the recorded run is replayed. A simulation
+        repeats its points by design."""
         return tuple(
-            f"{precision}: these are the baseline's own points, so it is held against itself: measure anew, or record "
-            "the points of the state under test"
+            f"{precision}: these are the baseline's own points, so the comparison is with itself: measure again, or "
+            "record the points of the state under test"
             for precision, launch in now.items()
             if not launch.sweep.simulated
             and any(known.sweep.points == launch.sweep.points for known in self.launches_of(precision))
@@ -245,12 +245,12 @@ class Baseline:
 
 
 def targets_at(points: Iterable[Points], baseline: Baseline | None, precision: str) -> SweepTargets:
-    """Return what a sweep of ``precision`` is for: all of ``points`` and those of every gate of ``baseline``.
+    """Return the targets of a sweep of ``precision``: all of ``points`` and those of every gate of ``baseline``.
 
-    They are looked for first where the baseline had them, at the points that served them there.
+    The search starts from the baseline's positions, at the serving points of the targets.
 
-    Gates of tests that this run leaves out count, too: a sweep must not depend on which tests were selected. Where
-    quartiles are read nothing is aimed at: nobody knows them before a first sweep, and later ones are swept like it.
+    Gates of tests that this run leaves out count too, because a sweep must not depend on the selected tests. With
+    quartiles there are no targets: they are unknown before a first sweep, and later sweeps must be comparable with it.
     """
     readers = tuple(points)
     if None in readers:
@@ -264,14 +264,13 @@ def targets_at(points: Iterable[Points], baseline: Baseline | None, precision: s
 
 
 def targets_beside(targets: Collection[float], earlier: Sequence[Sweep], hardware: Hardware) -> SweepTargets:
-    """Return the aim of a sweep that is held at all ``targets`` against ``earlier`` ones of its precision.
+    """Return the targets of a sweep that is compared at all ``targets`` with ``earlier`` ones of its precision.
 
-    The points that serve a target there are measured in any case: what is missing makes a gate INCONCLUSIVE.
-    """
+    The serving points of the targets are measured in any case, because a missing one makes a gate INCONCLUSIVE."""
     if not earlier:
         return SweepTargets(targets)
     curves, held = [Curve(sweep, hardware) for sweep in earlier], dict[float, list[PointKey]]()
     for target in targets:
-        with contextlib.suppress(OutsideSweepError):  # then it has no value there to be held against
+        with contextlib.suppress(OutsideSweepError):  # the gate then has no baseline value there
             held[target] = [point.key for point in ServedTarget.of(curves, target).points]
     return SweepTargets(targets, earlier[0].points, held)

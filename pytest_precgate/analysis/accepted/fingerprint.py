@@ -1,5 +1,7 @@
-"""What must agree before two numbers may be compared, and what is only worth telling. Hard facts that differ make a
-MISMATCH; soft ones are reported beside the verdict."""
+"""Fingerprints: the facts of a launch, and how the facts of two launches differ.
+
+Input: hard and soft facts. Output: their differences. Invariant: a difference in a hard fact is a MISMATCH; a
+difference in a soft fact is reported beside the verdict."""
 
 from __future__ import annotations
 
@@ -62,7 +64,7 @@ class Fingerprint:
         return Fingerprint(hard, soft)
 
     def mismatches(self, baseline: Fingerprint) -> tuple[str, ...]:
-        """Return one line per hard fact that differs; a fact only one side knows differs too."""
+        """Return one line per hard fact that differs; a fact that only one side has counts as different."""
         return _differences(self.hard, baseline.hard)
 
     def unlike(self, other: Fingerprint, whose: str) -> tuple[str, ...]:
@@ -71,7 +73,8 @@ class Fingerprint:
         return (*hard, *_differences(_but_commit(self.soft), _but_commit(other.soft), whose))
 
     def drifts(self, baseline: Fingerprint) -> tuple[str, ...]:
-        """Return one line per soft fact that differs, but for the commit, which always does and has its own place."""
+        """Return one line per differing soft fact, except the commit, which always differs and is reported
+        separately."""
         return _differences(_but_commit(self.soft), _but_commit(baseline.soft))
 
 
@@ -88,5 +91,5 @@ def _differences(now: Mapping[str, Fact], then: Mapping[str, Fact], whose: str =
 
 
 def _shown(facts: Mapping[str, Fact], key: str) -> str:
-    """A fact as it is told: one of a file may be anything."""
+    """Return a fact as text; a fact from a file may have any value."""
     return printable(str(facts.get(key, "not known")))

@@ -1,7 +1,7 @@
-"""The curves of a baseline's launches at one price, and what gates read on them.
+"""Curves of a baseline's launches at one price, and the gate values read from them.
 
-Each launch is drawn once and each gate is read once, however many tests hold it: what a suite's checks cost grows with
-its tests, and not with their square. A value is computed when it is first asked for."""
+Input: a baseline, hardware prices and the cost method. Output: curves and values per launch. Invariant: each launch is
+interpolated once and each gate is read once, on first use, so the cost grows linearly with the tests of a suite."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ from pytest_precgate.errors import OutsideSweepError
 
 @dataclass(frozen=True, eq=False)
 class LaunchCurves:
-    """``curves`` by precision, one per launch; ``read_once`` are the precisions whose only launch a file holds.
+    """``curves`` by precision, one per launch; ``read_once`` are the precisions with a single launch from a file.
 
-    ``keys`` are the baseline's gates, a gate of several tests once.
-    """
+    ``keys`` are the baseline's gates; a gate of several tests is listed once."""
 
     curves: Mapping[str, Sequence[Curve]]
     read_once: Collection[str]
@@ -35,22 +34,21 @@ class LaunchCurves:
     def gate_launches(self, key: GateKey) -> GateLaunches:
         """Return the gate's value in every launch.
 
-        The first launch of one precision is read beside the first of the other, and so on; what has no partner is left
-        out. Raises OutsideSweepError when a launch does not reach the gate's point.
-        """
+        The first launch of one precision is compared with the first of the other, and so on; launches without a partner
+        are left out. Raises OutsideSweepError when a launch does not reach the gate's target."""
         if key not in self._gate_launches:
             self._gate_launches[key] = self._read(key)
         return self._gate_launches[key]
 
     def served(self, key: GateKey) -> ServedGate:
-        """Return which points the gate's value rests on; raise OutsideSweepError where a launch does not reach it."""
+        """Return the serving points of the gate; raise OutsideSweepError when a launch does not reach its target."""
         if key not in self._served:
             self._served[key] = ServedGate.of(key, [self.curves[precision] for precision in key.precisions])
         return self._served[key]
 
     @cached_property
     def all_gate_launches(self) -> tuple[GateLaunches, ...]:
-        """The values of every gate that each of its launches reaches."""
+        """The values of every gate that each launch reaches."""
         found = []
         for key in self.keys:
             with contextlib.suppress(OutsideSweepError):
@@ -59,15 +57,14 @@ class LaunchCurves:
 
     @cached_property
     def noise(self) -> SuiteNoise:
-        """The noise of every gate with enough launches to tell."""
+        """The noise of every gate with enough launches for an estimate."""
         return SuiteNoise.of(self.all_gate_launches)
 
     def values(self, keys: Iterable[GateKey]) -> Mapping[GateKey, float]:
-        """Return what gates are held against.
+        """Return the baseline values of the gates.
 
-        With enough launches that is the centre of their noise, else their median. Raises OutsideSweepError when a
-        launch does not reach a gate's point.
-        """
+        With enough launches these are the centres of their noise, otherwise their medians. Raises OutsideSweepError
+        when a launch does not reach a gate's target."""
         known = self.noise.gates
         return {
             key: known[key].centre if key in known else statistics.median(self.gate_launches(key).values)

@@ -1,5 +1,7 @@
-"""What a test's gates are held against: the values of the baseline's launches, or why there is nothing to hold them
-against."""
+"""Matches the gates of a test with a baseline.
+
+Input: the gates, the baseline and the context in which they are judged. Output: for each gate the values of the
+baseline's launches, or the reason why there is nothing to compare with (MISSING, MISMATCH)."""
 
 from __future__ import annotations
 
@@ -24,11 +26,9 @@ _INSTEAD = "record it again with --precgate-update, or judge against fresh launc
 
 @dataclass(frozen=True)
 class JudgingContext:
-    """What a baseline is seen by: the fingerprint of each precision as measured, the price, and how old it is.
+    """The conditions of a comparison: the fingerprint of each precision as measured, the price, and the baseline's age.
 
-    ``age_days`` is None where it cannot be told; with ``ignore_mismatch`` neither another fingerprint nor age is a
-    hindrance.
-    """
+    ``age_days`` is None when unknown; with ``ignore_mismatch`` neither a differing fingerprint nor age prevents it."""
 
     fingerprints: Mapping[str, Fingerprint]
     hardware: Hardware
@@ -39,7 +39,7 @@ class JudgingContext:
 
     @property
     def is_too_old(self) -> bool:
-        """Whether it is older than the suite allows; an unknown age is, and so is a date in the future."""
+        """Whether it is older than the suite allows. An unknown age and a date in the future count as older."""
         if self.max_age_days is None:
             return False
         return self.age_days is None or not -_CLOCKS_DIFFER_DAYS <= self.age_days <= self.max_age_days
@@ -54,7 +54,7 @@ class GateBaselines:
 
 
 def match_baseline(baseline: Baseline | None, test: str, gates: Sequence[Gate], today: JudgingContext) -> GateBaselines:
-    """Return what the ``gates`` of ``test`` are held against."""
+    """Return the baseline of each of the ``gates`` of ``test``."""
     if baseline is None:
         absent = Absent(Verdict.MISSING, "this suite has no baseline; record one with --precgate-update")
         return GateBaselines(tuple(GateBaseline(gate, absent) for gate in gates))
@@ -83,18 +83,18 @@ def _held(
 
 
 def _repriced(baseline: Baseline, hardware: Hardware) -> Hardware:
-    """Today's price under the baseline's own name, which differs only when a mismatch is being ignored."""
+    """Today's price under the baseline's own name, which differs only when a mismatch is ignored."""
     return replace(hardware, name=baseline.launches[0].sweep.hardware)
 
 
 def _missing_gate(baseline: Baseline, gate: RecordedGate) -> str:
     owners = baseline.tests_of(gate.key)
     more = f" and {len(owners) - _OWNERS_SHOWN} more tests" if len(owners) > _OWNERS_SHOWN else ""
-    known = f"; it knows the same gate of {', '.join(owners[:_OWNERS_SHOWN])}{more} (renamed?)" if owners else ""
-    return f"the baseline does not know this gate of {gate.test}{known}; record it with --precgate-update-new-only"
+    known = f"; it has the same gate of {', '.join(owners[:_OWNERS_SHOWN])}{more} (renamed?)" if owners else ""
+    return f"the baseline has no such gate of {gate.test}{known}; record it with --precgate-update-new-only"
 
 
 def how_old(baseline: Baseline, today: JudgingContext) -> str:
-    """Return how old a baseline is, and may be."""
+    """Return the age of a baseline and its maximum."""
     age = "of unknown age" if today.age_days is None else f"{today.age_days:.1f} days old"
     return f"the baseline of {baseline.recorded.utc} is {age}, max_baseline_age_days is {today.max_age_days:g}"

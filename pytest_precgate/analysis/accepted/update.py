@@ -1,5 +1,7 @@
-"""What a new baseline would be, and what that would move. Nothing is written here; an update that makes a gate
-easier to pass is marked as such, however little."""
+"""Computes a new baseline and the changes it would make.
+
+Input: the old baseline and new launches. Output: the new baseline and the changes of each gate. No file is written.
+Invariant: an update that makes a gate easier to pass by any amount is marked as such."""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from pytest_precgate.errors import OutsideSweepError
 
 @dataclass(frozen=True)
 class GateChange:
-    """One gate before and after an update; None where no test held it or it could not be read."""
+    """One gate before and after an update; None when no test checked it or it could not be read."""
 
     gate: RecordedGate
     before: float | None
@@ -30,7 +32,7 @@ class GateChange:
 
     @property
     def is_easier(self) -> bool:
-        """Whether the gate is easier to pass afterwards: a worse value, or none at all."""
+        """Whether the gate becomes easier to pass: a worse value, or none."""
         if self.before is None:
             return False
         if self.after is None:
@@ -40,7 +42,7 @@ class GateChange:
 
 @dataclass(frozen=True)
 class PlannedUpdate:
-    """The baseline to write and every gate it touches, unchanged ones included."""
+    """The baseline to write and all gates with their changes, unchanged ones included."""
 
     baseline: Baseline
     changes: tuple[GateChange, ...]
@@ -48,13 +50,13 @@ class PlannedUpdate:
 
     @property
     def lowered(self) -> tuple[GateChange, ...]:
-        """The changes that need a reason. A gate dropped with its test is one of them."""
+        """The changes that need a reason, including a gate that is dropped with its test."""
         return tuple(change for change in self.changes if change.is_easier)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What this run measured and checked for one suite: every launch by precision, gates by test, and the pricing."""
+    """The measurements and checks of this run for one suite: launches by precision, gates by test, and the pricing."""
 
     suite: str
     launches: Mapping[str, Sequence[Launch]]
@@ -68,10 +70,9 @@ def plan_rewrite(
 ) -> PlannedUpdate:
     """Return the update that replaces the points of every measured precision and the gates of every checked test.
 
-    Gates of other tests are kept, but for those of ``stale_tests``, which were selected and no longer gate anything.
+    Gates of other tests are kept, except those of ``stale_tests``, which were selected and no longer check any gate.
     Raises OutsideSweepError when a kept gate cannot be read from the new points, InvalidValueError when kept and new
-    launches do not belong together.
-    """
+    launches do not belong together."""
     launches = [launch.rounded() for each in measured.launches.values() for launch in each]
     gates = [RecordedGate(test, key) for test, keys in measured.checked.items() for key in keys]
     if old is not None:
@@ -84,11 +85,10 @@ def plan_rewrite(
 
 
 def plan_additions(old: Baseline | None, measured: Measured, recorded: Provenance) -> PlannedUpdate:
-    """Return the update that adds the gates ``old`` does not know and touches nothing it does.
+    """Return the update that adds the gates missing in ``old`` and keeps everything else.
 
-    Points of a precision ``old`` holds are kept: a renamed test or a further point inside the measured range needs no
-    new measurement. ``measured.checked`` holds the new gates only.
-    """
+    Points of a precision that ``old`` has are kept: a renamed test or a further target inside the measured range needs
+    no new measurement. ``measured.checked`` holds the new gates only."""
     kept = [] if old is None else list(old.launches)
     known = {launch.sweep.precision for launch in kept}
     launches = kept + [
@@ -112,7 +112,7 @@ def _planned(
     after = new.values([gate.key for gate in new.gates], measured.hardware, measured.cost)
     changes = [GateChange(gate, _value(old, gate, measured), after[gate.key]) for gate in new.gates]
     if old is not None:
-        # A gate that a test new to it holds was moved, not dropped: only its value can make it easier to pass.
+        # A gate that another test now checks was moved, not dropped: only its value can make it easier to pass.
         now = {change.gate.key: change.after for change in changes if not old.holds(change.gate)}
         dropped = [gate for gate in old.gates if not new.holds(gate)]
         changes += [GateChange(gate, _value(old, gate, measured), now.get(gate.key)) for gate in dropped]
@@ -120,7 +120,7 @@ def _planned(
 
 
 def _state(baseline: Baseline) -> object:
-    """What makes two baselines the same: everything but who recorded them and when."""
+    """Everything that makes two baselines equal, without the provenance."""
     launches = [
         (launch.sweep, dict(launch.fingerprint.hard), dict(launch.fingerprint.soft)) for launch in baseline.launches
     ]
@@ -128,8 +128,8 @@ def _state(baseline: Baseline) -> object:
 
 
 def _value(old: Baseline | None, gate: RecordedGate, measured: Measured) -> float | None:
-    """The value a gate had, at today's price: a change of price makes no gate easier. None for a gate ``old`` did not
-    know."""
+    """The value of a gate before, at today's price, because a change of price makes no gate easier. None for a gate
+    that ``old`` does not have."""
     if old is None or not old.holds(gate):
         return None
     hardware = replace(measured.hardware, name=old.launches[0].sweep.hardware)

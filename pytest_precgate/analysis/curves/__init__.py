@@ -1,1 +1,1 @@
-"""Sweeps become curves, curves are read and compared: numbers in, numbers out."""
+"""Sweeps, frontiers, curves and comparisons of precisions: numbers in, numbers out."""

@@ -1,5 +1,7 @@
-"""Two precisions read at the same interactivity. A curve is the frontier of one sweep; a comparison is two
-curves; a row is both read at one target. Outside the band the two share there is no row."""
+"""Compares two precisions at the same interactivity.
+
+Input: two sweeps and prices. Output: a curve per sweep (through its frontier), and rows that hold both curves read at
+one target. Invariant: outside the band that both curves share there is no row."""
 
 from __future__ import annotations
 
@@ -30,8 +32,7 @@ COST_MODES: tuple[CostMode, ...] = ("derived", "interpolated")
 class Reading:
     """One precision read at one interactivity (tok/s/user).
 
-    throughput_per_gpu in tok/s/GPU, cost in $ per million tokens, concurrency rounded to whole requests.
-    """
+    throughput_per_gpu in tok/s/GPU, cost in $ per million tokens, concurrency rounded to whole requests."""
 
     precision: str
     throughput_per_gpu: float
@@ -80,7 +81,8 @@ class Curve:
         return self.frontier[0].interactivity, self.frontier[-1].interactivity
 
     def _through(self, values: list[float]) -> MonotoneCubic:
-        # numpy and scipy arrive with the first curve, not with the plugin: importing them doubles a small test run.
+        # numpy and scipy are imported with the first curve, not with the plugin: they double the time of a small test
+        # run.
         from pytest_precgate.analysis.curves.interpolation import MonotoneCubic  # noqa: PLC0415
 
         return MonotoneCubic([point.interactivity for point in self.frontier], values, self.sweep.precision)
@@ -119,7 +121,7 @@ class Curve:
 
 
 def percent_more(larger: float, smaller: float) -> int:
-    """Return by how many whole percent ``larger`` exceeds ``smaller``: the published wording's rounding."""
+    """Return by how many whole percent ``larger`` exceeds ``smaller``, rounded as in the published wording."""
     return round((larger / smaller - 1) * 100)
 
 
@@ -143,7 +145,7 @@ class Row:
 
     @property
     def wording(self) -> str:
-        """The two sentences of the published picture; the better precision is named, whichever it is."""
+        """The two sentences of the published page; each names the precision that is better."""
         cheap, dear = sorted((self.candidate, self.reference), key=lambda reading: reading.cost)
         more, less = sorted((self.candidate, self.reference), key=lambda reading: -reading.throughput_per_gpu)
         return (
@@ -157,8 +159,7 @@ class Row:
 class Comparison:
     """Two curves of one workload on one hardware. Build it with :func:`compare`.
 
-    Raises SweepMismatchError when they cannot be compared, or share no interactivity to be compared at.
-    """
+    Raises SweepMismatchError when they cannot be compared, or share no interactivity."""
 
     candidate: Curve
     reference: Curve
@@ -166,7 +167,9 @@ class Comparison:
     def __post_init__(self) -> None:
         ours, theirs = self.candidate.sweep, self.reference.sweep
         if ours.precision == theirs.precision:
-            raise SweepMismatchError(f"both sweeps are called {ours.precision!r}; a row could not say which is which")
+            raise SweepMismatchError(
+                f"both sweeps are called {ours.precision!r}; a comparison needs two different names"
+            )
         for what, got, wanted in (
             ("workload", ours.workload, theirs.workload),
             ("hardware", ours.hardware, theirs.hardware),
@@ -188,7 +191,7 @@ class Comparison:
 
     @property
     def hardware(self) -> Hardware:
-        """The hardware, price and power both curves were read with."""
+        """The hardware, price and power of both curves."""
         return self.candidate.hardware
 
     @property
@@ -198,14 +201,13 @@ class Comparison:
 
     @property
     def band(self) -> tuple[float, float]:
-        """The interactivity both curves were measured over, tok/s/user, unrounded."""
+        """The interactivity range that both curves cover, tok/s/user, unrounded."""
         return max(self.candidate.span[0], self.reference.span[0]), min(self.candidate.span[1], self.reference.span[1])
 
     def quartile_points(self) -> tuple[int, int, int]:
         """Return the band's quartiles, rounded to whole tok/s/user as published.
 
-        Raises SweepMismatchError when the band is too narrow to hold three different whole numbers.
-        """
+        Raises SweepMismatchError when the band is too narrow for three different whole numbers."""
         low, high = self.band
         first, second, third = (round(low + (high - low) * share) for share in (0.25, 0.5, 0.75))
         if not math.ceil(low) <= first < second < third <= math.floor(high):
@@ -224,8 +226,7 @@ def compare(
 ) -> Comparison:
     """Compare two sweeps of one workload on one hardware, candidate first.
 
-    ``hardware`` gives price and power; left out, the built-in table's row for the sweep's hardware is used.
-    Raises SweepMismatchError when the sweeps cannot be compared, InvalidValueError for a hardware without price.
-    """
+    ``hardware`` gives price and power; by default the built-in row for the sweep's hardware is used. Raises
+    SweepMismatchError when the sweeps cannot be compared, InvalidValueError for a hardware without price."""
     priced = hardware_named(candidate.hardware) if hardware is None else hardware
     return Comparison(Curve(candidate, priced, cost), Curve(reference, priced, cost))

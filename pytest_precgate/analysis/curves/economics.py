@@ -1,4 +1,7 @@
-"""What a token costs and what power buys. Every price has a source and a date, and a setting overrides it."""
+"""Cost per token and tokens per megawatt, with the built-in prices and power of each hardware.
+
+Input: throughput per GPU, price, power. Output: $/M tokens and tok/s/MW. Invariant: every price has a source and a
+date, and settings override it."""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ _PUBLISHED = "as published with InferenceX's comparison (hyperscaler, all-in), m
 
 @dataclass(frozen=True)
 class Hardware:
-    """A GPU with its price in $ per GPU-hour and its all-in power in kW per GPU, and where both come from."""
+    """A GPU with its price in $ per GPU-hour and its all-in power in kW per GPU, and the source of both."""
 
     name: str
     price_per_gpu_hour: float

@@ -1,5 +1,8 @@
-"""The frontier keeps what an operator would run: no other point is at least as fast for the user and at
-least as productive per GPU. Method: InferenceX's upper-left Pareto front over all configurations."""
+"""The Pareto frontier of a sweep: a point stays if no other point has at least its interactivity and at least its
+throughput per GPU.
+
+Input: points. Output: the points of the frontier, sorted. Method: InferenceX's upper-left Pareto front over all
+configurations."""
 
 from __future__ import annotations
 
@@ -9,11 +12,10 @@ from pytest_precgate.analysis.curves.sweep import SweepPoint
 
 
 def frontier(points: Iterable[SweepPoint]) -> tuple[SweepPoint, ...]:
-    """Return the points no other point matches or beats in both interactivity and throughput per GPU.
+    """Return the points that no other point equals or exceeds in both interactivity and throughput per GPU.
 
-    The result rises strictly in interactivity (tok/s/user) and falls strictly in throughput (tok/s/GPU).
-    Equal interactivity: the higher throughput stays. Equal in both: the first by key, so that it is one.
-    """
+    The result rises strictly in interactivity (tok/s/user) and falls strictly in throughput (tok/s/GPU). At equal
+    interactivity the higher throughput stays; of equal points the first by key."""
     fastest_first = sorted(points, key=lambda point: (-point.interactivity, -point.throughput_per_gpu, point.key))
     kept: list[SweepPoint] = []
     for point in fastest_first:

@@ -1,7 +1,9 @@
-"""Steffen's monotone cubic: through every point, monotone between neighbours, silent outside them.
+"""Steffen's monotone cubic interpolation: through every point, monotone between neighbours, undefined outside the
+range.
 
-M. Steffen 1990, "A simple method for monotonic interpolation in one dimension", A&A 239, 443. Interior slopes
-by his limiter, end slopes (3 * secant - neighbour slope) / 2: what d3's curveMonotoneX draws."""
+Input: points with increasing abscissae. Output: a function that refuses to extrapolate. M. Steffen 1990, "A simple
+method for monotonic interpolation in one dimension", A&A 239, 443: interior slopes by his limiter, end slopes (3 *
+secant - neighbour slope) / 2, as in d3's curveMonotoneX."""
 
 from __future__ import annotations
 

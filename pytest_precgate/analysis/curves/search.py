@@ -1,11 +1,10 @@
-"""Which concurrency to measure next, and when to stop: a pure function of the points measured so far.
+"""Chooses the next concurrency to measure, or ends the search: a pure function of the points measured so far.
 
-Interactivity falls as concurrency rises, so the two neighbouring concurrencies around a target can be searched for like
-a root. Measured interactivity is noisy: a point is believed as it was measured, nothing is measured twice, and every
-step narrows a bracket of whole numbers, so the search ends for any sequence of measurements.
-
-Neighbours in concurrency need not be neighbours on the frontier: behind a padded batch size the slower one may deliver
-less than the faster one. A gap of the frontier around a target is closed as far as there are concurrencies in it."""
+Input: targets, bounds and measured points. Output: the next concurrency, or none. Interactivity falls as concurrency
+rises, so the two neighbouring concurrencies around a target are found by a bracketing root search. Then gaps of the
+frontier around a target are closed: behind a padded batch size the slower neighbour may deliver less than the faster
+one. Invariant: no concurrency is measured twice and every step narrows a bracket of integers, so the search ends for
+any sequence of measurements, also noisy ones."""
 
 from __future__ import annotations
 
@@ -19,18 +18,18 @@ from pytest_precgate.analysis.curves.sweep import SweepPoint
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.errors import InvalidValueError
 
-# The slope of log interactivity over log concurrency: assumed before two points are known, and the range believed when
-# a curve is continued beyond its points. 0 is a step bound by weights, -1 one bound by the batch.
+# The slope of log interactivity over log concurrency: assumed before two points are known, and the range used to
+# continue a curve beyond its points. 0 is a step limited by weights, -1 one limited by the batch.
 _ASSUMED_SLOPE = -0.5
 _STEEPEST_SLOPE, _FLATTEST_SLOPE = -1.0, -0.25
-# Guesses are better than halving while the curve is smooth; after so many points per target it evidently is not.
+# Interpolation beats bisection on a smooth curve; after this many points per target the curve is not smooth.
 _GUESSES_PER_TARGET = 4
-# A guess beyond the points may be far off, and a point far too high is the dearest of all.
+# An estimate beyond the points may be far off, and a concurrency far too high is the most expensive point.
 _WIDEST_STEP = 4
 _FURTHER = 1.2
 _FURTHER_AGAIN = 1.1
-# A curve is read across a frontier gap of this much of its interactivity at most, while there is anything in between;
-# after so many points in the gap that did not make the frontier it is taken for a step of the server.
+# A curve spans a frontier gap of at most this ratio of interactivities while there are concurrencies in between; after
+# this many points in the gap that are not on the frontier, the gap is taken for a step of the server.
 _WIDEST_GAP = 1.25
 _POINTS_PER_GAP = 4
 
@@ -39,12 +38,11 @@ Walk = Literal["search", "doubling"]
 
 @dataclass(frozen=True)
 class SweepTargets:
-    """What a sweep is for: the ``targets`` that will be read off its curve, tok/s/user.
+    """The ``targets`` of a sweep: the interactivities that will be read from its curve, tok/s/user.
 
-    The points of an ``earlier`` sweep (a baseline's) say where to look first. ``held`` are, by target, the points
-    (configuration, GPUs, concurrency) that serve it there: each is held against its like, so they are measured before
-    anything is searched for. Without targets it is not known yet where the curve will be read.
-    """
+    The points of an ``earlier`` sweep (a baseline's) are the starting position. ``held`` are, by target, its serving
+    points (configuration, GPUs, concurrency): each is compared pointwise, so they are measured before anything is
+    searched. Without targets the interactivities are not known yet."""
 
     targets: Collection[float] = ()
     earlier: Sequence[SweepPoint] = ()
@@ -56,7 +54,7 @@ class SweepTargets:
         object.__setattr__(self, "earlier", tuple(self.earlier))
 
     def of(self, configuration: str, gpus: int) -> SweepTargets:
-        """Return the aim of one configuration, which learns from its own points only."""
+        """Return the targets of one configuration, which uses only its own points."""
         own = (configuration, gpus)
         return replace(
             self,
@@ -75,13 +73,14 @@ class Schedule(Protocol):
         """Return the concurrency to measure after ``points``, or None when the sweep is complete."""
 
     def missed(self, points: Sequence[SweepPoint]) -> Sequence[float]:
-        """Return the targets that ``points`` were to be searched for and hold no neighbours around."""
+        """Return the targets that ``points`` should contain neighbours of and do not."""
 
 
 def follow(
     schedule: Schedule, measure: Callable[[int], SweepPoint], known: Sequence[SweepPoint] = ()
 ) -> list[SweepPoint]:
-    """Measure what ``schedule`` asks for after ``known``, one after the other; return all points in that order."""
+    """Measure what ``schedule`` asks for after ``known``, one point after the other; return all points in that
+    order."""
     points = [*known]
     while (concurrency := schedule.next(points)) is not None:
         points.append(measure(concurrency))
@@ -90,7 +89,7 @@ def follow(
 
 @dataclass(frozen=True)
 class Grid:
-    """Fixed concurrencies, lowest first. Raises InvalidValueError for none, or one that stands twice."""
+    """Fixed concurrencies, lowest first. Raises InvalidValueError for none, or for a repeated one."""
 
     levels: Sequence[int]
 
@@ -108,11 +107,11 @@ class Grid:
         return self.levels[0]
 
     def __str__(self) -> str:
-        """What a report calls it."""
+        """The name in reports."""
         return ", ".join(str(level) for level in self.levels)
 
     def schedule(self, sweep_targets: SweepTargets) -> Schedule:
-        """Return the grid itself, whatever it is for."""
+        """Return the grid itself, for any targets."""
         del sweep_targets
         return self
 
@@ -122,17 +121,16 @@ class Grid:
         return next((level for level in self.levels if level not in measured), None)
 
     def missed(self, points: Sequence[SweepPoint]) -> Sequence[float]:
-        """Return nothing: a grid is not searched for anything."""
+        """Return nothing: a grid does not search for targets."""
         del points
         return ()
 
 
 @dataclass(frozen=True)
 class Range:
-    """Concurrencies from ``lowest`` to ``highest``: searched for what is aimed at, or doubled through as published.
+    """Concurrencies from ``lowest`` to ``highest``: a search for the targets, or doublings as published.
 
-    Raises InvalidValueError for an empty range.
-    """
+    Raises InvalidValueError for an empty range."""
 
     lowest: int
     highest: int
@@ -144,11 +142,11 @@ class Range:
             raise InvalidValueError(f"Range: got concurrencies from {self.lowest} to {self.highest}, which are none")
 
     def __str__(self) -> str:
-        """What a report calls it."""
+        """The name in reports."""
         return f"{'searched' if self.walk == 'search' else 'doubled'} from {self.lowest} to {self.highest}"
 
     def schedule(self, sweep_targets: SweepTargets) -> Schedule:
-        """Return the search, or the grid of doublings where that is asked for or nothing is aimed at."""
+        """Return the search, or the grid of doublings when that is asked for or there are no targets."""
         if self.walk == "search" and sweep_targets.targets:
             return Search(sweep_targets, self.lowest, self.highest)
         return Grid([self.lowest << power for power in range((self.highest // self.lowest).bit_length())])
@@ -156,11 +154,11 @@ class Range:
 
 @dataclass(frozen=True)
 class Search:
-    """For each target of ``sweep_targets`` the neighbouring concurrencies in [lowest, highest] whose interactivity
-    brackets it.
+    """Finds for each target of ``sweep_targets`` the neighbouring concurrencies in [lowest, highest] whose
+    interactivities bracket it.
 
-    A target that even ``lowest`` is too slow for, or even ``highest`` too fast, ends there: the curve will not hold it.
-    """
+    The search for a target ends when even ``lowest`` is too slow for it, or even ``highest`` too fast: the curve will
+    not contain it."""
 
     sweep_targets: SweepTargets
     lowest: int
@@ -169,8 +167,7 @@ class Search:
     def next(self, points: Sequence[SweepPoint]) -> int | None:
         """Return the concurrency to measure after ``points``.
 
-        None when what is held is measured, and every target is bracketed on the frontier or out of reach.
-        """
+        None when the serving points are measured, and every target is bracketed on the frontier or out of reach."""
         speed = {point.concurrency: point.interactivity for point in points}
         held = {concurrency for keys in self.sweep_targets.held.values() for _, _, concurrency in keys}
         for concurrency in sorted(held - {*speed}):
@@ -178,7 +175,7 @@ class Search:
                 return concurrency
         for target in self.missed(points):
             return self._inside(speed, target, *_bracket(speed, target))
-        if len(speed) == 1 and self.lowest < self.highest:  # no target is in reach; one point is no curve to say so by
+        if len(speed) == 1 and self.lowest < self.highest:  # no target is in reach, and a curve needs two points
             (only,) = speed
             return only + 1 if only < self.highest else only - 1
         further = self._beyond(points)
@@ -187,8 +184,7 @@ class Search:
     def missed(self, points: Sequence[SweepPoint]) -> Sequence[float]:
         """Return the targets that are neither bracketed by neighbours nor out of reach.
 
-        Where an earlier sweep's points are held against their like, a frontier without a gap there will do.
-        """
+        When an earlier sweep's points are compared pointwise, a frontier without a gap at the target is enough."""
         speed = {point.concurrency: point.interactivity for point in points}
         return tuple(
             target
@@ -202,7 +198,7 @@ class Search:
         return below - above == 1
 
     def _inside(self, speed: Mapping[int, float], target: float, above: int | None, below: int | None) -> int:
-        """Return a concurrency strictly inside the bracket: where the target should lie, or halfway."""
+        """Return a concurrency strictly inside the bracket: the estimated position of the target, or halfway."""
         first = self.lowest if above is None else above + 1
         last = self.highest if below is None else below - 1
         if above is not None and below is None:
@@ -218,7 +214,7 @@ class Search:
         if above is not None and below is not None:
             return _crossing({above: speed[above], below: speed[below]}, target)
         if earlier and speed:
-            # The earlier curve, as much faster or slower as the point nearest to the target turned out to be.
+            # The earlier curve, scaled by the ratio of the nearest new point to the earlier one.
             nearest = min(speed, key=lambda concurrency: abs(math.log(speed[concurrency] / target)))
             return _crossing(earlier, target * _at(earlier, nearest) / speed[nearest])
         if earlier or speed:
@@ -226,12 +222,11 @@ class Search:
         return math.sqrt(self.lowest * self.highest)
 
     def _beyond(self, points: Sequence[SweepPoint]) -> int | None:
-        """Return one point further on where the curve would end before a target that was bracketed.
+        """Return one further point when the curve would end before a target that was bracketed.
 
-        Where throughput hardly rises any more, noise may push the slower end of a bracket off the frontier, and so does
-        a step of the server, behind which throughput rises again: then further points follow. Where it falls, they lie
-        off the frontier too, and the curve ends there for good.
-        """
+        When throughput hardly rises, noise may push the slower end of a bracket off the frontier. So does a step of the
+        server, behind which throughput rises again: then further points follow. When throughput falls, they are off the
+        frontier too, and the curve ends there."""
         speed = {point.concurrency: point.interactivity for point in points}
         bracketed = [target for target in self.sweep_targets.targets if target > min(speed.values())]
         if not bracketed or frontier(points)[0].interactivity <= min(bracketed):
@@ -248,19 +243,20 @@ class Search:
         return further if further > concurrency else None
 
     def _is_held(self, points: Sequence[SweepPoint], target: float) -> bool:
-        """Whether points are held for ``target``, and the frontier has no gap around it."""
+        """Whether serving points exist for ``target``, and the frontier has no gap around it."""
         if not self.sweep_targets.held.get(target):
             return False
         fast, slow = _around(frontier(points), target)
         return fast is not None and slow is not None and self._is_gap_closed(fast, slow, target)
 
     def _is_gap_closed(self, fast: SweepPoint, slow: SweepPoint, target: float) -> bool:
-        """Whether two neighbours of the frontier are near, or those of the earlier sweep, which got no nearer."""
+        """Whether two neighbours of the frontier are close, or are those of the earlier sweep, which were not
+        closer."""
         held = {concurrency for _, _, concurrency in self.sweep_targets.held.get(target, ())}
         return fast.interactivity <= _WIDEST_GAP * slow.interactivity or {fast.concurrency, slow.concurrency} <= held
 
     def _across(self, points: Sequence[SweepPoint]) -> int | None:
-        """Return a concurrency inside a gap of the frontier around a target, None where every one is closed."""
+        """Return a concurrency inside a gap of the frontier around a target, None when there is no gap."""
         on_frontier = frontier(points)
         for target in self.sweep_targets.targets:
             fast, slow = _around(on_frontier, target)
@@ -272,7 +268,7 @@ class Search:
 
 
 def _around(on_frontier: Sequence[SweepPoint], target: float) -> tuple[SweepPoint | None, SweepPoint | None]:
-    """Return the neighbours of ``target`` on a frontier, the faster one first; None where there is none."""
+    """Return the neighbours of ``target`` on a frontier, the faster one first; None when there is none."""
     faster = next((point for point in on_frontier if point.interactivity >= target), None)
     slower = next((point for point in reversed(on_frontier) if point.interactivity < target), None)
     return faster, slower
@@ -281,9 +277,9 @@ def _around(on_frontier: Sequence[SweepPoint], target: float) -> tuple[SweepPoin
 def _inside_gap(points: Sequence[SweepPoint], fast: SweepPoint, slow: SweepPoint) -> int | None:
     """Return the concurrency between two neighbours of the frontier that may be its next point, None for no other.
 
-    Points in between that deliver no more than the fast one lie behind a step of the server. It delivers more again
-    where there are as many more requests as each is slower; and halfway to the slow one, where that was not enough.
-    """
+    Points in between that deliver no more than the fast one lie behind a step of the server. Throughput is higher again
+    where the number of requests has grown as much as each request slowed down; when that is not enough, halfway to the
+    slow one."""
     inside = sorted(
         (point for point in points if fast.concurrency < point.concurrency < slow.concurrency),
         key=lambda point: point.concurrency,
@@ -301,7 +297,7 @@ def _inside_gap(points: Sequence[SweepPoint], fast: SweepPoint, slow: SweepPoint
 
 
 def _past_step(concurrency: int, throughput: float, wanted: float) -> int:
-    """Return the concurrency that delivers more than ``wanted`` where each request keeps the pace it has here."""
+    """Return the concurrency that delivers more than ``wanted`` if each request keeps its present speed."""
     return math.floor(concurrency * wanted / throughput) + 1
 
 

@@ -1,5 +1,7 @@
-"""A point is one concurrency measured; a sweep is every point of one precision, however many configurations
-they came from. Values that could not have been measured are refused when built."""
+"""Points and sweeps: a point is one measured concurrency; a sweep is all points of one precision, over all
+configurations.
+
+Input: measured or recorded numbers. Output: frozen values. Invariant: impossible values are refused at construction."""
 
 from __future__ import annotations
 
@@ -13,23 +15,21 @@ from pytest_precgate.analysis.quantity import count, one_line, positive
 from pytest_precgate.errors import InvalidValueError
 
 PointKey = tuple[str, int, int]
-"""What is unique inside a sweep: configuration, GPUs, concurrency."""
+"""The key of a point in a sweep: configuration, GPUs, concurrency."""
 
 UNKNOWN_ERROR = 1.0
-"""The error of a point that ended before its requests could tell one: it may be as large as the figure."""
+"""The error of a point that ended before its error could be estimated: it may be as large as the figure."""
 
 
 @dataclass(frozen=True)
 class SweepPoint:
     """One concurrency measured on one serving configuration.
 
-    ``interactivity`` is 1 / median tpot in tok/s/user; ``throughput_per_gpu`` counts input and output
-    tokens, in tok/s/GPU; ``configuration`` tells apart points of one cloud (``tp4``, ``tp8``).
-    ``acceptance_length`` is the mean number of tokens a verification step of speculation gave a request, None without.
-    ``short_error`` is the relative half-width of the 90% interval of a point that ended before it was known as well as
-    asked, UNKNOWN_ERROR where its requests could not tell one, None for any other point.
-    Raises InvalidValueError for anything that is not a finite positive number.
-    """
+    ``interactivity`` is 1 / median tpot in tok/s/user; ``throughput_per_gpu`` counts input and output tokens, in
+    tok/s/GPU; ``configuration`` distinguishes points of one cloud (``tp4``, ``tp8``). ``acceptance_length`` is the mean
+    number of tokens per verification step of speculation, None without. ``short_error`` is the relative half-width of
+    the 90% interval of a point that ended before the requested error was reached, UNKNOWN_ERROR when it could not be
+    estimated, None for any other point. Raises InvalidValueError for anything that is not a finite positive number."""
 
     concurrency: int
     gpus: int
@@ -52,7 +52,7 @@ class SweepPoint:
 
     @property
     def key(self) -> PointKey:
-        """What no other point of a sweep has."""
+        """The key, unique in a sweep."""
         return (self.configuration, self.gpus, self.concurrency)
 
 
@@ -60,10 +60,9 @@ class SweepPoint:
 class Sweep:
     """All points of one precision on one hardware under one workload, in a fixed order.
 
-    ``simulated`` marks figures that no machine measured; every report of them says so.
+    ``simulated`` marks figures of a simulation; every report says so.
 
-    Raises InvalidValueError when there is no point, or a configuration holds a concurrency twice.
-    """
+    Raises InvalidValueError when there is no point, or a configuration holds a concurrency twice."""
 
     precision: str
     workload: Workload
@@ -81,7 +80,7 @@ class Sweep:
             if before.key == after.key:
                 raise InvalidValueError(
                     f"Sweep.points: the {self.precision} sweep holds concurrency {after.concurrency} twice for "
-                    f"configuration {after.configuration!r} on {after.gpus} GPUs; which one was measured?"
+                    f"configuration {after.configuration!r} on {after.gpus} GPUs; each may occur once"
                 )
         object.__setattr__(self, "points", points)
 

@@ -1,4 +1,4 @@
-"""What one request asks for. Two sweeps of different workloads are never compared."""
+"""The workload of a request: input and output length, and their range. Different workloads are never compared."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A gate, its noise, its limits, and the verdict over launches."""
+"""Gates, their noise and limits, and the verdicts over launches."""

@@ -1,4 +1,5 @@
-"""What a gate read in each of several launches: the values sigma is taken from, turned so that more is better."""
+"""The values of one gate over several launches, oriented so that a higher value is better. Sigma is estimated from
+them."""
 
 from __future__ import annotations
 
@@ -13,10 +14,9 @@ from pytest_precgate.analysis.quantity import positive
 
 @dataclass(frozen=True)
 class GateLaunches:
-    """A gate with its values on one side, one per launch, and its stretch (see noise.step_stretch).
+    """A gate with its values, one per launch, and its ``elasticity`` (see noise.step_time_elasticity).
 
-    ``reading`` is the sigma that the points of a launch alone leave on it (see noise.reading_sigma).
-    """
+    ``reading`` is the sigma that the measurement error of the points leaves on it (see noise.reading_sigma)."""
 
     key: GateKey
     values: Sequence[float]
@@ -29,15 +29,14 @@ class GateLaunches:
 
     @property
     def higher_is_better_values(self) -> list[float]:
-        """The values turned so that more is better: a launch that strays is a slow one."""
+        """The values oriented so that more is better: an outlier launch is a slow one."""
         return [value if self.key.metric.higher_is_better else 1 / value for value in self.values]
 
 
 def independent_gates(launches: Sequence[GateLaunches]) -> int:
-    """Return how many of the gates scatter by themselves.
+    """Return how many of the gates scatter independently.
 
-    A cost is the price over a throughput: the same measurement, and no further chance of a false alarm.
-    """
+    A cost is the price over a throughput: the same measurement, and no further chance of a false alarm."""
     return len(
         {
             tuple(round(value / each.higher_is_better_values[0], 9) for value in each.higher_is_better_values)
@@ -49,9 +48,8 @@ def independent_gates(launches: Sequence[GateLaunches]) -> int:
 def noise_of(launches: Sequence[GateLaunches]) -> list[GateNoise]:
     """Return the noise of gates that all have LEAST_LAUNCHES values or more, centres in the gates' own units.
 
-    Launches that happen to agree better than their points are known do not make sigma smaller than that. Where nothing
-    tells how well a point is known, as of requests that are nearly as long as the window, their scatter is taken alone.
-    """
+    Sigma is at least the measurement error of the points, also when the launches agree better by chance. When the error
+    of a point is unknown, as with requests nearly as long as the window, only the scatter counts."""
     noises = suite_noise([each.higher_is_better_values for each in launches], [each.elasticity for each in launches])
     return [
         replace(
@@ -66,17 +64,16 @@ def noise_of(launches: Sequence[GateLaunches]) -> list[GateNoise]:
 
 @dataclass(frozen=True)
 class SuiteNoise:
-    """The gates of one suite with enough launches to tell their noise, which lend each other their launches.
+    """The gates of one suite with enough launches to estimate their noise; their launches are pooled.
 
-    ``separate`` is how many of them scatter by themselves: they share the suite's false alarms.
-    """
+    ``separate`` is how many of them scatter independently: they share the suite's false alarm rate."""
 
     gates: Mapping[GateKey, GateNoise]
     separate: int
 
     @staticmethod
     def of(launches: Sequence[GateLaunches]) -> SuiteNoise:
-        """Return the noise of a suite from the launches of all its gates, whatever their order."""
+        """Return the noise of a suite from the launches of all its gates, in any order."""
         telling = [each for each in launches if len(each.values) >= LEAST_LAUNCHES]
         noises = {each.key: noise for each, noise in zip(telling, noise_of(telling), strict=True)}
         return SuiteNoise(noises, independent_gates(telling))

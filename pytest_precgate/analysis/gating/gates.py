@@ -1,5 +1,7 @@
-"""A gate is one metric at one interactivity with one tolerance. It knows how to read its value, which way is
-better, and nothing of baselines or verdicts."""
+"""A gate: one metric at one interactivity with one tolerance.
+
+Input: a comparison or a sweep. Output: the gate's value. Invariant: a gate knows its metric and which direction is
+better; it does not know baselines or verdicts."""
 
 from __future__ import annotations
 
@@ -12,11 +14,11 @@ from pytest_precgate.analysis.quantity import positive
 from pytest_precgate.errors import InvalidValueError
 
 IMPLAUSIBLE_GAIN = 0.25
-"""A gain beyond this share is more likely a broken measurement than a better engine."""
+"""A gain beyond this share is more likely a measurement error than a better engine."""
 
 
 class Metric(Enum):
-    """What a gate holds. Ratios are candidate / reference; the others belong to one precision."""
+    """The metric of a gate. Ratios are candidate / reference; the others belong to one precision."""
 
     THROUGHPUT_RATIO = "throughput_ratio"
     COST_RATIO = "cost_ratio"
@@ -30,18 +32,19 @@ class Metric(Enum):
 
     @property
     def higher_is_better(self) -> bool:
-        """The direction: throughput should rise, cost should fall."""
+        """The direction: more throughput is better, less cost is better."""
         return self in (Metric.THROUGHPUT_RATIO, Metric.THROUGHPUT_PER_GPU)
 
     @property
     def default_tolerance(self) -> float:
-        """Ratios are held tightly, since they cancel what both precisions suffer; the absolute ones widely."""
+        """The default tolerance: small for ratios, which cancel what both precisions share; larger for absolute
+        metrics."""
         return 0.03 if self.is_ratio else 0.05
 
 
 @dataclass(frozen=True)
 class GateKey:
-    """Which quantity a gate holds: metric, the precisions it reads, and the interactivity in tok/s/user."""
+    """The quantity of a gate: metric, the precisions it reads, and the interactivity in tok/s/user."""
 
     metric: Metric
     precisions: tuple[str, ...]
@@ -85,9 +88,8 @@ class GateKey:
 class Gate:
     """A key with its tolerance and its bound of plausibility, both as shares (0.03 is 3%).
 
-    ``tolerance`` is how much worse the value may be than its baseline; ``implausible`` how much better
-    makes it implausible. Where ``asked`` is False the tolerance is the default, which noise may widen.
-    """
+    ``tolerance`` is how much worse the value may be than its baseline; ``implausible`` how much better makes it
+    implausible. When ``asked`` is False the tolerance is the default, which noise may widen."""
 
     key: GateKey
     tolerance: float
@@ -123,9 +125,8 @@ def gates_of(
 ) -> tuple[Gate, ...]:
     """Return the gates of one comparison: each ratio once, each absolute metric once per precision, at every point.
 
-    ``tolerances`` names the metrics to gate; of one that is None the metric's default is the least. Raises
-    InvalidValueError when that leaves nothing to gate.
-    """
+    ``tolerances`` names the metrics to gate; None means the metric's default, as a minimum. Raises InvalidValueError
+    when there is nothing to gate."""
     pair = (candidate, reference)
     gates = [
         Gate(

@@ -1,7 +1,8 @@
-"""The decision rule of a suite, launch by launch: each gate has its verdict or wants another launch. Pure and without
-memory: the same launches give the same ruling, and what is decided stays decided however many launches follow.
+"""The launch rule of a suite: after each launch every gate has a verdict or needs another launch.
 
-A pass comes from verdict.decide alone; here it is only taken away, where the noise does not support the tolerance."""
+Input: the values of the gates in all launches so far. Output: a ruling per gate. Invariant: the function is pure, and a
+verdict that was reached does not change with further launches. A PASS comes only from verdict.decide; this module can
+only withdraw it, when the noise does not support the tolerance."""
 
 from __future__ import annotations
 
@@ -21,11 +22,10 @@ from pytest_precgate.errors import InvalidValueError
 
 @dataclass(frozen=True)
 class GateBaseline:
-    """A gate and its baseline: one value per launch, or why there is none.
+    """A gate and its baseline: one value per launch, or the reason why there is none.
 
-    ``elasticity`` and ``reading``: see scatter.GateLaunches. ``served`` says which of the baseline's points the value
-    rests on, None where there is no baseline, or values come from elsewhere than points.
-    """
+    ``elasticity`` and ``reading``: see gate_launches.GateLaunches. ``served`` holds the serving points of the value,
+    None when there is no baseline, or values do not come from points."""
 
     gate: Gate
     baseline: Sequence[float] | Absent
@@ -37,17 +37,19 @@ class GateBaseline:
         if isinstance(self.baseline, Absent):
             return
         if not self.baseline:
-            raise InvalidValueError(f"Held: {self.gate.key} has no baseline launch; say why with Absent")
-        values = tuple(positive("Held", "baseline", value, str(self.gate.key)) for value in self.baseline)
+            raise InvalidValueError(
+                f"GateBaseline: {self.gate.key} has no baseline launch; give the reason with Absent"
+            )
+        values = tuple(positive("GateBaseline", "baseline", value, str(self.gate.key)) for value in self.baseline)
         object.__setattr__(self, "baseline", values)
 
 
 @dataclass(frozen=True)
 class GateRuling:
-    """One gate after some launches. ``judged`` is None while it wants another; ``limits`` is None without a baseline.
+    """One gate after some launches. ``judged`` is None while it needs another one; ``limits`` is None without a
+    baseline.
 
-    ``launches`` is how many it took to decide, or has taken so far.
-    """
+    ``launches`` is the number of launches that decided, or so far."""
 
     judged: JudgedGate | None
     limits: GateLimits | None
@@ -55,12 +57,12 @@ class GateRuling:
 
     @property
     def verdict(self) -> JudgedGate | None:
-        """The gate as judged, with what stands behind it."""
+        """The judged gate with its evidence."""
         return None if self.judged is None else replace(self.judged, evidence=self.evidence)
 
     @property
     def evidence(self) -> Evidence:
-        """What the verdict rests on."""
+        """The evidence of the verdict."""
         if self.limits is None or self.limits.noise is None:
             return Evidence(None, None, self.launches)
         shares = self.limits.per_launch
@@ -92,9 +94,8 @@ class SuiteRuling:
 class SuiteRule:
     """The gates of one suite with their baselines, judged by a policy other than ``pairs``.
 
-    ``noise`` is that of all gates of the suite where some are judged elsewhere: they share its false alarms and lend
-    their launches.
-    """
+    ``noise`` is that of all gates of the suite when some are judged elsewhere: they share its false alarm rate, and
+    their launches are pooled."""
 
     held: Sequence[GateBaseline]
     policy: LaunchPolicy
@@ -109,7 +110,7 @@ class SuiteRule:
 
     @cached_property
     def gate_limits(self) -> tuple[GateLimits | None, ...]:
-        """What each gate is held against; None for a gate without baseline. Known before any launch."""
+        """The limits of each gate; None for a gate without baseline. Known before any launch."""
         recorded = {
             index: (held.gate, GateLaunches(held.gate.key, held.baseline, held.elasticity, held.reading))
             for index, held in enumerate(self.held)
@@ -119,11 +120,11 @@ class SuiteRule:
         return tuple(gate_limits.get(index) for index in range(len(self.held)))
 
     def judge(self, launches: Sequence[Sequence[float | Absent]]) -> SuiteRuling:
-        """Return the ruling after ``launches``: launches[i][g] is the value of gate g in launch i, in the order held.
+        """Return the ruling after ``launches``: launches[i][g] is the value of gate g in launch i, in the order of the
+        gates.
 
         Raises InvalidValueError for more launches than the policy has, a launch with other than one value per gate, or
-        a value that is not finite and above zero.
-        """
+        a value that is not finite and above zero."""
         refuse_misshapen(launches, len(self.held), self.policy)
         return SuiteRuling(
             tuple(
@@ -144,8 +145,8 @@ def _ruling(
 
 
 def _first_good(limits: GateLimits, values: Sequence[float | Absent]) -> GateRuling:
-    """The first launch decides that is neither low nor too good to be true: either may be a stray, of one's own or of
-    the reference. Where every launch is low, the best of them is the value; where one was too good, that is."""
+    """The first launch that is neither low nor implausibly good decides; either may be an outlier, of the candidate or
+    of the reference. When every launch is low, the best one is the value; when one was implausibly good, that one."""
     doubted: list[tuple[float, JudgedGate]] = []
     for value, limit in zip(values, limits.per_launch, strict=False):
         judged = held_to(limits, value, limits.centre, limit)
@@ -166,7 +167,7 @@ def _first_good(limits: GateLimits, values: Sequence[float | Absent]) -> GateRul
 
 
 def _median(limits: GateLimits, values: Sequence[float | Absent]) -> GateRuling:
-    """The median of the launches decides, as soon as those to come cannot make it another verdict."""
+    """The median of the launches decides, as soon as further launches cannot change the verdict."""
     seen: list[float] = []
     low = high = 0
     half = len(limits.per_launch) // 2
@@ -184,7 +185,7 @@ def _median(limits: GateLimits, values: Sequence[float | Absent]) -> GateRuling:
 
 
 def held_to(limits: GateLimits, value: float | Absent, baseline: float, limit: float) -> JudgedGate:
-    """Judge one value against its limits. What would let the merge through does not where the noise is too large."""
+    """Judge one value against its limits. A passing verdict is withdrawn when the noise is too large."""
     judged = judge(limits.gate, value, baseline, None if limits.noise is None else limit)
     if judged.verdict.passes and limits.refusal is not None:
         return replace(judged, verdict=Verdict.INCONCLUSIVE, reason=limits.refusal)

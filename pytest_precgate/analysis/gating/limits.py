@@ -1,6 +1,8 @@
-"""What the launches of one gate are held against: a centre, how much worse than it each launch may be, and what that
-can see. A tolerance is a promise (a true drop of this size is stopped), so the limits stand inside it: as far as the
-noise needs, as little as the noise allows."""
+"""Limits of one gate: a centre, how much worse each launch may be, and the minimum detectable drop.
+
+Input: the baseline's launches, sigma, tolerance and launch rule. Output: the limit of each launch. Invariant: a true
+drop of the size of the tolerance is detected with the target power, so the limits lie inside the tolerance by the
+amount that the noise requires."""
 
 from __future__ import annotations
 
@@ -26,32 +28,31 @@ from pytest_precgate.analysis.gating.power import (
 from pytest_precgate.analysis.quantity import count
 from pytest_precgate.errors import InvalidValueError
 
-# A limit stands inside the tolerance by what sigma times this needs, while there is room: sigma is an estimate, easily
-# too small by half. Without noise the limit is the tolerance.
+# A limit lies inside the tolerance by sigma times this, if there is room: sigma is an estimate, and often too small by
+# half. Without noise the limit is the tolerance.
 _ROOM = 2.5
-# The most launches per verdict that are advised.
+# The largest number of launches per verdict that a message advises.
 _ADVISED = 21
 # A default tolerance grows with the noise up to a tenth of the throughput, which is a ninth of the cost. A wider one
 # must be set.
 WIDEST = 0.10
-# Below this, sigma is rounding: the values are the same figure.
+# A smaller sigma is rounding: the values are equal.
 _NO_NOISE = 1e-9
 
 Kind = Literal["first-good", "median", "pairs"]
 
 MOST_LAUNCHES = 1_000
-"""Of one precision, for one verdict or baseline: more is a slip of the pen."""
+"""Of one precision, for one verdict or baseline; a larger number is a typing error."""
 
 
 @dataclass(frozen=True)
 class LaunchPolicy:
     """How many launches a verdict may take.
 
-    ``first-good``: up to ``launches``, one good launch passes, only all of them low fail. ``median``: the median of
-    ``launches`` decides, and measuring ends when it can no longer change sides. ``pairs``: the median over ``launches``
-    pairs of a fresh baseline launch and a candidate launch. Raises InvalidValueError for an even number of the latter
-    two, whose median is no launch.
-    """
+    ``first-good``: of up to ``launches``, one good launch passes; the gate fails when all are low. ``median``: the
+    median of ``launches`` decides, and measuring ends when it can no longer change sides. ``pairs``: the median over
+    ``launches`` pairs of a fresh baseline launch and a candidate launch. Raises InvalidValueError for an even number of
+    the latter two, whose median is not a launch."""
 
     kind: Kind = "first-good"
     launches: int = 3
@@ -74,21 +75,20 @@ class LaunchPolicy:
 
     @property
     def good(self) -> int:
-        """How many launches must be good to pass."""
+        """How many launches must be good for a pass."""
         return 1 if self.kind == "first-good" else (self.launches + 1) // 2
 
     def design(self, baseline: int, gates: int) -> Design:
-        """Return the design of a gate with ``baseline`` launches, one of ``gates`` that scatter separately."""
+        """Return the design of a gate with ``baseline`` launches, one of ``gates`` that scatter independently."""
         return Design(self.launches, self.good, baseline, gates, paired=self.kind == "pairs")
 
 
 @dataclass(frozen=True)
 class GateLimits:
-    """One gate, what its launches are held against, and the noise both are judged by.
+    """One gate, the limits of its launches, and the noise that determines them.
 
-    ``noise`` is None where the baseline has too few launches to tell (``centre`` is then their median): each launch is
-    held to the tolerance itself, and nothing is promised.
-    """
+    ``noise`` is None when the baseline has too few launches for an estimate (``centre`` is then their median): the
+    limit of each launch is the tolerance, and no detection rate is guaranteed."""
 
     gate: Gate
     centre: float
@@ -103,20 +103,20 @@ class GateLimits:
         )
 
     def doubt(self, reading: float) -> str | None:
-        """Return why launches whose points alone leave a sigma of ``reading`` cannot pass; None where they can."""
+        """Return why launches whose points leave a sigma of ``reading`` cannot pass; None when they can."""
         if self.noise is None or reading <= self.noise.sigma:
             return None
         if math.isinf(reading):
             if not self.noise.has_errors:
                 return None
             return (
-                "its points ended before their requests could tell how well they are known, which the baseline's did; "
+                "its points ended before their error could be estimated, and the baseline's points have an estimate; "
                 "give them more time with window_limit_s"
             )
         if not replace(self, noise=replace(self.noise, sigma=reading)).too_noisy:
             return None
         return (
-            f"its points ended before they were known as well as point_error asks, and leave a sigma of {reading:.1%} "
+            f"its points ended before they reached point_error, and leave a sigma of {reading:.1%} "
             f"on its value: too much to keep a tolerance of {self.gate.tolerance * 100:g}%; give them more time with "
             "window_limit_s"
         )
@@ -130,7 +130,7 @@ class GateLimits:
 
     @cached_property
     def minimum_detectable_drop(self) -> float | None:
-        """The smallest true drop stopped four times in five, as a share; None where the noise is unknown."""
+        """The smallest true drop detected with the target power, as a share; None when the noise is unknown."""
         if self.noise is None:
             return None
         sigma = self.noise.sigma
@@ -140,18 +140,16 @@ class GateLimits:
 
     @cached_property
     def honest_tolerance(self) -> float | None:
-        """The tolerance to ask for with this noise and design, as a share rounded up to 0.1%; None where unknown.
+        """The tolerance to ask for with this noise and design, as a share rounded up to 0.1%; None when unknown.
 
-        A little more than what is refused below: chosen from the very launches that gave sigma, it allows for luck.
-        """
+        A little more than the smallest supported one, because sigma from the same launches may be too small."""
         return None if self._honest is None else math.ceil(self._share(self._honest) * 1000 - 1e-9) / 1000
 
     @cached_property
     def launches_needed(self) -> int | None:
         """The n for which the median of n launches against a baseline of n (or n pairs) keeps the tolerance.
 
-        The answer to a tolerance the noise does not support; None if too many, or the noise is unknown.
-        """
+        Advice for a tolerance that the noise does not support; None if n is too large, or the noise is unknown."""
         if self.noise is None:
             return None
         if self.noise.sigma < _NO_NOISE:
@@ -161,10 +159,9 @@ class GateLimits:
     def point_limit(self, deviation: float, points: int) -> float:
         """Return how much worse each of ``points`` serving points may be than the centre, as a share.
 
-        The tolerance; or, where that is more, what the noise of so many points needs, each of which scatters by
-        ``deviation`` around a value that scatters itself. Where the noise is unknown, twice the tolerance: one point
-        scatters more than the value between two, and a suite is not failed inside its tolerance.
-        """
+        The tolerance; or, if that is more, the limit that noise requires for that many points, each of which scatters
+        by ``deviation`` around a value that scatters itself. When the noise is unknown, twice the tolerance: one point
+        scatters more than the value between two, and a suite must not fail inside its tolerance."""
         if self.noise is None:
             return min(2 * self.gate.tolerance, 0.99)
         lines = critical_values(replace(self.design, gates=self.design.gates * points))
@@ -172,7 +169,8 @@ class GateLimits:
 
     @property
     def refusal(self) -> str | None:
-        """Why no launch can pass, which tolerance would be honest, and what keeps the one asked; None where one can."""
+        """Why no launch can pass, which tolerance the noise supports, and what keeps the present one; None if one can
+        pass."""
         if self.noise is None or self.honest_tolerance is None or not self.too_noisy:
             return None
         why = (
@@ -186,11 +184,11 @@ class GateLimits:
         if needed is not None and needed <= _ADVISED:
             longer = f"the median of {needed} launches against a baseline of {needed}"
             ways.append(f"take {f'{needed} pairs' if self.design.paired else longer}")
-        nothing = f"nothing short of implausible ({self.gate.implausible:.0%}) would be kept"
+        nothing = f"no tolerance below implausible ({self.gate.implausible:.0%}) is supported"
         return why + (" or ".join(ways) or nothing)
 
     def supported(self) -> GateLimits:
-        """Return the limits with a tolerance that the noise supports, where the default applies and that one is
+        """Return the limits with a tolerance that the noise supports, when the default applies and that tolerance is
         usable."""
         honest, log = self.honest_tolerance, self._honest
         if self.gate.asked or not self.too_noisy or honest is None or log is None:
@@ -201,7 +199,7 @@ class GateLimits:
 
     @property
     def _honest(self) -> float | None:
-        """The honest tolerance on the scale of sigma, not rounded."""
+        """The supported tolerance on the scale of sigma, not rounded."""
         return (
             None
             if self.noise is None
@@ -210,13 +208,15 @@ class GateLimits:
 
     @property
     def _asked(self) -> float:
-        """The tolerance on the scale of sigma: the logarithm of value over centre, turned so that worse is positive."""
+        """The tolerance on the scale of sigma: the logarithm of value over centre, oriented so that worse is
+        positive."""
         tolerance = self.gate.tolerance
         return -math.log1p(-tolerance) if self.gate.key.metric.higher_is_better else math.log1p(tolerance)
 
     @cached_property
     def _lines(self) -> tuple[float, ...]:
-        """The limits on the scale of sigma: inside the tolerance by what noise needs, beyond what noise reaches."""
+        """The limits on the scale of sigma: inside the tolerance by what noise requires, and beyond the reach of
+        noise."""
         assert self.noise is not None
         sigma, likely = self.noise.sigma, least_detectable_drop(self.design, POWER_AT_TOLERANCE)
         room = min(_ROOM * sigma, self._asked / likely)
@@ -231,9 +231,8 @@ def suite_limits(
 ) -> list[GateLimits]:
     """Return the limits of each gate of a suite from its baseline's launches.
 
-    ``suite`` is the noise of all its gates where some of them are not judged here: they share its false alarms and lend
-    their launches.
-    """
+    ``suite`` is the noise of all its gates when some of them are not judged here: they share its false alarm rate, and
+    their launches are pooled."""
     noise = SuiteNoise.of([launches for _, launches in gates]) if suite is None else suite
     gate_limits = []
     for gate, launches in gates:

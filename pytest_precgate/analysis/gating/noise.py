@@ -1,8 +1,8 @@
-"""How much a gate's value scatters from launch to launch when nothing changed: one standard deviation per gate.
+"""The noise of a gate from launch to launch while nothing changes: one standard deviation (sigma) per gate.
 
-Sigma is that of the logarithm of the value, so 0.01 is 1% whatever the unit. A launch now and then lands far off; those
-are found with a robust scale and set aside before a standard deviation is taken of the others. Five launches of one
-gate say little, so the gates of a suite lend each other their launches."""
+Input: the values of a suite's gates in the baseline's launches. Output: centre and sigma per gate. Sigma is that of the
+logarithm, so 0.01 is 1% for any unit. Outliers are found with a robust scale and set aside first. Because five launches
+of one gate give an imprecise estimate, the gates of a suite are pooled."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.errors import InvalidValueError
 
 LEAST_LAUNCHES = 3
-"""With fewer launches no sigma is claimed: two values differ once, and too often by next to nothing."""
+"""With fewer launches sigma is not estimated: two values give one difference, which is often close to zero."""
 
-# Qn of Rousseeuw and Croux 1993 (JASA 88, 1273): twice as efficient as the median absolute deviation, as hard to break.
-# Its factors make it unbiased for few values: Croux and Rousseeuw 1992 (Computational Statistics 1, 411).
+# Qn of Rousseeuw and Croux 1993 (JASA 88, 1273): twice as efficient as the median absolute deviation, as robust. Its
+# factors make it unbiased for few values: Croux and Rousseeuw 1992 (Computational Statistics 1, 411).
 _QN = 2.2219
 _QN_FEW = {2: 0.399, 3: 0.994, 4: 0.512, 5: 0.844, 6: 0.611, 7: 0.857, 8: 0.669, 9: 0.872}
-# A launch further than this many scales from the median is set aside. Of normal launches that takes a few too, and
+# A launch further than this many scales from the median is set aside. This also removes a few normal launches, and
 # makes the standard deviation of the rest 4% too small.
 _FAR = 2.5
 _UNTRIMMED = 1.04
-# The suite's common sigma weighs as much as this many further launches of the gate itself. Its own launches alone fail
-# and refuse more suites by luck, the common sigma alone overlooks a gate louder than the others (docs/noise.md).
+# The suite's common sigma has the weight of this many further launches of the gate itself. A gate's own launches alone
+# fail and refuse more suites by chance; the common sigma alone misses a gate noisier than the others (docs/noise.md).
 _POOL_FREEDOM = 12
 # The half-width of a normal distribution's 90% interval.
 SIGMAS_OF_INTERVAL = 1.645
@@ -38,12 +38,11 @@ SIGMAS_OF_INTERVAL = 1.645
 
 @dataclass(frozen=True)
 class GateNoise:
-    """What the launches of one state say of one gate.
+    """The noise of one gate, estimated from the launches of one state.
 
     ``centre`` is the geometric mean of the launches kept, in the gate's unit; ``sigma`` the standard deviation of the
-    logarithm of one launch; ``set_aside`` how many of ``launches`` were too far off to count. ``has_errors`` says that
-    sigma holds what the points alone leave; without it the launches' scatter is all that is known.
-    """
+    logarithm of one launch; ``set_aside`` how many of ``launches`` were outliers. ``has_errors`` says that sigma
+    includes the measurement error of the points; without it sigma is only the launches' scatter."""
 
     centre: float
     sigma: float
@@ -60,8 +59,8 @@ class GateNoise:
 
 @dataclass(frozen=True)
 class _Series:
-    """One gate's launches as logarithms, sorted; ``elasticity`` is by how much more it scatters than the suite's
-    sigma."""
+    """One gate's launches as logarithms, sorted; ``elasticity`` is the factor by which it scatters more than the
+    suite's sigma."""
 
     logs: tuple[float, ...]
     elasticity: float
@@ -78,7 +77,7 @@ class _Series:
         return qn_factor(len(self.logs)) * apart[math.comb(self.half, 2) - 1] / self.elasticity
 
     def kept(self, pooled_scale: float) -> list[float]:
-        """The launches near the median: more than half of them in any case."""
+        """The launches near the median, always more than half of them."""
         freedom = len(self.logs) - 1
         scale = math.sqrt((_POOL_FREEDOM * pooled_scale**2 + freedom * self.scale**2) / (_POOL_FREEDOM + freedom))
         median = statistics.median_high(self.logs)
@@ -88,7 +87,7 @@ class _Series:
 
 
 def qn_factor(launches: int) -> float:
-    """Return what turns the order statistic of Qn into an unbiased sigma of normal values (source above)."""
+    """Return the factor that makes the order statistic of Qn an unbiased sigma of normal values (source above)."""
     if launches in _QN_FEW:
         return _QN * _QN_FEW[launches]
     return _QN * launches / (launches + (1.4 if launches % 2 else 3.8))
@@ -97,12 +96,11 @@ def qn_factor(launches: int) -> float:
 def suite_noise(values: Sequence[Sequence[float]], elasticities: Sequence[float]) -> tuple[GateNoise, ...]:
     """Return the noise of every gate of a suite; ``values[g]`` holds the values of gate g, one per launch.
 
-    ``stretches[g]`` is by how much more gate g scatters than a gate of stretch 1 (see :func:`step_time_elasticity`); it
-    steers what the gates lend each other and scales nothing by itself. The order of launches, and of gates, does not
-    matter.
+    ``elasticities[g]`` is the factor by which gate g scatters more than a gate of elasticity 1 (see
+    :func:`step_time_elasticity`); it is used for pooling and scales nothing by itself. The order of launches, and of
+    gates, does not matter.
 
-    Raises InvalidValueError for a gate with fewer than LEAST_LAUNCHES values, or one not above zero.
-    """
+    Raises InvalidValueError for a gate with fewer than LEAST_LAUNCHES values, or one not above zero."""
     series = []
     for gate, (launches, elasticity) in enumerate(zip(values, elasticities, strict=True)):
         if len(launches) < LEAST_LAUNCHES:
@@ -136,31 +134,29 @@ def suite_noise(values: Sequence[Sequence[float]], elasticities: Sequence[float]
 
 
 def step_time_elasticity(curves: Sequence[Curve], interactivity: float) -> float:
-    """Return how much a gate's value moves when every step of a launch takes 1% longer, in percent.
+    """Return by how many percent a gate's value changes when every step of a launch takes 1% longer.
 
-    A slower step lowers throughput and interactivity alike, so at a fixed interactivity the value moves by one minus
+    A slower step lowers throughput and interactivity alike, so at a fixed interactivity the value changes by one minus
     the slope of log throughput over log interactivity: more than 1, and growing along the curve. Give one curve for a
     gate of one precision, both for a ratio, whose launches scatter independently. The slope is taken over 1% of the
-    interactivity, inside the measured range. Raises OutsideSweepError off it.
-    """
+    interactivity, inside the measured range. Raises OutsideSweepError off it."""
     return math.hypot(*(1 - _log_slope(curve, interactivity) for curve in curves))
 
 
 def reading_sigma(launches: Sequence[Sequence[Curve]], interactivity: float) -> float:
-    """Return the sigma that points which are not known as well as asked leave on a gate's value, root mean square.
+    """Return the sigma of a gate's value due to points that did not reach the requested error, root mean square.
 
     ``launches`` are those of a gate, each with the curves it is read from, which all reach the interactivity. The two
-    points that bracket it count; what moves one moves throughput and interactivity alike (see
-    :func:`step_time_elasticity`). 0 where every such point is known as well as asked, infinite where nothing tells the
-    error of one.
-    """
+    points that bracket it count; an error of one changes throughput and interactivity alike (see
+    :func:`step_time_elasticity`). 0 when every such point reached the requested error, infinite when the error of one
+    is unknown."""
     return math.sqrt(
         statistics.fmean(math.fsum(_short_sigma(curve, interactivity) ** 2 for curve in curves) for curves in launches)
     )
 
 
 def _short_sigma(curve: Curve, interactivity: float) -> float:
-    """What the worse known of the two points that bracket an interactivity leaves on the value read there."""
+    """The error of a value read at an interactivity, due to the less precise of the two points that bracket it."""
     points = curve.frontier
     from_here = bisect_left(points, interactivity, key=_interactivity)
     above = points[from_here : from_here + 1]

@@ -1,6 +1,7 @@
-"""What launches of an unchanged suite say of its gates: how much each scatters, and whether its tolerance can be kept.
+"""Evaluates launches of an unchanged suite: the noise of each gate, and whether its tolerance can be kept.
 
-Every launch stands on both sides here: the suite is judged as if these launches were its baseline."""
+Input: launches and the suite's gates. Output: sigma, limits and tolerances per gate. The same launches serve as
+baseline and as candidate."""
 
 from __future__ import annotations
 
@@ -22,10 +23,9 @@ Outcome = Literal["kept", "widened", "refused"]
 
 @dataclass(frozen=True)
 class StudiedGate:
-    """A gate as the suite asks for it, its value in every launch, and what it would be held against.
+    """A gate as the suite asks for it, its value in every launch, and its limits.
 
-    Raises InvalidValueError for fewer launches than tell a sigma, or the limits of another gate.
-    """
+    Raises InvalidValueError for fewer launches than an estimate of sigma needs, or the limits of another gate."""
 
     gate: Gate
     launches: GateLaunches
@@ -41,13 +41,13 @@ class StudiedGate:
 
     @property
     def noise(self) -> GateNoise:
-        """Centre, sigma, and how many launches were too far off to count."""
+        """Centre, sigma, and the number of outliers."""
         assert self.limits.noise is not None
         return self.limits.noise
 
     @property
     def changes(self) -> tuple[float, ...]:
-        """Each launch's value as a change from the centre, as a share; those set aside included."""
+        """Each launch's value as a change from the centre, as a share; outliers included."""
         return tuple(value / self.noise.centre - 1 for value in self.launches.values)
 
     @property
@@ -59,14 +59,14 @@ class StudiedGate:
 
     @property
     def tolerance_to_ask(self) -> float | None:
-        """The tolerance this noise can keep, as a share; None where it would reach the bound of plausibility."""
+        """The tolerance that this noise supports, as a share; None if it would reach the bound of plausibility."""
         honest = self.limits.honest_tolerance
         return honest if honest is not None and honest < min(1.0, self.gate.implausible) else None
 
 
 @dataclass(frozen=True)
 class UnreadGate:
-    """A gate that some launch does not reach, and why: of an incomplete row no sigma is taken."""
+    """A gate that some launch does not reach, and why: sigma is not estimated from an incomplete row."""
 
     key: GateKey
     reason: str
@@ -83,26 +83,25 @@ class NoiseStudy:
 
     @property
     def independent_gates(self) -> int:
-        """How many gates scatter by themselves and share the suite's false alarms."""
+        """How many gates scatter independently and share the suite's false alarm rate."""
         return independent_gates([each.launches for each in self.gates])
 
     @property
     def step_sigma(self) -> float | None:
-        """By how much the duration of a step scatters from launch to launch: every gate's sigma without its stretch.
+        """The scatter of a step's duration from launch to launch: every gate's sigma divided by its elasticity.
 
-        The root of their mean square; None without a gate.
-        """
+        The root of their mean square; None without a gate."""
         if not self.gates:
             return None
         return math.sqrt(statistics.fmean((each.noise.sigma / each.launches.elasticity) ** 2 for each in self.gates))
 
     @property
     def advised(self) -> Mapping[Metric, float]:
-        """Return the tolerances to write into the suite's settings, by metric; empty where none was refused.
+        """Return the tolerances to write into the suite's settings, by metric; empty when none was refused.
 
-        The widest that a gate of the metric needs: one tolerance serves every point. A metric is left out where nobody
-        asked and none is refused, or where no tolerance helps; one that was asked for and is kept stands as it was.
-        """
+        The widest that a gate of the metric needs, because one tolerance applies to every point. A metric is left out
+        when its tolerance is a default and not refused, or when no tolerance helps. A configured tolerance that is kept
+        stays."""
         if all(each.outcome != "refused" for each in self.gates):
             return {}
         found: dict[Metric, float] = {}
@@ -117,11 +116,10 @@ class NoiseStudy:
 
 
 def study(gates: Sequence[Gate], curves: Mapping[str, Sequence[Curve]], policy: LaunchPolicy) -> NoiseStudy:
-    """Return what the launches say of ``gates``; ``curves[precision]`` holds one curve per launch.
+    """Return the evaluation of ``gates`` over the launches; ``curves[precision]`` holds one curve per launch.
 
-    Launch i of one precision is read beside launch i of the other. Raises InvalidValueError for fewer launches than
-    tell a sigma, or more of one precision than of another.
-    """
+    Launch i of one precision is compared with launch i of the other. Raises InvalidValueError for fewer launches than
+    an estimate of sigma needs, or more of one precision than of another."""
     numbers = {len(launches) for launches in curves.values()}
     if len(numbers) != 1 or min(numbers) < LEAST_LAUNCHES:
         counted = ", ".join(f"{len(launches)} of {name}" for name, launches in curves.items()) or "none"

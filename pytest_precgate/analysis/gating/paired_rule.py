@@ -1,5 +1,8 @@
-"""The decision rule without a stored baseline: baseline side and candidate are launched in turn, and the median of the
-pairs decides. For when the baseline is old or was measured elsewhere: what both sides of a pair suffer cancels."""
+"""The launch rule without a stored baseline: baseline side and candidate are launched in turn, and the median of the
+pairs decides.
+
+Input: the values of both sides per pair. Output: a ruling per gate. It is for a baseline that is old or was measured on
+another machine: what both sides of a pair share cancels."""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ from pytest_precgate.errors import InvalidValueError
 
 @dataclass(frozen=True)
 class PairedRule:
-    """The gates of one suite, each with its stretch (see noise.step_stretch), judged by pairs of launches."""
+    """The gates of one suite, each with its elasticity (see noise.step_time_elasticity), judged by pairs of
+    launches."""
 
     gates: Sequence[tuple[Gate, float]]
     policy: LaunchPolicy
@@ -35,9 +39,8 @@ class PairedRule:
     def judge(self, pairs: Sequence[Sequence[tuple[float | Absent, float | Absent]]]) -> SuiteRuling:
         """Return the ruling after ``pairs``: pairs[i][g] is (baseline value, candidate value) of gate g in pair i.
 
-        Sigma is that of these very launches, so every pair is needed; only a value that is absent decides before.
-        Raises InvalidValueError as SuiteRule.judge does.
-        """
+        Sigma is estimated from these launches, so every pair is needed; only an absent value decides earlier. Raises
+        InvalidValueError as SuiteRule.judge does."""
         refuse_misshapen(pairs, len(self.gates), self.policy)
         rulings: list[GateRuling] = []
         whole: dict[int, list[tuple[float, float]]] = {}
@@ -56,7 +59,8 @@ class PairedRule:
         return SuiteRuling(tuple(rulings))
 
     def _gate_limits(self, whole: Mapping[int, Sequence[tuple[float, float]]]) -> dict[int, GateLimits]:
-        """The limits of the gates that have every value. Both sides tell how launches scatter; a pair by both."""
+        """The limits of the gates that have every value. Both sides contribute to sigma; a pair has the noise of
+        both."""
         ratios, sides = [], []
         for index, pairs in whole.items():
             gate, elasticity = self.gates[index]
@@ -85,6 +89,6 @@ def _of_pair(candidate: GateNoise, base: GateNoise) -> GateNoise:
 
 
 def _median_pair(limits: GateLimits, pairs: Sequence[tuple[float, float]]) -> GateRuling:
-    """The pair in the middle decides, its candidate value against its own baseline value."""
+    """The median pair decides, its candidate value against its own baseline value."""
     value, base = sorted(pairs, key=lambda pair: limits.gate.gain(*pair))[len(pairs) // 2]
     return GateRuling(held_to(limits, value, base, limits.per_launch[0]), limits, len(pairs))

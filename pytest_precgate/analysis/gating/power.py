@@ -1,8 +1,8 @@
-"""What a number of launches can tell: where a line must stand so that noise rarely crosses it, and which drop is seen.
+"""Critical values and power: where a limit must lie for a given false alarm rate, and which drop it then detects.
 
-Everything is in units of sigma, the noise of one launch, and follows from one model: launches scatter normally around
-their truth, one in twenty lands far below it, and the baseline's centre is itself an average of noisy launches. Nothing
-is simulated here; benchmarks/decision_rule.py holds these figures against simulation."""
+Input: numbers of launches, baseline launches and gates. Output: values in units of sigma, the noise of one launch.
+Model: launches scatter normally, one in twenty is far too low, and the baseline's centre is the mean of noisy launches.
+Everything is computed; benchmarks/decision_rule.py compares the results with simulation."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pytest_precgate.analysis.quantity import count
 from pytest_precgate.errors import InvalidValueError
 
 FALSE_ALARM_RATE = 0.01
-"""How often noise may fail a suite in which nothing changed."""
+"""The largest share of unchanged suites that noise may fail."""
 
 TARGET_POWER = 0.80
-"""A drop counts as seen when it is stopped at least this often."""
+"""A drop counts as detected when it is stopped in at least this share of runs."""
 
 OUTLIER_RATE = 0.05
-"""The share of launches that land far too low although nothing changed."""
+"""The share of launches that are far too low although nothing changed."""
 
 POWER_AT_TOLERANCE = 0.90
-"""How often a drop of the tolerance is stopped where noise is as large as the lines leave room for."""
+"""The power at the tolerance when the noise is as large as the limits leave room for."""
 
-# The first launch may be this much further down than a later one: a line close to the baseline costs a second launch
-# whenever noise crosses it, and gains little, since two more launches have to be low before anything fails.
+# The first launch may be this much further down than a later one: a tight first limit costs a second launch whenever
+# noise crosses it, and gains little, because two more launches have to be low before the gate fails.
 _FIRST_TO_LATER = 1.3
-# Variance of the centre of n launches is this over n: setting far ones aside costs a little of the mean's 1.
+# The variance of the centre of n launches is this over n: removing outliers costs a little of the mean's 1.
 _CENTRE_VARIANCE = 1.1
 _NODES = [(step - 8) / 2 for step in range(17)]  # of a normal variable: the trapezoid rule is exact to 1e-6
 
@@ -38,9 +38,8 @@ _NODES = [(step - 8) / 2 for step in range(17)]  # of a normal variable: the tra
 class Design:
     """How a gate is measured: ``good`` of at most ``launches`` must be good, against ``baseline`` launches.
 
-    ``gates`` share one suite's false alarms. ``paired``: launch i is held against its own launch of the baseline side,
-    sigma is that of their difference, and there is no centre to be wrong about.
-    """
+    ``gates`` share one suite's false alarm rate. ``paired``: launch i is compared with its own launch of the baseline
+    side, sigma is that of their difference, and there is no error of the centre."""
 
     launches: int
     good: int
@@ -61,12 +60,13 @@ class Design:
 
     @property
     def centre_sigma(self) -> float:
-        """The standard deviation of what the launches are held against, in sigma."""
+        """The standard deviation of the centre, in sigma."""
         return 0.0 if self.paired else math.sqrt(_CENTRE_VARIANCE / self.baseline)
 
 
 def failing_share(design: Design, lines: Sequence[float], drop: float = 0.0) -> float:
-    """Return how often a gate fails that truly dropped by ``drop`` sigma; line i is how far below launch i may be."""
+    """Return the probability that a gate fails that truly dropped by ``drop`` sigma; line i is the limit of launch
+    i."""
     if design.centre_sigma == 0:
         return _all_low(design, lines, drop)
     weights = [math.exp(-node * node / 2) for node in _NODES]
@@ -79,18 +79,18 @@ def _all_low(design: Design, lines: Sequence[float], drop: float) -> float:
     shares = [OUTLIER_RATE + (1 - OUTLIER_RATE) * math.erfc((line - drop) / math.sqrt(2)) / 2 for line in lines]
     if design.good == 1:
         return math.prod(shares)
-    share, launches = shares[0], design.launches  # the lines of a median are all the same
+    share, launches = shares[0], design.launches  # all lines of a median are equal
     counts = range(design.to_fail, launches + 1)
     return sum(math.comb(launches, low) * share**low * (1 - share) ** (launches - low) for low in counts)
 
 
 @lru_cache(maxsize=256)
 def critical_values(design: Design) -> tuple[float, ...]:
-    """Return the nearest lines, in sigma, at which noise fails an unchanged suite no more often than FALSE_ALARM.
+    """Return the critical values, in sigma: the smallest limits with which noise fails at most FALSE_ALARM_RATE of
+    unchanged suites.
 
-    What outliers do by themselves (one launch in twenty, where a single launch decides) no line can prevent; it comes
-    on top. Where one good launch is enough, the first line stands further down than the later ones.
-    """
+    No limit can prevent the failures caused by outliers alone (one launch in twenty, when a single launch decides);
+    they are additional. When one good launch is enough, the first limit is wider than the later ones."""
     per_gate = 1 - (1 - FALSE_ALARM_RATE) ** (1 / design.gates)
     outliers_alone = _all_low(design, [math.inf] * design.launches, 0.0)
     later = _crossing(lambda line: failing_share(design, _shape(design, line)) - per_gate - outliers_alone, 0.0, 16.0)
@@ -103,22 +103,21 @@ def _shape(design: Design, later: float) -> tuple[float, ...]:
 
 
 def detectable_drop(design: Design, lines: Sequence[float], share: float = TARGET_POWER) -> float:
-    """Return the drop, in sigma, that these lines stop with probability ``share``."""
+    """Return the drop, in sigma, that these limits detect with probability ``share``."""
     return _crossing(lambda drop: share - failing_share(design, lines, drop), 0.0, max(lines) + 16.0)
 
 
 @lru_cache(maxsize=256)
 def least_detectable_drop(design: Design, share: float = TARGET_POWER) -> float:
-    """Return the smallest drop, in sigma, that can be stopped with probability ``share`` at FALSE_ALARM."""
+    """Return the smallest drop, in sigma, that can be detected with probability ``share`` at FALSE_ALARM_RATE."""
     return detectable_drop(design, critical_values(design), share)
 
 
 def least_median(drop: float, design: Design, most: int = 49) -> int | None:
-    """Return the smallest odd n so that the median of n launches against a baseline of n sees ``drop`` sigma.
+    """Return the smallest odd n so that the median of n launches against a baseline of n detects ``drop`` sigma.
 
-    ``drop`` in units of the sigma found; allows for that sigma being too small (see :func:`sigma_inflation`). None
-    above ``most``.
-    """
+    ``drop`` in units of the estimated sigma; allows for that sigma being too small (see :func:`sigma_inflation`). None
+    above ``most``."""
 
     def sees(n: int) -> bool:
         longer = Design(n, (n + 1) // 2, n, design.gates, design.paired)
@@ -136,18 +135,17 @@ def least_median(drop: float, design: Design, most: int = 49) -> int | None:
 
 
 def sigma_inflation(design: Design) -> float:
-    """Return by how much to stretch a sigma before choosing a tolerance by it.
+    """Return the factor by which to increase sigma before choosing a tolerance by it.
 
-    A tolerance chosen from the very launches that gave sigma is too tight whenever those happened to scatter little.
-    The fewer values sigma comes from, the more that matters; the factor was fitted to simulated suites so that their
-    false alarms stay near FALSE_ALARM (docs/noise.md).
-    """
+    A tolerance chosen from the launches that gave sigma is too tight when those launches scatter little by chance. The
+    effect grows with fewer values; the factor was fitted to simulated suites so that their false alarm rate stays near
+    FALSE_ALARM_RATE (docs/noise.md)."""
     freedom = design.gates * (design.baseline - 1) * (2 if design.paired else 1)
     return 1.1 + 7 / freedom
 
 
 def _crossing(falling: Callable[[float], float], low: float, high: float) -> float:
-    """The place where a falling function crosses zero, to 1e-5, from above: ``falling`` is at most zero there."""
+    """The zero of a falling function, to 1e-5, from above: ``falling`` is at most zero there."""
     if falling(low) <= 0:
         return low
     while high - low > 1e-5:

@@ -1,12 +1,12 @@
-"""Which points of a baseline a gate's value rests on, and what a later launch makes of them.
+"""The serving points of a gate, and the value of a later launch read from them.
 
-In: the curve of a baseline launch, a target, and the points of the launch under test. Out: its throughput at the target
-as a share of the baseline's, taken from the two points that bracket the target, each held against the baseline's point
-of the same concurrency; and the same from each serving point alone.
+Input: the curve of a baseline launch, a target, and the points of the launch under test. Output: the launch's
+throughput at the target as a share of the baseline's, from the two points that bracket the target, each compared with
+the baseline's point of the same concurrency; and the same for each serving point alone.
 
-Invariant: none of them rises when a point of the launch under test has less throughput, less interactivity, or both,
-and a serving point that is missing is INCONCLUSIVE. A curve through the new points does not have that property: a point
-that collapses leaves the frontier, and the curve bridges the hole."""
+Invariant: no output rises when a point of the launch under test has less throughput, less interactivity, or both, and a
+missing serving point is INCONCLUSIVE. A curve through the new points does not have this property: a point that
+collapses leaves the frontier, and the curve bridges the hole."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ from pytest_precgate.analysis.gating.noise import SIGMAS_OF_INTERVAL, step_time_
 from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent, Verdict
 from pytest_precgate.errors import OutsideSweepError
 
-# The slope with which the baseline's curve goes on beyond its fast end is taken over this much of its interactivity,
-# and is at least that of a server whose tokens per second do not depend on the batch.
+# Beyond its fast end the baseline's curve continues with the slope over this share of its interactivity, and at least
+# with the slope of a server whose tokens per second do not depend on the batch.
 _END_SPAN = 1.10
 _LEAST_END_SLOPE = 1.0
 
 
 @dataclass(frozen=True)
 class ServingPoint:
-    """A frontier point of a baseline that serves a target.
+    """A serving point: a frontier point of a baseline that affects a target.
 
-    ``weight`` is its part in the value, 0 for the outer neighbours, which only steer the slope of the curve.
-    """
+    ``weight`` is its part in the value, 0 for the outer neighbours, which only affect the slope of the curve."""
 
     key: PointKey
     weight: float
@@ -44,9 +43,8 @@ class ServingPoint:
 def serving_points(curve: Curve, target: float) -> tuple[ServingPoint, ...]:
     """Return the frontier points that the curve's value at ``target`` (tok/s/user) depends on: two to four.
 
-    The two that bracket the target, weighted by how near they are in interactivity, and the next one on either side,
-    which Steffen's slopes depend on. Raises OutsideSweepError off the measured range.
-    """
+    The two that bracket the target, weighted by their proximity in interactivity, and the next one on either side, on
+    which Steffen's slopes depend. Raises OutsideSweepError off the measured range."""
     low, high = curve.span
     if not low <= target <= high:
         raise OutsideSweepError(curve.sweep.precision, target, low, high)
@@ -60,7 +58,7 @@ def serving_points(curve: Curve, target: float) -> tuple[ServingPoint, ...]:
 
 @dataclass(frozen=True)
 class ServedTarget:
-    """One precision of a baseline read at one target: the curve of a launch, and the points that serve the target."""
+    """One precision of a baseline read at one target: the curve of a launch, and the serving points of the target."""
 
     curve: Curve
     target: float
@@ -68,26 +66,26 @@ class ServedTarget:
 
     @staticmethod
     def of(curves: Sequence[Curve], target: float) -> ServedTarget:
-        """Return the target as the median launch of a baseline serves it; raise OutsideSweepError where one does not.
+        """Return the target in the median launch of a baseline; raise OutsideSweepError when a launch does not reach
+        it.
 
-        The median, since a launch that strayed says least about the next one. Of an even number it is the lower one.
-        """
+        The median, because an outlier launch predicts the next one worst. Of an even number it is the lower one."""
         ranked = sorted(range(len(curves)), key=lambda i: (curves[i].throughput(target), i))
         middle = curves[ranked[(len(curves) - 1) // 2]]
         return ServedTarget(middle, target, serving_points(middle, target))
 
     def name(self, key: PointKey) -> str:
-        """Return what a report calls a point."""
+        """Return the name of a point in reports."""
         configuration, _, concurrency = key
         return f"{self.curve.sweep.precision} {configuration} concurrency {concurrency}"
 
     def shares(self, sweep: Sweep) -> Mapping[PointKey, float]:
-        """Return, by serving point that ``sweep`` holds, the throughput at the target as a share of the baseline's.
+        """Return, for each serving point that ``sweep`` holds, the throughput at the target as a share of the
+        baseline's.
 
         Each as if every point of the baseline had changed as this one did: to the share a of its interactivity and b of
-        its throughput, so that the curve B reads b * B(target / a). For a server that is slower throughout, that is
-        exactly what its own curve reads.
-        """
+        its throughput, so that the curve B reads b * B(target / a). For a server that is slower by one factor
+        everywhere, that is exactly the reading of its own curve."""
         before, after = self.curve.sweep.by_key, sweep.by_key
         at_target = self.curve.throughput(self.target)
         shares = {}
@@ -100,7 +98,8 @@ class ServedTarget:
         return shares
 
     def value(self, shares: Mapping[PointKey, float]) -> float:
-        """Return the throughput at the target as a share of the baseline's: the weighted mean of ``shares``' logs."""
+        """Return the throughput at the target as a share of the baseline's: the weighted mean of ``shares``'
+        logarithms."""
         return math.exp(
             math.fsum(point.weight * math.log(max(shares[point.key], 5e-324)) for point in self.points if point.weight)
         )
@@ -110,10 +109,9 @@ class ServedTarget:
         return [self.name(point.key) for point in self.points if point.key not in shares]
 
     def short_sigma(self, sweep: Sweep) -> float:
-        """Return the sigma that points of ``sweep`` not known as well as asked leave on the value.
+        """Return the sigma of the value due to points of ``sweep`` that did not reach the requested error.
 
-        Infinite where nothing tells the error of one.
-        """
+        Infinite when the error of one is unknown."""
         weighed = [sweep.by_key[point.key] for point in self.points if point.weight and point.key in sweep.by_key]
         errors = [error for point in weighed if (error := point.short_error) is not None]
         if errors and max(errors) >= UNKNOWN_ERROR:
@@ -121,16 +119,15 @@ class ServedTarget:
         return step_time_elasticity([self.curve], self.target) * max(errors) / SIGMAS_OF_INTERVAL if errors else 0.0
 
     def _throughput(self, interactivity: float) -> float:
-        """The baseline's curve, in tok/s/GPU, continued: a loss of interactivity has a weight beyond its ends, too.
+        """The baseline's curve, in tok/s/GPU, continued so that a loss of interactivity has a weight beyond its ends.
 
-        Slower than measured, no more than the most that was measured; faster, along the power law of its fast end.
-        """
+        Slower than measured: at most the largest measured throughput; faster: along the power law of its fast end."""
         low, high = self.curve.span
         if interactivity <= high:
             return self.curve.throughput(max(interactivity, low))
         points = self.curve.frontier
         end = points[-1]
-        # The last but the end of those that lie a span below it, else the first.
+        # The last point before the end that lies a span below it, else the first.
         far = bisect_right(points, high, hi=len(points) - 1, key=lambda point: point.interactivity * _END_SPAN)
         inner = points[max(far - 1, 0)]
         slope = math.log(inner.throughput_per_gpu / end.throughput_per_gpu) / math.log(high / inner.interactivity)
@@ -139,7 +136,7 @@ class ServedTarget:
 
 @dataclass(frozen=True)
 class PointReading:
-    """What a gate would read if every point had changed as one did. ``loss`` is its loss of throughput, a share."""
+    """The gate's value if every point had changed as one did. ``loss`` is its loss of throughput, a share."""
 
     name: str
     value: float
@@ -151,7 +148,7 @@ class PointReading:
 
 @dataclass(frozen=True)
 class ServedLimits:
-    """What a launch is held to: how much worse than ``centre`` its ``value`` and each ``point`` may be, as shares."""
+    """The limits of a launch: how much worse than ``centre`` its ``value`` and each ``point`` may be, as shares."""
 
     centre: float
     value: float
@@ -160,18 +157,18 @@ class ServedLimits:
 
 @dataclass(frozen=True)
 class GateReading:
-    """A gate's value in one launch, and what each serving point by itself would make of it, in the gate's unit."""
+    """A gate's value in one launch, and the value from each serving point alone, in the gate's unit."""
 
     value: float
     points: tuple[PointReading, ...]
 
     def beyond(self, gate: Gate, limits: ServedLimits) -> PointReading | None:
-        """Return the worst point, where it is beyond its limit."""
+        """Return the worst point if it is beyond its limit."""
         worst = min(self.points, key=lambda point: gate.gain(point.value, limits.centre))
         return worst if gate.gain(worst.value, limits.centre) < -limits.point - LAST_BITS else None
 
     def held_to(self, gate: Gate, limits: ServedLimits) -> float:
-        """Return the gate's value, or that of a point beyond its limit where the value would let the launch pass."""
+        """Return the gate's value, or that of a point beyond its limit if the value alone would let the launch pass."""
         point = self.beyond(gate, limits)
         is_low = gate.gain(self.value, limits.centre) < -limits.value - LAST_BITS
         return self.value if point is None or is_low else point.value
@@ -179,11 +176,10 @@ class GateReading:
 
 @dataclass(frozen=True)
 class ServedGate:
-    """What a gate's value rests on: one target of each precision it reads, in the order of its key.
+    """The serving points of a gate's value: one target of each precision it reads, in the order of its key.
 
-    ``deviation`` is the sigma of a serving point against the gate's value, known from a baseline's other launches; 0
-    where they do not tell.
-    """
+    ``deviation`` is the sigma of a serving point relative to the gate's value, from a baseline's other launches; 0 when
+    unknown."""
 
     key: GateKey
     sides: tuple[ServedTarget, ...]
@@ -191,28 +187,27 @@ class ServedGate:
 
     @staticmethod
     def of(key: GateKey, curves: Sequence[Sequence[Curve]]) -> ServedGate:
-        """Return the gate as a baseline serves it; ``curves`` are its launches of each precision of the key."""
+        """Return the gate's serving points in a baseline; ``curves`` are its launches of each precision of the key."""
         sides = tuple(ServedTarget.of(launches, key.point) for launches in curves)
         apart = [_deviation(side, launches) for side, launches in zip(sides, curves, strict=True)]
         return ServedGate(key, sides, math.hypot(*apart))
 
     @property
     def points(self) -> tuple[ServingPoint, ...]:
-        """Every point that serves the gate, of all precisions it reads."""
+        """All serving points of the gate, of all precisions it reads."""
         return tuple(point for side in self.sides for point in side.points)
 
     def along(self, curves: Sequence[Curve]) -> ServedGate:
-        """Return the same gate served by the same points of another launch, ``curves`` by the precisions of its key."""
+        """Return the same gate with the same points of another launch, ``curves`` by the precisions of its key."""
         sides = tuple(replace(side, curve=curve) for side, curve in zip(self.sides, curves, strict=True))
         return replace(self, sides=sides)
 
     def read(self, curves: Mapping[str, Curve]) -> GateReading | Absent:
-        """Return what a launch reads, ``curves`` being its own by precision; Absent where a serving point is missing.
+        """Return the value of a launch, ``curves`` being its own by precision; Absent when a serving point is missing.
 
-        A ratio cancels what both precisions suffer, so the points of the first are held relative to the second. Those
-        of the second are held against the whole of its own curve: one that fell out of it would make the ratio rise.
-        Raises OutsideSweepError where even the fastest point is slower than the target.
-        """
+        A ratio cancels what both precisions share, so the points of the first are compared relative to the second.
+        Those of the second are compared with the whole of its own curve, because one that falls below it would make the
+        ratio rise. Raises OutsideSweepError when even the fastest point is slower than the target."""
         found = []
         for side in self.sides:
             curve = curves[side.curve.sweep.precision]
@@ -231,14 +226,14 @@ class ServedGate:
         return GateReading(self._scaled(value / beside), tuple(points))
 
     def short_sigma(self, curves: Mapping[str, Curve]) -> float:
-        """Return the sigma that points not known as well as asked leave on the gate's value in a launch."""
+        """Return the sigma of the gate's value in a launch due to points that did not reach the requested error."""
         return math.hypot(*(side.short_sigma(curves[side.curve.sweep.precision].sweep) for side in self.sides))
 
     def _point(self, side: ServedTarget, key: PointKey, share: float, factor: float) -> PointReading:
         return PointReading(side.name(key), self._scaled(factor), 1 - share)
 
     def _scaled(self, factor: float) -> float:
-        """The baseline's value, ``factor`` times as good."""
+        """The baseline's value, better by ``factor``."""
         factor = min(max(factor, 1e-12), 1e12)  # a value stays a finite number above zero
         return self._before * factor if self.key.metric.higher_is_better else self._before / factor
 
@@ -252,7 +247,8 @@ def _interactivity(point: SweepPoint) -> float:
 
 
 def _deviation(side: ServedTarget, curves: Sequence[Curve]) -> float:
-    """How far a serving point of another launch of the baseline lies from that launch's own value: root mean square."""
+    """The deviation of serving points of another launch of the baseline from that launch's own value: root mean
+    square."""
     at_target = side.curve.throughput(side.target)
     squares = [
         math.log(share * at_target / curve.throughput(side.target)) ** 2

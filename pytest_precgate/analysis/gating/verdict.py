@@ -1,7 +1,8 @@
-"""Everything that decides a verdict lives here. It sees numbers and tolerances, never where they came from.
+"""The verdict of one gate.
 
-Nothing missing is ever a pass: PASS is returned by one line, and only after a value and a baseline, both finite,
-were found within tolerance of each other."""
+Input: value, baseline, tolerance and limits, without their origin. Output: a verdict with its reason. Invariant: a
+missing value is never a pass; one line returns PASS, only after a finite value and a finite baseline were found within
+the limit."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from pytest_precgate.analysis.gating.gates import Gate
 from pytest_precgate.analysis.quantity import positive
 from pytest_precgate.errors import InvalidValueError
 
-# 0.97 / 1 - 1 is -0.030000000000000027 in binary: a loss of exactly the tolerance must not fail for the last bit.
+# 0.97 / 1 - 1 is -0.030000000000000027 in binary: a loss of exactly the tolerance must not fail by the last bit.
 LAST_BITS = 1e-9
 
 
@@ -40,7 +41,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Absent:
-    """A number that does not exist, the verdict that follows, and why."""
+    """A missing number, the verdict that follows, and the reason."""
 
     verdict: Verdict
     reason: str
@@ -52,15 +53,14 @@ class Absent:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a verdict rests on.
+    """The evidence of a verdict.
 
-    ``sigma`` is the gate's noise from launch to launch, ``minimum_detectable_drop`` the smallest true drop stopped four
-    times in five, both shares and None where too few launches tell; ``launches`` is how many it took to decide,
-    ``limit`` how much worse the last of them might be, a share, None where that is the tolerance itself. ``refusal``
-    says why the noise lets nothing pass at this tolerance; ``set_aside`` how many baseline launches are too far off to
-    count; ``values`` are those the rule was given, in order (of pairs, candidate over the other side). ``lowest`` is
-    what the gate reads by a serving point that was beyond its limit in the launch that decided; None where none was.
-    """
+    ``sigma`` is the gate's noise from launch to launch, ``minimum_detectable_drop`` the smallest true drop detected
+    with the target power, both shares and None with too few launches; ``launches`` is the number of launches that
+    decided, ``limit`` the limit of the last of them, a share, None when that is the tolerance. ``refusal`` says why
+    nothing passes at this tolerance because of noise; ``set_aside`` how many baseline launches are outliers; ``values``
+    are the inputs of the rule, in order (of pairs, candidate over the other side). ``lowest`` is the gate's value from
+    a serving point that was beyond its limit in the launch that decided; None when there was none."""
 
     sigma: float | None
     minimum_detectable_drop: float | None
@@ -76,8 +76,7 @@ class Evidence:
 class JudgedGate:
     """A gate with its value, its baseline and its verdict. ``reason`` is empty only for a plain pass.
 
-    ``evidence`` is None where the value was held against one number and no rule.
-    """
+    ``evidence`` is None when the value was compared with one number without a rule."""
 
     gate: Gate
     verdict: Verdict
@@ -88,7 +87,8 @@ class JudgedGate:
 
     @property
     def refusal(self) -> str | None:
-        """Why the noise lets nothing pass at this tolerance; None where it does, or is not known."""
+        """Why nothing passes at this tolerance because of noise; None when a launch can pass, or the noise is
+        unknown."""
         return None if self.evidence is None else self.evidence.refusal
 
     @property
@@ -100,10 +100,9 @@ class JudgedGate:
 
 
 def decide(gate: Gate, value: float, baseline: float, limit: float | None = None) -> tuple[Verdict, str]:
-    """One value against one baseline. ``limit`` is how much worse it may be, as a share; the tolerance if left out.
+    """Compare one value with one baseline. ``limit`` is how much worse it may be, as a share; by default the tolerance.
 
-    The last line is a refusal, so that a number no comparison holds for (a NaN) cannot fall through to a pass.
-    """
+    The last line is a refusal, so that a value for which no comparison holds (a NaN) is not a pass."""
     gain = gate.gain(value, baseline)
     if limit is None and gain < -gate.tolerance - LAST_BITS:
         return Verdict.REGRESSED, "worse than its baseline by more than the tolerance"
@@ -123,9 +122,8 @@ def decide(gate: Gate, value: float, baseline: float, limit: float | None = None
 def judge(gate: Gate, value: float | Absent, baseline: float | Absent, limit: float | None = None) -> JudgedGate:
     """Judge one gate, ``limit`` as in :func:`decide`.
 
-    An absent number decides by itself, the value's before the baseline's. Raises InvalidValueError when a number that
-    is there is not finite and above zero.
-    """
+    An absent number decides, the value's before the baseline's. Raises InvalidValueError when a number that exists is
+    not finite and above zero."""
     known_value = None if isinstance(value, Absent) else positive("JudgedGate", "value", value, str(gate.key))
     known_baseline = (
         None if isinstance(baseline, Absent) else positive("JudgedGate", "baseline", baseline, str(gate.key))
@@ -139,5 +137,5 @@ def judge(gate: Gate, value: float | Absent, baseline: float | Absent, limit: fl
 
 
 def all_pass(judged: Sequence[JudgedGate]) -> bool:
-    """Whether every gate passes; no gate at all is not a pass."""
+    """Whether every gate passes; without a gate the answer is no."""
     return bool(judged) and all(gate.verdict.passes for gate in judged)

@@ -1,7 +1,8 @@
-"""A regression accepted until a date and up to a ceiling. It shows as WAIVED, never as PASS.
+"""Waivers: a regression accepted until a date and up to a ceiling, shown as WAIVED, never as PASS.
 
-A waiver is narrow on purpose: one suite, one metric, one point. One that has expired, or that nothing needed, fails the
-run: an unused waiver would switch its gate off unseen."""
+Input: waivers of the settings, verdicts, today's date. Output: waived verdicts and problems. Invariant: a waiver covers
+one suite, one metric and one point; an expired or unnecessary waiver fails the run, because it would hide a later
+regression."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ class Waiver:
         return f"waiver of suite {self.suite}, {precisions}{self.metric.value} at {self.point:g} tok/s/user"
 
     def covers(self, suite: str, key: GateKey) -> bool:
-        """Whether this waiver is about that gate."""
+        """Whether this waiver applies to that gate."""
         return (
             suite == self.suite
             and key.metric is self.metric
@@ -57,20 +58,19 @@ class Waiver:
 
 
 def waived(suite: str, judged: JudgedGate, waivers: Sequence[Waiver], today: date) -> tuple[JudgedGate, Waiver | None]:
-    """Return the gate as a waiver leaves it, and the waiver that was needed.
+    """Return the gate after its waiver, and the waiver that was needed.
 
-    Only a regression can be waived, and only one within the ceiling; whatever is missing stays missing. Where the noise
-    lets nothing pass at the gate's tolerance, nothing is waived: its regressions are not told from noise. A waiver is
-    needed as long as noise might carry the gate back across its limit.
-    """
+    Only a regression within the ceiling can be waived; a missing value stays missing. When nothing can pass at the
+    gate's tolerance because of noise, nothing is waived: a regression cannot be distinguished from noise. A waiver is
+    needed as long as noise might carry the gate back across its limit."""
     covering = [each for each in waivers if each.covers(suite, judged.gate.key) and not each.has_expired(today)]
     if not covering:
         return judged, None
     first = covering[0]
     told = judged.verdict in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE) or judged.verdict.passes
     if not told or judged.refusal is not None or judged.value is None or judged.baseline is None:
-        return judged, first  # nobody can say that it is not needed
-    lowest = None if judged.evidence is None else judged.evidence.lowest  # no waiver covers a hole in the curve
+        return judged, first  # whether it is needed is unknown
+    lowest = None if judged.evidence is None else judged.evidence.lowest  # no waiver covers a collapsed point
     loss = -min(judged.gate.gain(value, judged.baseline) for value in (judged.value, lowest) if value is not None)
     if judged.verdict is not Verdict.REGRESSED:
         return judged, first if judged.verdict.passes and _may_return(judged, loss) else None
@@ -83,7 +83,7 @@ def waived(suite: str, judged: JudgedGate, waivers: Sequence[Waiver], today: dat
 
 
 def _may_return(judged: JudgedGate, loss: float) -> bool:
-    """Whether two sigma more would have been a regression."""
+    """Whether a value worse by two sigma would have been a regression."""
     found = judged.evidence
     if found is None or found.sigma is None or found.limit is None:
         return False
@@ -100,10 +100,10 @@ class WaiverBook:
     _needed: set[Waiver] = field(default_factory=set)
 
     def apply(self, suite: str, judged: JudgedGate, *, of_baseline: bool = True) -> JudgedGate:
-        """Return the gate as its waiver leaves it.
+        """Return the gate after its waiver.
 
-        A gate not held against the baseline (``of_baseline``) does not tell whether the regression from it has gone.
-        """
+        A gate that is not compared with the baseline (``of_baseline``) does not show whether the regression from it has
+        ended."""
         left, needed = waived(suite, judged, self.waivers, self.day)
         self._judged.add((suite, judged.gate.key))
         if not of_baseline:
@@ -115,7 +115,7 @@ class WaiverBook:
     def problems(self, whole: Collection[str]) -> Iterator[str]:
         """Name the waivers that have expired or were not needed.
 
-        ``whole`` are the suites whose every gate this run should have judged; of others a waiver may go unused.
+        ``whole`` are the suites whose every gate this run should have judged; waivers of other suites may be unused.
         """
         for waiver in self.waivers:
             judged = any(waiver.covers(suite, key) for suite, key in self._judged)
@@ -126,7 +126,7 @@ class WaiverBook:
             elif waiver in self._needed:
                 continue
             elif judged:
-                why = "not needed: the gate holds without it; remove it"
+                why = "not needed: the gate passes without it; remove it"
             else:
-                why = "no gate of its suite is the one it names; mend or remove it"
+                why = "no gate of its suite matches it; correct or remove it"
             yield f"{waiver} ({waiver.reason}): {why}"

@@ -1,1 +1,1 @@
-"""Records of requests become a point, or the reason why they are none."""
+"""Computes a point from the records of its requests, or the reason why there is no valid point."""

@@ -1,7 +1,7 @@
-"""A GPU as its driver describes it, what was seen of it while a point ran, and which of that makes the point invalid.
+"""GPUs as the driver describes them, their telemetry during a point, and the events that make a point invalid.
 
-What the driver does not say is absent (None), never zero, and nothing is concluded from it. An invalid point is
-measured again; it is never a slow one."""
+Input: samples of a GPU. Output: telemetry and refusal reasons. Invariant: a quantity that the driver does not report is
+None, never zero, and refuses nothing; an invalid point is measured again and never counts as a slow one."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ T = TypeVar("T")
 class Gpu:
     """One GPU. ``index`` is the driver's (nvidia-smi's), ``mig_uuids`` name the MIG devices it is divided into.
 
-    ``memory_total`` is in bytes, None where the driver counts none: unified memory, or a MIG device in a container.
-    """
+    ``memory_total`` is in bytes, None when the driver reports none: unified memory, or a MIG device in a container."""
 
     index: int
     uuid: str
@@ -47,9 +46,8 @@ class Gpu:
 def gpus_named(words: Sequence[str], gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
     """Return the GPUs that words of CUDA_VISIBLE_DEVICES name, each once, in their order.
 
-    A word is an index, a UUID or a beginning of one that only one GPU has, or the UUID of a MIG device, which means the
-    GPU it is a part of. Raises InvalidValueError for a word that names none or several, and for one given twice.
-    """
+    A word is an index, a UUID or a unique prefix of one, or the UUID of a MIG device, which means the GPU that contains
+    it. Raises InvalidValueError for a word that names none or several, and for a repeated one."""
     found: list[Gpu] = []
     for word in words:
         if words.count(word) > 1:
@@ -71,7 +69,7 @@ def names(word: str, gpu: Gpu) -> bool:
 
 
 class ClocksEvent(IntFlag):
-    """Why clocks are below their highest: the bits ``nvmlClocksEventReason...`` of nvml.h, by its names."""
+    """Why clocks are below their maximum: the bits ``nvmlClocksEventReason...`` of nvml.h, by its names."""
 
     GPU_IDLE = 0x1
     APPLICATIONS_CLOCKS_SETTING = 0x2
@@ -84,14 +82,13 @@ class ClocksEvent(IntFlag):
     DISPLAY_CLOCK_SETTING = 0x100
 
     def names(self) -> str:
-        """Return the name of each bit that is set, with its value; a bit nvml.h has not named yet by its value."""
+        """Return the name of each bit that is set, with its value; a bit without a name in nvml.h by its value."""
         known = [event for event in ClocksEvent if event & self]
         rest = int(self) & ~sum(known)
         return ", ".join([f"{event.name} {event:#x}" for event in known] + ([f"{rest:#x}"] if rest else []))
 
 
-# What the surroundings did to a GPU. The power cap is not among them: under load it is the ordinary state, and what it
-# allows is part of what the GPU can do.
+# External causes. The power cap is not among them: it is the usual state under load, and part of what the GPU can do.
 SLOWDOWNS = (
     ClocksEvent.HW_SLOWDOWN
     | ClocksEvent.SW_THERMAL_SLOWDOWN
@@ -106,10 +103,9 @@ _BY_THE_NODE = ClocksEvent.HW_POWER_BRAKE_SLOWDOWN | ClocksEvent.HW_SLOWDOWN
 
 @dataclass(frozen=True)
 class GpuSample:
-    """What the driver said of one GPU at ``at_s``; counters count from some time before.
+    """One sample of one GPU; counters start at an arbitrary earlier time.
 
-    ``own_pids`` are the engine's processes among those that hold the GPU, ``foreign_pids`` the others.
-    """
+    ``own_pids`` are the engine's processes on the GPU, ``foreign_pids`` the others."""
 
     at_s: float
     energy_j: float | None = None
@@ -127,12 +123,11 @@ class GpuSample:
 
 @dataclass(frozen=True)
 class GpuTelemetry:
-    """What was seen of one GPU while a point ran. None is what the driver does not say.
+    """The telemetry of one GPU during a point. None is what the driver does not report.
 
-    ``energy_j`` is what it used; None also where its counter fell, at most by ``energy_fall_j`` between two samples.
-    Clocks are the lowest and the highest seen, ``power_limit_w`` the lowest cap, ``clocks_events`` every event seen at
-    any time; ``new_ecc_uncorrected`` and ``new_remapped_rows`` are what their counters rose by.
-    """
+    ``energy_j`` is the energy used; None also when its counter fell, at most by ``energy_fall_j`` between two samples.
+    Clocks are the minimum and the maximum, ``power_limit_w`` the lowest cap, ``clocks_events`` every event of any
+    sample; ``new_ecc_uncorrected`` and ``new_remapped_rows`` are the increase of their counters."""
 
     gpu: Gpu
     samples: int
@@ -150,7 +145,7 @@ class GpuTelemetry:
     foreign_pids: tuple[int, ...] | None
 
     def line(self) -> str:
-        """Return what is known, and what of the grounds for a refusal is not, on one line for a person."""
+        """Return the known quantities, and the refusal reasons that could not be checked, on one line."""
         parts = [f"{self.gpu}: {self.samples} samples in {self.duration_s:.1f} s"]
         if self.energy_j is not None:
             parts.append(f"{self.energy_j:.0f} J")
@@ -177,11 +172,10 @@ class GpuTelemetry:
 
 
 def telemetry_of(samples: Mapping[Gpu, Sequence[GpuSample]]) -> tuple[GpuTelemetry, ...]:
-    """Fold the samples of each GPU, at least one and in the order of time, into what was seen of it.
+    """Fold the samples of each GPU, at least one and in order of time, into its telemetry.
 
-    A driver counts processes in a PID namespace that need not be ours, and may hide those of others. The engine under
-    load holds its GPUs, so only where one of its own processes was seen do the others mean anything.
-    """
+    A driver lists processes of a PID namespace that may differ from ours, and may hide those of others. The engine
+    under load uses its GPUs, so other processes count only if one of its own processes was seen."""
     told = any(sample.own_pids for each in samples.values() for sample in each)
     return tuple(_folded(gpu, each, told) for gpu, each in samples.items())
 
@@ -225,11 +219,10 @@ def _rise(counts: Sequence[int]) -> int | None:
 
 
 def is_outside(watched: Sequence[GpuTelemetry]) -> bool:
-    """Whether what makes a point on these GPUs invalid was done to them from outside the engine, and may pass.
+    """Whether the cause that makes a point on these GPUs invalid is outside the engine and may pass.
 
-    Other processes, the heat they make, and a power brake of the node. Heat without other processes may be the engine's
-    own; errors of memory and a reset are the GPU's.
-    """
+    Other processes, the heat they cause, and a power brake of the node. Heat without other processes may be the
+    engine's own; memory errors and a reset belong to the GPU."""
     own = any(each.new_ecc_uncorrected or each.new_remapped_rows or each.energy_fall_j for each in watched)
     slowed = reduce(or_, (each.clocks_events for each in watched if each.clocks_events), ClocksEvent(0)) & SLOWDOWNS
     shared = any(each.foreign_pids for each in watched)
@@ -238,24 +231,23 @@ def is_outside(watched: Sequence[GpuTelemetry]) -> bool:
 
 
 def refusals(watched: Sequence[GpuTelemetry]) -> tuple[str, ...]:
-    """Return why a point measured on these GPUs is invalid, one line per kind of cause; none where nothing was seen.
+    """Return why a point measured on these GPUs is invalid, one line per kind of cause; empty when there was no event.
 
-    A counter of errors that moved at all counts, also down: the GPU was reset.
-    """
+    An error counter that changed at all counts, also downwards: the GPU was reset."""
     kinds = (
         (
             "slowed down by heat or power brake",
-            "look to cooling and power supply and",
+            "check cooling and power supply, and",
             [(each.gpu, (each.clocks_events & SLOWDOWNS).names()) for each in watched if each.clocks_events],
         ),
         (
             "new uncorrected ECC errors",
-            "have the GPU looked at if they come back, and",
+            "check the GPU if they recur, and",
             [(each.gpu, f"{each.new_ecc_uncorrected:+d}") for each in watched if each.new_ecc_uncorrected],
         ),
         (
             "rows of memory remapped",
-            "have the GPU looked at if they come back, and",
+            "check the GPU if they recur, and",
             [(each.gpu, f"{each.new_remapped_rows:+d}") for each in watched if each.new_remapped_rows],
         ),
         (

@@ -1,8 +1,9 @@
-"""How long each request is where a short measurement must do: every stretch of requests asks for nearly the same work,
-and the first requests of the slots end one after another instead of all at once.
+"""Request lengths of the steady window: evenly spread, so that any sequence of requests asks for nearly the same work,
+with staggered first requests, so that the slots end one after another.
 
-Random lengths make short points noisy (tokens per request vary by 4.5% at a range ratio of 0.8), and a common start
-makes them biased: slots that began together end together and prefill together, for dozens of requests."""
+Input: request number, workload, concurrency. Output: token counts. Reason: random lengths make short points noisy
+(tokens per request vary by 4.5% at a range ratio of 0.8), and slots that begin together end together and prefill
+together for dozens of requests, which biases the point."""
 
 from __future__ import annotations
 
@@ -43,8 +44,7 @@ def _radical_inverse(number: int, base: int) -> float:
 def first_output_tokens(output_tokens: int, slot: int, slots: int) -> int:
     """Return the output tokens of the first request of ``slot`` (from 0): (slot + 1) / slots of the usual ones.
 
-    From the end of these on the slots are as far from each other as they would be after a long time. At least two
-    tokens, since one has no tpot.
+    After these requests the slots are as far apart as after a long time. At least two tokens, because one has no tpot.
     """
     return max(min(2, output_tokens), output_tokens * (slot + 1) // slots)
 

@@ -1,5 +1,8 @@
-"""Records to a point. A run with failures, a saturated client or an empty window is no point: it raises, since a
-measurement that cannot be believed must not look like a slow server."""
+"""Computes a point from request records.
+
+Input: the records of a run and the client's self-check. Output: a measurement, or InvalidPointError. Invariant: a run
+with failures, a saturated client or an empty window gives no point, so an invalid measurement never looks like a slow
+server."""
 
 from __future__ import annotations
 
@@ -33,13 +36,13 @@ from pytest_precgate.analysis.quantity import count
 from pytest_precgate.errors import InvalidPointError, InvalidValueError, UntoldTokensError
 from pytest_precgate.text import printable
 
-# Where a client starts to distort what it measures; see docs/loadgen.md for the measurements behind each.
+# Above these limits a client distorts what it measures; docs/loadgen.md has the measurements behind each.
 MAX_CPU_SHARE = 0.5
 MAX_LAG_OF_ITL = 0.1
 MAX_LAG_OF_REQUEST = 0.01
 MIN_ACHIEVED_SHARE = 0.95
 MAX_EVENTS_PER_READ = 2.0
-# Of the time of the requests, what may go to connections that the server closed under them.
+# The share of the requests' time that connections closed by the server may take.
 MAX_LOST_SHARE = 0.01
 _CAUSE_SHOWN = 400  # characters of a failed request's cause
 
@@ -69,14 +72,13 @@ def _rank(ordered: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One concurrency measured: distributions, rates over the window, and what to believe it by. Times in s.
+    """One measured concurrency: distributions, rates over the window, and the values its validity rests on. Times in s.
 
     ``throughput_per_gpu`` counts input and output tokens, tok/s/GPU; ``interactivity`` is 1 / median tpot, tok/s/user.
-    ``itl`` is None where no gap between chunks was observed. ``error`` is None where requests could not tell it, and
-    ``asked_error``, the point_error it was to be known to, where their number was fixed. ``tokens`` is None for a point
-    from before they were kept. ``resent`` counts requests that had to be sent again, ``reopened`` connections that the
-    server had closed for their age.
-    """
+    ``itl`` is None when no gap between chunks was observed. ``error`` is None when it could not be estimated, and
+    ``asked_error``, the requested point_error, when the number of requests was fixed. ``tokens`` is None for a point of
+    an older schema. ``resent`` counts requests that had to be sent again, ``reopened`` connections that the server had
+    closed because of their age."""
 
     concurrency: int
     gpus: int
@@ -103,7 +105,7 @@ class Measurement:
 
     @property
     def is_short(self) -> bool:
-        """Whether the point ended before it was known as well as asked, or before its error could be told."""
+        """Whether the point ended before it reached the requested error, or before its error could be estimated."""
         return self.asked_error is not None and (self.error is None or self.error.worst > self.asked_error)
 
     @property
@@ -140,11 +142,10 @@ def measure(
 ) -> Measurement:
     """Compute one point from the records of a run on ``gpus`` GPUs.
 
-    ``whole`` takes every request; ``steady`` those that were served inside the window. ``expected`` is what its tokens
-    are held to, ``server`` what the server's own counters say of them. Raises InvalidPointError when the run was given
-    up, more than ``max_failures`` requests failed or were sent again, the client distorted what it measured, the tokens
-    are not what they were to be, or no window is left.
-    """
+    ``whole`` uses every request; ``steady`` those that were served inside the window. ``expected`` is what its tokens
+    must be, ``server`` the values of the server's own counters. Raises InvalidPointError when the run was given up,
+    more than ``max_failures`` requests failed or were sent again, the client distorted the measurement, the tokens are
+    not the expected ones, or no window is left."""
     count("measure", "gpus", gpus, "GPUs")
     _refuse_failures(run, max_failures)
     try:
@@ -190,9 +191,8 @@ def _measurement(run: PointRun, gpus: int, span: Window, served: Sequence[Reques
 def _refuse_failures(run: PointRun, max_failures: int) -> None:
     """Refuse a run that was given up or in which too many requests failed, with their causes.
 
-    One reset connection more than may be is the network's doing as well as the server's: such a point may be measured
-    again. A server that fell silent is not asked again.
-    """
+    One reset connection more than allowed may be caused by the network, so such a point may be measured again. A server
+    that stopped sending is not asked again."""
     failed = len(run.failures) + run.resent
     busy_s = sum(record.request_latency_s for record in run.records)
     if run.lost_s > MAX_LOST_SHARE * busy_s:
@@ -216,11 +216,10 @@ def _refuse_failures(run: PointRun, max_failures: int) -> None:
 
 
 def require_believable(recorded: Measurement, max_failures: int, expected: Expected = _ANY_TOKENS) -> None:
-    """Raise InvalidPointError for a recorded point that the rules it was measured by would have refused.
+    """Raise InvalidPointError for a recorded point that the rules of its measurement would have refused.
 
-    Of its requests only what the point keeps is known: how many failed, what the client measured of itself, what the
-    tokens were, how well it is known. Figures that no measurement gives are refused as well.
-    """
+    Of its requests only the stored values are known: the number of failures, the client's self-check, token counts, the
+    error. Impossible figures are refused as well."""
     wrong = _impossible(recorded)
     if not 0 <= recorded.failed + recorded.resent <= max_failures:
         wrong.append(f"{recorded.failed + recorded.resent} requests failed, at most {max_failures} may")
@@ -235,7 +234,7 @@ def require_believable(recorded: Measurement, max_failures: int, expected: Expec
 
 
 def _impossible(recorded: Measurement) -> list[str]:
-    """What of a recorded point no run of requests gives."""
+    """Return the values of a recorded point that no run of requests gives."""
     wrong = [
         f"{name} is {value}, wanted a number of requests from {least}"
         for name, value, least in (
@@ -259,11 +258,11 @@ def _impossible(recorded: Measurement) -> list[str]:
 
 
 def _distortions(check: ClientCheck, measured: Measurement) -> list[str]:
-    """Return where the client distorted what it measured: it would be booked as a slow server."""
+    """Return where the client distorted the measurement, which would look like a slow server."""
     breaches = []
     if not check.cpu_share <= MAX_CPU_SHARE:
         breaches.append(f"its process used {check.cpu_share:.0%} of a core, at most {MAX_CPU_SHARE:.0%} may be")
-    # A late loop delays a request at its two ends, however many chunks lie between: of short gaps more may be late.
+    # A late loop delays a request at its two ends, for any number of chunks in between: short gaps allow more lag.
     lag, lag_limit = check.loop_lag_p99_s, MAX_LAG_OF_REQUEST * measured.request_latency.median_s
     if measured.itl_median_s is not None:
         lag_limit = max(lag_limit, MAX_LAG_OF_ITL * measured.itl_median_s)

@@ -1,4 +1,4 @@
-"""A finished point as a run keeps it: everything that was measured, and what it cost."""
+"""A finished point as a run stores it: the whole measurement and its cost."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from pytest_precgate.analysis.quantity import one_line, positive
 
 @dataclass(frozen=True, slots=True)
 class MeasuredPoint:
-    """One concurrency of one configuration, measured. ``gpu_seconds`` are those of the whole point, warm-up included.
+    """One measured concurrency of one configuration. ``gpu_seconds`` are those of the whole point, warm-up included.
 
-    Raises InvalidValueError for a measurement that is no point of a sweep.
-    """
+    Raises InvalidValueError for a measurement that cannot be a point of a sweep."""
 
     measurement: Measurement
     gpu_seconds: float
@@ -28,7 +27,7 @@ class MeasuredPoint:
 
     @property
     def point(self) -> SweepPoint:
-        """The point as a sweep holds it."""
+        """The point as a sweep stores it."""
         return self.measurement.point(self.configuration)
 
     @property

@@ -1,5 +1,7 @@
-"""What a client saw of its requests, and nothing a server said of itself but token counts. Times are seconds on one
-monotonic clock; where it starts does not matter. A request either completed, or it failed with a cause."""
+"""Request records: what the client observed of each request, and the token counts that the server reported.
+
+Input: times and counts. Output: frozen values. Invariant: times are seconds on one monotonic clock with an arbitrary
+origin; a request either completed or failed with a cause."""
 
 from __future__ import annotations
 
@@ -15,16 +17,15 @@ from pytest_precgate.errors import InvalidValueError
 class RequestRecord:
     """One completed request: sent, first token event, last one (s on one clock); tokens as ``usage`` counts them.
 
-    ``events`` is how many events brought tokens, ``first_tokens`` how many tokens the first of them held, None where
-    nothing tells. ``listed_tokens`` is how many tokens all events listed by themselves, ``cached_tokens`` how many of
-    the prompt the server had cached, ``text_tokens`` how many a prompt sent as text was made from, ``acceptance`` the
-    acceptance length the server states for the request; None where it does not say. ``told`` says that it counted the
-    tokens of each event. ``guessed_step_s`` is the time per token of the first or the last tokens, where it was guessed
-    that events without text are those, else None. Without ``events`` each token came in an event of its own, as in
+    ``events`` is the number of events that brought tokens, ``first_tokens`` the number of tokens in the first of them,
+    None when unknown. ``listed_tokens`` is the number of tokens that all events listed, ``cached_tokens`` the number of
+    cached prompt tokens, ``text_tokens`` the number of tokens from which a text prompt was made, ``acceptance`` the
+    acceptance length that the server states for the request; None when not stated. ``told`` says that the server
+    reported the tokens of each event. ``guessed_step_s`` is the time per token of the first or the last tokens when
+    events without text were taken for them, else None. Without ``events`` each token came in its own event, as in
     virtual time.
 
-    Raises InvalidValueError when the times are not finite and in order, or a count cannot be.
-    """
+    Raises InvalidValueError when the times are not finite and in order, or a count is impossible."""
 
     sent_s: float
     first_token_s: float
@@ -66,19 +67,18 @@ class RequestRecord:
 
     @property
     def shared_tokens(self) -> int:
-        """How many tokens beyond one for each event there were: they came in the company of another, or in no event."""
+        """The number of tokens beyond one per event: they shared an event, or came in none."""
         return 0 if self.events is None else self.output_tokens - self.events
 
     @property
     def tpot_s(self) -> float:
         """(last token event - first) / (output tokens - those of the first event), s.
 
-        Raises InvalidValueError where the number of tokens in the first event is not known, or no token follows it.
-        """
+        Raises InvalidValueError when the number of tokens in the first event is unknown, or no token follows it."""
         return self.tpot_after(self.first_tokens)
 
     def tpot_after(self, first_tokens: float | None) -> float:
-        """Return tpot, s, had the first event held ``first_tokens``. Raises InvalidValueError as ``tpot_s`` does."""
+        """Return tpot, s, if the first event held ``first_tokens``. Raises InvalidValueError as ``tpot_s`` does."""
         if first_tokens is None:
             raise InvalidValueError("RequestRecord.tpot_s: nothing tells how many tokens the first event held")
         if self.output_tokens <= first_tokens:
@@ -97,21 +97,21 @@ class RequestFailure:
     failed_s: float
     cause: str
     is_reset: bool = False
-    """The connection broke before or during the answer, which a network does as well as a server."""
+    """The connection broke before or during the answer, which a network may cause as well as a server."""
 
     def __post_init__(self) -> None:
         one_line("RequestFailure", "cause", self.cause)
 
 
-# Gaps between chunks fall into buckets 2% wide from a microsecond on: memory for the gaps of a billion tokens is a
-# few hundred counters, and a percentile read from them is within 1% of the exact one.
+# Gaps between chunks fall into buckets 2% wide from a microsecond on: the gaps of a billion tokens need a few hundred
+# counters, and a percentile read from them is within 1% of the exact one.
 _SMALLEST_S = 1e-6
 _GROWTH = math.log(1.02)
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """How many gaps between streamed chunks (itl) fell into each bucket of a fixed logarithmic grid."""
+    """The number of gaps between streamed chunks (itl) in each bucket of a fixed logarithmic grid."""
 
     counts: Mapping[int, int] = field(default_factory=dict)
 
@@ -158,11 +158,10 @@ class Gaps:
 
 @dataclass(frozen=True, slots=True)
 class ClientCheck:
-    """What a load client measured of itself while it measured the server.
+    """The load client's measurements of itself.
 
     ``cpu_share`` of one core per client process, ``events_per_read``, p99 of the event loop's lag in s, and the mean
-    number of requests in flight while no slot was idle on purpose.
-    """
+    number of requests in flight while no slot was idle on purpose."""
 
     cpu_share: float
     events_per_read: float
@@ -173,14 +172,12 @@ class ClientCheck:
 
 @dataclass(frozen=True)
 class PointRun:
-    """Everything one concurrency gave: the records a point is computed from. ``client`` is None in virtual time.
+    """All records of one concurrency, from which a point is computed. ``client`` is None in virtual time.
 
-    ``resent`` counts requests that were sent again because a kept connection broke before it brought an answer,
-    ``reopened`` those whose connection the server had closed for its age while they were on their way, and ``lost_s``
-    the time that cost the slots.
-    ``ended`` says why the point was given up before it was complete, None where it was not; ``froze`` that the server
-    had fallen silent on every stream.
-    """
+    ``resent`` counts requests that were sent again because a kept-alive connection broke before it brought an answer,
+    ``reopened`` those whose connection the server closed because of its age while they were being sent, and ``lost_s``
+    the time that this took from the slots. ``ended`` says why the point was given up before it was complete, None when
+    it was not; ``froze`` that the server had stopped sending on every stream."""
 
     concurrency: int
     records: Sequence[RequestRecord]

@@ -1,10 +1,10 @@
-"""When a point has been measured long enough: when the 90% intervals of its figures are as narrow as asked for, or its
-time is up.
+"""Decides when a point has been measured long enough: its 90% intervals are as narrow as asked, or its time limit is
+reached.
 
-A rule that ends a point once its figures look quiet ends it in a lucky stretch: the figures are too good, and the
-interval too narrow. So the requests decide how long the window is to be, and then it runs on for as long again, without
-another look: at least half of it had no say in its length (after C. Stein 1945, Annals of Mathematical Statistics 16,
-243: two stages). Looks are few, since every one is a chance to be lucky."""
+Input: the records so far. Output: how long the window shall be. A rule that stops when the figures look steady is
+biased towards such moments. Therefore the records only determine the length of the window, and it then runs for the
+same time again without another evaluation: at least half of the window did not influence its length (after C. Stein
+1945, Annals of Mathematical Statistics 16, 243: two stages). Evaluations are few, because each adds to this bias."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from pytest_precgate.errors import InvalidValueError
 
 DEFAULT_LIMIT_S = 120.0
 LEAST_S = 10.0
-"""The shortest window of a point that ends by its error. What a server does within seconds it shows in some of them."""
-# From the look that decides to the end: as long again.
+"""The shortest window of a point that ends by its error. Changes within seconds occur several times in it."""
+# From the evaluation that decides to the end: as long again.
 _GROWTH = 2.0
-# From a look that does not decide to the next. Each is a chance to be lucky; the fewer, the longer a point may take.
+# From an evaluation that does not decide to the next. More evaluations add bias; fewer make a point longer.
 _BETWEEN_LOOKS = math.sqrt(2)
-# Where requests are too few or too long to tell anything at a look, the next one is due after this part of the window.
+# When requests are too few or too long for an estimate, the next evaluation is due after this part of the window.
 _RETRY = 1 / 16
 # With fewer the steady window may be empty.
 _LEAST_PER_SLOT = 2
 
 IsEnough = Callable[[Sequence[RequestRecord]], bool]
-"""Asked with the requests that have completed so far, the last of them among the latest: whether the point may end."""
+"""Called with the requests completed so far, the last of them among the latest: whether the point may end."""
 
 
 def never(_: Sequence[RequestRecord]) -> bool:
-    """The number of requests decides, not what they say."""
+    """The number of requests decides, not their records."""
     return False
 
 
@@ -51,7 +51,8 @@ class _Stopping:
     end_s: float = 0.0
 
     def is_enough(self, records: Sequence[RequestRecord]) -> bool:
-        """Whether the point may end. Costs some comparisons between looks; nothing is sent after it said so."""
+        """Whether the point may end. Costs some comparisons between evaluations; after it returned true nothing is
+        sent."""
         if len(records) < _LEAST_PER_SLOT * self.concurrency:
             return False
         now_s = records[-1].last_token_s
@@ -74,22 +75,20 @@ class _Stopping:
 
 
 def known_to(point_error: float, window_limit_s: float, concurrency: int) -> IsEnough:
-    """Return what says when a point of the steady window may end.
+    """Return the stopping function of a point of the steady window.
 
-    Once its figures will be known to ``point_error`` (relative half-width of the 90% interval), as a first look of at
-    least 5 s and a request of each slot says, and the window is twice as long as it was then; or ``window_limit_s``
-    after the end of the ramp.
-    """
+    The first evaluation needs at least 5 s and a request of each slot. When the figures will be known to
+    ``point_error`` (relative half-width of the 90% interval) in a window twice as long, the point ends after that time;
+    otherwise ``window_limit_s`` after the end of the ramp."""
     return _Stopping(point_error, window_limit_s, concurrency).is_enough
 
 
 @dataclass(frozen=True)
 class StopRule:
-    """How long a point is: ``requests_per_slot``, or until its figures are known to ``point_error``; one of the two.
+    """The length of a point: ``requests_per_slot``, or until its figures are known to ``point_error``; one of the two.
 
-    With ``point_error`` the steady window takes ``window_limit_s`` at most, 120 s where nothing is said. Raises
-    InvalidValueError for both, neither, or a value no point could have.
-    """
+    With ``point_error`` the steady window takes ``window_limit_s`` at most, 120 s by default. Raises InvalidValueError
+    for both, neither, or an impossible value."""
 
     requests_per_slot: int | None = None
     point_error: float | None = None
@@ -99,31 +98,31 @@ class StopRule:
         if (self.requests_per_slot is None) == (self.point_error is None):
             raise InvalidValueError(f"{self}: wanted either a number of requests or an error, and not both")
         if self.requests_per_slot is not None:
-            count("Extent", "requests_per_slot", self.requests_per_slot, "requests")
+            count("StopRule", "requests_per_slot", self.requests_per_slot, "requests")
             if self.window_limit_s is not None:
                 raise InvalidValueError(
                     f"{self}: a number of requests takes the time it takes; wanted no window_limit_s"
                 )
             return
-        if positive("Extent", "point_error", self.point_error, "half-width of a 90% interval") >= 1:
-            raise InvalidValueError(f"Extent.point_error: got {self.point_error}, wanted a share below 1")
+        if positive("StopRule", "point_error", self.point_error, "half-width of a 90% interval") >= 1:
+            raise InvalidValueError(f"StopRule.point_error: got {self.point_error}, wanted a share below 1")
         if self.window_limit_s is None:
             object.__setattr__(self, "window_limit_s", DEFAULT_LIMIT_S)
-        positive("Extent", "window_limit_s", self.window_limit_s, "s")
+        positive("StopRule", "window_limit_s", self.window_limit_s, "s")
 
     def requests(self, concurrency: int) -> int | None:
-        """Return how many requests the point has; None where time and error decide."""
+        """Return the number of requests of the point; None when time and error decide."""
         return None if self.requests_per_slot is None else self.requests_per_slot * concurrency
 
     def is_enough(self, concurrency: int) -> IsEnough:
-        """Return what to ask while the point runs."""
+        """Return the function to call while the point runs."""
         if self.point_error is None or self.window_limit_s is None:
             return never
         return known_to(self.point_error, self.window_limit_s, concurrency)
 
     @property
     def facts(self) -> Mapping[str, float]:
-        """What a fingerprint tells of it."""
+        """The value for a fingerprint."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 

@@ -1,8 +1,8 @@
-"""What the tokens of a point's requests say: how many came in each event, how many were cached, how many drafts held.
+"""Token statistics of a point: tokens per event, cached prompt tokens, accepted draft tokens.
 
-Records in, records and shares out. A time per token is taken over the tokens that follow the first event, so the number
-of tokens in that event must be known: it is told, it follows from the counts, or it is estimated from requests of the
-same point that told it. Where none of this holds it to 1% of the point's tpot, the point is refused."""
+Input: request records. Output: counts and shares. tpot covers the tokens after the first event, so the number of tokens
+in that event must be known: the server reports it, it follows from the counts, or it is estimated from requests of the
+same point. Invariant: a point whose tpot is not determined to 1% is refused."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from pytest_precgate.analysis.quantity import share
 from pytest_precgate.errors import InvalidValueError, UntoldTokensError
 
 HiddenTokens = Literal["invalid", "reasoning"]
-"""What tokens are that usage counts and no event shows: not known, or reasoning that precedes the first event."""
+"""Tokens that usage counts and no event shows: invalid, or reasoning that precedes the first event."""
 HIDDEN_TOKENS: tuple[HiddenTokens, ...] = ("invalid", "reasoning")
 
-# What may stay unknown of tpot, the cached share and the length of a text prompt: less than any tolerance sees.
+# The largest unknown part of tpot, cached share and length of a text prompt: smaller than any tolerance detects.
 MAX_UNKNOWN_OF_TPOT = 0.01
 MAX_CACHED_SHARE = 0.01
 MAX_LENGTH_ERROR = 0.02
 MAX_ACCEPTANCE_ERROR = 0.02
 _LEAST_TOLD = 10
-# Tokens without text come about a step apart; an event that comes later, or long before the others, is none.
+# Tokens without text come about a step apart; an event that comes later, or long before the others, is not a token.
 _STEPS_OF_GUESS = 3
 
 
@@ -38,12 +38,11 @@ _TELL = (
 
 @dataclass(frozen=True)
 class Expected:
-    """What a point's tokens are held to.
+    """What the tokens of a point must be.
 
     ``template_tokens`` are the tokens that every prompt begins with, measured once per launch; ``cached_share`` is the
-    share of the other prompt tokens a suite says is cached. ``acceptance_length`` is what speculation is forced to,
-    None without it; ``accepted_before`` what the baseline's points saw.
-    """
+    expected cached share of the other prompt tokens. ``acceptance_length`` is the forced one, None without speculation;
+    ``accepted_before`` that of the baseline's points."""
 
     hidden_tokens: HiddenTokens = "invalid"
     template_tokens: int = 0
@@ -59,10 +58,9 @@ class Expected:
 
 @dataclass(frozen=True)
 class ServerCounts:
-    """What the server's own counters rose by while a point ran; None where it has no such counter.
+    """The increase of the server's own counters while a point ran; None for a counter that it does not have.
 
-    ``speculates`` says that one of them counts drafts, even where no acceptance length is known.
-    """
+    ``speculates`` says that one of them counts drafts, even when the acceptance length is unknown."""
 
     cached_share: float | None = None
     acceptance_length: float | None = None
@@ -71,12 +69,11 @@ class ServerCounts:
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
-    """What a point's tokens were.
+    """Token statistics of a point.
 
-    ``tokens_per_event`` and ``first_event_tokens`` are means over its requests. ``cached_share`` is the share of the
-    prompt tokens behind the template that the server had cached, ``acceptance_length`` the mean number of tokens a
-    verification step gave a request; None where nothing tells.
-    """
+    ``tokens_per_event`` and ``first_event_tokens`` are means over its requests. ``cached_share`` is the cached share of
+    the prompt tokens after the template, ``acceptance_length`` the mean number of tokens per verification step; None
+    when unknown."""
 
     tokens_per_event: float
     first_event_tokens: float
@@ -85,11 +82,10 @@ class TokenFacts:
 
 
 def with_first_tokens(records: Sequence[RequestRecord], hidden: HiddenTokens) -> tuple[RequestRecord, ...]:
-    """Return the records with the tokens of every first event known, or close enough.
+    """Return the records with the tokens of every first event known, or known well enough.
 
-    Raises InvalidValueError, naming the cause, where tokens were shown by no event, and UntoldTokensError where the
-    number could matter, or which events were tokens.
-    """
+    Raises InvalidValueError, naming the cause, when no event showed some tokens, and UntoldTokensError when the number
+    could matter, or which events were tokens."""
     _refuse_hidden(records, hidden)
     _refuse_guesses(records)
     if hidden == "reasoning":
@@ -98,7 +94,7 @@ def with_first_tokens(records: Sequence[RequestRecord], hidden: HiddenTokens) ->
     share_of_first = _share_of_first(records) if unknown else None
     if share_of_first is None:
         _refuse_unknown(records, unknown)
-        share_of_first = 0.0  # one token or all there can be: the difference does not show
+        share_of_first = 0.0  # one token or the maximum: the difference is below the limit
     return tuple(
         record
         if record.first_tokens is not None
@@ -108,16 +104,15 @@ def with_first_tokens(records: Sequence[RequestRecord], hidden: HiddenTokens) ->
 
 
 def token_facts(records: Sequence[RequestRecord], expected: Expected, server: ServerCounts) -> TokenFacts:
-    """Return what the tokens of records with known first events were, told by them or by the server's counters.
+    """Return the token statistics of records with known first events, from them or from the server's counters.
 
-    Where both tell how much was cached, the larger share counts.
-    """
+    When both report the cached tokens, the larger share counts."""
     events = sum(record.output_tokens if record.events is None else record.events for record in records)
     first = [1 if record.first_tokens is None else record.first_tokens for record in records]
     shares = [] if server.cached_share is None else [server.cached_share]
     told = [(record.input_tokens, cached) for record in records if (cached := record.cached_tokens) is not None]
     if told:
-        # vLLM leaves the count out where it is zero: the prompts of those that do not tell were not cached.
+        # vLLM omits the count when it is zero: prompts without a count were not cached.
         beyond = sum(max(cached - expected.template_tokens, 0) for _, cached in told)
         shares.append(beyond / sum(record.input_tokens for record in records))
     stated = [record.acceptance for record in records if record.acceptance is not None]
@@ -135,10 +130,9 @@ def token_facts(records: Sequence[RequestRecord], expected: Expected, server: Se
 def refusals(
     records: Sequence[RequestRecord], facts: TokenFacts, expected: Expected, speculates: bool = False
 ) -> list[str]:
-    """Return why the tokens of a point are not those it was to have: cached, of another length, of other drafts.
+    """Return why the tokens of a point are not the expected ones: cached, of another length, another acceptance.
 
-    ``speculates`` says that the server's counters count drafts.
-    """
+    ``speculates`` says that the server's counters count drafts."""
     return [
         *_wrong_cached(facts.cached_share, expected),
         *_wrong_lengths(records, expected.template_tokens),
@@ -147,7 +141,7 @@ def refusals(
 
 
 def recorded_refusals(facts: TokenFacts, expected: Expected) -> list[str]:
-    """Return why the tokens of a recorded point, whose records are gone, cannot be or are not those it was to have."""
+    """Return why the tokens of a recorded point, without its records, are impossible or not the expected ones."""
     told = {
         "tokens_per_event": (facts.tokens_per_event, 1.0, math.inf),
         "first_event_tokens": (facts.first_event_tokens, 1.0, math.inf),
@@ -187,12 +181,12 @@ def _wrong_lengths(records: Sequence[RequestRecord], template_tokens: int) -> li
 def _wrong_acceptance(seen: float | None, speculates: bool, expected: Expected) -> list[str]:
     forced, before = expected.acceptance_length, expected.accepted_before
     if forced is None:
-        # What a server states per step may count the first token, or round: 1 is no speculation.
+        # A rate per step stated by a server may count the first token, or round: 1 is no speculation.
         if not speculates and (seen is None or seen <= 1 + MAX_ACCEPTANCE_ERROR):
             return []
         known = "by its own counters" if seen is None else f"{seen:.2f} tokens a step"
         return [
-            f"the server speculates ({known}) and nothing forces its acceptance: random tokens have one that no user's "
+            f"the server speculates ({known}) and nothing forces its acceptance: random tokens have one that no real "
             "text has; set acceptance_length, or turn speculation off"
         ]
     if seen is None:
@@ -221,7 +215,7 @@ def _refuse_hidden(records: Sequence[RequestRecord], hidden: HiddenTokens) -> No
 
 
 def _refuse_guesses(records: Sequence[RequestRecord]) -> None:
-    """Raise where events without text were taken for the first or last tokens, and come at another pace than tokens."""
+    """Raise when events without text were taken for the first or last tokens, and come at another pace than tokens."""
     guessed = [0.0 if record.guessed_step_s is None else record.guessed_step_s for record in records]
     guessed_s = statistics.median(guessed)
     step_s = statistics.median((each.last_token_s - each.first_token_s) / each.output_tokens for each in records)
@@ -234,14 +228,14 @@ def _refuse_guesses(records: Sequence[RequestRecord]) -> None:
 
 
 def _first_after_reasoning(record: RequestRecord) -> int:
-    """All tokens but one for each event after the first: where the events list their tokens, but those they list."""
+    """All tokens except one for each event after the first: the listed ones when the events list their tokens."""
     if record.first_tokens is None:
         return 1 + record.shared_tokens
     return record.first_tokens + (0 if record.listed_tokens is None else record.output_tokens - record.listed_tokens)
 
 
 def _share_of_first(records: Sequence[RequestRecord]) -> float | None:
-    """Of the tokens that shared an event, the share in the first event, from the requests that told; None: too few."""
+    """The share of shared tokens that are in the first event, from the requests that reported it; None: too few."""
     told = [(first - 1, each.shared_tokens) for each in records if (first := each.first_tokens) and each.shared_tokens]
     if len(told) < _LEAST_TOLD:
         return None
@@ -249,7 +243,7 @@ def _share_of_first(records: Sequence[RequestRecord]) -> float | None:
 
 
 def _refuse_unknown(records: Sequence[RequestRecord], unknown: Sequence[RequestRecord]) -> None:
-    """Raise unless tpot is the same to 1% whether those first events held one token or all that can be."""
+    """Raise unless tpot is the same to 1% for one token and for the maximum number of tokens in those first events."""
     if not unknown:
         return
 

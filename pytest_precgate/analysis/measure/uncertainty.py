@@ -1,12 +1,12 @@
-"""How well a point is known: requests in the order they were sent in, the half-width of a 90% interval for each figure
-out, or None where they cannot tell it.
+"""The measurement error of a point: the half-width of a 90% interval for each figure, or None when it cannot be
+estimated.
 
-Requests that run side by side slow down together, and a server that is slow now is slow for some seconds: a hundred
-requests are far fewer independent samples. So the error is read from the slowest changes that the window shows: from
-the power of its lowest cosines (U. K. Mueller 2004; E. Lazarus, D. J. Lewis, J. H. Stock, M. W. Watson 2018, JBES 36,
-541: equal-weighted cosines). A window knows little of changes as long as itself. What it may not have seen is added
-from a model: changes forget themselves within 5, 20 or 60 s, and make up half or all of the power at frequency zero;
-each of these is weighted by how well it agrees with the cosines. The two lowest cosines alone are a lower bound.
+Input: requests in the order in which they were sent. Requests that run concurrently slow down together, and a slow
+phase lasts for seconds, so a hundred requests are far fewer independent samples. Therefore the error is estimated from
+the slowest changes in the window, the power of its lowest cosines (U. K. Mueller 2004; E. Lazarus, D. J. Lewis, J. H.
+Stock, M. W. Watson 2018, JBES 36, 541: equal-weighted cosines). Changes as long as the window are added from a model:
+they decay within 5, 20 or 60 s and make up half or all of the power at frequency zero; each case is weighted by its
+likelihood given the cosines. The two lowest cosines alone are a lower bound.
 
 Invariant: no clock, no randomness; the same requests give the same interval."""
 
@@ -21,10 +21,10 @@ from itertools import pairwise
 from pytest_precgate.analysis.measure.records import RequestRecord
 
 LEVEL = 0.9
-"""The share of points whose interval holds the long-run value of the figure."""
+"""The share of points whose interval contains the long-run value of the figure."""
 LEAST_REQUESTS = 9
-# Lengths of the even sequence (analysis/measure/lengths.py) balance over 2 and over 3 requests: batches of 6 hardly
-# show them.
+# Lengths of the even sequence (analysis/measure/lengths.py) balance over 2 and over 3 requests: averages of 6 hardly
+# vary with them.
 _PER_BATCH = 6
 _FEW_BATCHES = 4
 _FEW_PER_BATCH = 3
@@ -33,11 +33,12 @@ _MOST_COSINES = 20
 _LEAST_COSINES = 2
 _CORRELATIONS_S = (5.0, 20.0, 60.0)
 _SLOW_SHARES = (0.5, 1.0)
-# The mean of n consecutive lengths of the even sequence is off by about this share of their range, by n (measured: a
-# quiet simulation, concurrency 2 and 16, 11 to 149 requests: 0.7 to 0.9 of half the range in 90% of points).
+# The mean of n consecutive lengths of the even sequence is off by about this share of their range, divided by n
+# (measured: a simulation without noise, concurrency 2 and 16, 11 to 149 requests: 0.7 to 0.9 of half the range in 90%
+# of points).
 _EVEN_SHARE = 0.6
 _NORMAL = statistics.NormalDist().inv_cdf((1 + LEVEL) / 2)
-# What is left of a variance when nothing varied but the last bit of a sum.
+# The variance that remains from rounding when nothing varied.
 _NOTHING = 1e-24
 
 
@@ -55,34 +56,32 @@ class Uncertainty:
 
 
 def uncertainty(served: Sequence[RequestRecord], even_lengths: bool = True) -> Uncertainty | None:
-    """Return how well throughput (tokens by latency) and 1 / median tpot of ``served`` are known.
+    """Return the error of throughput (tokens by latency) and of 1 / median tpot of ``served``.
 
-    ``served`` are requests of a closed loop in order of sending. Their lengths were chosen by the client: what they do
-    to the tokens of a request is no matter of the server, and goes by their number where they follow the even sequence,
-    by its square root where ``even_lengths`` is False. None where requests cannot tell: fewer than nine, all sent
-    within the time of one (they have seen one moment of the server), or tokens that came all at once.
-    """
+    ``served`` are requests of a closed loop in order of sending. The client chose their lengths: their effect on the
+    tokens of a request is not the server's, and decreases with their number when they follow the even sequence, with
+    its square root when ``even_lengths`` is False. None when it cannot be estimated: fewer than nine requests, all sent
+    within the duration of one, or tokens that all came at once."""
     widths = _by_server(served)
     return None if widths is None else Uncertainty(math.hypot(widths[0], _by_lengths(served, even_lengths)), widths[1])
 
 
 def foreseen(served: Sequence[RequestRecord], growth: float, slots: int) -> Uncertainty | None:
-    """Return how well the figures will be known once a window of ``slots`` slots is ``growth`` times as long.
+    """Return the expected error once a window of ``slots`` slots is ``growth`` times as long.
 
-    What the server does goes by the square root; what even lengths do by the number of requests, of which a window
-    misses the last of each slot. None where ``served`` cannot tell.
-    """
+    The server's part decreases with the square root; the part of even lengths with the number of requests, of which a
+    window misses the last of each slot. None when ``served`` gives no estimate."""
     widths = _by_server(served)
     if widths is None:
         return None
     then = growth * len(served) + (growth - 1) * slots
     pace, tpot = (width / math.sqrt(growth) for width in widths)
-    # More requests show more of the range of lengths: a fifth more than the first nine.
+    # More requests cover more of the range of lengths: a fifth more than the first nine.
     return Uncertainty(math.hypot(pace, 1.25 * _by_lengths(served, True) * len(served) / then), tpot)
 
 
 def _by_server(served: Sequence[RequestRecord]) -> tuple[float, float] | None:
-    """The half-widths that the server leaves on latency per output token and on tpot."""
+    """The half-widths due to the server, of latency per output token and of tpot."""
     if len(served) < LEAST_REQUESTS:
         return None
     latency_s = statistics.fmean(record.request_latency_s for record in served)
@@ -93,13 +92,14 @@ def _by_server(served: Sequence[RequestRecord]) -> tuple[float, float] | None:
     tpots_s = [statistics.median(map(_tpot_s, batch)) for batch in batches]
     if min(tpots_s) == 0:
         return None
-    # Latency by output tokens, and not tokens by latency: prompts of other lengths change tokens, and hardly the time.
+    # Latency by output tokens, not tokens by latency: prompt lengths change tokens, and hardly the time.
     paces_s = [sum(r.request_latency_s for r in batch) / sum(r.output_tokens for r in batch) for batch in batches]
     return _half_width(paces_s, span_s, latency_s), _half_width(tpots_s, span_s, latency_s)
 
 
 def _tpot_s(record: RequestRecord) -> float:
-    """The time per token after the first event, which scatters alike however many tokens that held; 0 after all."""
+    """The time per token after the first event, which scatters alike for any number of tokens in it; 0 if none
+    follow."""
     first = 1 if record.first_tokens is None else record.first_tokens
     return record.tpot_after(first) if first < record.output_tokens else 0.0
 
@@ -113,7 +113,7 @@ def _batches(served: Sequence[RequestRecord]) -> list[Sequence[RequestRecord]]:
 
 
 def _by_lengths(served: Sequence[RequestRecord], even: bool) -> float:
-    """The half-width that the lengths alone leave on tokens per output token, and so on throughput."""
+    """The half-width due to the lengths alone, of tokens per output token and so of throughput."""
     tokens = [1 + record.input_tokens / record.output_tokens for record in served]
     if even:
         off = _EVEN_SHARE * (max(tokens) - min(tokens)) / len(tokens)
@@ -125,9 +125,8 @@ def _by_lengths(served: Sequence[RequestRecord], even: bool) -> float:
 def _half_width(values: Sequence[float], span_s: float, latency_s: float) -> float:
     """The relative half-width for the mean of ``values``, evenly spaced over ``span_s``, each averaged over a request.
 
-    A mixture of t distributions, one for each model of the changes; as many degrees of freedom as cosines.
-    """
-    # A request averages over its latency: cosines faster than one per request hold no slow change any more.
+    A mixture of t distributions, one for each model of the changes; as many degrees of freedom as cosines."""
+    # A request averages over its latency: cosines faster than one per request contain no slow change.
     cosines = max(_LEAST_COSINES, min(_MOST_COSINES, len(values) - 1, int(span_s / latency_s)))
     powers = _powers(values, cosines)
     if sum(powers) < _NOTHING:
@@ -147,7 +146,7 @@ def _half_width(values: Sequence[float], span_s: float, latency_s: float) -> flo
             inside = middle
         else:
             outside = middle
-    # A drift over the whole window is smoother than any of the models, which spread it over all cosines.
+    # A drift over the whole window is smoother than any of the models, which distribute it over all cosines.
     drift = _NORMAL * math.sqrt(statistics.fmean(powers[:_LEAST_COSINES]))
     return max(outside, drift)
 
@@ -157,7 +156,8 @@ def _share_within(width: float, scales: Sequence[float], weights: Sequence[float
 
 
 def _powers(values: Sequence[float], number: int) -> list[float]:
-    """Squared cosine coefficients 1 to ``number``; of white noise each is as large as the squared error of the mean."""
+    """Squared cosine coefficients 1 to ``number``; for white noise each is as large as the squared error of the
+    mean."""
     mean = statistics.fmean(values)
     step = math.pi / len(values)
     return [
@@ -170,7 +170,7 @@ def _powers(values: Sequence[float], number: int) -> list[float]:
 
 @dataclass(frozen=True)
 class _Model:
-    """White noise and, ``share`` of the power at frequency zero, a change that forgets itself within ``tau_s``."""
+    """White noise and, with ``share`` of the power at frequency zero, a change that decays within ``tau_s``."""
 
     share: float
     tau_s: float
@@ -186,12 +186,14 @@ class _Model:
 
     def _variance(self, omega: float) -> float:
         """Relative to frequency zero: a Lorentzian, smoothed by requests that average over their latency."""
-        angle = min(omega * self.latency_s / 2, math.pi / 2)  # faster, and it would fall to nothing: noise never does
+        angle = min(
+            omega * self.latency_s / 2, math.pi / 2
+        )  # beyond this it would fall to zero, which noise never does
         return 1 - self.share + self.share * (math.sin(angle) / angle) ** 2 / (1 + (omega * self.tau_s) ** 2)
 
     @property
     def _variance_of_mean(self) -> float:
-        """The variance of the mean of an exponentially correlated process over the span, by what it tends to."""
+        """The variance of the mean of an exponentially correlated process over the span, relative to its limit."""
         spans = self.span_s / self.tau_s
         return 1 - self.share + self.share * (1 - (1 - math.exp(-spans)) / spans)
 

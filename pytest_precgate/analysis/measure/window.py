@@ -1,8 +1,8 @@
-"""Which part of a run counts. ``whole``: first send to last token, the published method, ramp and drain included.
-``steady``: only while every slot was busy and the start was no longer felt.
+"""The part of a run that counts. ``whole``: first send to last token, the published method, ramp and drain included.
+``steady``: only while every slot is busy and the effect of the start has ended.
 
-Ramp and drain are not noise but a bias: on a server of constant speed 10 requests per slot read 4.3% low over the whole
-run, and a drain in the middle re-creates the burst of the start."""
+Input: records. Output: the window and its requests. Ramp and drain are a bias, not noise: on a server of constant speed
+10 requests per slot read 4.3% low over the whole run, and a drain in the middle causes the same burst as the start."""
 
 from __future__ import annotations
 
@@ -41,9 +41,8 @@ def whole_window(records: Sequence[RequestRecord]) -> Window:
 def steady_window(records: Sequence[RequestRecord], concurrency: int) -> Window:
     """Return the part of a closed-loop run after its ramp and before its drain.
 
-    It starts at :func:`end_of_ramp`, and ends when the first request after the last send ends: from then on a slot
-    stands idle. Raises InvalidValueError when nothing is left.
-    """
+    It starts at :func:`end_of_ramp`, and ends when the first request after the last send ends: from then on a slot is
+    idle. Raises InvalidValueError when nothing is left."""
     _refuse_none(records)
     last_send = max(record.sent_s for record in records)
     # Strictly after: in virtual time the request whose end caused the last send ends in the same instant.
@@ -58,12 +57,11 @@ def steady_window(records: Sequence[RequestRecord], concurrency: int) -> Window:
 
 
 def end_of_ramp(records: Sequence[RequestRecord], concurrency: int) -> float:
-    """Return when a closed loop had come close to its steady state, s.
+    """Return when a closed loop was close to its steady state, s.
 
-    Every one of the first ``concurrency`` requests (by send time) had its first token, and half of them had ended.
-    Where they end evenly over the time of one request, contexts are then by an eighth of an output shorter than they
-    will be, by half of one at the start: earlier requests would read fast.
-    """
+    Every one of the first ``concurrency`` requests (by send time) had its first token, and half of them had ended. If
+    they end evenly over the duration of one request, contexts are then shorter than in the steady state by an eighth of
+    an output, and by half of one at the start: earlier requests would read fast."""
     first = sorted(records, key=lambda record: record.sent_s)[:concurrency]
     ends = sorted(record.last_token_s for record in first)
     return max(*(record.first_token_s for record in first), ends[len(ends) // 2])
@@ -72,8 +70,7 @@ def end_of_ramp(records: Sequence[RequestRecord], concurrency: int) -> float:
 def served_within(records: Sequence[RequestRecord], window: Window) -> Sequence[RequestRecord]:
     """Return the requests sent inside ``window``, in that order, up to the first that had not ended with it.
 
-    No request is left out for being long: whoever takes all that ended in time takes the short ones.
-    """
+    No request is left out for being long: selecting all that ended in time would select the short ones."""
     sent = sorted((r for r in records if r.sent_s >= window.start_s), key=lambda record: record.sent_s)
     return tuple(takewhile(lambda record: record.last_token_s <= window.end_s, sent))
 
@@ -81,10 +78,9 @@ def served_within(records: Sequence[RequestRecord], window: Window) -> Sequence[
 def tokens_per_second(records: Sequence[RequestRecord], window: Window) -> float:
     """Return input and output tokens per second over ``window``.
 
-    Over the whole run: all tokens by the time they took. In the steady part, where both ends cut through requests, by
-    Little's law (J. D. C. Little 1961, Operations Research 9, 383): requests in flight times the tokens of a request by
-    its latency, which no token at an edge can move.
-    """
+    Over the whole run: all tokens divided by the duration. In the steady part, which cuts through requests at both
+    ends, by Little's law (J. D. C. Little 1961, Operations Research 9, 383): requests in flight times the tokens of a
+    request divided by its latency, which no token at an edge affects."""
     served = served_within(records, window)
     tokens = sum(record.input_tokens + record.output_tokens for record in served)
     if window.kind == "whole":

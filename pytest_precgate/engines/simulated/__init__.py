@@ -1,4 +1,4 @@
-"""A serving engine in virtual time: step-time model, scheduler and calibration are pure; nothing here reads a clock."""
+"""A serving engine in virtual time: step-time model, scheduler and calibration. Pure: no clock is read here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""One generation under way: from how many tokens there are to what its client is sent, and when it is done.
+"""One generation in progress: the tokens generated so far become what its client is sent.
 
-``done`` is set when nothing more is to be generated for the client: all tokens are there, the stream goes wrong here,
-or the client has gone. Tokens are sent at once; the end of the stream is the connection's task to send."""
+Input: token counts from the scheduler. Output: bytes of the stream. Invariant: ``done`` is set when nothing more is
+generated for the client: all tokens exist, the stream is broken on purpose, or the client has disconnected. Tokens are
+sent at once; the connection's task sends the end of the stream."""
 
 from __future__ import annotations
 
@@ -38,12 +39,12 @@ class Answer:
         return self._made == self._chunks.asked.output_tokens
 
     def release_if_gone(self) -> None:
-        """End the answer when its client has gone."""
+        """End the answer when its client has disconnected."""
         if self._connection.gone:
             self.done.set()
 
     def advance(self, made: int) -> None:
-        """Take the number of tokens there are by now, and send those the client has not had."""
+        """Update the number of generated tokens, and send the new ones to the client."""
         self._made = made
         limit = self._manners.derails_after
         if self._chunks.asked.stream:
@@ -53,10 +54,9 @@ class Answer:
             self.done.set()
 
     async def end(self, cached: int | None) -> bool:
-        """Send the rest of the answer; return whether the connection can go on.
+        """Send the rest of the answer; return whether the connection can continue.
 
-        ``cached`` are the prompt tokens taken from a cache, None where nothing is said of them.
-        """
+        ``cached`` are the prompt tokens taken from a cache, None to report nothing about them."""
         manners, connection, chunks = self._manners, self._connection, self._chunks
         limit = manners.derails_after
         if limit is not None and self._made >= limit:
@@ -80,7 +80,7 @@ class Answer:
         return True
 
     def _send_tokens(self, shown: int) -> None:
-        """Send the tokens up to ``shown`` in one chunk, behind the role where they are the first."""
+        """Send the tokens up to ``shown`` in one chunk, after the role if they are the first."""
         asked, first = self._chunks.asked, self._sent
         if shown <= first:
             return

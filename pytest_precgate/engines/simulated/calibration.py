@@ -1,8 +1,8 @@
-"""Coefficients of a step fitted to recorded points, by least squares on what the simulation itself gives.
+"""Fits the coefficients of the step-time model to recorded points, by least squares on the simulation's own output.
 
-The fit minimises the logarithms of simulated over recorded figures, so that a percent counts the same at every
-concurrency: tpot and throughput of each point, and the throughput the curve gives at the point's interactivity, which
-is what a gate will read. Coefficients are kept at zero or above."""
+Input: recorded points of one configuration. Output: coefficients, zero or above, and the error of each point. The fit
+minimises the logarithms of simulated over recorded figures, so that a percent counts the same at every concurrency:
+tpot and throughput of each point, and the curve's throughput at each point's interactivity, which a gate reads."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Where the searches start, in the order of magnitude of a 1T mixture-of-experts model on four to eight B200: the valley
-# is flat between a large constant with little skew and a small one with much, so both ends are tried.
+# Starting points of the searches, in the order of magnitude of a 1T mixture-of-experts model on four to eight B200: the
+# valley is flat between a large constant with little skew and a small one with much, so both ends are tried.
 _STARTS = (
     (4e-3, 4e-2, 5e-9, 5e-6, 5e-2, 1.2),
     (3e-3, 8e-2, 2e-8, 1e-5, 1e-1, 1.8),
@@ -42,7 +42,7 @@ _SIGNIFICANT_DIGITS = 6
 
 @dataclass(frozen=True)
 class Calibration:
-    """A step's coefficients and what they were fitted to: hardware, GPUs, workload, concurrencies, source."""
+    """A step's coefficients and the data of the fit: hardware, GPUs, workload, concurrencies, source."""
 
     step_time: StepTime
     hardware: str
@@ -57,7 +57,7 @@ class Calibration:
 
     @staticmethod
     def read(node: Node) -> Calibration:
-        """Read a calibration from JSON; raises CalibrationError naming the spot."""
+        """Read a calibration from JSON; raises CalibrationError naming the location."""
         members = node.fields(_READER.keys)
         with node.building():
             return _READER.read(members)
@@ -71,7 +71,7 @@ _READER = TableReader(
 
 
 def shipped() -> dict[str, Calibration]:
-    """Return the calibrations that come with the package, by name."""
+    """Return the calibrations of the package, by name."""
     text = resources.files(__package__).joinpath("calibrations.json").read_text(encoding="utf-8")
     root = Node(json.loads(text), "calibrations.json", "$", CalibrationError)
     return {name: Calibration.read(node) for name, node in root.mapping().items()}
@@ -103,7 +103,7 @@ def load_calibration(name: str, base: Path) -> Calibration:
 def simulated_measurement(
     model: StepTime, workload: Workload, concurrency: int, gpus: int, window: WindowKind = "whole"
 ) -> Measurement:
-    """Simulate one concurrency without noise, as the published method measures it, and return what it would give."""
+    """Simulate one concurrency without noise by the published method, and return its figures."""
     rng = random.Random(concurrency)
     lengths = draw_lengths(PUBLISHED_PER_SLOT * concurrency, workload.isl, workload.osl, workload.range_ratio, rng)
     return measure(simulate(model, Limits(), lengths, concurrency), gpus, window)
@@ -147,7 +147,7 @@ class PointError:
 
 
 def point_errors(model: StepTime, workload: Workload, points: Sequence[SweepPoint]) -> list[PointError]:
-    """Simulate every point and return how far it is from what was recorded."""
+    """Simulate every point and return its error against the recorded one."""
     found = []
     for point in points:
         simulated = simulated_measurement(model, workload, point.concurrency, point.gpus)
@@ -158,7 +158,7 @@ def point_errors(model: StepTime, workload: Workload, points: Sequence[SweepPoin
 
 
 def errors(model: StepTime, workload: Workload, points: Sequence[SweepPoint]) -> list[float]:
-    """Return the three residuals of every point; where the curve does not reach, its nearest end is read."""
+    """Return the three residuals of every point; outside the curve its nearest end is read."""
     from pytest_precgate.analysis.curves.interpolation import MonotoneCubic  # noqa: PLC0415  # numpy and scipy, see above
 
     found = point_errors(model, workload, points)

@@ -1,6 +1,6 @@
-"""What an OpenAI-compatible server sends for one generation: the events of a stream, or one JSON body.
+"""The bytes that an OpenAI-compatible server sends for one generation: stream events, or one JSON body.
 
-In: what was asked and how far the generation is. Out: bytes, without HTTP framing. The shapes are vLLM's
+Input: the request and the state of the generation. Output: bytes without HTTP framing. The shapes are vLLM's
 (vllm/entrypoints/openai/{completion,chat_completion}/protocol.py)."""
 
 from __future__ import annotations
@@ -57,17 +57,18 @@ class Chunks:
         return self._chunk({"delta": {}} if self.asked.chat else {"text": ""}, made, finish="length")
 
     def usage_event(self, usage: Usage) -> bytes:
-        """Return the event behind the last chunk that holds the usage and no choice."""
+        """Return the event after the last chunk, with the usage and without a choice."""
         return event({**self._chunk_head, "choices": [], "usage": usage})
 
     def usage(self, made: int, cached: int | None = None) -> Usage:
-        """Return the counts of tokens; ``cached`` prompt tokens came from a cache, None to say nothing of them."""
+        """Return the counts of tokens; ``cached`` prompt tokens came from a cache, None to report nothing about
+        them."""
         read = len(self.asked.prompt)
         counts: Usage = {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
         return counts if cached is None else {**counts, "prompt_tokens_details": {"cached_tokens": cached}}
 
     def body(self, made: int, cached: int | None) -> bytes:
-        """Return the whole answer to a request that asked for no stream."""
+        """Return the whole answer to a request without a stream."""
         text = (TOKEN_TEXT * made).lstrip()
         content: dict[str, object] = {"message": {"role": "assistant", "content": text}}
         choice: dict[str, object] = {"index": 0, **(content if self.asked.chat else {"text": text})}
@@ -93,5 +94,5 @@ class Chunks:
         return event({**self._chunk_head, "choices": choices, **more})
 
     def _prompt_ids(self) -> list[int]:
-        """The ids of the prompt; a word has no id of its own and is given its place."""
+        """The ids of the prompt; a word has no id and is given its position."""
         return [token if isinstance(token, int) else place for place, token in enumerate(self.asked.prompt)]

@@ -1,7 +1,7 @@
-"""HTTP/1.1 on one connection, the server's side: requests in, answers out.
+"""The server side of HTTP/1.1 on one connection: requests in, answers out.
 
-Whatever the bytes are, reading a request gives a request, None at the end of the connection, or RefusedError; sizes are
-capped. Writing to a client that went away does nothing."""
+Invariant: for any bytes, reading a request returns a request, None at the end of the connection, or raises
+RefusedError; sizes are limited. Writing to a client that has disconnected does nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class HttpRequest:
 
 
 class Connection:
-    """One client's connection; ``is_gzipped`` compresses every body, asked for or not."""
+    """One client's connection; ``is_gzipped`` compresses every body, also without a request for it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_gzipped: bool = False) -> None:
         self._reader = reader
@@ -42,7 +42,7 @@ class Connection:
         self._is_gzipped = is_gzipped
         self._coder = zlib.compressobj(wbits=_GZIP)
         self._requests = 0
-        self._is_chunked = True  # HTTP/1.0 knows no chunks: the end of the connection ends a stream
+        self._is_chunked = True  # HTTP/1.0 has no chunks: the end of the connection ends a stream
 
     @property
     def gone(self) -> bool:
@@ -50,7 +50,7 @@ class Connection:
         return self._writer.is_closing() or self._reader.at_eof()
 
     async def until_gone(self) -> None:
-        """Wait until the client closes; what it still sends is dropped."""
+        """Wait until the client closes; further data from it is dropped."""
         while await self._reader.read(MAX_HEAD_BYTES):
             pass
 

@@ -1,7 +1,8 @@
-"""What a server counted since it started, as vLLM names it in its Prometheus text.
+"""The counters of the simulated server since its start, with vLLM's names in Prometheus text.
 
-Counters only rise; times are seconds. Names, label and cut of a request's time are those of vllm/v1/metrics/loggers.py
-and stats.py: queue until first scheduled, prefill until the first token, decode until the last."""
+Input: finished steps and requests. Output: text. Invariant: counters only rise; times are seconds. Names, labels and
+the division of a request's time are those of vllm/v1/metrics/loggers.py and stats.py: queue until first scheduled,
+prefill until the first token, decode until the last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A serving engine that needs no GPU: a calibrated model, swept in virtual time. Its figures say SIMULATED."""
+"""The simulated engine: a calibrated model, swept in virtual time without a GPU. Its figures are marked SIMULATED."""
 
 from __future__ import annotations
 
@@ -38,9 +38,8 @@ _NOISE = ("launch_sigma", "step_sigma", "outlier_rate", "outlier_drop")
 class SimulatedEngine(EngineDefaults):
     """Sweeps a model closed-loop at each concurrency; the records go through the same code as real ones.
 
-    ``start_s`` is None where nothing is claimed about a start; ``side`` names the side of a pair this one is, whose
-    launches are its own.
-    """
+    ``start_s`` is None when starts are not counted; ``side`` is the name of this side in a comparison of pairs, whose
+    launches differ from the other side's."""
 
     kind: ClassVar[str] = "simulated"
     paid: ClassVar[Kind] = "simulated"
@@ -85,7 +84,7 @@ class SimulatedEngine(EngineDefaults):
 
     @property
     def starting_gpu_s(self) -> float | None:
-        """Return the virtual GPU-seconds before a launch answers; they are part of its cost and of no figure."""
+        """Return the virtual GPU-seconds until a launch is ready; they are part of its cost and of no figure."""
         return None if self.start_s is None else self.calibration.gpus * self.start_s
 
     def served(self) -> ServedSimulation:
@@ -94,7 +93,7 @@ class SimulatedEngine(EngineDefaults):
 
     @property
     def calibration_name(self) -> str:
-        """The calibration, as the settings name it."""
+        """The calibration's name in the settings."""
         return self.name
 
     def as_simulated(self) -> SimulatedEngine:
@@ -102,15 +101,15 @@ class SimulatedEngine(EngineDefaults):
         return self
 
     def on_side(self, side: str) -> SimulatedEngine:
-        """Return the engine with launches of its own: both sides would draw the same from one seed."""
+        """Return the engine with different launches: with one seed both sides would draw the same."""
         return replace(self, side=side)
 
     def identity(self) -> Mapping[str, Fact]:
-        """Return the calibration and the window: figures of another model or window are no baseline."""
+        """Return the calibration and the window; a baseline with another one does not match."""
         return {"calibration": self.name, "window": self.load.window}
 
     def facts(self) -> Mapping[str, Fact]:
-        """Return what a baseline tells when it differs: seed, noise and slowdown."""
+        """Return the facts whose difference is reported: seed, noise and slowdown."""
         noise = self.noise
         return {
             "noise": f"launch {noise.launch_sigma:g}, step {noise.step_sigma:g}, outliers {noise.outlier_rate:g}"
@@ -131,7 +130,7 @@ class SimulatedEngine(EngineDefaults):
         *,
         launch: int = 1,
     ) -> Sweep:
-        """Simulate one launch; raises CalibrationError for hardware the calibration was not fitted on."""
+        """Simulate one launch; raises CalibrationError for another hardware than the calibration's."""
         if hardware != self.calibration.hardware:
             raise CalibrationError(
                 self.name, "", f"was fitted on {self.calibration.hardware}, the suite runs on {hardware}"
@@ -160,7 +159,7 @@ class SimulatedEngine(EngineDefaults):
         return MeasuredPoint(measured, gpu_seconds, self.configuration)
 
     def _random(self, launch: int, *about: object) -> random.Random:
-        """A generator of its own for each purpose: a further concurrency does not change the others' figures."""
+        """A generator for each purpose: a further concurrency does not change the others' figures."""
         number = () if launch == 1 else (f"attempt {launch}",)
         side = () if self.side is None else (f"side {self.side}",)
         return random.Random("/".join(map(str, (self.seed, self.configuration, *about, *number, *side))))

@@ -1,6 +1,7 @@
-"""Which kinds of misbehaviour a server was told, taken together: what ``--misbehave`` says, and one answer per moment.
+"""The kinds of misbehaviour of one simulated server, combined.
 
-With no kind every answer is that of a well-behaved server."""
+Input: the value of ``--misbehave``. Output: the behaviour at each step of an answer. With no kind every answer is that
+of a correct server."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from pytest_precgate.errors import InvalidValueError
 
 
 def read_kinds(text: str) -> tuple[WellBehaved, ...]:
-    """Read ``KIND[=VALUE],...``; raises InvalidValueError for an unknown kind, a value it cannot have, or one twice."""
+    """Read ``KIND[=VALUE],...``; raises InvalidValueError for an unknown kind, an invalid value, or a repeated kind."""
     kinds: list[WellBehaved] = []
     for word in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = word.partition("=")
@@ -32,7 +33,7 @@ def read_kinds(text: str) -> tuple[WellBehaved, ...]:
 
 
 def described() -> str:
-    """Return one line per kind for a person: its name, its value with the default, and what it does."""
+    """Return one line per kind for the help text: its name, its value with the default, and its effect."""
     rows = []
     for kind in KINDS.values():
         default = f" ({kind.default:g})" if kind.unit else ""
@@ -42,7 +43,7 @@ def described() -> str:
 
 
 class Manners:
-    """All kinds of one server, asked in the order they were given; moments are those of WellBehaved."""
+    """All kinds of one server, applied in the given order; the steps are those of WellBehaved."""
 
     def __init__(self, kinds: Sequence[WellBehaved] = ()) -> None:
         self._kinds = kinds
@@ -56,31 +57,31 @@ class Manners:
 
     @property
     def derails_after(self) -> int | None:
-        """Return after how many tokens a stream goes wrong: the earliest of the kinds that do."""
+        """Return after how many tokens a stream fails: the minimum over the kinds."""
         return None if self._derailed is None else self._derailed[0]
 
     async def derail(self, connection: Connection) -> None:
-        """Send what comes instead of the rest of a stream, and close."""
+        """Send the replacement of the rest of a stream, and close."""
         if self._derailed is not None:
             await self._derailed[1].derail(connection)
         connection.close()
 
     async def instead_of_answer(self, number: int, request: HttpRequest, connection: Connection) -> bool:
-        """Return whether a kind did something else than generate, for the ``number``-th request (from 1)."""
+        """Return whether a kind handled the ``number``-th request (from 1) instead of generation."""
         for kind in self._kinds:
             if await kind.instead_of_answer(number, request, connection):
                 return True
         return False
 
     async def instead_of_message(self, message: bytes, connection: Connection) -> bool:
-        """Return whether a kind sent the answer to a GET in its own way."""
+        """Return whether a kind sent the answer to a GET itself."""
         for kind in self._kinds:
             if await kind.instead_of_message(message, connection):
                 return True
         return False
 
     def shown(self, made: int, total: int) -> int:
-        """Return how many tokens of an answer may have been sent: the fewest that any kind allows."""
+        """Return how many tokens of an answer may have been sent: the minimum over the kinds."""
         return min((kind.shown(made, total) for kind in self._kinds), default=made)
 
     def text(self, numbers: range, total: int) -> str:
@@ -88,18 +89,18 @@ class Manners:
         return min((kind.text(numbers, total) for kind in self._kinds), key=len, default=TOKEN_TEXT * len(numbers))
 
     def event(self, number: int, event: bytes) -> bytes:
-        """Return what is sent for an event, each kind having had its way with it."""
+        """Return the bytes of an event after every kind has changed them."""
         for kind in self._kinds:
             event = kind.event(number, event)
         return event
 
     async def before_end(self, connection: Connection, *, chat: bool) -> None:
-        """Do what comes between the last token and the end of a stream."""
+        """Do the steps between the last token and the end of a stream."""
         for kind in self._kinds:
             await kind.before_end(connection, chat=chat)
 
     def usages(self, usage: Usage) -> Sequence[Usage]:
-        """Return what the usage is sent as."""
+        """Return the events of the usage."""
         usages: Sequence[Usage] = (usage,)
         for kind in self._kinds:
             usages = [sent for one in usages for sent in kind.usages(one)]

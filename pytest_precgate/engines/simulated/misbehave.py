@@ -1,8 +1,9 @@
-"""Bad days on request: what real servers and proxies do at times, one small class per kind.
+"""Misbehaviour of servers and proxies on request, one small class per kind: ``precgate serve-simulated --misbehave
+KIND[=VALUE],...``.
 
-``precgate serve-simulated --misbehave KIND[=VALUE],...``. A kind overrides what a well-behaved server does at one
-moment of an answer; several kinds are asked in the order given. Nothing here counts a token: the engine's side goes on
-as it would, only what the client gets is spoilt."""
+Input: the state of an answer. Output: what is sent instead of the correct bytes. A kind overrides the behaviour at one
+step of an answer; several kinds are applied in the given order. Invariant: generation is not affected; only what the
+client receives changes."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ _UNITS: dict[str, tuple[Callable[[float], bool], str]] = {
 
 
 class WellBehaved:
-    """What a server does at each moment of an answer. A kind that takes a value says of which ``unit`` it is."""
+    """The behaviour of a server at each step of an answer. A kind that takes a value names its ``unit``."""
 
     name: ClassVar[str] = ""
     about: ClassVar[str] = ""
@@ -36,7 +37,7 @@ class WellBehaved:
     is_gzipped: ClassVar[bool] = False
     reports_cached: ClassVar[bool] = True
     finishes_apart: ClassVar[bool] = False
-    """Whether the finish reason comes in a chunk of its own."""
+    """Whether the finish reason comes in a separate chunk."""
 
     def __init__(self, value: float | None = None) -> None:
         is_valid, wanted = _UNITS[self.unit]
@@ -45,15 +46,15 @@ class WellBehaved:
         self.value = self.default if value is None else value
 
     async def instead_of_answer(self, number: int, request: HttpRequest, connection: Connection) -> bool:  # noqa: ARG002
-        """Do something else than generate, for the ``number``-th request (from 1); return whether that was done."""
+        """Handle the ``number``-th request (from 1) instead of generation; return whether that was done."""
         return False
 
     async def instead_of_message(self, message: bytes, connection: Connection) -> bool:  # noqa: ARG002
-        """Send the answer to a GET otherwise; return whether that was done."""
+        """Send the answer to a GET instead of the correct one; return whether that was done."""
         return False
 
     def shown(self, made: int, total: int) -> int:  # noqa: ARG002
-        """Return how many of the ``made`` tokens, of ``total`` in the end, the client has been sent."""
+        """Return how many of the ``made`` tokens (``total`` at the end) have been sent to the client."""
         return made
 
     def text(self, numbers: range, total: int) -> str:  # noqa: ARG002
@@ -61,25 +62,25 @@ class WellBehaved:
         return TOKEN_TEXT * len(numbers)
 
     def derails_after(self) -> int | None:
-        """Return after how many tokens the stream goes wrong, None if it does not."""
+        """Return after how many tokens the stream fails, None if it does not."""
         return None
 
     async def derail(self, connection: Connection) -> None:
-        """Send what comes instead of the rest of the stream; the connection is closed behind it."""
+        """Send the replacement of the rest of the stream; the connection is closed after it."""
 
     def freezes_after(self) -> int | None:
-        """Return after how many tokens of all requests no stream gets another one, None for never."""
+        """Return after how many tokens of all requests every stream stops, None for never."""
         return None
 
     def event(self, number: int, event: bytes) -> bytes:  # noqa: ARG002
-        """Return what is sent for the ``number``-th event (from 0) of a stream."""
+        """Return the bytes of the ``number``-th event (from 0) of a stream."""
         return event
 
     async def before_end(self, connection: Connection, *, chat: bool) -> None:
-        """Do something between the last token and the end of the stream."""
+        """Do the steps between the last token and the end of the stream."""
 
     def usages(self, usage: Usage) -> Sequence[Usage]:
-        """Return what the usage is sent as, one event each."""
+        """Return the bytes of the usage, one event each."""
         return (usage,)
 
 
@@ -238,7 +239,7 @@ class EndlessLine(Hang):
 
 class Gzip(WellBehaved):
     name = "gzip"
-    about = "every body is compressed, though nobody asked for it"
+    about = "every body is compressed, although the client did not ask for it"
     is_gzipped = True
 
 

@@ -1,9 +1,9 @@
-"""How long one engine step takes, and nothing of who asked for it.
+"""The step-time model: how long one engine step takes.
 
-A mixture-of-experts model reads only the experts its tokens touch, so a decode step is concave in the batch: a
-constant, the share of experts touched, and a linear term. Experts are not equally popular: the popular ones are
-touched by the first few tokens, the others only by a large batch. Prefill tokens add their own time and touch
-experts too."""
+Input: batch size, context tokens and prefill tokens. Output: seconds. A mixture-of-experts model reads only the experts
+its tokens use, so a decode step is concave in the batch: a constant, the share of experts used, and a linear term.
+Experts are not equally popular: a few tokens use the popular ones, only a large batch uses the others. Prefill tokens
+add their own time and use experts too."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class StepTime:
 
     @cached_property
     def _untouched(self) -> tuple[float, ...]:
-        """The chance of each expert not to be touched by one token."""
+        """The probability for each expert that one token does not use it."""
         weights = [rank**-self.expert_skew for rank in range(1, self.experts + 1)]
-        certain = 0  # experts popular enough to be touched by every token
+        certain = 0  # experts popular enough to be used by every token
         while True:
             share = (self.experts_per_token - certain) / sum(weights[certain:])
             if share * weights[certain] <= 1:
@@ -72,7 +72,7 @@ class StepTime:
         return {}
 
     def coverage(self, tokens: int) -> float:
-        """Return the share of experts that ``tokens`` tokens touch, in [0, 1]."""
+        """Return the share of experts that ``tokens`` tokens use, in [0, 1]."""
         known = self._known.get(tokens)
         if known is None:
             known = self._known[tokens] = 1.0 - sum(chance**tokens for chance in self._untouched) / self.experts
@@ -88,7 +88,7 @@ class StepTime:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the scheduler may put into one step: requests running at once, and tokens a step (decode and prefill)."""
+    """The limits of one step: requests running at once, and tokens per step (decode and prefill)."""
 
     max_batch: int = 2048
     max_tokens: int = 8192
@@ -104,10 +104,9 @@ class Limits:
 class Speculation:
     """Speculative decoding with a given acceptance.
 
-    Each step drafts ``tokens`` tokens for every running request and emits ``acceptance_length`` tokens in the mean, the
-    bonus token included, so 1 to ``tokens`` + 1. How many a step emits is no random number: after n steps a request has
-    floor(n * acceptance_length + phase) tokens, ``phase`` in [0, 1) being its own.
-    """
+    Each step drafts ``tokens`` tokens for every running request and emits ``acceptance_length`` tokens on average, the
+    bonus token included, so 1 to ``tokens`` + 1. The number per step is deterministic: after n steps a request has
+    floor(n * acceptance_length + phase) tokens, with its own ``phase`` in [0, 1)."""
 
     tokens: int
     acceptance_length: float

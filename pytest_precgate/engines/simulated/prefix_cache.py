@@ -1,8 +1,8 @@
-"""Which prompts a server has seen: whole blocks of tokens, each known by itself and everything before it.
+"""The prefix cache of the simulated server: whole blocks of tokens, each identified by itself and everything before it.
 
-In: prompts as sequences of token ids or words. Out: how many tokens at the start of a prompt need no computation.
-Invariant: a block is only found behind all the blocks that preceded it, and never more tokens are kept than the limit.
-"""
+Input: prompts as sequences of token ids or words. Output: the number of tokens at the start of a prompt that need no
+computation. Invariant: a block is found only behind all blocks that preceded it, and the number of cached tokens never
+exceeds the limit."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class PrefixCache:
         return found * BLOCK_TOKENS
 
     def keep(self, keys: Sequence[bytes]) -> None:
-        """Keep the blocks of a prompt that has been computed; a prompt longer than the limit keeps its beginning."""
+        """Cache the blocks of a prompt that has been computed; a prompt longer than the limit keeps its beginning."""
         keys = keys[: self._limit]
         for key in keys:
             self._blocks[key] = None

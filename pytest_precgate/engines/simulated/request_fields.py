@@ -1,7 +1,7 @@
-"""The body of a generation request, read as vLLM and SGLang read it, or strictly as TensorRT-LLM does.
+"""Parses the body of a generation request as vLLM and SGLang do, or strictly as TensorRT-LLM does.
 
-In: the bytes of the body. Out: what is asked for, or the HTTP error to answer with. Whatever the bytes hold, nothing
-but RefusedError is raised."""
+Input: the bytes of the body. Output: the request, or the HTTP error to answer with. Invariant: for any bytes, only
+RefusedError is raised."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pytest_precgate.documents import nearest
 
 DEFAULT_TOKENS = 16
-"""Output tokens where a request does not say, OpenAI's default for completions."""
+"""Output tokens of a request that does not state them, OpenAI's default for completions."""
 
-# What TensorRT-LLM's request classes accept on both endpoints (tensorrt_llm/serve/openai_protocol.py, extra="forbid").
+# Accepted by TensorRT-LLM's request classes on both endpoints (tensorrt_llm/serve/openai_protocol.py, extra="forbid").
 _STRICT_FIELDS = {
     *("model", "prompt", "messages", "max_tokens", "max_completion_tokens", "stream", "stream_options", "n", "seed"),
     *("temperature", "top_p", "top_k", "min_p", "stop", "stop_token_ids", "ignore_eos", "min_tokens", "logit_bias"),

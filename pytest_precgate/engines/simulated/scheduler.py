@@ -1,6 +1,8 @@
-"""In-flight batching in virtual time: requests are admitted into a running batch up to a limit, prompts are prefilled
-in chunks under a token budget, every step decodes one token of each running request. No clock is read and nothing
-waits; the same seed gives the same records."""
+"""In-flight batching in virtual time.
+
+Input: requests, a step-time model and limits. Output: the time of each token. Requests are admitted into a running
+batch up to a limit, prompts are prefilled in chunks under a token budget, and every step decodes one token of each
+running request. Invariant: no clock is read and nothing waits; the same seed gives the same records."""
 
 from __future__ import annotations
 
@@ -20,15 +22,14 @@ Lengths = tuple[int, int]
 """Input and output tokens of one request."""
 
 
-_GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, less their whole part, are spread evenly over [0, 1)
+_GOLDEN = (math.sqrt(5) - 1) / 2  # the fractional parts of its multiples are spread evenly over [0, 1)
 
 
 @dataclass(eq=False)
 class Request:
-    """One request inside the engine: when it was sent (s), its lengths, and how far it is.
+    """One request inside the engine: its send time (s), its lengths, and its progress.
 
-    ``blocks`` are the keys of its prompt in the prefix cache, ``cached`` the prompt tokens it took from there.
-    """
+    ``blocks`` are the keys of its prompt in the prefix cache, ``cached`` the prompt tokens taken from there."""
 
     sent_s: float
     input_tokens: int
@@ -45,11 +46,10 @@ class Request:
 class Scheduler:
     """The engine's side: queues, the running batch, and one step at a time.
 
-    ``pace`` multiplies every step (1 is the model's own speed); it is asked once a step. With ``speculation`` a step
-    takes what a batch of drafted and bonus tokens takes, and the draft model takes nothing. ``admitted`` are the
-    requests that the last step took out of the queue; ``drafts`` and ``accepted`` count requests times steps, and draft
-    tokens that were accepted.
-    """
+    ``pace`` multiplies every step (1 is the model's own speed); it is called once a step. With ``speculation`` a step
+    takes as long as a batch of drafted and bonus tokens, and the draft model takes no time. ``admitted`` are the
+    requests that the last step took out of the queue; ``drafts`` and ``accepted`` count requests times steps, and
+    accepted draft tokens."""
 
     model: StepTime
     limits: Limits
@@ -85,11 +85,11 @@ class Scheduler:
         return self._batch + len(self._prefilling), len(self.waiting)
 
     def tokens_of(self, request: Request) -> int:
-        """Return how many tokens a request that has had its first one has got by now."""
+        """Return how many tokens a request that has had its first one has by now."""
         return min(request.output_tokens, 1 + self._decoded(request, self.steps))
 
     def abort(self, request: Request) -> None:
-        """Forget a request, whose tokens nobody waits for any more; one that has ended is forgotten already."""
+        """Drop a request whose client has disconnected; one that has ended is dropped already."""
         if request in self.waiting:
             self.waiting.remove(request)
         elif request in self._prefilling:
@@ -100,10 +100,9 @@ class Scheduler:
             self._context -= request.input_tokens + self.tokens_of(request)
 
     def step(self) -> tuple[float, int, list[Request], list[Request]]:
-        """Do one step: return its seconds, how many running requests got a token, who got a first one, who ended.
+        """Do one step: return its seconds, how many running requests got a token, which got a first one, which ended.
 
-        A request that ends is in both lists when its only token is its first.
-        """
+        A request that ends is in both lists when its only token is its first."""
         batch = self._batch
         decoding = batch if self.speculation is None else batch * (1 + self.speculation.tokens)
         self.admitted = []
@@ -127,7 +126,7 @@ class Scheduler:
         return seconds, batch, prompted, ended
 
     def _decoded(self, request: Request, step: int) -> int:
-        """Tokens of decode steps up to ``step``; more than were asked for where the last step had some to spare."""
+        """Tokens of decode steps up to ``step``; more than were asked for if the last step produced more."""
         steps = step - request.first_step
         return steps if self.speculation is None else self.speculation.emitted(steps, request.phase)
 
@@ -179,7 +178,7 @@ def draw_lengths(count: int, isl: int, osl: int, range_ratio: float, rng: random
 
 @dataclass
 class _ClosedLoop:
-    """The client's side: ``concurrency`` slots, each sending its next request the moment its last one ended."""
+    """The client's side: ``concurrency`` slots, each sending its next request when its previous one ends."""
 
     scheduler: Scheduler
     requests: Iterator[Lengths]
@@ -189,7 +188,7 @@ class _ClosedLoop:
     gaps: dict[int, int] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Run until every request has ended that was sent before enough had."""
+        """Run until every request has ended that was sent before the limit was reached."""
         now, ends = 0.0, False
         scheduler, overhead = self.scheduler, self.scheduler.model.overhead_s
         arriving: deque[Request] = deque()
@@ -226,11 +225,10 @@ def simulate(
     pace: Callable[[], float] = lambda: 1.0,
     is_enough: IsEnough = never,
 ) -> PointRun:
-    """Serve ``requests`` closed-loop at ``concurrency`` and return what a client would have recorded.
+    """Serve ``requests`` closed-loop at ``concurrency`` and return the records of a client.
 
-    Each is taken when it is sent, so they may be endless. Once ``is_enough`` says so no further one is sent, and those
-    in flight end.
-    """
+    Each request is taken when it is sent, so there may be infinitely many. Once ``is_enough`` returns true no further
+    one is sent, and those in flight end."""
     loop = _ClosedLoop(Scheduler(model, limits, pace), iter(requests), concurrency, is_enough)
     loop.run()
     return PointRun(concurrency, loop.records, gaps=Gaps(loop.gaps))

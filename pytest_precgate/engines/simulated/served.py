@@ -1,6 +1,6 @@
-"""The simulated engine as a server of its own, for tests that talk to an engine: what they get is a rehearsal.
+"""The simulated engine as a server process, for tests that talk to an engine in a rehearsal.
 
-Its sweep stays in virtual time; nothing measures this server."""
+Invariant: its sweep is computed in virtual time; this server is never measured."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ServedSimulation(StartedServer):
     def of(
         name: str, configuration: str, load: SweepSettings, calibration: Calibration, limits: Limits
     ) -> ServedSimulation:
-        """Return the server of one simulated configuration; nothing loads it."""
+        """Return the server of one simulated configuration; it is not loaded."""
         return ServedSimulation(
             ServerSettings(
                 model=name,
@@ -57,7 +57,7 @@ class ServedSimulation(StartedServer):
         )
 
     def identity(self) -> Mapping[str, Fact]:
-        """Return the calibration: nothing else tells two simulated servers apart."""
+        """Return the calibration, the only fact that distinguishes two simulated servers."""
         return {"calibration": self.settings.model}
 
     def facts(self) -> Mapping[str, Fact]:
@@ -65,7 +65,7 @@ class ServedSimulation(StartedServer):
         return {}
 
     def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:  # noqa: ARG002  # the protocol's
-        """Return nothing: whatever a calibration can be wrong about was refused with the settings."""
+        """Return nothing: an invalid calibration was refused with the settings."""
         return Fingerprint({})
 
     def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:  # noqa: ARG002  # the protocol's
@@ -87,5 +87,5 @@ class ServedSimulation(StartedServer):
         return Confirmed(model=_CALIBRATION.removesuffix(".json"), facts={"simulated": self.settings.model})
 
     def cause(self, log: str) -> str | None:  # noqa: ARG002  # the protocol's
-        """Return nothing: its own last line is the cause."""
+        """Return nothing: its last line is the cause."""
         return None

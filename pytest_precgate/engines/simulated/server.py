@@ -1,7 +1,7 @@
-"""The simulated engine behind OpenAI's streaming API, in real time: what client tests run against.
+"""The simulated engine behind OpenAI's streaming API, in real time; client tests run against it.
 
-One task steps the scheduler against the clock: step n ends at a fixed time whatever the machine was doing, so a late
-wake-up delays a token and never the ones after it. Tokens carry no meaning; their number and their times do."""
+One task advances the scheduler by the clock. Invariant: step n ends at a fixed time independent of the machine, so a
+late wake-up delays a token and not the ones after it. Tokens have no meaning; only their number and times do."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ _BACKLOG = 1024
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """How the server differs from a plain one.
+    """The options of the server.
 
     ``speed`` 2.0 makes every second of the model half a second. ``strict_fields`` refuses unknown request fields.
-    ``prefix_cache_tokens`` is the size of the prefix cache, None for none.
-    """
+    ``prefix_cache_tokens`` is the size of the prefix cache, None for none."""
 
     speed: float = 1.0
     strict_fields: bool = False
@@ -70,8 +69,7 @@ class SimulatedServer:
     async def start(self, host: str, port: int) -> int:
         """Listen on ``host``; port 0 takes a free one. Return the port.
 
-        Raises OSError, OverflowError, ValueError or UnicodeError, as the address is taken, foreign or no address.
-        """
+        Raises OSError, OverflowError, ValueError or UnicodeError when the address is taken, not local or invalid."""
         self._server = await asyncio.start_server(self._connection, host, port, backlog=_BACKLOG)
         self._stepping = asyncio.create_task(self._step_for_ever())
         return int(self._server.sockets[0].getsockname()[1])
@@ -108,7 +106,7 @@ class SimulatedServer:
                 await self._freeze_if_told()
 
     def _advance(self, answer: Answer, request: Request, now_s: float) -> None:
-        """Give an answer the tokens of the step that has just ended, and count them."""
+        """Update an answer after a step, and count its tokens."""
         if not answer.made:
             answer.times.first_token_s = now_s
             self._counters.first_token(answer.times, request.input_tokens)
@@ -131,7 +129,7 @@ class SimulatedServer:
                 await connection.drain()
             await connection.drain()
         except (OSError, asyncio.IncompleteReadError):
-            return  # the client went away, which is its right
+            return  # the client has disconnected
         finally:
             connection.close()
 
@@ -151,7 +149,7 @@ class SimulatedServer:
             return request.keep_alive
 
     async def _respond(self, request: HttpRequest, connection: Connection) -> bool:
-        """Answer a request; return whether the connection is still of use."""
+        """Answer a request; return whether the connection can be used again."""
         method, path = request.method, request.path
         if method == "POST" and path in _TEXTS:
             self._requests += 1
@@ -203,7 +201,7 @@ class SimulatedServer:
         return exposition(self._model, gauges, totals, self._counters)
 
     async def _generate(self, asked: Asked, connection: Connection) -> bool:
-        """Generate and send one answer; return whether the connection can go on."""
+        """Generate and send one answer; return whether the connection can continue."""
         loop = asyncio.get_running_loop()
         times = Times(loop.time())
         chunks = Chunks(asked, f"{self._requests:x}", int(time.time()), self._model)

@@ -1,10 +1,9 @@
 """Speculative decoding in the settings of a server: whether it is on, and how the engine is made to force the
-acceptance length that the suite names.
+acceptance length of the suite. One module per engine; this one holds what they share. Pure.
 
-Options, command lines and variables go in as the settings have them; out come the options and variables a server is
-started with, or a PreflightError that names the key, the engine and the remedy. No server of known speculation is
-started without a forced acceptance length: drafts on random tokens are accepted as no drafts on real text are. One
-module per engine, this one holds what they share. Pure."""
+Input: options, command lines and variables of the settings. Output: options and variables of the start, or a
+PreflightError that names the key, the engine and the remedy. Invariant: no server that is known to speculate is started
+without a forced acceptance length, because random tokens give an acceptance that no real text has."""
 
 from __future__ import annotations
 
@@ -17,11 +16,11 @@ from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.errors import PreflightError
 
 Refuse = Callable[[str], NoReturn]
-"""Raises PreflightError for what it is told, after the model and the place in the settings."""
+"""Raises PreflightError with its argument, after the model and the key of the settings."""
 
 
 def refusing(model: str, place: str) -> Refuse:
-    """Return what refuses ``place`` of the settings of ``model``."""
+    """Return the function that refuses the key ``place`` of the settings of ``model``."""
 
     def refuse(why: str) -> NoReturn:
         raise PreflightError(f"{model}: {place}: {why}")
@@ -39,7 +38,7 @@ def refuse_unforced(refuse: Refuse, engine: str) -> NoReturn:
 
 
 def refuse_idle(model: str, length: float, engine: str, key: str) -> NoReturn:
-    """Refuse an ``acceptance_length`` for a server that is not told to speculate."""
+    """Refuse an ``acceptance_length`` for a server without speculative decoding."""
     refusing(model, "acceptance_length")(
         f"got {decimal_text(length)}, and {engine} is started without speculative decoding; set {key} in options, or "
         "leave acceptance_length out"
@@ -47,10 +46,9 @@ def refuse_idle(model: str, length: float, engine: str, key: str) -> NoReturn:
 
 
 def refuse_out_of_range(refuse: Refuse, length: float, draft_tokens: object) -> None:
-    """Refuse a length that drafts of ``draft_tokens`` cannot have: a step gives one token more at most.
+    """Refuse a length that drafts of ``draft_tokens`` cannot have: a step gives at most one token more.
 
-    Nothing is refused where the number of draft tokens is no whole number of at least 1, which the engine refuses.
-    """
+    A number of draft tokens that is not a whole number of at least 1 is not checked here; the engine refuses it."""
     if not isinstance(draft_tokens, int) or isinstance(draft_tokens, bool) or draft_tokens < 1:
         return
     if length > draft_tokens + 1:
@@ -61,7 +59,7 @@ def refuse_out_of_range(refuse: Refuse, length: float, draft_tokens: object) -> 
 
 
 def acceptance_facts(length: float | None) -> Fingerprint:
-    """Return the acceptance length as a fact that must agree with the baseline's; nothing where there is none."""
+    """Return the acceptance length as a fact that must agree with the baseline's; nothing without one."""
     return Fingerprint({} if length is None else {"acceptance_length": length})
 
 
@@ -82,7 +80,7 @@ def are_rates_of(rates: object, length: float) -> bool:
         return False
     try:
         return is_length(1 + math.fsum(rates), length)
-    except (OverflowError, ValueError):  # numbers beyond any, infinities of both signs
+    except (OverflowError, ValueError):  # numbers out of range, infinities of both signs
         return False
 
 

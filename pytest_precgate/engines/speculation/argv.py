@@ -1,7 +1,8 @@
-"""Speculative decoding in a command line of any server: vLLM, SGLang and llama-server are known by program or flags.
+"""Speculative decoding in a command line: vLLM, SGLang and llama-server are recognised by program or flags.
 
-Nothing is added to a command line somebody wrote. Where the engine is known and can force an acceptance, the words or
-variables that force it must be there, else they are refused with what to write; any other server is believed."""
+Input: argv and variables. Output: nothing, or a PreflightError that shows what to write. Invariant: the command line is
+not changed. When the engine is known and can force an acceptance, the words or variables that force it must be present;
+for any other server the stated length is accepted."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ _PROGRAMS = (
 )
 # A variable set within the command: by env, a shell, or the -e of a container.
 _ASSIGNED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
-# Flags that tell the engine where the program is a script.
+# Flags that identify the engine when the program is a script.
 _TELLING = (
     (_VLLM, re.compile(r"--speculative-config(\..*)?|--spec-(method|tokens)")),
     (_SGLANG, re.compile(r"--speculative-algo(rithm)?")),
@@ -68,12 +69,12 @@ def require_forced(words: Sequence[str], variables: Mapping[str, str], length: f
 
 
 def _parts(word: str) -> list[str]:
-    """A word, or the words of a command that is handed to a shell as one."""
+    """A word, or the words of a command that is passed to a shell as one word."""
     if word.startswith(("-", "{", "[")) or not re.search(r"\s", word):
         return [word]
     try:
         return shlex.split(word)
-    except ValueError:  # a quote without its other
+    except ValueError:  # an unbalanced quote
         return word.split()
 
 
@@ -87,13 +88,13 @@ def _engine(words: Sequence[str]) -> str | None:
 
 
 def _speculates(words: Sequence[str], variables: Mapping[str, str], engine: str | None) -> str | None:
-    """The first flag or variable about speculative decoding; None where there is none, or it is switched off."""
+    """The first flag or variable about speculative decoding; None when there is none, or it is switched off."""
     flags = [_flag(word) for word in words]
     found = [flag for flag in flags if _SPECULATIVE.fullmatch(flag) or (engine == _VLLM and flag == "-sc")]
     if engine == _LLAMA:
         found += [name for name in sorted(variables) if name.startswith(_LLAMA_VARIABLES)]
         kind = _value(words, "--spec-type") or variables.get("LLAMA_ARG_SPEC_TYPE")
-        if kind == "none":  # a draft model may be used all the same
+        if kind == "none":  # a draft model may still be used
             found = [name for name in found if _DRAFT_MODEL.fullmatch(name)]
     return found[0] if found else None
 
@@ -105,7 +106,7 @@ def _flag(word: str) -> str:
 
 
 def _value(words: Sequence[str], *flags: str) -> str | None:
-    """The value of the last of ``flags``, as the next word or behind an equals sign."""
+    """The value of the last of ``flags``, as the next word or after an equals sign."""
     found = None
     for number, word in enumerate(words):
         if _flag(word) in flags:
@@ -120,7 +121,7 @@ def _draft_tokens(words: Sequence[str], *flags: str) -> int | None:
 
 
 def _read(text: str | None) -> object:
-    """The value of a flag as JSON where it is that, else as text."""
+    """The value of a flag as JSON if it is JSON, else as text."""
     try:
         return None if text is None else json.loads(text)
     except (ValueError, RecursionError):
@@ -128,7 +129,8 @@ def _read(text: str | None) -> object:
 
 
 def _require_vllm(words: Sequence[str], length: float, refuse: Refuse) -> None:
-    """The config forces it, as JSON text or by dotted flags. Of both together, the release decides which one wins."""
+    """The config forces it, as JSON text or by dotted flags. When both are given, the precedence depends on the
+    release."""
     raw = _value(words, "--speculative-config", "-sc")
     whole = {} if raw is None else of_vllm.read_config(raw, refuse)
     dotted = {
@@ -144,8 +146,8 @@ def _require_vllm(words: Sequence[str], length: float, refuse: Refuse) -> None:
 
 
 def _require_sglang(words: Sequence[str], variables: Mapping[str, str], length: float, refuse: Refuse) -> None:
-    """The method must be said: the default of older releases misses the mean. So must the token mode: the default of
-    newer ones answers one token over and over."""
+    """Require the method and the token mode: the default method of older releases does not reach the mean, and the
+    default token mode of newer ones repeats one token."""
     steps = _draft_tokens(words, "--speculative-num-steps")
     refuse_out_of_range(refuse, length, steps)
     wanted = {

@@ -1,8 +1,8 @@
 """TensorRT-LLM's speculative decoding: recognised in its options, forced by an environment variable.
 
-The variable counts accepted draft tokens alone: one less than the acceptance length, which counts the token of the step
-itself too. The one-model path takes a fraction (2.6: two always, a third with probability 0.6) in recent releases; the
-two-model path, and older releases in both, read a whole number, and a fraction is then 0, which forces nothing.
+The variable counts only accepted draft tokens: one less than the acceptance length, which also counts the token of the
+step itself. In recent releases the one-model path accepts a fraction (2.6: always two, a third with probability 0.6).
+The two-model path, and older releases in both, read a whole number; a fraction is then 0, which forces nothing. Source:
 tensorrt_llm/_torch/speculative/interface.py and llmapi/llm_args.py, of 2025 and 2026."""
 
 from __future__ import annotations
@@ -36,10 +36,9 @@ _UNREAD = re.compile(rf"{VARIABLE} must be a valid [^\n]*")
 def forced_variables(
     options: Mapping[str, Any], variables: Mapping[str, str], length: float | None, model: str
 ) -> dict[str, str]:
-    """Return the variables that make a server of ``model`` accept ``length``; none where it does not speculate.
+    """Return the variables that make a server of ``model`` accept ``length``; none when it does not speculate.
 
-    Raises PreflightError where one of the two is without the other, or they, or ``variables``, contradict each other.
-    """
+    Raises PreflightError when only one of the two is set, or when they, or ``variables``, contradict each other."""
     value = options.get(CONFIG)
     if value is None:
         if length is not None:
@@ -72,7 +71,7 @@ def forced_variables(
 
 
 def draft_length(options: Mapping[str, Any]) -> int | None:
-    """Return the number of tokens a draft has at most, as the options say; None where they do not."""
+    """Return the maximum number of tokens of a draft according to the options; None when they do not state it."""
     config = members(options.get(CONFIG)) or {}
     for key in ("max_draft_len", "num_nextn_predict_layers"):
         value = config.get(key)
@@ -82,7 +81,7 @@ def draft_length(options: Mapping[str, Any]) -> int | None:
 
 
 def contradiction(log: str) -> str | None:
-    """Return why a server must not be measured: by its output it did not take the number of tokens to accept."""
+    """Return why a server must not be measured: according to its output it ignored the number of tokens to accept."""
     unread = _UNREAD.search(log)
     if unread is None:
         return None

@@ -1,5 +1,7 @@
 """vLLM's speculative decoding: recognised in its options, forced by ``rejection_sample_method = "synthetic"`` in its
-speculative config (vLLM 0.20 or later), and compared with what a started server says. vllm/config/speculative.py."""
+speculative config (vLLM 0.20 or later), and compared with the output of the started server.
+
+Source: vllm/config/speculative.py."""
 
 from __future__ import annotations
 
@@ -39,10 +41,9 @@ def is_speculative(flag: str) -> bool:
 
 
 def forced_options(options: Mapping[str, Any], length: float | None, model: str) -> dict[str, Any]:
-    """Return the options a server of ``model`` is started with, in which speculative decoding accepts ``length``.
+    """Return the options of a start of ``model`` with speculative decoding that accepts ``length``.
 
-    Raises PreflightError where one of the two is without the other, or they contradict each other.
-    """
+    Raises PreflightError when only one of the two is set, or when they contradict each other."""
     found = [key for key in options if is_speculative(key)]
     if not found:
         if length is not None:
@@ -79,7 +80,7 @@ def read_config(value: object, refuse: Refuse) -> dict[str, Any]:
 
 
 def forced_config(config: Mapping[str, Any], length: float, refuse: Refuse) -> dict[str, Any]:
-    """Return the config with what forces ``length``; values of its own that say the same stay."""
+    """Return the config with the values that force ``length``; equal values of its own stay."""
     refuse_out_of_range(refuse, length, config.get("num_speculative_tokens"))
     method, own, rates = config.get(_METHOD), config.get(_LENGTH), config.get(_RATES)
     if method is not None and method != "synthetic":
@@ -96,10 +97,9 @@ def forced_config(config: Mapping[str, Any], length: float, refuse: Refuse) -> d
 
 
 def contradiction(log: str, *, is_forced: bool) -> str | None:
-    """Return why a server must not be measured: by its output it speculates and is not told to, or the other way round.
+    """Return why a server must not be measured: its output and the settings disagree about speculation.
 
-    A checkpoint of the speculators format brings its own draft model, whatever the options say.
-    """
+    A checkpoint of the speculators format contains its own draft model, with any options."""
     said = _SAID.search(log)
     if said is None or (said[1] != "None") is is_forced:
         return None

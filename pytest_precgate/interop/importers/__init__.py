@@ -1,6 +1,6 @@
-"""The importers, one module each and one row here. A file's content decides which of them reads it.
+"""The importers, one module each and one row here. The content of a file decides which of them reads it. Pure.
 
-Text in, rows out, in the order of the file; raises RecordedPointsError for what none of them knows. Pure."""
+Input: text. Output: rows in the order of the file, or RecordedPointsError for an unknown format."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ _NAMES_SHOWN = 8
 
 @dataclass(frozen=True)
 class Imported:
-    """What a file holds: its rows, the tools that wrote them, whether its last line has no end, and its comments."""
+    """The contents of a file: its rows, the tools that wrote them, whether its last line has no end, and its
+    comments."""
 
     rows: tuple[RecordedRow, ...]
     tools: tuple[str, ...]
@@ -62,11 +63,10 @@ class Imported:
 
 
 def imported(text: str, source: str) -> Imported:
-    """Return the rows of the text of the file ``source``.
+    """Return the rows of the text of file ``source``.
 
-    Raises RecordedPointsError naming file, place, what was found and wanted: no points, an unknown format, a row that
-    is no point, a row without precision among rows that name theirs.
-    """
+    Raises RecordedPointsError naming file, location, what was found and wanted: no points, an unknown format, a row
+    that is not a point, a row without precision among rows that have one."""
     content = content_of(text, source)
     found = _of_table(content) if isinstance(content, Table) else _of_objects(content)
     if not found.rows:
@@ -83,7 +83,8 @@ def _of_table(table: Table) -> Imported:
         return Imported((), ())
     told = next((each for each in TABLE_FORMATS if each.told_by(table.head)), None)
     if told is None:
-        table.node(0).fail(f"is no known table of points; its columns: {_listed(table.head)}; {_known(TABLE_FORMATS)}")
+        known = _known(TABLE_FORMATS)
+        table.node(0).fail(f"is not a known table of points; its columns: {_listed(table.head)}; {known}")
     return Imported(tuple(told.rows(table)), (told.tool,), table.is_cut, table.comments)
 
 
@@ -102,7 +103,7 @@ def _format_of(node: Node) -> ObjectFormat:
     told = (each for each in OBJECT_FORMATS if isinstance(node.value, Mapping) and each.told_by(node.value))
     found = next(told, None)
     if found is None:
-        node.fail(f"is no known result of a benchmark; its members: {_listed(names)}; {_known(OBJECT_FORMATS)}")
+        node.fail(f"is not a known result of a benchmark; its members: {_listed(names)}; {_known(OBJECT_FORMATS)}")
     return found
 
 

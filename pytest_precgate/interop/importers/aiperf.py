@@ -4,9 +4,9 @@ Source: ai-dynamo/aiperf, src/aiperf/exporters/metrics_json_exporter.py and the 
 
 Fields: concurrency of the phase "profiling" in input_config.phases, total_token_throughput.avg (tok/s of the system),
 inter_token_latency.p50 (milliseconds; per request it is (latency - ttft) / (output tokens - 1), which is tpot),
-input_sequence_length and output_sequence_length (all alike they are isl and osl, else their averages are told),
+input_sequence_length and output_sequence_length (isl and osl if all are equal, else their averages are stated),
 was_cancelled, error_summary, request_error_rate, request_count, input_config.models. Lacks GPUs, precision and
-hardware. A load that came at a rate, or without streaming, is refused."""
+hardware. A load at a request rate, or without streaming, is refused."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _concurrency(node: Node) -> int:
     if phase is None:
         phases.fail("holds no phase called profiling, whose concurrency is wanted")
     if text_at(phase, "type") != "concurrency":
-        field(phase, "type").fail("requests came at a rate, so the concurrency was not held")
+        field(phase, "type").fail("requests were sent at a rate, so the concurrency was not constant")
     return held(field(phase, "concurrency"), number_at(node, "request_count", "avg"))
 
 

@@ -2,7 +2,7 @@
 
 Source: ai-dynamo/aiperf, src/aiperf/exporters/metrics_csv_exporter.py.
 
-Fields: Effective Concurrency (0.13; its median must be its largest value, so that it was held), Inter Token Latency
+Fields: Effective Concurrency (0.13; its median must equal its maximum, so that it was constant), Inter Token Latency
 (ms) p50, Total Token Throughput (tokens/sec), Input and Output Sequence Length (tokens), Request Error Rate (%).
 Figures have two decimals. Lacks GPUs, precision and hardware; 0.10 lacks the concurrency and is refused: the JSON that
 AIPerf writes beside the CSV has it."""
@@ -46,7 +46,7 @@ def _rows(table: Table) -> Iterator[RecordedRow]:
 
 
 def _metrics(table: Table) -> dict[str, dict[str, Node]]:
-    """Every metric's figures by the head of its table; what follows the table of single figures is of the GPUs."""
+    """Every metric's figures by the header of its table; tables after the table of single figures concern the GPUs."""
     found: dict[str, dict[str, Node]] = {}
     head: tuple[str, ...] = ()
     for number, cells in table.lines:
@@ -79,7 +79,7 @@ def _distribution(metrics: Mapping[str, Mapping[str, Node]], node: Node, name: s
 def _concurrency(cells: Mapping[str, Node]) -> int:
     most = cells["max"].number()
     if cells["p50"].number() != most or not most.is_integer():
-        cells["p50"].fail(f"the concurrency was not held: its median is {cells['p50'].value}, its largest {most:g}")
+        cells["p50"].fail(f"the concurrency was not constant: its median is {cells['p50'].value}, its largest {most:g}")
     return int(most)
 
 

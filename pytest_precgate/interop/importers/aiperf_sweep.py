@@ -5,7 +5,7 @@ Source: ai-dynamo/aiperf, src/aiperf/exporters/aggregate/ (the sweep exporters).
 Fields: per_combination_metrics[].parameters.concurrency, metrics.inter_token_latency.p50 with its unit,
 metrics.total_token_throughput.mean where it is there, else metrics.output_token_throughput.mean, from which the total
 follows by isl and osl. Lacks GPUs, precision, hardware, isl and osl. Sweeps with failed runs are refused, and so are
-those of further parameters: their points would be told apart by nothing."""
+sweeps of further parameters, whose points could not be distinguished."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ Fields of a benchmark: args.strategy (0.3) or config.strategy (0.8) with its str
 metrics.tokens_per_second.successful.mean (tok/s of the system, input and output),
 metrics.inter_token_latency_ms.successful.median, metrics.prompt_token_count and output_token_count,
 run_stats or scheduler_metrics.requests_made.errored and .successful, worker.backend_model or config.backend.model.
-time_per_output_token_ms is not tpot: it counts the ttft. Version 0.8 weighs inter_token_latency_ms by output tokens.
-Lacks GPUs, precision and hardware. A rate is refused: the concurrency was not held."""
+time_per_output_token_ms is not tpot: it includes the ttft. Version 0.8 weights inter_token_latency_ms by output tokens.
+Lacks GPUs, precision and hardware. A rate is refused: the concurrency was not constant."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pytest_precgate.interop.formats import ObjectFormat
 from pytest_precgate.interop.rows import RecordedRow
 
 _MADE = ("run_stats", "scheduler_metrics")
-"""Where 0.3 and 0.8 count requests."""
+"""The members in which 0.3 and 0.8 count requests."""
 
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
@@ -64,7 +64,8 @@ def _streams(node: Node) -> int:
         return 1
     if kind != "concurrent":
         field(strategy, "type_").fail(
-            f"got {kind!r}: requests came at a rate, so the concurrency was not held; wanted concurrent or synchronous"
+            f"got {kind!r}: requests were sent at a rate, so the concurrency was not constant; "
+            "wanted concurrent or synchronous"
         )
     made = [number_at(node, name, "requests_made", "successful") for name in _MADE]
     return held(field(strategy, "streams"), next((number for number in made if number is not None), None))

@@ -2,8 +2,8 @@
 
 Source: kubernetes-sigs/inference-perf, inference_perf/reportgen and docs/config.md.
 
-Told by load_summary. Requests are sent at a rate (requested_rate, achieved_rate): nothing holds the concurrency, so
-there is no point of a closed-loop sweep in it."""
+Recognised by load_summary. Requests are sent at a rate (requested_rate, achieved_rate), so the concurrency is not
+constant and the file holds no point of a closed-loop sweep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_precgate.interop.rows import RecordedRow
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
     node.fail(
-        "is a result of inference-perf, which sends requests at a rate: it lacks a concurrency that was held. Measure "
+        "is a result of inference-perf, which sends requests at a rate: it lacks a constant concurrency. Measure "
         "with a closed loop, for example `vllm bench serve --max-concurrency N`"
     )
 

@@ -1,4 +1,4 @@
-"""What InferenceX's formats have in common: the name of a configuration, and deployments whose GPUs nothing counts.
+"""The common part of InferenceX's formats: the name of a configuration, and deployments whose GPUs cannot be counted.
 
 Source: SemiAnalysisAI/InferenceX, utils/process_result.py. Since 2026 a deployment has tp * pp * pcp_size GPUs; decode
 context parallelism (dcp_size) and expert parallelism (ep) run on the same ones."""
@@ -21,12 +21,12 @@ def widths(node: Node, names: Mapping[str, str] = _WIDTHS) -> dict[str, int]:
 
 
 def gpus_of(parallel: Mapping[str, int]) -> int:
-    """Return the GPUs of a deployment: tp * pp * pcp, each 1 where it was not known before 2026."""
+    """Return the GPUs of a deployment: tp * pp * pcp, each 1 when it is missing (before 2026)."""
     return parallel["tp"] * parallel.get("pp", 1) * parallel.get("pcp", 1)
 
 
 def configuration(framework: str | None, parallel: Mapping[str, int], *, has_dpa: bool, speculation: str | None) -> str:
-    """Return what tells two configurations of one precision apart: ``vllm-tp4-pp2-ep1-dpa-mtp``."""
+    """Return the configuration's name, unique within a precision: ``vllm-tp4-pp2-ep1-dpa-mtp``."""
     words = [] if framework is None else [framework]
     words += [
         f"{kind}{parallel[kind]}"
@@ -39,7 +39,7 @@ def configuration(framework: str | None, parallel: Mapping[str, int], *, has_dpa
 
 
 def refuse_disaggregated(node: Node) -> None:
-    """Refuse prefill and decode apart, and several nodes: their GPUs are not what the widths say."""
+    """Refuse disaggregated prefill and decode, and several nodes: their GPUs do not follow from the widths."""
     for name in ("disagg", "is_multinode"):
         flag = optional(node, name)
         if flag is not None and is_yes(flag):

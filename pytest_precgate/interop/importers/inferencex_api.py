@@ -5,8 +5,8 @@ Source: SemiAnalysisAI/InferenceX-app, the type BenchmarkRow and its transformat
 
 Fields: conc, hardware, framework, precision, spec_method, model, isl, osl, disagg, is_multinode, decode_tp, decode_ep,
 decode_dp_attention, metrics.tput_per_gpu (input and output tokens), metrics.median_tpot (seconds), metrics.decode_pp,
-metrics.pcp_size, metrics.dcp_size. num_decode_gpu is tp * ep in a quarter of the rows: GPUs are counted from the
-widths, and where neither reading of num_decode_gpu agrees with them the row lacks its GPUs."""
+metrics.pcp_size, metrics.dcp_size. num_decode_gpu is tp * ep in a quarter of the rows: GPUs are computed from
+the widths; when neither reading of num_decode_gpu agrees with them, the row lacks its GPUs."""
 
 from __future__ import annotations
 

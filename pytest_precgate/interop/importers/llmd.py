@@ -5,8 +5,8 @@ Source: llm-d/llm-d-benchmark, benchmark_report/schema_v0_2.py and schema_v0_2_c
 Fields: scenario.load.standardized.concurrency, rate_qps, input_seq_len and output_seq_len (fixed ones are isl and osl),
 scenario.stack[].standardized.accelerator.count and model, results.request_performance.aggregate.throughput
 .total_token_rate.mean and latency.time_per_output_token.p50 with their units, requests.total, requests.failures. Lacks
-the precision. An infinite concurrency, or a rate, is refused: the concurrency was not held. inter_token_latency is no
-tpot: its percentiles are of single tokens."""
+the precision. An infinite concurrency, or a rate, is refused: the concurrency was not constant. inter_token_latency is
+not tpot: its percentiles are of single tokens."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
 def _concurrency(load: Node, requests: float | None) -> int:
     concurrency = field(load, "concurrency")
     if concurrency.value == math.inf:
-        concurrency.fail("got an infinite concurrency: requests came at a rate, so it was not held")
+        concurrency.fail("got an infinite concurrency: requests were sent at a rate, so it was not constant")
     if optional(load, "rate_qps") is not None:
-        field(load, "rate_qps").fail("requests came at a rate, so the concurrency was not held")
+        field(load, "rate_qps").fail("requests were sent at a rate, so the concurrency was not constant")
     return held(concurrency, requests)
 
 
 def _stack(node: Node) -> tuple[int | None, str | None, str | None]:
-    """GPUs of all engines, their hardware where it is one, and the model of the first."""
+    """GPUs of all engines, their hardware if it is the same, and the model of the first."""
     stack = optional(node, "scenario", "stack")
     accelerators = [] if stack is None else [optional(part, "standardized", "accelerator") for part in stack.items()]
     found = [each for each in accelerators if each is not None]

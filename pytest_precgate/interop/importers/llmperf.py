@@ -3,10 +3,10 @@ one JSON object. Always refused.
 
 Source: ray-project/llmperf, token_benchmark_ray.py and src/llmperf/ray_clients/openai_chat_completions_client.py.
 
-Told by members called results_*, or by entries with latency_ms_per_token. Both lack tpot:
+Recognised by members named results_*, or by entries with latency_ms_per_token. Both lack tpot:
 results_inter_token_latency_s is the sum of the times between tokens, the ttft among them, over the output tokens, which
 is request latency per token; read as tpot it makes interactivity too low by the share of the ttft. llmperf-bench keeps
-its mean alone."""
+only its mean."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BENCH = "latency_ms_per_token"
 def _rows(node: Node) -> Iterator[RecordedRow]:
     node.fail(
         "is a summary of llmperf, which lacks tpot: its inter-token latency is request latency / output tokens, ttft "
-        "included. Measure with a tool that keeps ttft apart, for example `vllm bench serve`"
+        "included. Measure with a tool that separates ttft, for example `vllm bench serve`"
     )
 
 

@@ -1,6 +1,6 @@
 """Recorded points of this project: a CSV with a head, or JSON objects with the same names.
 
-Fields: the columns below. Every other column is refused by name: a misspelt one must not be dropped without a word."""
+Fields: the columns below. Every other column is refused by name, so that a misspelt one is not ignored."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _cell(row: Node, column: str, cell: Node) -> object:
         return text
     kind: type[int] | type[float] = int if column in _WHOLE_COLUMNS else float
     try:
-        return kind(text.replace("_", "?"))  # Python reads 1_6 as 16, nobody else does
+        return kind(text.replace("_", "?"))  # Python reads 1_6 as 16, other readers do not
     except ValueError:
         _refuse(row.child(column, cell), text, kind)
 

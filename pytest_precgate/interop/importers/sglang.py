@@ -6,8 +6,8 @@ Fields: max_concurrency, total_throughput (tok/s of the system; tokens over dura
 completed, errors (with --output-details), total_input_tokens, total_output_tokens, duration, request_rate,
 dataset_name, random_input_len, random_output_len (nominal lengths of its random data sets), server_info.tp_size,
 pp_size, dp_size, enable_dp_attention, quantization, model_path. Lacks hardware; lacks GPUs and precision too where
-server_info is null, and precision where it names no quantization: SGLang finds that of a checkpoint by itself. How many
-requests were sent is not told, so failed ones are seen in errors alone."""
+server_info is null, and precision where it names no quantization: SGLang detects that of a checkpoint by itself. The
+number of requests sent is not stated, so failures are seen only in errors."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _widths(node: Node) -> dict[str, int]:
 
 
 def _gpus(node: Node) -> int | None:
-    """tp * pp, and as often as there are replicas; with dp attention the replicas share the GPUs of tp."""
+    """tp * pp, times the number of replicas; with dp attention the replicas share the GPUs of tp."""
     widths = _widths(node)
     if "tp" not in widths or "pp" not in widths:
         return None

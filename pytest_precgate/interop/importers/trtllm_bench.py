@@ -51,7 +51,7 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
 
 
 def _width(node: Node, name: str) -> int:
-    """A width that is not there is 1: the report leaves out none that was set."""
+    """A missing width is 1: the report leaves out no width that was set."""
     member = optional(node, "world_info", f"{name}_size")
     return 1 if member is None else whole(member)
 

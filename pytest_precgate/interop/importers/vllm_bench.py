@@ -8,7 +8,7 @@ Fields: max_concurrency, total_token_throughput (tok/s of the system; tokens ove
 median_tpot_ms, num_prompts, completed, failed, errors (with --save-detailed), request_rate, ramp_up_strategy,
 total_input_tokens, total_output_tokens, duration, model_id. Lacks GPUs, precision, hardware and the nominal lengths:
 tokens over requests are their averages. A request rate with a limit, one that was ramped up (its request_rate is inf),
-and fewer requests than the concurrency are refused: the concurrency was not held then."""
+and fewer requests than the concurrency are refused: the concurrency was not constant."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from pytest_precgate.interop.rows import RecordedRow
 
 
 def refuse_rate(node: Node) -> None:
-    """Refuse requests that came at a rate: a text or a number; ``inf`` is none."""
+    """Refuse requests at a rate: a text or a number; ``inf`` means no rate."""
     rate = optional(node, "request_rate")
     if rate is not None and rate.value not in ("inf", math.inf):
-        rate.fail("requests came at a rate, so the concurrency was not held; wanted request_rate inf")
+        rate.fail("requests were sent at a rate, so the concurrency was not constant; wanted request_rate inf")
     ramp = optional(node, "ramp_up_strategy")
     if ramp is not None:
-        ramp.fail("requests came at a rate that was ramped up, so the concurrency was not held; wanted no ramp-up")
+        ramp.fail("requests were sent at a rising rate, so the concurrency was not constant; wanted no ramp-up")
 
 
 def refuse_errors(node: Node) -> None:
@@ -46,11 +46,11 @@ def refuse_errors(node: Node) -> None:
     errors = optional(node, "errors")
     for error in [] if errors is None else errors.items():
         if error.value not in (None, ""):
-            error.fail(f"got {error.shown}: a request failed; a point with failed requests is no point")
+            error.fail(f"got {error.shown}: a request failed; a point with failed requests is not valid")
 
 
 def refuse_other_total(node: Node, name: str) -> None:
-    """Refuse a throughput that is not that of all input and output tokens over the duration, where that is told."""
+    """Refuse a throughput that is not the sum of input and output tokens over the duration, if the file has them."""
     duration = number_at(node, "duration")
     if duration is None:
         return
@@ -70,7 +70,7 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
     refuse_other_total(node, "total_token_throughput")
     completed, wanted = counted(field(node, "completed")), counted(field(node, "num_prompts"))
     if completed != wanted:
-        field(node, "completed").fail(f"got {completed} of {wanted} requests; a point with failed requests is no point")
+        field(node, "completed").fail(f"got {completed} of {wanted} requests; failed requests make a point invalid")
     with node.building():
         yield RecordedRow(
             node,

@@ -1,1 +1,1 @@
-"""One process and all of its children: started, watched, gone at the end."""
+"""One process and all of its children: started, watched, stopped."""

@@ -1,8 +1,9 @@
-"""The program between pytest and a server: whatever ends either of them, nothing of the server is left.
+"""The program between pytest and a server: however either of them ends, no process of the server is left.
 
-As child subreaper it is given every descendant whose own parent ends, in whatever session or process group: nobody is
-left exactly when waitpid() knows no child. Two of it mind each other: the outer one minds pytest, the inner one the
-server. Run by path, with -I -S: the standard library alone, up in milliseconds, deaf to PYTHON* variables."""
+As child subreaper it inherits every descendant whose parent ends, in any session or process group: no process is left
+exactly when waitpid() reports no child. There are two of them: the outer one watches pytest, the inner one the server,
+and each watches the other. Run by path, with -I -S: only the standard library, started in milliseconds, independent of
+PYTHON* variables."""
 
 from __future__ import annotations
 

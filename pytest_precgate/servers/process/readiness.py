@@ -1,9 +1,9 @@
-"""Waiting for a server, which ends in one of three ways: it is ready, it is dead, or it is given up and stopped.
+"""Waits for a server until it is ready, has died, or is given up and stopped.
 
-A refused connection means loading or dead, so the process and its log are watched as well. A failure's text in the log
-of a process that lives ends nothing: the same words come from code that copes (an autotuner that runs out of memory
-takes another tactic), and a launch given up costs half an hour. What hangs for good stops writing: the stall timeout
-ends it."""
+A refused connection means loading or dead, so the process and its log are watched as well. A failure text in the log of
+a live process does not end the wait: code that recovers prints the same words (an autotuner that runs out of memory
+chooses another tactic), and giving up a launch costs half an hour. A server that hangs stops writing, and the stall
+timeout ends the wait."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""A run that is told to stop by SIGTERM or SIGHUP ends as after Ctrl-C: engines stopped, and how to go on is said.
+"""Ends a run on SIGTERM or SIGHUP as after Ctrl-C: engines are stopped, and the message says how to resume.
 
-Without a handler either ends Python at once, and nothing of it is said. Only where nobody else handles a signal, nor
-ignores it (nohup), is it handled here, and only while there is something to keep. A second one ends Python at once."""
+Without a handler either signal ends Python at once, without a message. The handler is installed only if the signal has
+no other handler and is not ignored (nohup), and only while there is something to keep. A second signal ends Python at
+once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A server as pytest sees it: a process to ask about, its log, and a stop that leaves nothing.
+"""A server as pytest sees it: a process, its log, and a stop that leaves no process behind.
 
-The server itself is minded by guardian.py, and an open pipe to it is all that keeps the server up. So nothing has to
-run here when pytest ends, no atexit and no handler: however it ends, the kernel closes the pipe."""
+guardian.py watches the server, and an open pipe keeps the server up. Invariant: when pytest ends in any way, the kernel
+closes the pipe and the server is stopped; no atexit and no handler is needed."""
 
 from __future__ import annotations
 

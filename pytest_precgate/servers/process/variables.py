@@ -1,4 +1,4 @@
-"""What a server inherits of pytest's own environment. Pure: a mapping in, a mapping out."""
+"""The environment variables that a server inherits from pytest. Pure: a mapping in, a mapping out."""
 
 from __future__ import annotations
 

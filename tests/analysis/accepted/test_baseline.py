@@ -99,7 +99,7 @@ def test_a_soft_fact_that_differs_is_told() -> None:
     assert kimi_baseline().drifts(now) == ("fp4: source is other.csv, the baseline's is points.csv",)
 
 
-def test_settled_figures_keep_six_digits() -> None:
+def test_rounded_figures_keep_six_digits() -> None:
     """What a baseline stores is what it is compared with: cutting twice changes nothing."""
     once = launch(kimi("fp4")).rounded()
     assert once.rounded() == once
@@ -121,7 +121,7 @@ def test_a_gate_without_its_launch_is_refused() -> None:
 
 def test_a_gate_twice_is_refused() -> None:
     """One test holds one gate once."""
-    with pytest.raises(InvalidValueError, match="stands twice"):
+    with pytest.raises(InvalidValueError, match="is listed twice"):
         replace(kimi_baseline(), gates=[RecordedGate(TEST, FP4), RecordedGate(TEST, FP4)])
 
 
@@ -147,7 +147,7 @@ def test_a_fact_that_cannot_be_stored_is_refused() -> None:
         Fingerprint({"gpus": None})  # type: ignore[dict-item]
 
 
-def test_a_sweep_is_for_every_point_that_anybody_reads() -> None:
+def test_a_sweep_targets_every_point_that_is_read() -> None:
     """The suite's own and those of marks, once each; where the baseline had them is known."""
     sweep_targets = targets_at([(55.0, 73.0), (91.0,), (55.0,)], kimi_baseline(), "fp4")
     assert sweep_targets.targets == (91.0, 73.0, 55.0)
@@ -155,7 +155,7 @@ def test_a_sweep_is_for_every_point_that_anybody_reads() -> None:
     assert targets_at([(55.0,)], None, "fp4") == SweepTargets((55.0,))
 
 
-def test_every_gate_of_the_baseline_is_aimed_at_whichever_tests_were_selected() -> None:
+def test_every_gate_of_the_baseline_is_a_target_for_any_selected_tests() -> None:
     """A sweep that left out another test's points would read its gates off a wider step than the next run does."""
     far = RecordedGate("tests/test_other.py::test_far", replace(FP4, point=80.0))
     baseline = replace(kimi_baseline(), gates=[*kimi_baseline().gates, far])
@@ -163,8 +163,8 @@ def test_every_gate_of_the_baseline_is_aimed_at_whichever_tests_were_selected() 
     assert set(targets_at([(55.0,)], baseline, "int4").targets) == {55.0}
 
 
-def test_where_quartiles_are_read_nothing_is_aimed_at() -> None:
-    """Nobody knows them before the first sweep; later ones are swept the same way, or they would not compare."""
+def test_with_quartiles_there_are_no_targets() -> None:
+    """They are unknown before the first sweep; later ones are swept the same way, to be comparable."""
     assert targets_at([None, (91.0,)], kimi_baseline(), "fp4") == NO_TARGETS
     assert targets_at([None], None, "fp4") == NO_TARGETS
 

@@ -56,7 +56,7 @@ def test_a_renamed_test_is_missing_and_its_old_name_is_said() -> None:
     absent = number(kimi_baseline(), RATIO, TODAY, "tests/test_kimi.py::test_new")
     assert isinstance(absent, Absent)
     assert absent.verdict is Verdict.MISSING
-    assert f"it knows the same gate of {TEST} (renamed?)" in absent.reason
+    assert f"it has the same gate of {TEST} (renamed?)" in absent.reason
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_gate_beyond_the_baseline_s_points_is_missing() -> None:
     ("age", "said"), [(31.0, "is 31.0 days old"), (-2.0, "is -2.0 days old"), (None, "is of unknown age")]
 )
 def test_a_baseline_older_than_its_limit_is_a_mismatch(age: float | None, said: str) -> None:
-    """What the machine has become since is not the merge's doing; an age nobody can tell is no young one."""
+    """A later change of the machine is not the merge's; an unknown age counts as too old."""
     absent = number(kimi_baseline(), FP4, replace(TODAY, max_age_days=30, age_days=age))
     assert isinstance(absent, Absent)
     assert absent.verdict is Verdict.MISMATCH

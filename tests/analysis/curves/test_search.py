@@ -40,7 +40,7 @@ def most(levels: Sequence[float], aims: Sequence[float]) -> int:
 def test_any_monotone_relation_is_searched_to_neighbours_around_every_target(
     levels: list[float], aims: list[float], before: list[float]
 ) -> None:
-    """In a number of points that grows as the logarithm of the range, each measured once, whatever was known before."""
+    """In a number of points that grows as the logarithm of the range, each measured once, from any known points."""
     points = searched(levels, aims, [points_of(before)(c) for c in range(1, len(before) + 1)])
     measured = [point.concurrency for point in points]
     assert len(set(measured)) == len(measured) <= most(levels, aims)
@@ -152,7 +152,7 @@ def saturated(concurrency: int, noise: dict[int, float]) -> SweepPoint:
     return SweepPoint(concurrency, 4, 4000 / concurrency, 1000 + concurrency * (1 + noise.get(concurrency, 0.0)))
 
 
-def test_a_plateau_turned_round_by_noise_gets_a_point_further_on() -> None:
+def test_a_plateau_reversed_by_noise_gets_a_point_further_on() -> None:
     """The slower neighbour gave less than the faster one: without a point beyond, the curve would end too soon."""
     points = follow(Search(SweepTargets((39.8,)), 1, 256), lambda c: saturated(c, {101: -0.05}))
     assert [point.concurrency for point in points][-2:] == [101, math.ceil(101 * 1.2)]
@@ -249,7 +249,7 @@ def test_a_sweep_that_was_interrupted_goes_on_where_it_was(
 
 
 def test_a_grid_is_measured_from_below() -> None:
-    """In order, each once, whatever it is for."""
+    """In order, each once, for any targets."""
     grid = Grid([8, 1, 4])
     assert [point.concurrency for point in follow(grid.schedule(SweepTargets((55,))), points_of([9.0] * 8))] == [
         1,
@@ -270,7 +270,7 @@ def test_doubling_stays_in_its_range(lowest: int, more: int) -> None:
 
 
 def test_a_search_for_nothing_is_the_doubling() -> None:
-    """Before a band is known (quartiles without a baseline), nobody can say where to look."""
+    """Before a band is known (quartiles without a baseline), there are no targets."""
     assert Range(1, 100).schedule(NO_TARGETS) == Grid([1, 2, 4, 8, 16, 32, 64])
 
 

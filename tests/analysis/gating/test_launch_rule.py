@@ -70,7 +70,7 @@ def verdict(ruling: GateRuling) -> Verdict | None:
         ((0.95, UNREADABLE, 1.0), Verdict.INCONCLUSIVE, 2),
     ],
 )
-def test_the_first_launch_nobody_doubts_decides(
+def test_the_first_plausible_launch_decides(
     values: tuple[float | Absent, ...], expected: Verdict | None, taken: int
 ) -> None:
     """Good passes, absent blocks, low or too good asks again; only three low ones are a regression."""
@@ -129,7 +129,7 @@ def test_a_gate_without_baseline_takes_one_launch_and_has_the_verdict_of_its_abs
 @unhurried
 @given(st.lists(shares, min_size=1, max_size=3), baselines)
 def test_what_one_gate_decided_no_further_launch_undoes(values: list[float], baseline: list[float]) -> None:
-    """A launch taken for another gate leaves a verdict as it is: more attempts never turn a pass into a fail."""
+    """A launch taken for another gate leaves a verdict as it is: more launches never turn a pass into a fail."""
     for policy in (THREE, MEDIAN):
         before = ruled(values[:-1], baseline, policy)
         if before.judged is not None:
@@ -218,7 +218,7 @@ def test_the_order_of_baseline_launches_does_not_matter(
 
 @unhurried
 @given(st.floats(0.9, 1.1), st.floats(0.01, 0.2))
-def test_one_baseline_launch_is_todays_rule_with_attempts(value: float, tolerance: float) -> None:
+def test_one_baseline_launch_is_the_fixed_tolerance_with_several_launches(value: float, tolerance: float) -> None:
     """Noise unknown: each launch is held to the tolerance itself, and the first good one passes."""
     held = gate(tolerance)
     ruling = ruled((value,), (1000.0,), held=held)

@@ -128,7 +128,7 @@ def test_a_cost_is_not_a_further_gate_beside_its_throughput() -> None:
     assert second.centre == pytest.approx(0.5 / first.centre)
 
 
-def test_a_slow_stray_is_set_aside_whichever_way_the_metric_points() -> None:
+def test_a_slow_outlier_is_set_aside_for_either_direction_of_the_metric() -> None:
     """10% less throughput is 11% more cost; neither centre follows it."""
     throughput = [1000.0, 1010.0, 990.0, 1004.0, 900.0, 998.0]
     for metric, values in (
@@ -158,7 +158,7 @@ def test_gates_judged_elsewhere_share_the_false_alarms_of_the_suite_and_lend_the
 
 @unhurried
 @given(st.floats(0.0005, 0.06), st.floats(0.01, 0.09), policies, metrics)
-def test_a_tolerance_nobody_asked_for_grows_to_what_the_noise_supports_and_no_further_than_a_tenth(
+def test_a_default_tolerance_grows_to_what_the_noise_supports_and_at_most_to_a_tenth(
     sigma: float, tolerance: float, policy: LaunchPolicy, metric: Metric
 ) -> None:
     """A default is the least tolerance; one that was asked for stays, and is refused where the noise says so."""
@@ -181,7 +181,7 @@ def test_a_tolerance_nobody_asked_for_grows_to_what_the_noise_supports_and_no_fu
 @unhurried
 @given(st.floats(0.0005, 0.06), policies)
 def test_a_cost_is_refused_exactly_where_its_throughput_is(sigma: float, policy: LaunchPolicy) -> None:
-    """They are one measurement: where nobody asked for a tolerance, noise widens or refuses both."""
+    """They are one measurement: noise widens or refuses both default tolerances."""
     throughput, cost = (
         replace(each, gate=replace(each.gate, asked=False)).supported()
         for each in (limits(sigma, 0.03, policy, metric) for metric in (Metric.THROUGHPUT_PER_GPU, Metric.COST))
@@ -189,7 +189,7 @@ def test_a_cost_is_refused_exactly_where_its_throughput_is(sigma: float, policy:
     assert cost.too_noisy == throughput.too_noisy
 
 
-def test_a_default_tolerance_never_reaches_what_nobody_would_believe() -> None:
+def test_a_default_tolerance_never_reaches_the_bound_of_plausibility() -> None:
     """A tolerance must stay below the gain that is implausible; where it cannot, the gate is refused."""
     tight = limits(0.02, 0.03)
     tight = replace(tight, gate=replace(tight.gate, implausible=0.05, asked=False)).supported()

@@ -65,7 +65,7 @@ def test_a_launch_far_below_the_others_is_set_aside() -> None:
 @unhurried
 @given(st.lists(st.lists(st.floats(0.1, 1e4), min_size=5, max_size=5), min_size=1, max_size=4))
 def test_more_than_half_of_the_launches_always_count(suite: list[list[float]]) -> None:
-    """Whatever they are; and the centre lies between the smallest and the largest."""
+    """For any values; and the centre lies between the smallest and the largest."""
     for noise, launches in zip(suite_noise(suite, [1.0] * len(suite)), suite, strict=True):
         assert noise.launches - noise.set_aside >= 3
         assert min(launches) * (1 - 1e-9) <= noise.centre <= max(launches) * (1 + 1e-9)
@@ -105,7 +105,7 @@ def test_gates_lend_each_other_their_launches() -> None:
     assert 0.01 < loud.sigma < suite_noise([[1000, 1030, 970, 1020, 985]], [1.0])[0].sigma
 
 
-def test_a_stretch_says_how_gates_differ() -> None:
+def test_an_elasticity_says_how_gates_differ() -> None:
     """Gates that scatter 1 : 4 have sigmas 1 : 4 when told, and stretching all of them alike changes nothing."""
     draw = random.Random(2)
     steps = [draw.gauss(0, 0.005) for _ in range(5)]
@@ -128,7 +128,7 @@ def test_too_few_or_impossible_values_are_refused(suite: list[list[float]]) -> N
 
 @pytest.mark.parametrize("point", [40, 55, 73, 91, 105])
 @pytest.mark.parametrize("precision", ["fp4", "int4"])
-def test_a_slower_step_moves_a_gate_by_its_stretch(precision: str, point: float) -> None:
+def test_a_slower_step_moves_a_gate_by_its_elasticity(precision: str, point: float) -> None:
     """Every step 0.1% longer lowers throughput and interactivity of each recorded point by 0.1%; the curve read at a
     fixed interactivity falls by the stretch times that, which is 1.8 to 3 on the published Kimi K2.5 points."""
     sweep = kimi(precision)
@@ -144,7 +144,7 @@ def test_a_slower_step_moves_a_gate_by_its_stretch(precision: str, point: float)
     assert 1.8 < step_time_elasticity([before], point) < 3.3
 
 
-def test_a_ratio_stretches_as_two_independent_launches() -> None:
+def test_a_ratio_has_the_elasticity_of_two_independent_launches() -> None:
     """The two precisions are launched apart, so their scatter adds as squares; off the range there is none."""
     curves = [Curve(kimi(precision), hardware_named("b200")) for precision in ("fp4", "int4")]
     alone = [step_time_elasticity([curve], 73) for curve in curves]

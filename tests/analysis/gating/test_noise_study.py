@@ -63,7 +63,7 @@ def test_the_sigma_put_into_the_pace_of_launches_is_found_again() -> None:
 
 
 @given(seeds, asked)
-def test_without_noise_every_tolerance_is_kept_and_is_the_smallest_drop_seen(
+def test_without_noise_every_tolerance_is_kept_and_equals_the_mdd(
     seed: int, tolerances: Mapping[Metric, float | None]
 ) -> None:
     """Launches that repeat exactly: sigma 0, nothing set aside, nothing advised."""
@@ -96,7 +96,7 @@ def test_the_tolerances_advised_are_kept_by_the_same_launches(
 
 
 @given(seeds, sigmas, asked)
-def test_only_a_tolerance_nobody_asked_for_is_widened(
+def test_only_a_default_tolerance_is_widened(
     seed: int, sigma: float, tolerances: Mapping[Metric, float | None]
 ) -> None:
     """And a gate that is kept or widened sees a drop of what it is held to."""
@@ -111,7 +111,7 @@ def test_only_a_tolerance_nobody_asked_for_is_widened(
 
 @given(seeds, sigmas, st.permutations([1, 2, 3, 4]))
 def test_the_order_of_launches_does_not_matter(seed: int, sigma: float, order: list[int]) -> None:
-    """In pairs, in any order after the first, whose curve gives the stretch as in a baseline: the same findings."""
+    """In pairs, in any order after the first, whose curve gives the elasticity as in a baseline: the same findings."""
     curves = launched(seed, sigma)
     turned = {name: [launches[i] for i in (0, *order)] for name, launches in curves.items()}
     for one, other in zip(study(gates(), curves, POLICY).gates, study(gates(), turned, POLICY).gates, strict=True):
@@ -121,7 +121,7 @@ def test_the_order_of_launches_does_not_matter(seed: int, sigma: float, order: l
         assert sorted(other.changes) == pytest.approx(sorted(one.changes), abs=1e-9)
 
 
-def test_a_stray_launch_is_shown_and_not_counted() -> None:
+def test_an_outlier_launch_is_shown_and_not_counted() -> None:
     """10% slower: set aside in every gate that reads it, and still the lowest of its changes."""
     curves = {name: [*launches[:4], paced(name, 1.1)] for name, launches in launched(3, 0.005).items()}
     for each in study(gates({Metric.THROUGHPUT_PER_GPU: None}), curves, POLICY).gates:
@@ -143,7 +143,7 @@ def test_a_gate_some_launch_does_not_reach_is_named_and_the_others_stand() -> No
 
 
 def test_where_no_tolerance_helps_none_is_advised() -> None:
-    """It would reach what nobody believes: the metric is left out of the advice."""
+    """It would reach the bound of plausibility: the metric is left out of the advice."""
     loud = study(gates({Metric.COST_RATIO: 0.03, Metric.COST: 0.4}), launched(1, 0.06), POLICY)
     hopeless = [each for each in loud.gates if each.tolerance_to_ask is None]
     assert {each.outcome for each in hopeless} == {"refused"}

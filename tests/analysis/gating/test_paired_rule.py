@@ -65,7 +65,7 @@ def test_every_pair_is_needed() -> None:
     assert [verdict(ruled(pairs[:n])) for n in range(6)] == [None] * 5 + [Verdict.PASS]
 
 
-def test_one_stray_launch_on_either_side_decides_nothing() -> None:
+def test_one_outlier_launch_on_either_side_decides_nothing() -> None:
     """10% low once, in the baseline side or the candidate."""
     for side in (0, 1):
         pairs = scattered(3)

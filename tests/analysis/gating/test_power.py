@@ -88,7 +88,7 @@ def test_the_first_of_several_launches_stands_further_down() -> None:
 
 @pytest.mark.parametrize("drop", [6.0, 3.0, 2.0, 1.5])
 def test_the_median_named_is_the_smallest_that_sees_the_drop(drop: float) -> None:
-    """It sees it with luck allowed for, and two launches fewer would not."""
+    """It detects the drop with sigma inflated, and two launches fewer would not."""
 
     def sees(n: int) -> bool:
         design = Design(n, (n + 1) // 2, n, 6)
@@ -106,7 +106,7 @@ def test_a_drop_that_no_reasonable_median_sees_has_no_answer() -> None:
     assert least_median(0.1, THREE) is None
 
 
-def test_luck_fades_with_the_values_sigma_comes_from() -> None:
+def test_the_inflation_of_sigma_falls_with_the_number_of_values() -> None:
     """One gate of three launches says next to nothing about its sigma; a dozen of ten a good deal."""
     assert sigma_inflation(Design(3, 1, 3, 1)) > 4
     assert sigma_inflation(Design(3, 1, 5, 6)) < 1.5
@@ -114,7 +114,7 @@ def test_luck_fades_with_the_values_sigma_comes_from() -> None:
 
 
 @pytest.mark.parametrize("wrong", [(0, 0, 5, 1), (3, 4, 5, 1), (3, 1, 0, 1), (3, 1, 5, 0)])
-def test_a_design_nobody_can_run_is_refused(wrong: tuple[int, int, int, int]) -> None:
+def test_an_impossible_design_is_refused(wrong: tuple[int, int, int, int]) -> None:
     """No launch, more good ones than launches, no baseline, no gate."""
     with pytest.raises(InvalidValueError, match="Design"):
         Design(*wrong)

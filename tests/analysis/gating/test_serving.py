@@ -125,7 +125,7 @@ def test_a_cost_rises_as_its_points_fall() -> None:
 
 
 def test_a_missing_point_is_named() -> None:
-    """INCONCLUSIVE, whatever the others are."""
+    """INCONCLUSIVE, with any other points."""
     after = [point for point in points() if point.concurrency not in (4, 64)]
     found = ServedGate.of(THROUGHPUT, [[curve(points())]]).read({"fp4": curve(after)})
     assert isinstance(found, Absent)
@@ -140,7 +140,7 @@ def test_a_launch_too_slow_for_the_target_has_no_value() -> None:
         ServedGate.of(THROUGHPUT, [[curve(points())]]).read({"fp4": curve(slow)})
 
 
-def test_launches_of_a_baseline_tell_how_far_points_lie_apart() -> None:
+def test_launches_of_a_baseline_determine_the_scatter_of_points() -> None:
     """A pace of its own moves points and value alike; what one point scatters by itself is the deviation."""
     slower = [replace(p, interactivity=p.interactivity / 1.02, throughput_per_gpu=p.throughput_per_gpu / 1.02)
               for p in points()]  # fmt: skip

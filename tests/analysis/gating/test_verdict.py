@@ -52,7 +52,7 @@ def test_where_more_is_better_the_verdict_follows_the_change(value: float, verdi
         (74.99, Verdict.IMPLAUSIBLE),
     ],
 )
-def test_where_less_is_better_the_verdict_follows_the_change_turned_round(value: float, verdict: Verdict) -> None:
+def test_where_less_is_better_the_verdict_follows_the_reversed_change(value: float, verdict: Verdict) -> None:
     """Cost against a baseline of 100 with 5% tolerance."""
     assert judge(gate(Metric.COST), value, 100.0).verdict is verdict
 
@@ -68,7 +68,7 @@ def test_a_loss_of_exactly_the_tolerance_passes(metric: Metric, tolerance: float
 
 @given(value=st.floats(1e-3, 1e6), baseline=st.floats(1e-3, 1e6), metric=st.sampled_from(list(Metric)))
 def test_a_gate_passes_only_within_its_bounds(value: float, baseline: float, metric: Metric) -> None:
-    """Whatever passes is at most the tolerance worse and at most implausibly better."""
+    """A passing value is at most the tolerance worse and at most implausibly better."""
     held = gate(metric)
     verdict = judge(held, value, baseline).verdict
     assert verdict.passes == (-0.05 - 1e-9 <= held.gain(value, baseline) <= 0.25 + 1e-9)
@@ -122,7 +122,7 @@ def test_no_gate_at_all_is_not_a_pass() -> None:
 
 
 def test_pass_is_returned_in_one_place_only() -> None:
-    """Whoever looks for ways to a silent pass has one line to read."""
+    """One line returns PASS, so one line has to be reviewed."""
     package = Path(pytest_precgate.__file__).parent
     found = [
         f"{path.relative_to(package)}: {line.strip()}"
@@ -139,7 +139,7 @@ def test_only_pass_improved_and_waived_let_a_merge_through() -> None:
 
 
 @pytest.mark.parametrize("tolerance", [0.0, -0.03, 1.0, math.nan])
-def test_a_tolerance_nobody_can_mean_is_refused(tolerance: float) -> None:
+def test_an_impossible_tolerance_is_refused(tolerance: float) -> None:
     """Zero would fail on noise, 100% would pass a dead engine."""
     with pytest.raises(InvalidValueError, match="tolerance"):
         gate(tolerance=tolerance)
@@ -169,7 +169,7 @@ def test_default_gates_are_both_ratios_and_both_precisions_at_every_point() -> N
 
 @pytest.mark.parametrize(("points", "metrics"), [((), list(Metric)), ((55.0,), [])])
 def test_nothing_to_gate_is_refused(points: tuple[float, ...], metrics: list[Metric]) -> None:
-    """A check without gates would pass whatever happened."""
+    """A check without gates would pass in every case."""
     with pytest.raises(InvalidValueError, match="nothing would be gated"):
         gates_of("fp4", "int4", points, dict.fromkeys(metrics, 0.03))
 

@@ -1,4 +1,4 @@
-"""A regression somebody agreed to passes as WAIVED, within its ceiling and its days, and nothing else does."""
+"""An accepted regression passes as WAIVED, within its ceiling and its days, and nothing else does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WAIVER = Waiver("kimi", Metric.THROUGHPUT_PER_GPU, 91, 0.12, "kernel rewritten",
 
 @given(st.floats(0.5, 1.5), st.floats(0.01, 0.9))
 def test_only_a_loss_beyond_the_tolerance_and_within_the_ceiling_is_waived(value: float, ceiling: float) -> None:
-    """Whatever passed stays what it was; beyond the ceiling the gate is REGRESSED all the same."""
+    """A pass stays a pass; beyond the ceiling the gate is REGRESSED all the same."""
     judged = judge(GATE, value, 1.0)
     left, needed = waived("kimi", judged, [replace(WAIVER, ceiling=ceiling)], TODAY)
     if judged.verdict is not Verdict.REGRESSED:
@@ -51,7 +51,7 @@ def test_a_gate_held_against_another_side_does_not_make_a_waiver_unneeded() -> N
 
 
 def test_nothing_is_waived_where_the_noise_lets_nothing_pass() -> None:
-    """The waiver is not called unneeded either: nobody can tell whether the regression is still there."""
+    """The waiver is not called unneeded either: whether the regression is still there is unknown."""
     noisy = Evidence(0.06, 0.2, 3, 0.1, "scatters too much")
     for verdict in (Verdict.REGRESSED, Verdict.INCONCLUSIVE):
         judged = JudgedGate(GATE, verdict, 0.9, 1.0, "low", noisy)
@@ -108,7 +108,7 @@ def test_expired_unneeded_and_misdirected_waivers_are_problems() -> None:
     (unneeded,) = problems(replace(WAIVER, precisions=("fp4",)), 1.0)
     assert "fp4 throughput_per_gpu at 91 tok/s/user (kernel rewritten): not needed" in unneeded
     (nowhere,) = problems(replace(WAIVER, point=92), 1.0)
-    assert "no gate of its suite is the one it names" in nowhere
+    assert "no gate of its suite matches it" in nowhere
 
 
 def test_a_run_that_did_not_hold_the_gate_says_nothing_of_its_waiver() -> None:

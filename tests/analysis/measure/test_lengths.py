@@ -1,4 +1,4 @@
-"""Lengths spread evenly over any stretch of requests, and first requests that end one after another."""
+"""Lengths spread evenly over any sequence of requests, and first requests that end one after another."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_length_and_every_pair_comes_as_often(position: int) -> None:
 
 
 @given(positions, st.integers(8, 400))
-def test_any_stretch_asks_for_nearly_the_mean(position: int, number: int) -> None:
+def test_any_sequence_asks_for_nearly_the_mean(position: int, number: int) -> None:
     """Off by a few spreads by the number of requests, where random lengths are off by its square root."""
     lengths = [even_lengths(WORK, position + n) for n in range(number)]
     for column in zip(*lengths, strict=True):

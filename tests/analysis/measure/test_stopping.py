@@ -106,7 +106,7 @@ def test_what_comes_after_the_look_that_decides_has_no_say_in_the_end() -> None:
 
 
 class Looked(Sequence[RequestRecord]):
-    """Records that count how often somebody looked at all of them."""
+    """Records that count how often all of them were read."""
 
     def __init__(self, records: Sequence[RequestRecord]) -> None:
         self.records = records
@@ -135,7 +135,7 @@ def test_asking_is_cheap_between_looks() -> None:
     assert 10 < looks < 25
 
 
-def test_an_extent_is_one_of_two_things() -> None:
+def test_a_stop_rule_is_one_of_two_kinds() -> None:
     """A number of requests per slot, or an error and the time it may take."""
     assert PUBLISHED.requests(16) == 160
     assert PUBLISHED.is_enough(16) is never
@@ -152,13 +152,13 @@ def test_an_extent_is_one_of_two_things() -> None:
         ({}, "wanted either a number of requests or an error"),
         ({"requests_per_slot": 3, "point_error": 0.1}, "and not both"),
         ({"requests_per_slot": 3, "window_limit_s": 60.0}, "wanted no window_limit_s"),
-        ({"requests_per_slot": 0}, r"Extent.requests_per_slot: got 0"),
-        ({"point_error": 0.0}, "Extent.point_error: got 0.0"),
+        ({"requests_per_slot": 0}, r"StopRule.requests_per_slot: got 0"),
+        ({"point_error": 0.0}, "StopRule.point_error: got 0.0"),
         ({"point_error": 1.0}, "wanted a share below 1"),
-        ({"point_error": 0.1, "window_limit_s": 0}, "Extent.window_limit_s: got 0"),
+        ({"point_error": 0.1, "window_limit_s": 0}, "StopRule.window_limit_s: got 0"),
     ],
 )
-def test_an_extent_no_point_could_have_is_refused(given_: dict[str, float], why: str) -> None:
+def test_an_impossible_stop_rule_is_refused(given_: dict[str, float], why: str) -> None:
     """When it is built."""
     with pytest.raises(InvalidValueError, match=why):
         StopRule(**given_)  # type: ignore[arg-type]

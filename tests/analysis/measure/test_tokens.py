@@ -108,7 +108,7 @@ def test_what_tokens_were_is_kept_with_the_point() -> None:
 
 @given(st.lists(st.tuples(st.integers(2, 200), st.integers(1, 200), st.booleans()), min_size=1, max_size=30))
 def test_a_pace_is_within_a_percent_of_every_one_it_may_have_been(each: list[tuple[int, int, bool]]) -> None:
-    """Or it is refused: the median tpot does not depend on what nobody told."""
+    """Or it is refused: the median tpot does not depend on unreported counts."""
     records = [
         RequestRecord(
             0, 1, 2, 5, output, events=min(events, output), first_tokens=1 if tells or events >= output else None

@@ -114,7 +114,7 @@ def test_where_requests_cannot_tell_there_is_no_interval(records: Sequence[Reque
     st.floats(1e-3, 1e3),
 )
 def test_an_interval_is_finite_and_the_same_each_time(latencies_s: list[float], slots: int, unit: float) -> None:
-    """Whatever the requests took; whether there is one does not depend on how fast the server is."""
+    """For any request times; whether there is an estimate does not depend on the server's speed."""
     free, records = [0.0] * slots, []
     for latency_s in latencies_s:
         slot = free.index(min(free))

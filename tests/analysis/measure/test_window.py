@@ -45,7 +45,7 @@ def test_equal_requests_on_a_constant_server_read_what_it_delivers(
 
 
 @given(st.integers(1, 40), st.integers(6, 20), st.integers(0, 10**6))
-def test_five_requests_per_slot_read_within_two_percent_whatever_the_order(
+def test_five_requests_per_slot_read_within_two_percent_in_any_order(
     concurrency: int, per_slot: int, position: int
 ) -> None:
     """Even lengths and a staggered start: no long run is needed to average out what the lengths do."""
@@ -99,7 +99,7 @@ def test_the_steady_window_ends_with_the_first_request_after_the_last_send(pause
 
 
 def test_a_long_request_cuts_the_sample_and_is_not_left_out_of_it() -> None:
-    """Whoever takes all that ended in time takes the short ones: here the third is still running at the end."""
+    """Selecting all that ended in time would select the short ones: here the third is still running at the end."""
     times = [(0, 1), (1, 2), (2, 9), (3, 4), (4, 5)]
     records = [RequestRecord(sent, sent + 0.5, last, 5, 10) for sent, last in times]
     assert served_within(records, Window("steady", 0.0, 5.0)) == tuple(records[:2])

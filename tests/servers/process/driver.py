@@ -1,4 +1,4 @@
-"""Stands for pytest in a process of its own: starts the stand-in server and waits, until somebody ends it.
+"""Stands for pytest in a process of its own: starts the stand-in server and waits until it is ended.
 
     driver.py LOG PORT BEHAVE [fork]
 

@@ -1,4 +1,4 @@
-"""A server is started and ended through its guardian, and whatever happens nothing of it is left on the machine."""
+"""A server is started and ended through its guardian, and in every case no process of it is left on the machine."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_a_server_that_drains_a_stream_for_ever_is_ended(here: Marked) -> None:
 
 
 def test_a_server_that_ends_by_itself_takes_what_it_left_behind_along(here: Marked) -> None:
-    """Nobody has to ask: the guardian ends the workers of a dead server, and itself."""
+    """Without a request: the guardian ends the workers of a dead server, and itself."""
     process = here.stand_in("fails", "--load-s", "0", stop_timeout_s=0.2)
     assert eventually(lambda: here.running() == [])
     assert not process.is_alive()
@@ -347,7 +347,7 @@ def test_servers_are_started_on_linux_only(here: Marked, monkeypatch: pytest.Mon
 
 
 def test_another_program_on_the_port_is_not_taken_for_the_server(here: Marked) -> None:
-    """Whoever listens must be the server or below it."""
+    """The listening process must be the server or below it."""
     process = here.start("sleep", "600")
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -371,7 +371,7 @@ def test_a_killed_guardian_is_made_up_for_by_the_other(here: Marked, which: int)
 
 
 def test_both_guardians_killed_takes_the_server_along_and_vouches_for_nothing(here: Marked) -> None:
-    """The kernel ends the server with its guardian; what else there may be nobody knows, and the stop says so."""
+    """The kernel ends the server with its guardian; what else is left is unknown, and the stop says so."""
     process = here.start("sleep", "600")
     both = guardians(process)
     for one in both:
@@ -413,7 +413,7 @@ def test_a_guardian_is_deaf_to_the_terminal(here: Marked, number: signal.Signals
 
 
 def test_sigterm_to_a_guardian_stops_the_server(here: Marked) -> None:
-    """Whoever ends everything that runs ends the server as well."""
+    """Ending every running process ends the server as well."""
     process = here.stand_in("leaves-workers", stop_timeout_s=0.2)
     guardians(process)[0].terminate()
     assert eventually(lambda: here.running() == [])
@@ -481,7 +481,7 @@ def test_a_stop_trusts_the_guardian_that_something_is_left(here: Marked, monkeyp
     process.stop()
 
 
-def test_a_process_is_found_whatever_it_calls_itself(here: Marked) -> None:
+def test_a_process_is_found_under_any_name(here: Marked) -> None:
     """Its name stands between the numbers that are read, and may look like them."""
     odd = here.directory / "a) S 1 (b"
     odd.symlink_to("/bin/sleep")

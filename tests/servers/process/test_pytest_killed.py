@@ -1,4 +1,4 @@
-"""Whatever signal ends pytest, while a server loads or serves: soon no process of it is left on the machine."""
+"""After any signal to pytest, while a server loads or serves, no process of the server is left on the machine."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_signal_to_pytest_leaves_nothing(here: Marked, number: signal.Signals,
 
 
 def test_a_killed_process_group_leaves_nothing_of_a_server_that_ignores_sigterm(here: Marked) -> None:
-    """As a CI runner ends a job. Nobody waits for a clean end then."""
+    """As a CI runner ends a job, without waiting for a clean end."""
     with driven(here, "ignores-sigterm") as driver:
         assert says(driver, "ready")
         os.killpg(driver.pid, signal.SIGKILL)

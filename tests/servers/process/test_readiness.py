@@ -172,7 +172,7 @@ def test_a_death_between_requests_is_an_error_of_its_own(here: Marked, behave: s
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_whatever_interrupts_the_wait_stops_the_server(here: Marked, error: type[BaseException]) -> None:
+def test_any_interruption_of_the_wait_stops_the_server(here: Marked, error: type[BaseException]) -> None:
     """Ctrl-C, or a probe that fails in a way of its own."""
 
     def interrupts() -> bool:

@@ -60,6 +60,28 @@ def test_what_launches_cost_is_no_change() -> None:
     assert {cost.points for launch in plan.baseline.launches for cost in launch.costs} == {7}
 
 
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_a_fact_that_moved_is_a_change_where_no_figure_is(kind: str) -> None:
+    """A new version of the engine with the same points: the file says what was measured, and no gate moves."""
+    again = measured()
+    moved = {
+        name: [
+            replace(
+                launch,
+                fingerprint=replace(
+                    launch.fingerprint, **{kind: {**getattr(launch.fingerprint, kind), "version": "2"}}
+                ),
+            )
+            for launch in launches
+        ]
+        for name, launches in again.launches.items()
+    }
+    plan = plan_rewrite(kimi_baseline(), replace(again, launches=moved), LATER, ())
+    assert plan.is_change
+    assert plan.lowered == ()
+    assert {change.change for change in plan.changes} == {0.0}
+
+
 @pytest.mark.parametrize(("factor", "lowers"), [(0.999, True), (0.9, True), (1.001, False), (1.1, False)])
 def test_a_worse_value_is_easier_to_pass_however_little(factor: float, lowers: bool) -> None:
     """Otherwise ten updates of 2.9% each would pass without a word."""

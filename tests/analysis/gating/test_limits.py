@@ -128,6 +128,14 @@ def test_a_cost_is_not_a_further_gate_beside_its_throughput() -> None:
     assert second.centre == pytest.approx(0.5 / first.centre)
 
 
+@pytest.mark.parametrize(("apart", "gates"), [(1e-11, 1), (1e-7, 2)])
+def test_gates_are_told_apart_by_figures_and_not_by_the_last_bits_of_a_sum(apart: float, gates: int) -> None:
+    """A figure on disk has six digits, what arithmetic leaves is 1e-16: in between, both ways."""
+    values = [1000.0, 1010.0, 990.0]
+    other = [0.5 * values[0], 0.5 * values[1] * (1 + apart), 0.5 * values[2]]
+    assert independent_gates([GateLaunches(gate(point=p).key, v) for p, v in ((55, values), (73, other))]) == gates
+
+
 def test_a_slow_stray_is_set_aside_whichever_way_the_metric_points() -> None:
     """10% less throughput is 11% more cost; neither centre follows it."""
     throughput = [1000.0, 1010.0, 990.0, 1004.0, 900.0, 998.0]

@@ -116,6 +116,13 @@ def test_free_hardware_is_refused(field: str) -> None:
         replace(Hardware("x", 1.0, 1.0, "a test"), **{field: 0})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("field", ["name", "source"])
+def test_hardware_is_named_on_one_line(field: str) -> None:
+    """Reports print both on one."""
+    with pytest.raises(InvalidValueError, match=rf"Hardware\.{field}: got ''"):
+        replace(Hardware("x", 1.0, 1.0, "a test"), **{field: ""})  # type: ignore[arg-type]
+
+
 def test_every_error_is_a_precgate_error() -> None:
     """One except clause catches whatever this package raises on purpose."""
     assert issubclass(InvalidValueError, PrecgateError)

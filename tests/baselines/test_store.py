@@ -24,7 +24,7 @@ from pytest_precgate.baselines.schema import SCHEMA, dump, parse, recorded_value
 from pytest_precgate.baselines.store import BaselineStore, Stored
 from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, BaselineError, BaselineWriteError
 from tests import clouds
-from tests.analysis.accepted.test_baseline import kimi_baseline
+from tests.builders.baselines import kimi_baseline
 from tests.calls import calls_of
 
 

@@ -10,22 +10,15 @@ import pytest
 from pytest_precgate.analysis.accepted.baseline import Provenance, RecordedGate
 from pytest_precgate.analysis.accepted.update import GateChange, Measured, plan_additions, plan_rewrite
 from pytest_precgate.analysis.cost import LaunchCost
-from pytest_precgate.analysis.curves.economics import HARDWARE, Hardware
-from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.analysis.curves.economics import Hardware
 from pytest_precgate.analysis.gating.gates import GateKey, Metric
 from pytest_precgate.errors import OutsideSweepError
-from tests.analysis.accepted.test_baseline import FP4, RATIO, TEST, kimi_baseline, launch
+from tests.builders.baselines import B200, FP4, RATIO, TEST, kimi_baseline, launch, scaled
 from tests.calls import per_further_unit
 from tests.published import kimi
 
 LATER = Provenance("def456", "2026-12-01T06:00:00Z", "0.1.0", "faster kernels")
 COST = GateKey(Metric.COST, ("fp4",), 55)
-B200 = HARDWARE["b200"]
-
-
-def scaled(precision: str, factor: float) -> Sweep:
-    sweep = kimi(precision)
-    return replace(sweep, points=[replace(p, throughput_per_gpu=p.throughput_per_gpu * factor) for p in sweep.points])
 
 
 def measured(
@@ -33,7 +26,7 @@ def measured(
 ) -> Measured:
     return Measured(
         suite="kimi",
-        launches={"fp4": [launch(scaled("fp4", factor))], "int4": [launch(kimi("int4"))]},
+        launches={"fp4": [launch(scaled(kimi("fp4"), factor))], "int4": [launch(kimi("int4"))]},
         checked={TEST: [RATIO, FP4]} if checked is None else checked,
         hardware=hardware,
         cost="derived",

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches, SuiteNoise, independent_gates
-from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
+from pytest_precgate.analysis.gating.gates import Metric
 from pytest_precgate.analysis.gating.limits import WIDEST, GateLimits, LaunchPolicy, suite_limits
 from pytest_precgate.analysis.gating.noise import GateNoise
 from pytest_precgate.analysis.gating.power import critical_values
 from pytest_precgate.errors import InvalidValueError
+from tests.builders.gates import gate
 
 unhurried = settings(deadline=None)  # the first design of its kind is computed, the others remembered
 
@@ -23,18 +24,13 @@ policies = st.sampled_from(POLICIES)
 metrics = st.sampled_from([Metric.THROUGHPUT_PER_GPU, Metric.COST])
 
 
-def gate(tolerance: float = 0.05, metric: Metric = Metric.THROUGHPUT_PER_GPU, point: float = 55) -> Gate:
-    precisions = ("fp4", "int4") if metric.is_ratio else ("fp4",)
-    return Gate(GateKey(metric, precisions, point), tolerance, implausible=0.9)
-
-
 def limits(
     sigma: float,
     tolerance: float = 0.05,
     policy: LaunchPolicy = POLICIES[0],
     metric: Metric = Metric.THROUGHPUT_PER_GPU,
 ) -> GateLimits:
-    return GateLimits(gate(tolerance, metric), 1000, policy.design(5, 6), GateNoise(1000, sigma, 5))
+    return GateLimits(gate(tolerance, metric, implausible=0.9), 1000, policy.design(5, 6), GateNoise(1000, sigma, 5))
 
 
 @unhurried

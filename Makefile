@@ -5,6 +5,8 @@ VENV ?= .venv
 PYTEST_VERSION ?=
 # Tests wait for processes more than they compute, so two cores are kept busy by four of them.
 WORKERS ?= 4
+# What `make mutants` changes.
+FOLDER ?= pytest_precgate/analysis
 BIN := $(VENV)/bin
 TESTED := $(VENV)/installed-test-$(PYTEST_VERSION)
 # A real server for the tests and for examples/test_llama_cpp.py, and the exit status that says it cannot be had here.
@@ -12,7 +14,7 @@ LLAMA := .llama
 UNAVAILABLE := 69
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-edges coverage llama lint clean
+.PHONY: demo test test-edges coverage mutants llama lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-demo ## run the examples as a user's repository would
@@ -25,6 +27,9 @@ test: $(TESTED) lint ## everything but test-edges
 test-edges: $(TESTED) ## a real server and the benchmarks, one at a time; without llama-server its tests are skipped, and say so
 	@$(BIN)/python tools/fetch_llama_server.py $(LLAMA) || [ $$? -eq $(UNAVAILABLE) ]
 	$(BIN)/python -m pytest -rs -m 'real_server or benchmarks'
+
+mutants: $(TESTED) ## change the code in every small way and name the changes no test notices: a folder in minutes
+	$(BIN)/python tools/mutants.py $(FOLDER)
 
 llama: $(TESTED) ## fetch llama-server and a random model in 4 and 8 bits: 12 MB, some 10 seconds, no root
 	$(BIN)/python tools/fetch_llama_server.py $(LLAMA)

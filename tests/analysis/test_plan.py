@@ -22,7 +22,7 @@ from pytest_precgate.analysis.plan import (
     uses,
 )
 from pytest_precgate.errors import InvalidValueError
-from tests.analysis.accepted.test_baseline import TEST, kimi_baseline
+from tests.builders.baselines import TEST, kimi_baseline
 from tests.published import WORKLOAD
 
 B200 = HARDWARE["b200"]

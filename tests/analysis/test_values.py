@@ -27,6 +27,14 @@ def test_a_point_that_is_not_a_positive_number_is_refused_by_name(field: str, va
         replace(POINT, **{field: value})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("field", ["acceptance_length", "short_error"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, 0.0])
+def test_what_a_point_may_leave_out_is_a_positive_number_where_it_stands(field: str, value: float) -> None:
+    """Not known is None, and never a number that could not be."""
+    with pytest.raises(InvalidValueError, match=rf"SweepPoint\.{field}: got"):
+        replace(POINT, **{field: value})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("field", ["concurrency", "gpus"])
 @pytest.mark.parametrize("value", [0, -4, 2.5, True, None])
 def test_a_count_that_is_not_a_whole_number_is_refused_by_name(field: str, value: object) -> None:
@@ -54,6 +62,18 @@ def test_a_sweep_without_points_is_refused() -> None:
         Sweep("fp4", WORKLOAD, "b200", [])
 
 
+@pytest.mark.parametrize("field", ["precision", "hardware"])
+def test_a_sweep_names_its_precision_and_hardware_on_one_line(field: str) -> None:
+    """Files and reports print both on one."""
+    with pytest.raises(InvalidValueError, match=rf"Sweep\.{field}: got 'a.nb'"):
+        replace(Sweep("fp4", WORKLOAD, "b200", [POINT]), **{field: "a\nb"})  # type: ignore[arg-type]
+
+
+def test_a_sweep_is_a_machine_s_unless_it_is_said_to_be_simulated() -> None:
+    """Every report of a simulation says so, and no other."""
+    assert not Sweep("fp4", WORKLOAD, "b200", [POINT]).simulated
+
+
 def test_a_concurrency_measured_twice_in_one_configuration_is_refused() -> None:
     """Of two points with one key it is unknown which was measured."""
     with pytest.raises(InvalidValueError, match="concurrency 4 twice for configuration 'default' on 4 GPUs"):
@@ -77,6 +97,13 @@ def test_a_range_ratio_outside_its_domain_is_refused(ratio: float) -> None:
     """Lengths lie in [ratio * L, L], so the ratio lies in (0, 1]."""
     with pytest.raises(InvalidValueError, match=r"Workload\.range_ratio"):
         Workload(isl=1024, osl=1024, range_ratio=ratio)
+
+
+def test_a_workload_says_its_lengths_and_what_they_vary_by() -> None:
+    """As reports and errors print it; a whole ratio is a number like any other."""
+    assert str(WORKLOAD) == "isl 1024, osl 1024, lengths 0.8-1x"
+    assert str(replace(WORKLOAD, range_ratio=1)) == "isl 1024, osl 1024"
+    assert type(replace(WORKLOAD, range_ratio=1).range_ratio) is float
 
 
 @pytest.mark.parametrize("field", ["isl", "osl"])
@@ -114,6 +141,13 @@ def test_free_hardware_is_refused(field: str) -> None:
     """A price or power of zero would make every cost meaningless."""
     with pytest.raises(InvalidValueError, match=rf"Hardware\.{field}: got 0"):
         replace(Hardware("x", 1.0, 1.0, "a test"), **{field: 0})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("field", ["name", "source"])
+def test_hardware_is_named_on_one_line(field: str) -> None:
+    """Reports print both on one."""
+    with pytest.raises(InvalidValueError, match=rf"Hardware\.{field}: got ''"):
+        replace(Hardware("x", 1.0, 1.0, "a test"), **{field: ""})  # type: ignore[arg-type]
 
 
 def test_every_error_is_a_precgate_error() -> None:

@@ -24,7 +24,7 @@ from pytest_precgate.baselines.schema import SCHEMA, dump, parse, recorded_value
 from pytest_precgate.baselines.store import BaselineStore, Stored
 from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, BaselineError, BaselineWriteError
 from tests import clouds
-from tests.analysis.accepted.test_baseline import kimi_baseline
+from tests.builders.baselines import kimi_baseline
 from tests.calls import calls_of
 
 
@@ -71,6 +71,20 @@ def test_an_edited_value_is_refused_however_often_it_is_asked_for(tmp_path: Path
         with pytest.raises(BaselineCorruptError, match=r"says 1, its points give 2\.84622; edited by hand"):
             edited.refuse_edited()
     sound.refuse_edited()
+
+
+@pytest.mark.parametrize(
+    ("written", "is_edited"),
+    [("2.84623", False), ("2.84621", False), ("2.84626", True), ("2.84618", True)],
+)
+def test_a_value_is_edited_where_it_is_off_by_more_than_its_last_digit(
+    tmp_path: Path, written: str, is_edited: bool
+) -> None:
+    """Six digits are written, so rounding moves a value by one in the last of them, and nothing moves it by more."""
+    store = BaselineStore(tmp_path, tmp_path)
+    store.write(kimi_baseline(), store.read("kimi"))
+    store.path("kimi").write_text(dump(kimi_baseline()).replace("2.84622", written), encoding="utf-8")
+    assert bool(store.read("kimi").edited) is is_edited
 
 
 COSTS = (LaunchCost("vllm-tp4-ep1", 7, 980.5, 3600.0), LaunchCost("vllm-tp8", 6, 870.25, None))

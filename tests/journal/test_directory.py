@@ -92,6 +92,21 @@ def test_pruning_keeps_the_newest_and_the_young(tmp_path: Path) -> None:
     assert {path for path in made.parent.iterdir()} == {made, *young, *old[: KEPT_RUNS - 6]}
 
 
+@pytest.mark.parametrize(
+    ("ages", "gone"),
+    [
+        ([*(number / 2 for number in range(1, 21)), 13.99, 14.01], [14.01]),
+        ([float(days) for days in range(15, 40)], [float(days) for days in range(34, 40)]),
+    ],
+    ids=["young", "old"],
+)
+def test_a_fortnight_and_the_newest_twenty_are_kept(tmp_path: Path, ages: list[float], gone: list[float]) -> None:
+    """The figures that the documentation promises; the run that begins is one of the twenty."""
+    homes = {days: recorded(tmp_path, days=days) for days in ages}
+    at(tmp_path).make("kimi")
+    assert [days for days, home in homes.items() if not home.exists()] == gone
+
+
 def test_pruning_keeps_any_number_of_young_runs(tmp_path: Path) -> None:
     """A busy fortnight is kept whole."""
     young = [recorded(tmp_path, pid=number) for number in range(10, 10 + 2 * KEPT_RUNS)]

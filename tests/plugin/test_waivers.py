@@ -70,6 +70,33 @@ def test_an_expired_or_unused_waiver_fails_the_run(repository: Repository, waive
     result.stdout.fnmatch_lines([f"FAIL: {why}"])
 
 
+def test_an_update_waives_nothing(repository: Repository) -> None:
+    """The gate is recorded anew and not held against what it was: it shows what it lost."""
+    slower_and_waived(repository)
+    result = repository.run("--precgate-update", "--precgate-reason=a kernel rewritten")
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*WAIVED*")
+
+
+def test_an_update_does_not_ask_whether_a_waiver_is_needed(repository: Repository) -> None:
+    """A waiver of a gate that did not move, and one of no gate: the next judged run says so, the update does not."""
+    slower_and_waived(repository, WAIVER + WAIVER.replace("55", "56"))
+    repository.write_points()
+    result = repository.run("--precgate-update")
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*waiver of suite*")
+
+
+def test_a_run_cut_short_does_not_say_that_a_waiver_names_no_gate(repository: Repository) -> None:
+    """The test that checks its gate may be one that did not run."""
+    slower_and_waived(repository, WAIVER.replace("55", "56"))
+    repository.write_points()
+    repository.write_test("def test_a():\n    assert False\n", name="test_a.py")
+    result = repository.run("-x")
+    assert result.ret == 1
+    result.stdout.no_fnmatch_line("*waiver of suite*")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [

@@ -13,7 +13,7 @@ from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.gating.gates import Metric
 from pytest_precgate.analysis.gating.noise_study import study
 from pytest_precgate.reports import noise
-from tests.analysis.gating.test_noise_study import POLICY, asked, gates, launched, seeds, sigmas
+from tests.builders.launches import POLICY, asked, gates, launched, seeds, sigmas
 
 
 def studied(seed: int, sigma: float, tolerances: Mapping[Metric, float | None] | None = None) -> noise.Studied:

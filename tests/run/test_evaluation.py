@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import pytest
@@ -42,9 +42,10 @@ Worse = Callable[[SweepPoint], SweepPoint | None]
 
 @dataclass
 class Measured:
-    """Launches that were made before: ``sweeps`` by suite and precision, in order."""
+    """Launches that were made before: ``sweeps`` by suite and precision, in order; ``asked`` is who was asked for."""
 
     sweeps: Mapping[str, Mapping[str, Sequence[Sweep]]]
+    asked: list[tuple[str, str, int]] = field(default_factory=list)
 
     def can_repeat(self, suite: Suite, precision: str) -> bool:
         return len(self.sweeps[suite.name][precision]) > 1
@@ -53,6 +54,7 @@ class Measured:
         del suite, precision
 
     def of(self, suite: Suite, precision: str, attempt: int = 1) -> Launch:
+        self.asked.append((suite.name, precision, attempt))
         return Launch(self.sweeps[suite.name][precision][attempt - 1], FACTS)
 
 
@@ -77,14 +79,22 @@ def judged(
 
 def beside(before: Sequence[Points], after: Sequence[Points], targets: Collection[float]) -> Sequence[JudgedGate]:
     """The gates of FP4 and of its ratio to an INT4 that never changes: pairs of a launch before and one ``after``."""
+    return paired(before, after, targets)[0].judge()
+
+
+def paired(
+    before: Sequence[Points], after: Sequence[Points], targets: Collection[float]
+) -> tuple[InPairs, Sequence[tuple[str, str, int]]]:
+    """The same not judged yet, and the launches that are asked for by then."""
     gates = gates_of("fp4", "int4", [*targets], TOLERANCES)
     old = replace(SUITE, name="old")
     sides = {
         suite.name: {"fp4": [sweep("fp4", points) for points in launches], "int4": [INT4] * len(launches)}
         for suite, launches in ((SUITE, after), (old, before))
     }
-    checked = CheckedGates(cast("Launches", Measured(sides)), SUITE, ("fp4", "int4"), gates)
-    return InPairs(checked, old, PAIRS).judge()
+    measured = Measured(sides)
+    checked = CheckedGates(cast("Launches", measured), SUITE, ("fp4", "int4"), gates)
+    return InPairs(checked, old, PAIRS), measured.asked
 
 
 def _baseline(gates: Sequence[Gate], launches: Sequence[Points]) -> Baseline:
@@ -341,6 +351,17 @@ def test_no_sweep_passes_by_becoming_worse(
     if searches_again:
         again = [follow(swept.schedule(sweep_targets), _slower(measure, worse)) for measure in candidate]
     _refuse_helped_by(lambda: judged(before, again, sweep_targets.targets, policy), first)
+
+
+def test_the_sides_of_a_pair_take_turns_to_be_first() -> None:
+    """A machine that warms up from launch to launch slows neither side more than the other."""
+    points = [replace(point, throughput_per_gpu=1.1 * point.throughput_per_gpu) for point in INT4.points]
+    in_pairs, asked = paired([points] * 3, [points] * 3, [55.0])
+    in_pairs.judge()
+    first = list(dict.fromkeys(asked))
+    for precision in ("fp4", "int4"):
+        later = [(side, number) for side, name, number in first if name == precision and number > 1]
+        assert later == [("kimi", 2), ("old", 2), ("old", 3), ("kimi", 3)]
 
 
 @pytest.mark.parametrize("kind", SWEPT)

@@ -8,39 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_precgate.analysis.accepted.baseline import Baseline, Launch, Provenance, RecordedGate, targets_at
+from pytest_precgate.analysis.accepted.baseline import RecordedGate, targets_at
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
-from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets
-from pytest_precgate.analysis.curves.sweep import Sweep
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.gating.gates import GateKey, Metric
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
+from tests.builders.baselines import B200, FP4, NOW, RATIO, TEST, kimi_baseline, launch, scaled
 from tests.published import kimi
-
-B200 = HARDWARE["b200"]
-TEST = "tests/test_kimi.py::test_fp4_pays_off"
-RECORDED = Provenance("abc123", "2026-11-24T06:00:00Z", "0.1.0", "first")
-RATIO = GateKey(Metric.THROUGHPUT_RATIO, ("fp4", "int4"), 55)
-FP4 = GateKey(Metric.THROUGHPUT_PER_GPU, ("fp4",), 55)
-
-
-def launch(sweep: Sweep, engine: str = "recorded") -> Launch:
-    return Launch(sweep, Fingerprint.of(sweep, (engine,), {"source": "points.csv"}))
-
-
-def kimi_baseline() -> Baseline:
-    """The recorded Kimi sweeps as an accepted state, with two gates."""
-    return Baseline(
-        suite="kimi",
-        launches=[launch(kimi("fp4")).rounded(), launch(kimi("int4")).rounded()],
-        gates=[RecordedGate(TEST, RATIO), RecordedGate(TEST, FP4)],
-        recorded=RECORDED,
-        hardware=B200,
-    )
-
-
-NOW = {precision: launch(kimi(precision)).fingerprint for precision in ("fp4", "int4")}
 
 
 def test_a_value_is_computed_from_the_raw_points() -> None:
@@ -48,10 +23,6 @@ def test_a_value_is_computed_from_the_raw_points() -> None:
     baseline = kimi_baseline()
     assert baseline.value(FP4, B200, "derived") == pytest.approx(1028.1, abs=0.05)
     assert baseline.value(replace(FP4, point=100.0), B200, "derived") == pytest.approx(430, abs=10)
-
-
-def scaled(sweep: Sweep, factor: float) -> Sweep:
-    return replace(sweep, points=[replace(p, throughput_per_gpu=p.throughput_per_gpu * factor) for p in sweep.points])
 
 
 def test_a_low_launch_out_of_three_does_not_lower_the_bar() -> None:

@@ -16,7 +16,7 @@ from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
 from pytest_precgate.analysis.gating.launch_rule import GateBaseline, SuiteRule
 from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy
 from pytest_precgate.analysis.gating.verdict import Absent, Verdict
-from tests.analysis.accepted.test_baseline import FP4, NOW, RATIO, TEST, kimi_baseline, launch, scaled
+from tests.builders.baselines import FP4, NOW, RATIO, TEST, kimi_baseline, launch, scaled
 from tests.calls import per_further_unit
 from tests.published import WORKLOAD, kimi
 

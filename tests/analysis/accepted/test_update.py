@@ -10,22 +10,15 @@ import pytest
 from pytest_precgate.analysis.accepted.baseline import Provenance, RecordedGate
 from pytest_precgate.analysis.accepted.update import GateChange, Measured, plan_additions, plan_rewrite
 from pytest_precgate.analysis.cost import LaunchCost
-from pytest_precgate.analysis.curves.economics import HARDWARE, Hardware
-from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.analysis.curves.economics import Hardware
 from pytest_precgate.analysis.gating.gates import GateKey, Metric
 from pytest_precgate.errors import OutsideSweepError
-from tests.analysis.accepted.test_baseline import FP4, RATIO, TEST, kimi_baseline, launch
+from tests.builders.baselines import B200, FP4, RATIO, TEST, kimi_baseline, launch, scaled
 from tests.calls import per_further_unit
 from tests.published import kimi
 
 LATER = Provenance("def456", "2026-12-01T06:00:00Z", "0.1.0", "faster kernels")
 COST = GateKey(Metric.COST, ("fp4",), 55)
-B200 = HARDWARE["b200"]
-
-
-def scaled(precision: str, factor: float) -> Sweep:
-    sweep = kimi(precision)
-    return replace(sweep, points=[replace(p, throughput_per_gpu=p.throughput_per_gpu * factor) for p in sweep.points])
 
 
 def measured(
@@ -33,7 +26,7 @@ def measured(
 ) -> Measured:
     return Measured(
         suite="kimi",
-        launches={"fp4": [launch(scaled("fp4", factor))], "int4": [launch(kimi("int4"))]},
+        launches={"fp4": [launch(scaled(kimi("fp4"), factor))], "int4": [launch(kimi("int4"))]},
         checked={TEST: [RATIO, FP4]} if checked is None else checked,
         hardware=hardware,
         cost="derived",
@@ -58,6 +51,28 @@ def test_what_launches_cost_is_no_change() -> None:
     plan = plan_rewrite(kimi_baseline(), replace(again, launches=priced), LATER, ())
     assert not plan.is_change
     assert {cost.points for launch in plan.baseline.launches for cost in launch.costs} == {7}
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_a_fact_that_moved_is_a_change_where_no_figure_is(kind: str) -> None:
+    """A new version of the engine with the same points: the file says what was measured, and no gate moves."""
+    again = measured()
+    moved = {
+        name: [
+            replace(
+                launch,
+                fingerprint=replace(
+                    launch.fingerprint, **{kind: {**getattr(launch.fingerprint, kind), "version": "2"}}
+                ),
+            )
+            for launch in launches
+        ]
+        for name, launches in again.launches.items()
+    }
+    plan = plan_rewrite(kimi_baseline(), replace(again, launches=moved), LATER, ())
+    assert plan.is_change
+    assert plan.lowered == ()
+    assert {change.change for change in plan.changes} == {0.0}
 
 
 @pytest.mark.parametrize(("factor", "lowers"), [(0.999, True), (0.9, True), (1.001, False), (1.1, False)])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -193,3 +196,50 @@ def test_a_band_too_narrow_for_quartiles_is_refused() -> None:
     pair = compare(sweep("fp4", (50, 9), (51.5, 5)), sweep("int4", (50, 9), (51.5, 5)))
     with pytest.raises(SweepMismatchError, match="too narrow for quartile points"):
         pair.quartile_points()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "points"),
+    [
+        (10.0, 12.0, (10, 11, 12)),
+        (36.4, 112.6, (55, 74, 94)),
+        (10.1, 12.0, None),  # 11, 11, 12
+        (1e-20, 2.0, None),  # a quarter of the way rounds to 0, below the band
+        (2.0, math.nextafter(4.0, 0), None),  # three quarters of the way round to 4, above it
+    ],
+)
+def test_quartile_points_are_three_whole_numbers_inside_the_band(
+    low: float, high: float, points: tuple[int, int, int] | None
+) -> None:
+    """The ends of the band count as inside, and rounding leads nowhere else."""
+    pair = compare(sweep("fp4", (low, 9), (high, 5)), sweep("int4", (low, 9), (high, 5)))
+    if points is None:
+        with pytest.raises(SweepMismatchError, match="too narrow for quartile points"):
+            pair.quartile_points()
+    else:
+        assert pair.quartile_points() == points
+
+
+def test_curves_that_share_one_interactivity_are_compared_there() -> None:
+    """One ends where the other begins."""
+    pair = compare(sweep("fp4", (50, 9), (90, 5)), sweep("int4", (90, 4), (120, 2)))
+    low, high = pair.band
+    assert low == high == 90
+    assert pair.at(90).throughput_ratio == pytest.approx(5 / 4)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("precision", "two\nlines"),
+        ("throughput_per_gpu", 0.0),
+        ("cost", math.inf),
+        ("tokens_per_second_per_megawatt", math.nan),
+        ("concurrency", 0),
+    ],
+)
+def test_a_reading_that_no_curve_gives_is_refused(field: str, value: object) -> None:
+    """By its field, before a report shows it."""
+    sound = Curve(kimi("fp4"), HARDWARE["b200"]).at(55)
+    with pytest.raises(InvalidValueError, match=rf"Reading\.{field}: got"):
+        replace(sound, **{field: value})  # type: ignore[arg-type]

@@ -121,6 +121,7 @@ def test_one_point_is_no_curve() -> None:
         ([1.0, 2.0], [1.0], "as many"),
         ([1.0, 1.0], [2.0, 1.0], "rise strictly"),
         ([2.0, 1.0], [2.0, 1.0], "rise strictly"),
+        ([1.0, 3.0, 2.0], [3.0, 2.0, 1.0], "rise strictly"),
         ([1.0, math.nan], [2.0, 1.0], "finite"),
         ([1.0, 2.0], [math.inf, 1.0], "finite"),
     ],

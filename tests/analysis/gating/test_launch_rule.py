@@ -11,11 +11,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
+from pytest_precgate.analysis.gating.gates import Gate, Metric
 from pytest_precgate.analysis.gating.launch_rule import GateBaseline, GateRuling, SuiteRule
 from pytest_precgate.analysis.gating.limits import LaunchPolicy
 from pytest_precgate.analysis.gating.verdict import Absent, JudgedGate, Verdict
 from pytest_precgate.errors import InvalidValueError
+from tests.builders.gates import gate
 
 unhurried = settings(deadline=None)  # the first design of its kind is computed, the others remembered
 
@@ -27,10 +28,6 @@ UNREADABLE = Absent(Verdict.INCONCLUSIVE, "off the curve")
 shares = st.floats(0.7, 1.4)
 baselines = st.lists(st.floats(0.95, 1.05), min_size=1, max_size=8).map(lambda each: [1000 * value for value in each])
 policies = st.sampled_from([THREE, LaunchPolicy("first-good", 1), LaunchPolicy("first-good", 4), MEDIAN])
-
-
-def gate(tolerance: float = 0.05, metric: Metric = Metric.THROUGHPUT_PER_GPU, point: float = 55) -> Gate:
-    return Gate(GateKey(metric, ("fp4",), point), tolerance)
 
 
 def ruled(

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches, SuiteNoise, independent_gates
-from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
+from pytest_precgate.analysis.gating.gates import Metric
 from pytest_precgate.analysis.gating.limits import WIDEST, GateLimits, LaunchPolicy, suite_limits
 from pytest_precgate.analysis.gating.noise import GateNoise
 from pytest_precgate.analysis.gating.power import critical_values
 from pytest_precgate.errors import InvalidValueError
+from tests.builders.gates import gate
 
 unhurried = settings(deadline=None)  # the first design of its kind is computed, the others remembered
 
@@ -23,18 +24,13 @@ policies = st.sampled_from(POLICIES)
 metrics = st.sampled_from([Metric.THROUGHPUT_PER_GPU, Metric.COST])
 
 
-def gate(tolerance: float = 0.05, metric: Metric = Metric.THROUGHPUT_PER_GPU, point: float = 55) -> Gate:
-    precisions = ("fp4", "int4") if metric.is_ratio else ("fp4",)
-    return Gate(GateKey(metric, precisions, point), tolerance, implausible=0.9)
-
-
 def limits(
     sigma: float,
     tolerance: float = 0.05,
     policy: LaunchPolicy = POLICIES[0],
     metric: Metric = Metric.THROUGHPUT_PER_GPU,
 ) -> GateLimits:
-    return GateLimits(gate(tolerance, metric), 1000, policy.design(5, 6), GateNoise(1000, sigma, 5))
+    return GateLimits(gate(tolerance, metric, implausible=0.9), 1000, policy.design(5, 6), GateNoise(1000, sigma, 5))
 
 
 @unhurried
@@ -126,6 +122,14 @@ def test_a_cost_is_not_a_further_gate_beside_its_throughput() -> None:
     assert second.noise is not None
     assert first.noise.sigma == pytest.approx(second.noise.sigma)
     assert second.centre == pytest.approx(0.5 / first.centre)
+
+
+@pytest.mark.parametrize(("apart", "gates"), [(1e-11, 1), (1e-7, 2)])
+def test_gates_are_told_apart_by_figures_and_not_by_the_last_bits_of_a_sum(apart: float, gates: int) -> None:
+    """A figure on disk has six digits, what arithmetic leaves is 1e-16: in between, both ways."""
+    values = [1000.0, 1010.0, 990.0]
+    other = [0.5 * values[0], 0.5 * values[1] * (1 + apart), 0.5 * values[2]]
+    assert independent_gates([GateLaunches(gate(point=p).key, v) for p, v in ((55, values), (73, other))]) == gates
 
 
 def test_a_slow_outlier_is_set_aside_for_either_direction_of_the_metric() -> None:

@@ -105,6 +105,20 @@ def test_gates_lend_each_other_their_launches() -> None:
     assert 0.01 < loud.sigma < suite_noise([[1000, 1030, 970, 1020, 985]], [1.0])[0].sigma
 
 
+def test_the_suite_s_sigma_weighs_as_much_as_twelve_launches() -> None:
+    """Five launches without scatter beside five with all of it: the shares of the variance are 12 : 12 + 8.
+
+    Two gates have 2 * 4 degrees of freedom, so the pooled variance is an eighth of the only sum of squares there is;
+    what is missing from normal launches because far ones are set aside is 4% of sigma (docs/noise.md).
+    """
+    logs = [-0.01, -0.005, 0.0, 0.005, 0.01]
+    still, loud = suite_noise([[1000.0] * 5, [1000 * math.exp(log) for log in logs]], [1.0, 1.0])
+    assert (still.set_aside, loud.set_aside) == (0, 0)
+    pooled = math.fsum(log**2 for log in logs) / 8
+    assert still.sigma == pytest.approx(1.04 * math.sqrt(12 * pooled / 16))
+    assert loud.sigma == pytest.approx(1.04 * math.sqrt(20 * pooled / 16))
+
+
 def test_an_elasticity_says_how_gates_differ() -> None:
     """Gates that scatter 1 : 4 have sigmas 1 : 4 when told, and stretching all of them alike changes nothing."""
     draw = random.Random(2)

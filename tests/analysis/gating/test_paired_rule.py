@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
+from pytest_precgate.analysis.gating.gates import Metric
 from pytest_precgate.analysis.gating.launch_rule import GateRuling
 from pytest_precgate.analysis.gating.limits import LaunchPolicy
 from pytest_precgate.analysis.gating.paired_rule import PairedRule
 from pytest_precgate.analysis.gating.verdict import Absent, Verdict
 from pytest_precgate.errors import InvalidValueError
+from tests.builders.gates import gate
 
 unhurried = settings(deadline=None)
 FIVE = LaunchPolicy("pairs", 5)
@@ -23,12 +24,8 @@ UNREADABLE = Absent(Verdict.INCONCLUSIVE, "off the curve")
 Pair = tuple[float | Absent, float | Absent]
 
 
-def gate(metric: Metric = Metric.THROUGHPUT_PER_GPU, point: float = 55) -> Gate:
-    return Gate(GateKey(metric, ("fp4",), point), 0.05)
-
-
 def ruled(pairs: Sequence[Pair], policy: LaunchPolicy = FIVE, metric: Metric = Metric.THROUGHPUT_PER_GPU) -> GateRuling:
-    return PairedRule([(gate(metric), 1.0)], policy).judge([[pair] for pair in pairs]).gates[0]
+    return PairedRule([(gate(metric=metric), 1.0)], policy).judge([[pair] for pair in pairs]).gates[0]
 
 
 def scattered(seed: int, change: float = 1.0, drift: float = 1.0, sigma: float = 0.003) -> list[Pair]:

@@ -11,14 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pytest_precgate
-from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric, gates_of
+from pytest_precgate.analysis.gating.gates import GateKey, Metric, gates_of
 from pytest_precgate.analysis.gating.verdict import Absent, Verdict, all_pass, decide, judge
 from pytest_precgate.errors import InvalidValueError
-
-
-def gate(metric: Metric = Metric.THROUGHPUT_PER_GPU, tolerance: float = 0.05, implausible: float = 0.25) -> Gate:
-    precisions = ("fp4", "int4") if metric.is_ratio else ("fp4",)
-    return Gate(GateKey(metric, precisions, 55), tolerance, implausible)
+from tests.builders.gates import gate
 
 
 @pytest.mark.parametrize(
@@ -54,14 +50,14 @@ def test_where_more_is_better_the_verdict_follows_the_change(value: float, verdi
 )
 def test_where_less_is_better_the_verdict_follows_the_reversed_change(value: float, verdict: Verdict) -> None:
     """Cost against a baseline of 100 with 5% tolerance."""
-    assert judge(gate(Metric.COST), value, 100.0).verdict is verdict
+    assert judge(gate(metric=Metric.COST), value, 100.0).verdict is verdict
 
 
 @pytest.mark.parametrize("metric", list(Metric))
 @given(tolerance=st.floats(0.001, 0.2), baseline=st.floats(1e-3, 1e6))
 def test_a_loss_of_exactly_the_tolerance_passes(metric: Metric, tolerance: float, baseline: float) -> None:
     """The last bits of a division decide nothing."""
-    held = gate(metric, tolerance)
+    held = gate(tolerance, metric)
     worst = baseline * (1 - tolerance if metric.higher_is_better else 1 + tolerance)
     assert judge(held, worst, baseline).verdict is Verdict.PASS
 
@@ -69,7 +65,7 @@ def test_a_loss_of_exactly_the_tolerance_passes(metric: Metric, tolerance: float
 @given(value=st.floats(1e-3, 1e6), baseline=st.floats(1e-3, 1e6), metric=st.sampled_from(list(Metric)))
 def test_a_gate_passes_only_within_its_bounds(value: float, baseline: float, metric: Metric) -> None:
     """A passing value is at most the tolerance worse and at most implausibly better."""
-    held = gate(metric)
+    held = gate(metric=metric)
     verdict = judge(held, value, baseline).verdict
     assert verdict.passes == (-0.05 - 1e-9 <= held.gain(value, baseline) <= 0.25 + 1e-9)
 

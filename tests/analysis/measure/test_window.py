@@ -110,3 +110,19 @@ def test_pauses_between_requests_count(latency_s: float) -> None:
     """A request every two seconds is a request every two seconds, however quickly each is served."""
     records = [RequestRecord(2 * n, 2 * n + 0.1, 2 * n + latency_s, 5, 10) for n in range(9)]
     assert throughput(records, Window("steady", 0.0, 16.0)) == pytest.approx(15 / 2)
+
+
+def test_the_whole_window_holds_every_request() -> None:
+    """From the first send to the last token, whoever sent first or ended last: all tokens by the time they took."""
+    times = [(2, 3), (0, 9), (1, 4)]
+    records = [RequestRecord(sent, sent + 0.5, last, 5, 10) for sent, last in times]
+    assert whole_window(records) == Window("whole", 0, 9)
+    assert throughput(records, whole_window(records)) == pytest.approx(3 * 15 / 9)
+
+
+def test_requests_in_flight_are_those_inside_the_window() -> None:
+    """One that ended long before it and one sent long after it are no part of it; one that reaches in is, so far."""
+    times = [(0, 2), (4, 12), (10, 14), (14, 18), (28, 40)]
+    records = [RequestRecord(sent, sent + 0.5, last, 5, 10) for sent, last in times]
+    in_flight = (2 + 4 + 4) / 10
+    assert throughput(records, Window("steady", 10, 20)) == pytest.approx(in_flight * 15 / 4)

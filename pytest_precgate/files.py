@@ -1,8 +1,7 @@
-"""Files that are whole or as they were: text replaced in one step, lines appended in one step, and locks that end with
-their holder.
+"""Writes files atomically: text replaced in one step, lines appended in one step, and locks that end with their holder.
 
-Paths, descriptors and text in. An OSError is the caller's to translate; after one, the file holds what it held before.
-What was written is on the disk when a function returns."""
+Input: paths, descriptors and text. The caller translates OSError. Invariant: after an OSError the file holds its former
+content; written text is on the disk when a function returns."""
 
 from __future__ import annotations
 
@@ -78,7 +77,7 @@ def why_no_directory(path: Path) -> str | None:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock an open file against everyone else; return False where somebody holds it. It ends when it is closed."""
+    """Lock an open file exclusively; return False when another process holds it. Closing the file releases the lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
@@ -90,7 +89,7 @@ def try_lock(descriptor: int) -> bool:
 
 @contextmanager
 def locked(lock: Path) -> Iterator[None]:
-    """Hold a lock file that goes away with the lock, waiting for whoever holds it.
+    """Hold a lock file that is removed with the lock, after waiting for its present holder.
 
     Waiting has no limit: a holder needs milliseconds, and giving up would throw away what a run measured.
     """

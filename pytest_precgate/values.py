@@ -1,8 +1,7 @@
-"""Dataclasses read from tables: the keys of a table are the fields of the value, and each field's type says what it
-holds.
+"""Reads dataclasses from tables: the keys of a table are the fields of the value, each of the field's type.
 
-In: a node or the fields of a document. Out: the value. Every refusal is the node's own, at its spot; a key that is no
-field and a field that has no key are refused."""
+Input: a node or the fields of a document. Output: the value. Invariant: every refusal is the node's own, with its
+location; a key without a field and a field without a key are refused."""
 
 from __future__ import annotations
 

@@ -198,8 +198,8 @@ def from_baseline(
 ) -> Expected | None:
     """Return the mean cost of launches like the ``candidate``'s when the baseline was recorded.
 
-    None where the baseline's were of another workload, hardware or engine (``engines``, the kinds),
-    or measured other concurrencies than the ``grid`` (None: no grid is set). Launches that keep no cost tell points.
+    None when the baseline's were of another workload, hardware or engine (``engines``, the kinds), or measured other
+    concurrencies than the ``grid`` (None: no grid is set). Launches without cost give only points.
     """
     alike = [
         launch

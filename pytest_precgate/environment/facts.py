@@ -1,6 +1,6 @@
-"""Facts of a machine for a fingerprint: hard ones must agree with a baseline.
+"""Facts of a machine for a fingerprint; the hard ones must agree with a baseline.
 
-Input: the host and its GPUs. Output: a mapping of facts. A fact is hard when it identifies what was measured and no
+Input: the host and its GPUs. Output: hard and soft facts. A fact is hard when it identifies what was measured and no
 change under test alters it: model and number of GPUs, MIG mode; for an engine on the CPU the CPU model and its share.
 All other facts are soft and are reported when they differ: versions (driver, CUDA, kernel, Python), because a team
 gates upgrades; VBIOS, power cap and persistence, because they explain a drift; UUIDs, container and commit, because
@@ -52,7 +52,8 @@ def host_facts(commit: str, environ: Mapping[str, str], *, runs_on_cpu: bool, ro
     """Return the facts of this machine, and the ``commit`` under test.
 
     ``runs_on_cpu`` says that the engine uses no GPU: its CPU is then a hard fact. ``root`` is the directory in which
-    /proc, /sys and the files of container runtimes are looked up."""
+    /proc, /sys and the files of container runtimes are looked up.
+    """
     processor = _known(
         {
             "cpu.model": _cpu_model(_text(root / "proc/cpuinfo")),

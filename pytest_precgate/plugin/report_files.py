@@ -1,7 +1,7 @@
-"""The files of a run's report: JSON and Markdown where a flag names them, and the summary of a GitHub job.
+"""Writes the files of a run's report: JSON and Markdown where a flag names them, and the summary of a GitHub job.
 
-In: the report, and the flags and variables that say where. Out: files that are whole, and one line for each that could
-not be written."""
+Input: the report, and the flags and variables with the paths. Output: whole files, and one line for each file that
+could not be written."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The state of one run, and its end: writes baselines, names what is not gated, and makes the report.
+"""The state of a run, and its end: writes baselines, names what is not gated, and makes the report.
 
-Input: what the gatekeeper adds, and the outcomes of the tests. Output: a RunReport. Invariant: a suite's baseline is
-read once, so that every check of a run is compared with the same file; a gate of a failed test is neither recorded nor
+Input: what the gatekeeper adds, and the outcomes of the tests. Output: a RunReport. Invariants: a baseline is read
+once, so that every check of a run is compared with the same file; a gate of a failed test is neither recorded nor
 reported as unused; a baseline that cannot be written is a problem of the report."""
 
 from __future__ import annotations

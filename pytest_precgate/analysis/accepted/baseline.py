@@ -189,8 +189,7 @@ class Baseline:
         return {}
 
     def _was_read_once(self, precision: str) -> bool:
-        """Whether its only launch was read from a file; that launch is then paired with every launch of the other
-        precision."""
+        """Whether its only launch was read from a file; it is then paired with every launch of the other precision."""
         return [launch.fingerprint.engines for launch in self.launches_of(precision)] == [("recorded",)]
 
     def holds(self, gate: RecordedGate) -> bool:

@@ -250,11 +250,12 @@ def _forked(run: Callable[[], int], limit_s: float, output: str = os.devnull) ->
 
 
 def _pytest(files: Iterable[str], plugin: object) -> int:
-    # No plugins but the one that pyproject.toml sets something of: each takes its time, a thousand times over.
+    # No conftest, which imports everything, and no plugins but the one pyproject.toml sets something of: each takes its
+    # time, a thousand times over.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     only = ("-p", "pytest_timeout", "-o", "timeout=0", "-p", "no:cacheprovider", "-p", "no:unraisableexception")
     # Plain asserts: what rewrites them would load the modules under test as well, and not the mutant.
-    return int(pytest.main(["-x", "-q", "--assert=plain", *only, *files], plugins=[plugin]))
+    return int(pytest.main(["-x", "-q", "--assert=plain", "--noconftest", *only, *files], plugins=[plugin]))
 
 
 def traced(folder: Path, files: Sequence[str]) -> Traced:
@@ -331,7 +332,7 @@ def main() -> None:
     sys.path.insert(0, str(ROOT))
     # The same examples for every mutant; nothing is kept of a failure, and nobody reads the smallest one.
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-    hypothesis.settings.register_profile("mutants", database=None, derandomize=True, phases=phases)
+    hypothesis.settings.register_profile("mutants", database=None, deadline=None, derandomize=True, phases=phases)
     hypothesis.settings.load_profile("mutants")
     tracing = traced(folder, files)
     mutants = [mutant for module in modules for mutant in mutants_of(module)]

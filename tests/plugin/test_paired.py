@@ -239,3 +239,15 @@ def test_two_checks_of_a_suite_with_three_precisions_each_name_their_own(sides: 
     )
     result = sides.run(PAIRED)
     result.assert_outcomes(passed=2)
+
+
+def test_pairs_do_not_say_that_a_waiver_of_the_baseline_is_not_needed(sides: Repository) -> None:
+    """They tell nothing of the regression that it waives; the next run against the baseline does."""
+    waiver = (
+        '\n[[tool.precgate.waive]]\nsuite = "kimi"\nmetric = "throughput_per_gpu"\nprecision = "fp4"\npoint = 85\n'
+        'ceiling = 0.1\nreason = "kernel rewritten"\nexpires = 2999-12-31\n'
+    )
+    sides.write_settings((sides.path / "pyproject.toml").read_text(encoding="utf-8") + waiver)
+    result = sides.run(PAIRED)
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*waiver of suite*")

@@ -231,6 +231,43 @@ def test_each_configuration_knows_its_own_points() -> None:
     assert four.targets == eight.targets == (73,)
 
 
+def test_each_configuration_is_held_to_its_own_points() -> None:
+    """Those of another configuration, or of as many GPUs more, are not measured on it."""
+    own, wider, other = ("tp4", 4, 8), ("tp4", 8, 16), ("ep4", 4, 32)
+    held = SweepTargets((73,), (), {73: [own, wider, other]}).of("tp4", 4).held
+    assert held == {73: [own]}
+
+
+def test_targets_are_a_value() -> None:
+    """Falling, each once, whatever they and the earlier points came in."""
+    before = list(kimi("fp4").points)
+    one, other = SweepTargets([55, 91, 55], before), SweepTargets((91, 55), tuple(before))
+    assert one == other
+    assert one.targets == (91, 55)
+
+
+def test_what_is_measured_is_told_in_a_report_s_words() -> None:
+    """A grid by its levels, a range by how it is walked."""
+    assert str(Grid([8, 1, 4])) == "1, 4, 8"
+    assert Grid([8, 1, 4]).lowest == 1
+    assert str(Range(1, 64)) == "searched from 1 to 64"
+    assert str(Range(1, 64, "doubling")) == "doubled from 1 to 64"
+
+
+def test_a_range_of_one_concurrency_is_one_point() -> None:
+    """Nothing to search, and nothing beside it."""
+    assert Range(4, 4).schedule(NO_TARGETS) == Grid([4])
+    points = follow(Range(4, 4).schedule(SweepTargets((400,))), points_of(KIMI))
+    assert [point.concurrency for point in points] == [4]
+
+
+def test_a_search_whose_target_is_out_of_reach_still_draws_a_curve() -> None:
+    """One point is none: its neighbour inside the range is measured too, from either end."""
+    for target, measured in ((400, [1, 2]), (1, [32, 31])):
+        points = follow(Search(SweepTargets((target,), (points_of(KIMI)(measured[0]),)), 1, 32), points_of(KIMI))
+        assert [point.concurrency for point in points][-2:] == measured
+
+
 @given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=60), targets, st.data())
 def test_a_sweep_that_was_interrupted_goes_on_where_it_was(
     levels: list[float], aims: list[float], data: st.DataObject
@@ -289,3 +326,17 @@ def test_nonsense_is_refused_when_built(build: Callable[[], object], why: str) -
     """Nothing to measure, or nowhere to read."""
     with pytest.raises(InvalidValueError, match=why):
         build()
+
+
+def test_a_range_is_searched_where_something_is_aimed_at() -> None:
+    """Unless the doubling is asked for."""
+    aims = SweepTargets((55,))
+    assert Range(1, 64).schedule(aims) == Search(aims, 1, 64)
+
+
+@pytest.mark.parametrize("concurrency", [4, 64])
+def test_a_point_that_is_held_at_an_end_of_the_range_is_measured(concurrency: int) -> None:
+    """The ends belong to it."""
+    held = {60.0: [("default", 4, concurrency)]}
+    points = follow(Search(SweepTargets((60,), (), held), 4, 64), points_of(KIMI))
+    assert points[0].concurrency == concurrency

@@ -16,6 +16,7 @@ from pytest_precgate.analysis.measure.gpu import (
     GpuSample,
     GpuTelemetry,
     gpus_named,
+    is_outside,
     refusals,
     telemetry_of,
 )
@@ -278,3 +279,44 @@ def test_no_gpu_refuses_nothing() -> None:
     """Where none was watched there is nothing to say."""
     assert telemetry_of({}) == ()
     assert refusals(()) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, False),
+        ({"foreign_pids": frozenset({4711})}, True),
+        ({"foreign_pids": frozenset({4711}), "clocks_events": 0x40}, True),
+        ({"clocks_events": 0x80}, True),
+        ({"clocks_events": 0x88}, True),
+        ({"clocks_events": 0x84}, True),
+        ({"clocks_events": 0x8}, False),
+        ({"clocks_events": 0x40}, False),
+        ({"clocks_events": 0xC0}, False),
+        ({"foreign_pids": frozenset({4711}), "ecc_uncorrected": 4}, False),
+        ({"foreign_pids": frozenset({4711}), "remapped_rows": 2}, False),
+        ({"foreign_pids": frozenset({4711}), "energy_j": 40.0}, False),
+        ({"clocks_events": 0x80, "ecc_uncorrected": 4}, False),
+        ({"clocks_events": None, "foreign_pids": None}, False),
+    ],
+)
+def test_a_cause_is_outside_where_others_or_the_node_made_it(change: dict[str, Any], expected: bool) -> None:
+    """Other processes with the heat they make, a power brake; neither heat alone nor what is wrong with the GPU."""
+    assert is_outside([seen(GOOD, replace(GOOD, at_s=1.0, **change))]) is expected
+
+
+def test_a_cause_is_outside_by_all_gpus_of_a_point() -> None:
+    """A brake here and heat there are not the node's alone; a memory error anywhere is the GPU's."""
+    braked, hot, shared, broken = (
+        [GOOD, replace(GOOD, at_s=1.0, **change)]
+        for change in (
+            {"clocks_events": 0x80},
+            {"clocks_events": 0x40},
+            {"foreign_pids": frozenset({4711})},
+            {"ecc_uncorrected": 9},
+        )
+    )
+    for pair, expected in (((braked, braked), True), ((braked, hot), False), ((hot, shared), True)):
+        assert is_outside(telemetry_of(dict(zip(FOUR, pair, strict=False)))) is expected
+    assert not is_outside(telemetry_of(dict(zip(FOUR, (shared, broken), strict=False))))
+    assert not is_outside(())

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_precgate.analysis.measure.metrics import Measurement, Spread, measure, require_believable
+from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.analysis.measure.records import ClientCheck, Gaps, PointRun, RequestFailure
 from pytest_precgate.analysis.measure.tokens import Expected, TokenFacts
 from pytest_precgate.analysis.measure.uncertainty import Uncertainty
@@ -265,3 +266,25 @@ def test_a_recorded_point_must_say_the_acceptance_length_that_is_forced() -> Non
         require_believable(replace(RECORDED, tokens=None), 0, forced)
     with pytest.raises(InvalidPointError, match="neither the server's counters nor its answers tell"):
         require_believable(RECORDED, 0, forced)
+
+
+@pytest.mark.parametrize(
+    ("gpu_seconds", "configuration", "why"),
+    [
+        (0.0, "tp4", r"FinishedPoint\.gpu_seconds: got 0\.0"),
+        (1.0, "", r"FinishedPoint\.configuration: got ''"),
+    ],
+)
+def test_a_point_is_kept_with_what_it_cost_and_where_it_belongs(
+    gpu_seconds: float, configuration: str, why: str
+) -> None:
+    """Each refused by its name where it cannot be."""
+    assert MeasuredPoint(RECORDED, 42.5, "tp4").key == MeasuredPoint(RECORDED, 42.5, "tp4").point.key == ("tp4", 1, 4)
+    with pytest.raises(InvalidValueError, match=why):
+        MeasuredPoint(RECORDED, gpu_seconds, configuration)
+
+
+def test_a_point_without_a_time_per_token_is_not_kept() -> None:
+    """Its interactivity would be a division by nothing."""
+    with pytest.raises(InvalidValueError, match=r"FinishedPoint\.tpot\.median_s: got 0\.0"):
+        MeasuredPoint(replace(RECORDED, tpot=Spread(0.0, 0.0, 0.0, 0.0)), 42.5)

@@ -15,11 +15,13 @@ from pytest_precgate.analysis.measure.records import PointRun, RequestRecord
 from pytest_precgate.analysis.measure.tokens import (
     Expected,
     ServerCounts,
+    TokenFacts,
+    recorded_refusals,
     refusals,
     token_facts,
     with_first_tokens,
 )
-from pytest_precgate.errors import InvalidPointError, InvalidValueError
+from pytest_precgate.errors import InvalidPointError, InvalidValueError, UntoldTokensError
 
 PLAIN = RequestRecord(0.0, 0.1, 1.1, input_tokens=1000, output_tokens=101, events=101)
 
@@ -138,3 +140,80 @@ def test_a_refused_token_refuses_the_point() -> None:
     with pytest.raises(InvalidPointError, match=r"concurrency 1: not a point: 90\.0% of the prompt tokens") as caught:
         measure(PointRun(1, records), 1)
     assert not caught.value.is_outside
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        (TokenFacts(1.0, 1.0, 0.0, 1.0), None),
+        (TokenFacts(3.0, 2.0, None, None), None),
+        (TokenFacts(0.9, 1.0), "tokens_per_event is 0.9, which no point has"),
+        (TokenFacts(1.0, 0.9), "first_event_tokens is 0.9, which no point has"),
+        (TokenFacts(1.0, 1.0, -0.1), "cached_share is -0.1, which no point has"),
+        (TokenFacts(1.0, 1.0, 1.1), "cached_share is 1.1, which no point has"),
+        (TokenFacts(1.0, 1.0, None, 0.9), "acceptance_length is 0.9, which no point has"),
+        (TokenFacts(1.0, 1.0, 0.02), "2.0% of the prompt tokens came from"),
+        (TokenFacts(1.0, 1.0, None, 2.0), "the server speculates (2.00 tokens a step)"),
+    ],
+)
+def test_what_a_recorded_point_says_of_its_tokens_is_held_to_the_same(facts: TokenFacts, why: str | None) -> None:
+    """No event without a token, no share beyond the whole, and what a fresh point would be refused for."""
+    found = recorded_refusals(facts, Expected())
+    assert bool(found) is (why is not None)
+    assert why is None or found[0].startswith(why)
+
+
+@pytest.mark.parametrize(("acceptance", "is_refused"), [(1.019, False), (1.021, True)])
+def test_a_stated_acceptance_of_one_is_no_speculation(acceptance: float, is_refused: bool) -> None:
+    """Within 2%: what a server states per step may be rounded."""
+    assert bool(why([replace(PLAIN, acceptance=acceptance)], Expected())) is is_refused
+
+
+def test_a_server_whose_counters_count_drafts_speculates() -> None:
+    """Even where nobody knows how many held."""
+    facts = token_facts([PLAIN], Expected(), ServerCounts(speculates=True))
+    (line,) = refusals([PLAIN], facts, Expected(), speculates=True)
+    assert line.startswith("the server speculates (by its own counters) and nothing forces its acceptance")
+
+
+@pytest.mark.parametrize(("seen", "is_refused"), [(2.039, False), (1.961, False), (2.041, True), (1.959, True)])
+def test_a_forced_acceptance_may_be_two_percent_off(seen: float, is_refused: bool) -> None:
+    """To either side."""
+    assert bool(why([PLAIN], Expected(acceptance_length=2.0), ServerCounts(acceptance_length=seen))) is is_refused
+
+
+def test_what_is_expected_is_a_share_and_a_number_of_tokens() -> None:
+    """None below nothing."""
+    assert Expected(template_tokens=0, cached_share=0.0) == Expected()
+    for wrong in ({"template_tokens": -1}, {"cached_share": 1.0}, {"cached_share": -0.1}):
+        with pytest.raises(InvalidValueError, match=f"Expected.{next(iter(wrong))}: got"):
+            Expected(**wrong)
+
+
+def test_tokens_no_event_showed_are_refused_or_reasoning() -> None:
+    """The message counts them, and the requests that tell; reasoning stands before the first event."""
+    hidden = replace(PLAIN, events=61, listed_tokens=61)
+    with pytest.raises(InvalidValueError, match=r"no event shows \(40 of 101, in 2 of 3 requests that tell\)"):
+        with_first_tokens([hidden, hidden, replace(PLAIN, listed_tokens=101), PLAIN], "invalid")
+    told, untold = with_first_tokens([hidden, replace(PLAIN, events=61, first_tokens=None)], "reasoning")
+    assert (told.first_tokens, untold.first_tokens) == (41, 41)
+    assert with_first_tokens([PLAIN], "reasoning") == (PLAIN,)
+
+
+def test_ten_requests_that_told_speak_for_the_others() -> None:
+    """The first event holds the same share of the tokens that shared one; nine are too few."""
+    tells, silent = replace(PLAIN, events=51, first_tokens=11), replace(PLAIN, events=51, first_tokens=None)
+    found = with_first_tokens([*[tells] * 10, silent, replace(silent, events=81)], "invalid")
+    assert [record.first_tokens for record in found[10:]] == [11, 5]
+    with pytest.raises(UntoldTokensError, match="usage counts 101 tokens and 51 events brought them"):
+        with_first_tokens([*[tells] * 9, *[silent] * 30], "invalid")
+
+
+def test_events_without_text_are_tokens_where_they_come_at_the_pace_of_tokens() -> None:
+    """Up to three steps apart; the message says how many requests guessed, and both times in ms."""
+    at_pace = replace(PLAIN, output_tokens=100, events=100, guessed_step_s=0.03)
+    assert with_first_tokens([at_pace] * 3, "invalid") == (at_pace,) * 3
+    apart = replace(at_pace, guessed_step_s=0.031)
+    with pytest.raises(UntoldTokensError, match=r"2 of 3 requests .* 31 ms apart at 10\.00 ms a token"):
+        with_first_tokens([apart, apart, replace(at_pace, guessed_step_s=None)], "invalid")
+    assert with_first_tokens([apart, *[replace(at_pace, guessed_step_s=None)] * 2], "invalid")

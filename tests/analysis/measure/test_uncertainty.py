@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import fft, optimize, stats
 
 from pytest_precgate.analysis.measure.records import RequestRecord
-from pytest_precgate.analysis.measure.uncertainty import LEAST_REQUESTS, Uncertainty, uncertainty, within_t
+from pytest_precgate.analysis.measure.uncertainty import LEAST_REQUESTS, Uncertainty, foreseen, uncertainty, within_t
 from tests.loops import closed_loop, wandering_loop
 
 
@@ -150,3 +153,105 @@ def test_the_t_distribution_is_the_one_of_the_tables(freedom: int, width: float)
 def test_the_worst_of_two_figures_counts() -> None:
     """A point is known as well as the figure that is known worse."""
     assert Uncertainty(0.01, 0.02).worst == 0.02
+
+
+# --- the same figures by scipy: its cosine transform, its t distribution, its root finder ------------------------
+
+
+def half_width(values: Sequence[float], span_s: float, latency_s: float) -> float:
+    """The relative half-width of the mean of ``values``, as the head of the module describes it."""
+    relative = np.array(values) / np.mean(values) - 1
+    number = max(2, min(20, len(values) - 1, int(span_s / latency_s)))
+    powers = 2 * (fft.dct(relative, type=2)[1 : number + 1] / (2 * len(values))) ** 2
+    omegas = np.pi * np.arange(1, number + 1) / span_s
+    # np.sinc(x) is sin(pi x) / (pi x); beyond one request's own frequency its average is taken no further.
+    averaged = np.sinc(np.minimum(omegas * latency_s / 2, np.pi / 2) / np.pi) ** 2
+    logs, scales = [], []
+    for share in (0.5, 1.0):
+        for tau_s in (5.0, 20.0, 60.0):
+            spectrum = 1 - share + share * averaged / (1 + (omegas * tau_s) ** 2)
+            rest = float(np.sum(powers / spectrum))
+            spans = span_s / tau_s
+            at_zero = 1 - share + share * (1 + np.expm1(-spans) / spans)
+            logs.append(-0.5 * float(np.sum(np.log(spectrum))) - 0.5 * number * math.log(rest))
+            scales.append(math.sqrt(at_zero * rest / number))
+    weights = np.exp(np.array(logs) - max(logs))
+    weights /= weights.sum()
+
+    def outside(width: float) -> float:
+        return float(np.dot(weights, 2 * stats.t.cdf(width / np.array(scales), number) - 1)) - 0.9
+
+    drift = stats.norm.ppf(0.95) * math.sqrt(float(np.mean(powers[:2])))
+    return max(float(optimize.brentq(outside, 0, 1e3 * max(scales))), float(drift))
+
+
+def by_scipy(records: Sequence[RequestRecord], even: bool) -> tuple[float, float]:
+    """The half-widths of throughput and interactivity."""
+    count = len(records)
+    number = min(48, count // 6) if count >= 24 else min(4, count // 3)
+    cuts = [part * count // number for part in range(number + 1)]
+    batches = [records[cuts[part] : cuts[part + 1]] for part in range(number)]
+    paces = [sum(r.request_latency_s for r in each) / sum(r.output_tokens for r in each) for each in batches]
+    tpots = [float(np.median([r.tpot_s for r in each])) for each in batches]
+    latency_s = float(np.mean([r.request_latency_s for r in records]))
+    span_s = (records[-1].sent_s - records[0].sent_s) * count / (count - 1)
+    tokens = np.array([(r.input_tokens + r.output_tokens) / r.output_tokens for r in records])
+    off = 0.6 * np.ptp(tokens) / count if even else stats.norm.ppf(0.95) * np.std(tokens, ddof=1) / math.sqrt(count)
+    pace, tpot = (half_width(values, span_s, latency_s) for values in (paces, tpots))
+    return math.hypot(pace, float(off / tokens.mean())), tpot
+
+
+def uneven(number: int, seed: int, slots: int, sigma: float = 0.05) -> list[RequestRecord]:
+    """Requests of many lengths whose pace, and whose time to the first token, wander apart from each other."""
+    draw, slow, records = random.Random(seed), 0.0, []
+    free = [0.1 * slot for slot in range(slots)]
+    for _ in range(number):
+        slow = 0.8 * slow + draw.gauss(0, sigma)
+        sent_s, prompt, output = min(free), draw.randint(80, 120), draw.randint(50, 100)
+        first_s = sent_s + 0.2 * math.exp(draw.gauss(0, 0.3))
+        records.append(RequestRecord(sent_s, first_s, first_s + (output - 1) * 0.02 * math.exp(slow), prompt, output))
+        free[free.index(sent_s)] = records[-1].last_token_s
+    return records
+
+
+@pytest.mark.parametrize("even", [True, False])
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("number", [9, 12, 15, 23, 24, 29, 60, 120, 287, 288, 300])
+def test_intervals_are_those_that_scipy_gives(number: int, slots: int, even: bool) -> None:
+    """Few batches and many, short spans and long ones; the width is searched for to a ten thousandth."""
+    for seed in range(3):
+        records = uneven(number, seed, slots)
+        found = uncertainty(records, even)
+        assert found is not None
+        assert (found.throughput, found.interactivity) == pytest.approx(by_scipy(records, even), rel=2e-4)
+
+
+def test_a_longer_window_is_foreseen_by_its_growth() -> None:
+    """What the server does goes by the square root, what even lengths do by the number; a slot's last is missed."""
+    records = uneven(60, 1, 3)
+    now, same, later = uncertainty(records), foreseen(records, 1, 3), foreseen(records, 4, 3)
+    assert now is not None
+    assert same is not None
+    assert later is not None
+    tokens = [1 + r.input_tokens / r.output_tokens for r in records]
+    lengths = 0.6 * (max(tokens) - min(tokens)) / sum(tokens)
+    server = math.sqrt(now.throughput**2 - lengths**2)
+    assert (same.throughput, same.interactivity) == pytest.approx(
+        (math.hypot(server, 1.25 * lengths), now.interactivity)
+    )
+    assert (later.throughput, later.interactivity) == pytest.approx(
+        (math.hypot(server / 2, 1.25 * lengths * 60 / (240 + 9)), now.interactivity / 2)
+    )
+    assert foreseen(records[:8], 4, 3) is None
+
+
+def test_the_first_event_is_left_out_of_a_request_s_pace_however_much_it_held() -> None:
+    """Half of a request's tokens at once, then the others at a pace that wanders: known as well as without them."""
+    plain = uneven(60, 2, 1)
+    lumped = [replace(r, output_tokens=r.output_tokens + 40, events=r.output_tokens, first_tokens=41) for r in plain]
+    untold = [replace(r, first_tokens=None) for r in plain]
+    one, other, silent = (uncertainty(records) for records in (plain, lumped, untold))
+    assert one is not None
+    assert other is not None
+    assert other.interactivity == pytest.approx(one.interactivity)
+    assert silent == one

@@ -94,10 +94,10 @@ class CommandEngine(StartedServer):
             facts["model_file"] = _described(path)
         return Fingerprint({}, facts) | acceptance_facts(self.settings.load.acceptance_length)
 
-    def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
+    def command(self, slot: ServerSlot, place: HostContext) -> ServerCommand:
         """Return the words with their placeholders filled in, the program by its whole path."""
-        words = self._words(seat.host, str(seat.port))[1:]
-        variables = {**self.settings.variables, **device_variables(seat)}
+        words = self._words(slot.host, str(slot.port))[1:]
+        variables = {**self.settings.variables, **device_variables(slot)}
         program = self._program(self.settings.configuration, place)
         return ServerCommand((program, *words), variables, cwd=place.directory)
 
@@ -120,17 +120,17 @@ class CommandEngine(StartedServer):
             )
         return found
 
-    def is_ready(self, seat: ServerSlot, network: Network) -> bool:
+    def is_ready(self, slot: ServerSlot, network: Network) -> bool:
         """Query once whether the path of ``ready`` answers 200."""
-        return answers_200(seat, network, self.ready)
+        return answers_200(slot, network, self.ready)
 
-    def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # it may say anything
+    def confirm(self, slot: ServerSlot, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # it may say anything
         """Query the served model, when the settings do not name it, and the version."""
-        facts = {"version": _version(seat, network)}
+        facts = {"version": _version(slot, network)}
         if self.served_model is not None:
             return Confirmed(self.served_model, facts)
         try:
-            served = served_models(seat, network)
+            served = served_models(slot, network)
         except LoadError as exc:
             refusal = f"/v1/models cannot be read: {exc}; name the model with served_model"
             return Confirmed(self.settings.model, facts, refusal)
@@ -180,6 +180,6 @@ def _described(path: Path) -> str:
     return f"{size} bytes, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def _version(seat: ServerSlot, network: Network) -> str:
-    said = (said_version(seat, network, path, key) for path, key in _VERSIONS)
+def _version(slot: ServerSlot, network: Network) -> str:
+    said = (said_version(slot, network, path, key) for path, key in _VERSIONS)
     return next((version for version in said if version is not None), "unknown")

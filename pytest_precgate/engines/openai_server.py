@@ -21,40 +21,40 @@ ASK_S = 5.0
 _NAMES_SHOWN = 5
 
 
-def answers_200(seat: ServerSlot, network: Network, path: str = "/health", total_s: float = ASK_S) -> bool:
+def answers_200(slot: ServerSlot, network: Network, path: str = "/health", total_s: float = ASK_S) -> bool:
     """Query ``path`` once. No answer and 503 both mean that the model is still loading."""
     try:
-        return network.get(f"{seat.url}{path}", total_s).status == 200
+        return network.get(f"{slot.url}{path}", total_s).status == 200
     except LoadError:
         return False
 
 
-def ask_json(seat: ServerSlot, network: Network, path: str) -> object:
+def ask_json(slot: ServerSlot, network: Network, path: str) -> object:
     """Return the JSON answer of ``path``. Raises LoadError when there is none or it cannot be used."""
-    answer = network.get(f"{seat.url}{path}", ASK_S)
+    answer = network.get(f"{slot.url}{path}", ASK_S)
     if answer.status != 200:
         raise ResponseError(f"HTTP {answer.status}: {printable(answer.body) or '(empty)'}")
     return answer.json()
 
 
-def said_version(seat: ServerSlot, network: Network, path: str = "/version", key: str = "version") -> str | None:
+def said_version(slot: ServerSlot, network: Network, path: str = "/version", key: str = "version") -> str | None:
     """Return the version under ``key`` of ``path``, printable; None when there is none."""
     try:
-        said = ask_json(seat, network, path)
+        said = ask_json(slot, network, path)
     except LoadError:
         return None
     version = said.get(key) if isinstance(said, dict) else None
     return (printable(version) or None) if isinstance(version, str) else None
 
 
-def engine_version(seat: ServerSlot, network: Network) -> str:
+def engine_version(slot: ServerSlot, network: Network) -> str:
     """Return the answer of /version, or ``not said``."""
-    return said_version(seat, network) or "not said"
+    return said_version(slot, network) or "not said"
 
 
-def served_models(seat: ServerSlot, network: Network) -> list[str]:
+def served_models(slot: ServerSlot, network: Network) -> list[str]:
     """Return the names that /v1/models lists. Raises LoadError for a list that cannot be read or used in a request."""
-    said = ask_json(seat, network, "/v1/models")
+    said = ask_json(slot, network, "/v1/models")
     listed = said.get("data") if isinstance(said, dict) else None
     found = [entry.get("id") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     names = [name for name in found if isinstance(name, str) and name]
@@ -71,12 +71,12 @@ def listed_names(names: Sequence[str]) -> str:
     return f"{shown}{more}" if names else "none"
 
 
-def served_name(seat: ServerSlot, network: Network, wanted: Sequence[str]) -> tuple[str | None, str | None]:
+def served_name(slot: ServerSlot, network: Network, wanted: Sequence[str]) -> tuple[str | None, str | None]:
     """Return the name that requests must use, or None and the reason why there is none.
 
     ``wanted`` are the expected names; a server with one model may have any name."""
     try:
-        names = served_models(seat, network)
+        names = served_models(slot, network)
     except LoadError as exc:
         return None, f"/v1/models must name the model, and cannot be read: {exc}"
     if len(names) == 1:
@@ -93,9 +93,9 @@ def model_argument(model: str, place: HostContext) -> str:
     return str((place.directory / model).resolve()) if is_local(model, place.directory) else model
 
 
-def server_variables(own: Mapping[str, str], seat: ServerSlot, settings: ServerSettings) -> dict[str, str]:
+def server_variables(own: Mapping[str, str], slot: ServerSlot, settings: ServerSettings) -> dict[str, str]:
     """Return the variables of a start: offline, so that the checked files are used, then the settings' own."""
-    return {"HF_HUB_OFFLINE": "1", **own, **settings.variables, **device_variables(seat)}
+    return {"HF_HUB_OFFLINE": "1", **own, **settings.variables, **device_variables(slot)}
 
 
 def stream_facts(interval: object) -> Fingerprint:
@@ -118,10 +118,10 @@ def command_line(argv: Sequence[str], variables: Mapping[str, str], hidden: Coll
 
 
 def recorded_command(
-    seat: ServerSlot, argv: Sequence[str], variables: Mapping[str, str], hidden: Collection[str]
+    slot: ServerSlot, argv: Sequence[str], variables: Mapping[str, str], hidden: Collection[str]
 ) -> dict[Path, str]:
     """Return the file that keeps the command beside the server's output, without the values of ``hidden`` variables."""
-    return {seat.run_dir / "command.txt": command_line(argv, variables, hidden)}
+    return {slot.run_dir / "command.txt": command_line(argv, variables, hidden)}
 
 
 def read_parallel(members: Mapping[str, Node], gpus: int) -> tuple[int, int]:

@@ -73,13 +73,13 @@ class ServerSlot:
         return f"http://{self.host}:{self.port}"
 
 
-def device_variables(seat: ServerSlot) -> dict[str, str]:
+def device_variables(slot: ServerSlot) -> dict[str, str]:
     """Return the variables that give a server its GPUs, numbered in the driver's order as in nvidia-smi.
 
     CUDA's own order begins with the fastest GPU."""
-    if not seat.devices:
+    if not slot.devices:
         return {}
-    return {"CUDA_VISIBLE_DEVICES": ",".join(seat.devices), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    return {"CUDA_VISIBLE_DEVICES": ",".join(slot.devices), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 @dataclass(frozen=True)
@@ -234,13 +234,13 @@ class Started(Engine, Protocol):
         Raises PreflightError, naming the problem and the alternative, for anything that cannot work.
         """
 
-    def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
+    def command(self, slot: ServerSlot, place: HostContext) -> ServerCommand:
         """Return what to start."""
 
-    def is_ready(self, seat: ServerSlot, network: Network) -> bool:
+    def is_ready(self, slot: ServerSlot, network: Network) -> bool:
         """Query once, without waiting, whether the server is ready."""
 
-    def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:
+    def confirm(self, slot: ServerSlot, network: Network, log: str) -> Confirmed:
         """Query the facts of a ready server; ``log`` is the whole text of its output so far."""
 
     def cause(self, log: str) -> str | None:

@@ -123,19 +123,19 @@ class TrtllmEngine(StartedServer):
         facts |= acceptance_facts(self.settings.load.acceptance_length)
         return facts | stream_facts(self.options.get("stream_interval"))
 
-    def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
+    def command(self, slot: ServerSlot, place: HostContext) -> ServerCommand:
         """Return what to start, and the options file it reads; both stay in the directory of the server slot.
 
         Raises PreflightError when the launcher would split a path."""
-        options = seat.run_dir / "trtllm.yaml"
+        options = slot.run_dir / "trtllm.yaml"
         model = model_argument(self.settings.model, place)
-        argv = self._argv(self._program(place), model, seat.host, str(seat.port), str(options))
+        argv = self._argv(self._program(place), model, slot.host, str(slot.port), str(options))
         refuse_split_words(argv)
-        variables = server_variables({"TRTLLM_NO_USAGE_STATS": "1", **self._forced()}, seat, self.settings)
+        variables = server_variables({"TRTLLM_NO_USAGE_STATS": "1", **self._forced()}, slot, self.settings)
         return ServerCommand(
             argv=tuple(argv),
             variables=variables,
-            files={options: self.options_yaml(), **recorded_command(seat, argv, variables, self.settings.variables)},
+            files={options: self.options_yaml(), **recorded_command(slot, argv, variables, self.settings.variables)},
             keeps_scheduler=bool(self.launch_prefix),
         )
 
@@ -170,17 +170,17 @@ class TrtllmEngine(StartedServer):
             options["revision"] = self.revision
         return str(yaml.safe_dump(options, sort_keys=True))
 
-    def is_ready(self, seat: ServerSlot, network: Network) -> bool:
+    def is_ready(self, slot: ServerSlot, network: Network) -> bool:
         """Query once, without waiting, whether the server is ready."""
-        return answers_200(seat, network)
+        return answers_200(slot, network)
 
-    def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:
+    def confirm(self, slot: ServerSlot, network: Network, log: str) -> Confirmed:
         """Let the server generate one token, query its facts, and read from its output what it runs."""
         model, moe = self.settings.model, self.options.get("moe_config", {}).get("backend", "AUTO")
-        generates = answers_200(seat, network, "/health_generate", _ONE_TOKEN_S)
-        name, unnamed = served_name(seat, network, (model, Path(model).name))
+        generates = answers_200(slot, network, "/health_generate", _ONE_TOKEN_S)
+        name, unnamed = served_name(slot, network, (model, Path(model).name))
         mute = None if generates else "/health_generate gave no token"
-        facts = {"engine_version": engine_version(seat, network), **log_facts(log, str(moe))}
+        facts = {"engine_version": engine_version(slot, network), **log_facts(log, str(moe))}
         refusal = mute or unnamed or contradiction(log) or fallback_refusal(log, str(moe))
         return Confirmed(name or model, facts, refusal)
 

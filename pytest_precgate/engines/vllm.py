@@ -114,12 +114,12 @@ class VllmEngine(StartedServer):
         facts |= acceptance_facts(self.settings.load.acceptance_length)
         return facts | stream_facts(self.options.get("stream-interval"))
 
-    def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
+    def command(self, slot: ServerSlot, place: HostContext) -> ServerCommand:
         """Return what to start; the command line is kept in the directory of the server slot."""
         model = model_argument(self.settings.model, place)
-        argv = self._argv(locate_program(self.program, place), model, seat.host, str(seat.port))
-        variables = server_variables({"DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}, seat, self.settings)
-        return ServerCommand(tuple(argv), variables, recorded_command(seat, argv, variables, self.settings.variables))
+        argv = self._argv(locate_program(self.program, place), model, slot.host, str(slot.port))
+        variables = server_variables({"DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}, slot, self.settings)
+        return ServerCommand(tuple(argv), variables, recorded_command(slot, argv, variables, self.settings.variables))
 
     def _argv(self, program: str, model: str, host: str, port: str) -> list[str]:
         """The command line. Prefix caching is off unless the options enable it, because a cached prompt is not
@@ -134,14 +134,14 @@ class VllmEngine(StartedServer):
         words += ["--revision", self.revision] if self.revision is not None else []
         return [program, "serve", model, *words, *flags_of({**_DEFAULTS, **options})]
 
-    def is_ready(self, seat: ServerSlot, network: Network) -> bool:
+    def is_ready(self, slot: ServerSlot, network: Network) -> bool:
         """Query once, without waiting, whether the server is ready."""
-        return answers_200(seat, network)
+        return answers_200(slot, network)
 
-    def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:
+    def confirm(self, slot: ServerSlot, network: Network, log: str) -> Confirmed:
         """Query the server's facts, and read from its output what it runs."""
-        name, unnamed = served_name(seat, network, (self.settings.model,))
-        facts = {"engine_version": engine_version(seat, network), **log_facts(log)}
+        name, unnamed = served_name(slot, network, (self.settings.model,))
+        facts = {"engine_version": engine_version(slot, network), **log_facts(log)}
         forced = self.settings.load.acceptance_length is not None
         refusal = unnamed or contradiction(log, is_forced=forced)
         refusal = refusal or fallback_refusal(log, self.options, self.settings.variables)

@@ -18,9 +18,9 @@ _TELLING = ("CUDA_", "NCCL_", "NVIDIA_", "TRTLLM_", "TLLM_", "VLLM_", "FLASHINFE
 _OURS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 
 
-def with_variables(command: ServerCommand, settings: Mapping[str, str], seat: ServerSlot) -> ServerCommand:
+def with_variables(command: ServerCommand, settings: Mapping[str, str], slot: ServerSlot) -> ServerCommand:
     """Return it with the engine's own variables, then the user's, then the GPUs: devices are said in one place."""
-    devices = device_variables(seat)
+    devices = device_variables(slot)
     return replace(command, variables={**command.variables, **settings, **devices})
 
 

@@ -51,7 +51,7 @@ class RunningServer:
     """A server that answers."""
 
     request: ServerRequest
-    seat: ServerSlot
+    slot: ServerSlot
     process: Process
     confirmed: Confirmed
     facts: Fingerprint
@@ -63,7 +63,7 @@ class RunningServer:
         """Where it is loaded, and how."""
         settings = self.request.engine.settings
         return Endpoint(
-            url=self.seat.url,
+            url=self.slot.url,
             model=self.confirmed.model,
             gpus=settings.gpus,
             load=settings.load,
@@ -78,13 +78,13 @@ class RunningServer:
         """Return how it is watched while it is loaded."""
         return LoadHooks(
             is_dead=lambda: not self.process.is_alive(),
-            watch=lambda: machine.watch(self.seat.devices, _Ours(self.process.pids, machine.clock)),
+            watch=lambda: machine.watch(self.slot.devices, _Ours(self.process.pids, machine.clock)),
             keep=self._keep,
         )
 
     def _keep(self, concurrency: int, telemetry: Sequence[GpuTelemetry]) -> None:
         """Write down what was seen of the GPUs while a point ran, beside the server's output."""
-        path = self.seat.run_dir / "gpus.log"
+        path = self.slot.run_dir / "gpus.log"
         try:
             with path.open("a", encoding="utf-8") as file:
                 file.writelines(f"concurrency {concurrency}: {each.line()}\n" for each in telemetry)
@@ -204,7 +204,7 @@ class ServerPool:
         """Hold all of a suite's GPUs; those of another suite are given back first, its servers stopped."""
         if set(devices) <= self.locks.held:
             return
-        for up in [up for up in self._up.values() if up.seat.devices]:
+        for up in [up for up in self._up.values() if up.slot.devices]:
             self.on_evict(up)
             self._stop(up)
         self.locks.take(sorted(set(devices)), _LOCK_WAIT_S, self.say)
@@ -213,9 +213,9 @@ class ServerPool:
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             part = f"{request.precision}-{request.engine.settings.configuration}"
             run_dir = self.directory.of(request.suite, part)
-            seat = ServerSlot(HOST, self.place.network.free_port(HOST), devices, run_dir)
+            slot = ServerSlot(HOST, self.place.network.free_port(HOST), devices, run_dir)
             try:
-                return self._start_once(request, seat, facts)
+                return self._start_once(request, slot, facts)
             except PortInUseError:  # somebody took it between our look and the server's bind
                 if attempt == _PORT_ATTEMPTS:
                     raise
@@ -224,21 +224,21 @@ class ServerPool:
                 raise
         raise AssertionError
 
-    def _start_once(self, request: ServerRequest, seat: ServerSlot, facts: Fingerprint) -> RunningServer:
+    def _start_once(self, request: ServerRequest, slot: ServerSlot, facts: Fingerprint) -> RunningServer:
         start = Start(request, self.machine.clock())
         self.started.append(start)
         try:
-            return self._brought_up(start, seat, facts)
+            return self._brought_up(start, slot, facts)
         except BaseException:
             start.end(self.machine.clock())
             raise
 
-    def _brought_up(self, begun: Start, seat: ServerSlot, facts: Fingerprint) -> RunningServer:
+    def _brought_up(self, begun: Start, slot: ServerSlot, facts: Fingerprint) -> RunningServer:
         request = begun.request
         engine, settings = request.engine, request.engine.settings
-        command = with_variables(engine.command(seat, self.place), settings.variables, seat)
-        before = self.machine.memory_used(seat.devices)
-        log = seat.run_dir / "server.log"
+        command = with_variables(engine.command(slot, self.place), settings.variables, slot)
+        before = self.machine.memory_used(slot.devices)
+        log = slot.run_dir / "server.log"
         self.say(f"starting {request.what}, log {log}")
         process = start(
             command,
@@ -246,12 +246,12 @@ class ServerPool:
             self.place.environ,
             settings.stop_timeout_s,
             keep_scheduler=command.keeps_scheduler,
-            keep_open=self.locks.descriptors if seat.devices else (),
+            keep_open=self.locks.descriptors if slot.devices else (),
         )
         wait_until_ready(
             process,
             request.what,
-            Readiness(request, seat, command, process, self._until(settings.start_timeout_s), self.machine.clock),
+            Readiness(request, slot, command, process, self._until(settings.start_timeout_s), self.machine.clock),
             engine.cause,
             start_timeout_s=settings.start_timeout_s,
             stall_timeout_s=settings.stall_timeout_s,
@@ -259,15 +259,15 @@ class ServerPool:
             pause=self.machine.pause,
         )
         try:
-            confirmed = engine.confirm(seat, self.place.network, process.log_text())
+            confirmed = engine.confirm(slot, self.place.network, process.log_text())
             _refuse(request, confirmed, process)
-            facts |= self.machine.facts(seat.devices) | Fingerprint({}, confirmed.facts)
+            facts |= self.machine.facts(slot.devices) | Fingerprint({}, confirmed.facts)
             facts |= environment_fact({**self.place.environ, **command.variables})
-            write_record(seat.run_dir / "launch.json", request, command, facts)
+            write_record(slot.run_dir / "launch.json", request, command, facts)
         except BaseException:
             process.stop()
             raise
-        up = RunningServer(request, seat, process, confirmed, facts, before, begun)
+        up = RunningServer(request, slot, process, confirmed, facts, before, begun)
         self._up[request.key] = up
         begun.ready_s = self.machine.clock()
         self.say(f"{request.what} is ready after {begun.ready_s - begun.began_s:.0f} s")
@@ -290,20 +290,20 @@ class ServerPool:
 
     def _end(self, up: RunningServer) -> None:
         up.process.stop()
-        network, seat = self.place.network, up.seat
-        if not self._await(lambda: not network.listens(seat.host, seat.port), _PORT_CLOSES_S):
-            raise EngineStopError(f"{up.request.what}: every process is gone and port {seat.port} is still open")
+        network, slot = self.place.network, up.slot
+        if not self._await(lambda: not network.listens(slot.host, slot.port), _PORT_CLOSES_S):
+            raise EngineStopError(f"{up.request.what}: every process is gone and port {slot.port} is still open")
         if not self._await(lambda: self._memory_is_back(up), _MEMORY_RETURNS_S):
             raise GpuBusyError(
                 f"{up.request.what}: every process is gone and {_MEMORY_RETURNS_S:.0f} s later the memory of GPU "
-                f"{', '.join(seat.devices)} is not back; the next start would fail for want of it. Look with nvidia-smi"
+                f"{', '.join(slot.devices)} is not back; the next start would fail for want of it. Look with nvidia-smi"
             )
 
     def _memory_is_back(self, up: RunningServer) -> bool:
         before = up.memory_before
         if before is None:
             return True
-        now = self.machine.memory_used(up.seat.devices) or {}
+        now = self.machine.memory_used(up.slot.devices) or {}
         return all(device in now and now[device] <= used + _MEMORY_MARGIN for device, used in before.items())
 
     def _await(self, condition: Callable[[], bool], limit_s: float) -> bool:

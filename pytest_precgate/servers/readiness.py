@@ -48,7 +48,7 @@ class Readiness:
     """
 
     request: ServerRequest
-    seat: ServerSlot
+    slot: ServerSlot
     command: ServerCommand
     process: Process
     network: Network
@@ -57,16 +57,16 @@ class Readiness:
 
     def __call__(self) -> bool:
         """Ask once. Raises EngineStartError when somebody else has been answering for a while."""
-        if not self.request.engine.is_ready(self.seat, self.network):
+        if not self.request.engine.is_ready(self.slot, self.network):
             return False
-        if self.command.keeps_scheduler or self.process.listens_on(self.seat.port):
+        if self.command.keeps_scheduler or self.process.listens_on(self.slot.port):
             return True
         if self.stranger_since_s is None:
             self.stranger_since_s = self.clock()
         if self.clock() - self.stranger_since_s > _STRANGER_S:
             raise EngineStartError(
                 self.request.what,
-                f"port {self.seat.port} answers, and no process of this server listens there: another program took it, "
+                f"port {self.slot.port} answers, and no process of this server listens there: another program took it, "
                 "or the command hands the server to somebody else (a container's daemon): start it there, use endpoint",
                 str(self.process.log),
             )

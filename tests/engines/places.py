@@ -135,7 +135,7 @@ def kimi_place(tmp_path: Path, gpus: int = 8) -> HostContext:
     return place(tmp_path, gpus=b200(gpus))
 
 
-def seat(run_dir: Path, devices: tuple[str, ...] = ()) -> ServerSlot:
+def slot(run_dir: Path, devices: tuple[str, ...] = ()) -> ServerSlot:
     """An address without a listening server."""
     return ServerSlot("127.0.0.1", 8000, devices, run_dir)
 

@@ -20,7 +20,7 @@ from pytest_precgate.http import Answer
 from tests.engines.places import CannedNetwork
 
 WORDS = ["server", "--model", "{model}", "--address", "{host}:{port}"]
-SEAT = ServerSlot("127.0.0.1", 8123, (), Path("run"))
+SLOT = ServerSlot("127.0.0.1", 8123, (), Path("run"))
 
 
 def saying(**paths: object) -> CannedNetwork:
@@ -70,7 +70,7 @@ def test_placeholders_are_filled_and_nothing_else_is_touched(tmp_path: Path) -> 
     odd = ["$HOME", "a b; rm x", "'\"*", "{{literal}}", '{{"a": {{"b": {port}}}}}']
     path = program(tmp_path / "bin")
     command = read(argv=[*WORDS, *odd], variables={"OMP_NUM_THREADS": "1"}).command(
-        SEAT, place(tmp_path, PATH=str(path.parent))
+        SLOT, place(tmp_path, PATH=str(path.parent))
     )
     assert command.argv[:5] == (str(path), "--model", "org/model", "--address", "127.0.0.1:8123")
     assert command.argv[5:] == ("$HOME", "a b; rm x", "'\"*", "{literal}", '{"a": {"b": 8123}}')
@@ -84,7 +84,7 @@ def test_any_word_can_be_written(word: str) -> None:
     """A word with its braces doubled reaches the program unchanged."""
     escaped = word.replace("{", "{{").replace("}", "}}")
     spec = read(argv=["/bin/sh", "{port}", escaped])
-    assert spec.command(SEAT, place(Path("/"))).argv[1:] == ("8123", word)
+    assert spec.command(SLOT, place(Path("/"))).argv[1:] == ("8123", word)
 
 
 @pytest.mark.parametrize(
@@ -118,10 +118,10 @@ def test_a_command_that_cannot_be_used_is_refused_at_its_spot(changes: dict[str,
 def test_devices_become_cuda_visible_devices(tmp_path: Path) -> None:
     """The server slot names the GPUs; without any the variable stays as inherited."""
     engine = read(argv=[str(program(tmp_path)), "{port}"])
-    seat = ServerSlot("127.0.0.1", 8123, ("2", "0"), tmp_path)
-    variables = engine.command(seat, place(tmp_path)).variables
+    slot = ServerSlot("127.0.0.1", 8123, ("2", "0"), tmp_path)
+    variables = engine.command(slot, place(tmp_path)).variables
     assert variables == {"CUDA_VISIBLE_DEVICES": "2,0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    assert engine.command(SEAT, place(tmp_path)).variables == {}
+    assert engine.command(SLOT, place(tmp_path)).variables == {}
 
 
 # --- before a start ---------------------------------------------------------------------------------------------------
@@ -147,9 +147,9 @@ def test_a_program_is_found_where_the_settings_or_the_path_say(tmp_path: Path) -
     """A path starts at the settings' directory; the PATH is the one the server will have."""
     here, there = program(tmp_path, "tools/server"), program(tmp_path, "other/server")
     relative = read(argv=["tools/server", "{port}"])
-    assert relative.command(SEAT, place(tmp_path)).argv == (str(here), "8123")
+    assert relative.command(SLOT, place(tmp_path)).argv == (str(here), "8123")
     by_name = read(variables={"PATH": str(there.parent)})
-    assert by_name.command(SEAT, place(tmp_path, PATH=str(here.parent))).argv[0] == str(there)
+    assert by_name.command(SLOT, place(tmp_path, PATH=str(here.parent))).argv[0] == str(there)
 
 
 @pytest.mark.parametrize("model", ["./models/none.gguf", ".llama/none.gguf", "../none", "/models/none"])
@@ -191,9 +191,9 @@ def test_a_large_model_is_known_by_its_size(tmp_path: Path) -> None:
 def test_ready_is_a_200_of_the_path_the_settings_name() -> None:
     """No answer and 503 are not ready yet."""
     answers = CannedNetwork({"/health": Answer(503, b""), "/up": Answer(200, b"")})
-    assert not read().is_ready(SEAT, answers)
-    assert read(ready="/up").is_ready(SEAT, answers)
-    assert not read(ready="/nothing").is_ready(SEAT, answers)
+    assert not read().is_ready(SLOT, answers)
+    assert read(ready="/up").is_ready(SLOT, answers)
+    assert not read(ready="/nothing").is_ready(SLOT, answers)
 
 
 def models(*names: str) -> dict[str, object]:
@@ -202,7 +202,7 @@ def models(*names: str) -> dict[str, object]:
 
 def test_the_one_model_a_server_lists_is_the_one_that_is_asked_for() -> None:
     """Requests name it; the settings' model may be a path."""
-    confirmed = read().confirm(SEAT, saying(models=models("random-llama")), "")
+    confirmed = read().confirm(SLOT, saying(models=models("random-llama")), "")
     assert (confirmed.model, confirmed.refusal) == ("random-llama", None)
 
 
@@ -225,18 +225,18 @@ def test_the_one_model_a_server_lists_is_the_one_that_is_asked_for() -> None:
 )
 def test_a_server_that_does_not_say_what_it_serves_is_not_measured(said: CannedNetwork, why: str) -> None:
     """Two models, none, or something else than a list: the settings must name one."""
-    confirmed = read().confirm(SEAT, said, "")
+    confirmed = read().confirm(SLOT, said, "")
     assert confirmed.refusal is not None
     assert why in confirmed.refusal
-    assert read(served_model="mine").confirm(SEAT, said, "").refusal is None
-    assert read(served_model="mine").confirm(SEAT, said, "").model == "mine"
+    assert read(served_model="mine").confirm(SLOT, said, "").refusal is None
+    assert read(served_model="mine").confirm(SLOT, said, "").model == "mine"
 
 
 def test_the_version_is_what_the_server_says_or_unknown() -> None:
     """vLLM and TensorRT-LLM answer /version, llama-server puts it into /props; it is never guessed."""
 
     def version(answers: CannedNetwork) -> object:
-        return read(served_model="m").confirm(SEAT, answers, "").facts["version"]
+        return read(served_model="m").confirm(SLOT, answers, "").facts["version"]
 
     assert version(saying(version={"version": "0.11.0"})) == "0.11.0"
     assert version(saying(props={"build_info": "b11669-Debian"})) == "b11669-Debian"

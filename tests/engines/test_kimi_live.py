@@ -21,7 +21,7 @@ from tests.engines.option_tables import (
     TRTLLM_NESTED,
     VLLM_FLAGS,
 )
-from tests.engines.places import kimi_place, seat
+from tests.engines.places import kimi_place, slot
 from tests.published import ROOT
 
 RELEASES = ["1.2", "main"]
@@ -45,7 +45,7 @@ def int4() -> VllmEngine:
 
 
 def started(engine: Started, tmp_path: Path) -> ServerCommand:
-    return engine.command(seat(RUN_DIR), kimi_place(tmp_path))
+    return engine.command(slot(RUN_DIR), kimi_place(tmp_path))
 
 
 def flags(command: ServerCommand) -> list[str]:

@@ -63,12 +63,12 @@ class Started:
 
     engine: CommandEngine
     process: subprocess.Popen[bytes]
-    seat: ServerSlot
+    slot: ServerSlot
     log: Path
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + DEADLINE_S
-        while not self.engine.is_ready(self.seat, http):
+        while not self.engine.is_ready(self.slot, http):
             assert self.process.poll() is None, self.log.read_text(encoding="utf-8")
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -76,9 +76,9 @@ class Started:
     @property
     def target(self) -> Target:
         """The server under the name it gives itself."""
-        confirmed = self.engine.confirm(self.seat, http, self.log.read_text(encoding="utf-8"))
+        confirmed = self.engine.confirm(self.slot, http, self.log.read_text(encoding="utf-8"))
         assert confirmed.refusal is None
-        return Target(self.seat.url, confirmed.model)
+        return Target(self.slot.url, confirmed.model)
 
 
 @contextmanager
@@ -86,15 +86,15 @@ def started(engine: CommandEngine, directory: Path, port: int | None = None) -> 
     """Start what the engine says, and end it however the test ends."""
     host = "127.0.0.1"
     place = HostContext({"PATH": "/nowhere"}, http, ROOT)
-    seat = ServerSlot(host, http.free_port(host) if port is None else port, (), directory)
-    command = engine.command(seat, place)
-    log = directory / f"{seat.port}.log"
+    slot = ServerSlot(host, http.free_port(host) if port is None else port, (), directory)
+    command = engine.command(slot, place)
+    log = directory / f"{slot.port}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
             command.argv, stdout=file, stderr=subprocess.STDOUT, cwd=command.cwd, env=dict(command.variables)
         )
     try:
-        yield Started(engine, process, seat, log)
+        yield Started(engine, process, slot, log)
     finally:
         process.kill()
         process.wait()
@@ -118,7 +118,7 @@ def test_the_suite_s_command_line_starts_it_and_it_says_what_it_is(server: Start
     assert str(facts.soft["model_file"]).startswith(
         f"{(ROOT / '.llama' / 'random-q4_0.gguf').stat().st_size} bytes, sha256 "
     )
-    confirmed = server.engine.confirm(server.seat, http, "")
+    confirmed = server.engine.confirm(server.slot, http, "")
     assert confirmed.refusal is None
     assert confirmed.model == ".llama/random-q4_0.gguf"
     assert str(confirmed.facts["version"]).startswith("b")
@@ -127,12 +127,12 @@ def test_the_suite_s_command_line_starts_it_and_it_says_what_it_is(server: Start
 def test_it_is_one_process_that_ends_when_told(tmp_path: Path) -> None:
     """The starting script becomes the server: nothing stands between a signal and it."""
     with started(the_engine("int4"), tmp_path) as running:
-        assert not running.engine.is_ready(running.seat, http)
+        assert not running.engine.is_ready(running.slot, http)
         running.wait_until_ready()
         assert psutil.Process(running.process.pid).children(recursive=True) == []
         running.process.terminate()
         assert running.process.wait(timeout=DEADLINE_S) == 0
-        assert not http.listens(running.seat.host, running.seat.port)
+        assert not http.listens(running.slot.host, running.slot.port)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def events_of(server: Started, path: str, body: dict[str, object]) -> list[dict[
     """The JSON events of one streamed answer, [DONE] left out."""
     shared = {"max_tokens": 8, "ignore_eos": True, "stream": True, "stream_options": {"include_usage": True}}
     request = urllib.request.Request(
-        server.seat.url + path, json.dumps(body | shared).encode(), {"Content-Type": "application/json"}
+        server.slot.url + path, json.dumps(body | shared).encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
         lines = response.read().decode().splitlines()
@@ -230,12 +230,12 @@ def test_fifty_starts_and_stops_leave_no_process_port_or_descriptor(tmp_path: Pa
     with marked(tmp_path) as mark:
         place = HostContext(mark.environ, http, ROOT)
         for _ in range(50):
-            seat = ServerSlot("127.0.0.1", http.free_port("127.0.0.1"), (), tmp_path)
-            process = start(engine.command(seat, place), mark.log, mark.environ, 10.0)
+            slot = ServerSlot("127.0.0.1", http.free_port("127.0.0.1"), (), tmp_path)
+            process = start(engine.command(slot, place), mark.log, mark.environ, 10.0)
             wait_until_ready(
                 process,
                 "llama-server",
-                partial(engine.is_ready, seat, http),
+                partial(engine.is_ready, slot, http),
                 engine.cause,
                 start_timeout_s=DEADLINE_S,
                 stall_timeout_s=DEADLINE_S,
@@ -244,7 +244,7 @@ def test_fifty_starts_and_stops_leave_no_process_port_or_descriptor(tmp_path: Pa
             )
             process.stop()
             assert mark.running() == []
-            assert not http.listens(seat.host, seat.port)
+            assert not http.listens(slot.host, slot.port)
     gc.collect()
     assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 

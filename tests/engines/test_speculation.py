@@ -21,7 +21,7 @@ from pytest_precgate.engines.speculation.vllm import forced_options
 from pytest_precgate.engines.trtllm import TrtllmEngine
 from pytest_precgate.engines.vllm import VllmEngine
 from pytest_precgate.errors import PreflightError
-from tests.engines.places import INT4, NVFP4, CannedNetwork, kimi_place, said, seat, table
+from tests.engines.places import INT4, NVFP4, CannedNetwork, kimi_place, said, slot, table
 
 EAGLE3 = {"method": "eagle3", "model": "draft", "num_speculative_tokens": 4}
 # SemiAnalysisAI/InferenceX, golden_al_distribution/kimik2.5_eagle3.yaml, snapshot of 2026-08-21, thinking on: 1 to 8
@@ -108,7 +108,7 @@ def test_vllm_is_made_to_accept_the_length(
     opened = vllm(options={**options, "max_num_seqs": 8}, acceptance_length=3.24)
     where = kimi_place(tmp_path)
     assert opened.preflight("int4", "b200", where).hard["acceptance_length"] == 3.24
-    argv = opened.command(seat(tmp_path), where).argv
+    argv = opened.command(slot(tmp_path), where).argv
     assert [word for word in argv if word.startswith("--spec")] == ["--speculative-config"]
     assert json.loads(argv[argv.index("--speculative-config") + 1]) == {
         **config,
@@ -214,10 +214,10 @@ def test_a_server_that_does_otherwise_than_told_is_not_measured(
         "INFO 11-27 18:38:15 [core.py:116] Initializing a V1 LLM engine (v0.26.0) with config: model='models/nvfp4', "
         f"speculative_config={said_config}, tokenizer='models/nvfp4', seed=0\n"
     )
-    found = opened.confirm(seat(tmp_path), CannedNetwork(READY), log).refusal
+    found = opened.confirm(slot(tmp_path), CannedNetwork(READY), log).refusal
     assert (found or "").startswith(refusal or "")
     assert (found is None) is (refusal is None)
-    assert opened.confirm(seat(tmp_path), CannedNetwork(READY), "an older release").refusal is None
+    assert opened.confirm(slot(tmp_path), CannedNetwork(READY), "an older release").refusal is None
 
 
 # --- TensorRT-LLM -----------------------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_tensorrt_llm_is_made_to_accept_one_token_less_than_the_length(tmp_path:
     opened = trtllm(options={"speculative_config": config}, acceptance_length=2.6)
     where = kimi_place(tmp_path)
     assert opened.preflight("fp4", "b200", where).hard["acceptance_length"] == 2.6
-    command = opened.command(seat(tmp_path), where)
+    command = opened.command(slot(tmp_path), where)
     assert command.variables[VARIABLE] == "1.6"
     assert f"{VARIABLE}=1.6 " in command.files[tmp_path / "command.txt"]
 
@@ -337,10 +337,10 @@ def test_a_release_that_does_not_take_the_fraction_is_not_measured(tmp_path: Pat
     }
     opened = trtllm(options={"speculative_config": {"decoding_type": "MTP"}}, acceptance_length=2.6)
     warned = f"[TRT-LLM] [W] {VARIABLE} must be a valid integer, got '1.6'. Using default value 0.\n"
-    refusal = opened.confirm(seat(tmp_path), CannedNetwork(answers), warned).refusal
+    refusal = opened.confirm(slot(tmp_path), CannedNetwork(answers), warned).refusal
     assert refusal is not None
     assert refusal.startswith(f"acceptance_length is not forced: {VARIABLE} must be a valid integer, got '1.6'.")
-    assert opened.confirm(seat(tmp_path), CannedNetwork(answers), "").refusal is None
+    assert opened.confirm(slot(tmp_path), CannedNetwork(answers), "").refusal is None
 
 
 def test_the_draft_length_is_read_from_the_options() -> None:

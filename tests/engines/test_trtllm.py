@@ -16,7 +16,7 @@ from pytest_precgate.engines.server import Started
 from pytest_precgate.engines.trtllm import TrtllmEngine
 from pytest_precgate.errors import PreflightError, SettingsError
 from pytest_precgate.http import Answer
-from tests.engines.places import INT4, NVFP4, CannedNetwork, b200, kimi_place, place, said, seat, table
+from tests.engines.places import INT4, NVFP4, CannedNetwork, b200, kimi_place, place, said, slot, table
 
 LAUNCH = ["srun", "--mpi=pmix", "-n", "8", "trtllm-llmapi-launch"]
 
@@ -83,7 +83,7 @@ def test_a_setting_that_cannot_be_used_is_refused_at_its_spot(keys: dict[str, ob
 def test_only_model_host_port_backend_and_the_options_file_stand_on_the_command_line(tmp_path: Path) -> None:
     """MODEL first, everything else in the YAML: which of the two wins changed between releases."""
     where, run_dir = kimi_place(tmp_path), tmp_path / "run"
-    command = engine(ep=4, options={"max_batch_size": 128}).command(seat(run_dir, ("2", "3")), where)
+    command = engine(ep=4, options={"max_batch_size": 128}).command(slot(run_dir, ("2", "3")), where)
     assert command.argv == (
         *("trtllm-serve", NVFP4, "--host", "127.0.0.1", "--port", "8000", "--backend", "pytorch"),
         *("--extra_llm_api_options", str(run_dir / "trtllm.yaml")),
@@ -107,7 +107,7 @@ def test_only_model_host_port_backend_and_the_options_file_stand_on_the_command_
 def test_the_command_is_kept_beside_the_output(tmp_path: Path) -> None:
     """As a person would type it, variables first."""
     run_dir = tmp_path / "a run"
-    command = engine(variables={"A": "x y"}).command(seat(run_dir), kimi_place(tmp_path))
+    command = engine(variables={"A": "x y"}).command(slot(run_dir), kimi_place(tmp_path))
     assert command.files[run_dir / "command.txt"] == (
         f'A="$A" '
         f"HF_HUB_OFFLINE=1 TRTLLM_NO_USAGE_STATS=1 trtllm-serve {NVFP4} --host 127.0.0.1 --port 8000 "
@@ -117,14 +117,14 @@ def test_the_command_is_kept_beside_the_output(tmp_path: Path) -> None:
 
 def test_the_settings_own_variables_win(tmp_path: Path) -> None:
     """Who wants to be counted, or online, says so."""
-    command = engine(variables={"TRTLLM_NO_USAGE_STATS": "0"}).command(seat(tmp_path), kimi_place(tmp_path))
+    command = engine(variables={"TRTLLM_NO_USAGE_STATS": "0"}).command(slot(tmp_path), kimi_place(tmp_path))
     assert command.variables["TRTLLM_NO_USAGE_STATS"] == "0"
 
 
 def test_a_directory_is_named_by_its_whole_path(tmp_path: Path) -> None:
     """The server's own directory is another one."""
     (tmp_path / "kimi").mkdir()
-    command = engine(model="./kimi").command(seat(tmp_path), place(tmp_path))
+    command = engine(model="./kimi").command(slot(tmp_path), place(tmp_path))
     assert command.argv[1] == str(tmp_path / "kimi")
 
 
@@ -162,7 +162,7 @@ def test_the_options_file_says_what_the_settings_say_in_one_order(options: dict[
 def test_a_launcher_stands_in_front_and_keeps_the_schedulers_variables(tmp_path: Path) -> None:
     """srun starts trtllm-llmapi-launch starts trtllm-serve, over the GPUs of two machines."""
     opened = engine(gpus=8, nodes=2, launch_prefix=LAUNCH)
-    command = opened.command(seat(tmp_path), place(tmp_path, programs=["srun"]))
+    command = opened.command(slot(tmp_path), place(tmp_path, programs=["srun"]))
     assert command.argv[: len(LAUNCH) + 2] == (*LAUNCH, "trtllm-serve", NVFP4)
     assert command.keeps_scheduler
     assert opened.settings.spans_nodes
@@ -212,7 +212,7 @@ def test_what_cannot_work_is_refused_before_any_launch(
 def test_a_run_directory_the_launcher_would_split_is_refused(tmp_path: Path) -> None:
     """Only known once there is one, and still before the launch."""
     with pytest.raises(PreflightError, match=r"split '.*/a run/trtllm\.yaml'"):
-        engine(launch_prefix=LAUNCH).command(seat(tmp_path / "a run"), place(tmp_path))
+        engine(launch_prefix=LAUNCH).command(slot(tmp_path / "a run"), place(tmp_path))
 
 
 def test_gpus_of_other_machines_are_not_counted(tmp_path: Path) -> None:
@@ -249,14 +249,14 @@ NEWER = (
 def test_only_a_200_of_health_is_ready(tmp_path: Path, answer: Answer | None, ready: bool) -> None:
     """Refused and 503 mean that it still loads."""
     network = CannedNetwork({"/health": answer})
-    assert engine().is_ready(seat(tmp_path), network) is ready
+    assert engine().is_ready(slot(tmp_path), network) is ready
     assert network.asked == ["/health"]
 
 
 def test_a_ready_server_generates_a_token_and_says_what_it_is(tmp_path: Path) -> None:
     """The name requests use is the server's own: the directory's for a local checkpoint."""
     network = CannedNetwork(READY)
-    confirmed = engine(options={"moe_config": {"backend": "TRTLLM"}}).confirm(seat(tmp_path), network, QUANTIZED)
+    confirmed = engine(options={"moe_config": {"backend": "TRTLLM"}}).confirm(slot(tmp_path), network, QUANTIZED)
     assert (confirmed.model, confirmed.refusal) == ("Kimi-K2.5-NVFP4", None)
     assert dict(confirmed.facts) == {
         "engine_version": "1.2.1",
@@ -280,7 +280,7 @@ def test_another_moe_backend_than_asked_for_is_not_measured(
     tmp_path: Path, log: str, options: dict[str, object], refusal: str | None
 ) -> None:
     """The server only warns; its figures would pass for the other backend's."""
-    confirmed = engine(options=options).confirm(seat(tmp_path), CannedNetwork(READY), QUANTIZED + log)
+    confirmed = engine(options=options).confirm(slot(tmp_path), CannedNetwork(READY), QUANTIZED + log)
     assert confirmed.facts["moe_backend"] == "CUTLASS"
     if refusal is None:
         assert confirmed.refusal is None
@@ -308,7 +308,7 @@ def test_a_server_that_cannot_say_what_it_serves_is_not_measured(
     tmp_path: Path, answers: dict[str, Answer | None], refusal: str
 ) -> None:
     """No token, no name, or several of them."""
-    confirmed = engine().confirm(seat(tmp_path), CannedNetwork({**READY, **answers}), "")
+    confirmed = engine().confirm(slot(tmp_path), CannedNetwork({**READY, **answers}), "")
     assert confirmed.refusal is not None
     assert refusal in confirmed.refusal
 
@@ -316,14 +316,14 @@ def test_a_server_that_cannot_say_what_it_serves_is_not_measured(
 def test_among_several_models_the_suites_own_is_used(tmp_path: Path) -> None:
     """A server with adapters lists them beside it."""
     answers = {**READY, "/v1/models": said({"data": [{"id": "lora"}, {"id": NVFP4}]})}
-    confirmed = engine().confirm(seat(tmp_path), CannedNetwork(answers), "")
+    confirmed = engine().confirm(slot(tmp_path), CannedNetwork(answers), "")
     assert (confirmed.model, confirmed.refusal) == (NVFP4, None)
 
 
 def test_what_a_server_does_not_say_is_not_made_up(tmp_path: Path) -> None:
     """An older or newer release with other words."""
     answers = {**READY, "/version": Answer(404, b"")}
-    confirmed = engine().confirm(seat(tmp_path), CannedNetwork(answers), "nothing of it")
+    confirmed = engine().confirm(slot(tmp_path), CannedNetwork(answers), "nothing of it")
     assert dict(confirmed.facts) == {
         "engine_version": "not said",
         "kv_cache_effective": "not said",

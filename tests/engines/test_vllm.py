@@ -15,7 +15,7 @@ from pytest_precgate.engines.server import Started
 from pytest_precgate.engines.vllm import VllmEngine, flags_of
 from pytest_precgate.errors import PreflightError, SettingsError
 from pytest_precgate.http import Answer
-from tests.engines.places import INT4, NVFP4, CannedNetwork, kimi_place, place, said, seat, table
+from tests.engines.places import INT4, NVFP4, CannedNetwork, kimi_place, place, said, slot, table
 
 
 def spec(**keys: object) -> VllmEngine:
@@ -67,7 +67,7 @@ def test_a_setting_that_cannot_be_used_is_refused_at_its_spot(keys: dict[str, ob
 
 def test_the_command_line_serves_the_model_under_the_suites_name(tmp_path: Path) -> None:
     """Prefix caching is off, cached tokens are reported, usage statistics are off, and nothing is downloaded."""
-    command = engine(options={"max_num_seqs": 64}, revision="v2").command(seat(tmp_path), kimi_place(tmp_path))
+    command = engine(options={"max_num_seqs": 64}, revision="v2").command(slot(tmp_path), kimi_place(tmp_path))
     assert command.argv == (
         *("vllm", "serve", INT4, "--host", "127.0.0.1", "--port", "8000", "--served-model-name", INT4),
         *("--tensor-parallel-size", "8", "--revision", "v2", "--no-enable-prefix-caching"),
@@ -81,7 +81,7 @@ def test_the_command_line_serves_the_model_under_the_suites_name(tmp_path: Path)
 def test_the_settings_variables_and_devices_are_handed_on(tmp_path: Path) -> None:
     """VLLM_USE_FLASHINFER_MOE_INT4 is one of them."""
     variables = {"VLLM_USE_FLASHINFER_MOE_INT4": "1"}
-    command = engine(gpus=2, variables=variables).command(seat(tmp_path, ("0", "GPU-1")), place(tmp_path))
+    command = engine(gpus=2, variables=variables).command(slot(tmp_path, ("0", "GPU-1")), place(tmp_path))
     assert command.variables["VLLM_USE_FLASHINFER_MOE_INT4"] == "1"
     assert command.variables["CUDA_VISIBLE_DEVICES"] == "0,GPU-1"
 
@@ -89,13 +89,13 @@ def test_the_settings_variables_and_devices_are_handed_on(tmp_path: Path) -> Non
 def test_a_directory_is_named_by_its_whole_path_and_served_under_the_settings_name(tmp_path: Path) -> None:
     """Requests keep the name a person knows."""
     (tmp_path / "kimi").mkdir()
-    argv = engine(model="./kimi").command(seat(tmp_path), place(tmp_path)).argv
+    argv = engine(model="./kimi").command(slot(tmp_path), place(tmp_path)).argv
     assert (argv[2], argv[argv.index("--served-model-name") + 1]) == (str(tmp_path / "kimi"), "./kimi")
 
 
 def test_pipeline_parallelism_stands_on_the_command_line(tmp_path: Path) -> None:
     """Beside the tensor parallelism it leaves."""
-    argv = engine(pp=2).command(seat(tmp_path), place(tmp_path)).argv
+    argv = engine(pp=2).command(slot(tmp_path), place(tmp_path)).argv
     assert argv[argv.index("--tensor-parallel-size") :][:4] == (
         *("--tensor-parallel-size", "4", "--pipeline-parallel-size", "2"),
     )
@@ -147,7 +147,7 @@ def test_flags_read_back_are_the_options(options: dict[str, Any]) -> None:
 
 def test_options_may_switch_prefix_caching_on(tmp_path: Path) -> None:
     """Then it stands once on the command line."""
-    argv = engine(options={"enable_prefix_caching": True}).command(seat(tmp_path), place(tmp_path)).argv
+    argv = engine(options={"enable_prefix_caching": True}).command(slot(tmp_path), place(tmp_path)).argv
     assert [word for word in argv if "prefix" in word] == ["--enable-prefix-caching"]
 
 
@@ -155,7 +155,7 @@ def test_options_may_switch_the_report_of_cached_tokens_off(tmp_path: Path) -> N
     """It then stands once on the command line, and nothing is refused."""
     opened = engine(options={"enable_prompt_tokens_details": False})
     assert opened.preflight("int4", "b200", kimi_place(tmp_path))
-    argv = opened.command(seat(tmp_path), place(tmp_path)).argv
+    argv = opened.command(slot(tmp_path), place(tmp_path)).argv
     assert [word for word in argv if "details" in word] == ["--no-enable-prompt-tokens-details"]
 
 
@@ -202,7 +202,7 @@ STARTED = (
 @pytest.mark.parametrize(("answer", "ready"), [(None, False), (Answer(503, b""), False), (Answer(200, b""), True)])
 def test_only_a_200_of_health_is_ready(tmp_path: Path, answer: Answer | None, ready: bool) -> None:
     """503 is an engine that died."""
-    assert engine().is_ready(seat(tmp_path), CannedNetwork({"/health": answer})) is ready
+    assert engine().is_ready(slot(tmp_path), CannedNetwork({"/health": answer})) is ready
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_only_a_200_of_health_is_ready(tmp_path: Path, answer: Answer | None, re
 )
 def test_a_ready_server_says_what_it_is(tmp_path: Path, line: str, backend: str) -> None:
     """Version, quantization, KV cache and MoE backend."""
-    confirmed = engine().confirm(seat(tmp_path), CannedNetwork(READY), f"{STARTED}{line}\n")
+    confirmed = engine().confirm(slot(tmp_path), CannedNetwork(READY), f"{STARTED}{line}\n")
     assert (confirmed.model, confirmed.refusal) == (INT4, None)
     assert dict(confirmed.facts) == {
         "engine_version": "0.20.2",
@@ -252,7 +252,7 @@ def test_another_moe_backend_than_asked_for_is_not_measured(
     tmp_path: Path, keys: dict[str, object], log: str, refusal: str | None
 ) -> None:
     """FlashInfer's int4 kernels give way to Marlin's without a word."""
-    found = engine(**keys).confirm(seat(tmp_path), CannedNetwork(READY), STARTED + log).refusal
+    found = engine(**keys).confirm(slot(tmp_path), CannedNetwork(READY), STARTED + log).refusal
     assert (found is None) is (refusal is None)
     assert (found or "").startswith(refusal or "")
 
@@ -260,7 +260,7 @@ def test_another_moe_backend_than_asked_for_is_not_measured(
 def test_a_server_of_another_model_is_not_measured(tmp_path: Path) -> None:
     """Two models, and none of them the suite's."""
     answers = {**READY, "/v1/models": said({"data": [{"id": "a"}, {"id": "b"}]})}
-    confirmed = engine().confirm(seat(tmp_path), CannedNetwork(answers), "")
+    confirmed = engine().confirm(slot(tmp_path), CannedNetwork(answers), "")
     assert confirmed.refusal == f"/v1/models must name one model, or {INT4} among several; it names a, b"
 
 

@@ -200,7 +200,7 @@ def test_no_object_a_test_holds_shows_a_secret(site: Site, monkeypatch: pytest.M
         "    keeper, fleet = run.gatekeeper, launches._fleet\n"
         "    ups, facts = fleet._up, fp4_engine.facts\n"
         "    order = next(iter(ups.values())).request\n"
-        "    command = order.engine.command(next(iter(ups.values())).seat, fleet.place)\n"
+        "    command = order.engine.command(next(iter(ups.values())).slot, fleet.place)\n"
         "    print(suite, launches, keeper, fleet, ups, facts, order, command, precgate, run)\n"
         "    assert not [suite, launches, keeper, fleet, ups, facts, order, command]\n"
     )

@@ -72,13 +72,13 @@ class Server(StartedServer):
     def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:  # noqa: ARG002
         return self.known
 
-    def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:
+    def command(self, slot: ServerSlot, place: HostContext) -> ServerCommand:
         raise NotImplementedError
 
-    def is_ready(self, seat: ServerSlot, network: Network) -> bool:
+    def is_ready(self, slot: ServerSlot, network: Network) -> bool:
         raise NotImplementedError
 
-    def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:
+    def confirm(self, slot: ServerSlot, network: Network, log: str) -> Confirmed:
         raise NotImplementedError
 
     def cause(self, log: str) -> str | None:

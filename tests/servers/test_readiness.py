@@ -22,10 +22,10 @@ def readiness(*, answers: bool, is_ours: bool, clock: Any, keeps_scheduler: bool
     engine = SimpleNamespace(is_ready=lambda _seat, _network: answers)
     order: Any = SimpleNamespace(engine=engine, what="fp4 (command)")
     process: Any = SimpleNamespace(listens_on=lambda _port: is_ours, log=Path("server.log"))
-    seat: Any = SimpleNamespace(port=8000)
+    slot: Any = SimpleNamespace(port=8000)
     network: Any = None
     command = ServerCommand(("server",), keeps_scheduler=keeps_scheduler)
-    return Readiness(order, seat, command, process, network, clock)
+    return Readiness(order, slot, command, process, network, clock)
 
 
 def test_a_server_is_ready_when_it_answers_on_a_port_of_its_own() -> None:

@@ -68,21 +68,21 @@ class ServedSimulation(StartedServer):
         """Return nothing: an invalid calibration was refused with the settings."""
         return Fingerprint({})
 
-    def command(self, seat: ServerSlot, place: HostContext) -> ServerCommand:  # noqa: ARG002  # the protocol's
+    def command(self, slot: ServerSlot, place: HostContext) -> ServerCommand:  # noqa: ARG002  # the protocol's
         """Return the project's own command, with the calibration as a file: the settings' path may be relative."""
-        path = seat.run_dir / _CALIBRATION
+        path = slot.run_dir / _CALIBRATION
         argv = (
             *(sys.executable, "-m", "pytest_precgate.cli", "serve-simulated"),
-            *("--calibration", str(path), "--host", seat.host, "--port", str(seat.port)),
+            *("--calibration", str(path), "--host", slot.host, "--port", str(slot.port)),
             *("--max-batch", str(self.limits.max_batch)),
         )
         return ServerCommand(argv, files={path: json.dumps(self.calibration.document(), indent=2) + "\n"})
 
-    def is_ready(self, seat: ServerSlot, network: Network) -> bool:
+    def is_ready(self, slot: ServerSlot, network: Network) -> bool:
         """Ask ``/health``."""
-        return answers_200(seat, network)
+        return answers_200(slot, network)
 
-    def confirm(self, seat: ServerSlot, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # the protocol's
+    def confirm(self, slot: ServerSlot, network: Network, log: str) -> Confirmed:  # noqa: ARG002  # the protocol's
         """Return the model's name, which is the calibration file's."""
         return Confirmed(model=_CALIBRATION.removesuffix(".json"), facts={"simulated": self.settings.model})
 

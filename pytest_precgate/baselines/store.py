@@ -70,7 +70,7 @@ class BaselineStore:
         return str(path.relative_to(self.shown_from) if path.is_relative_to(self.shown_from) else path)
 
     def suites(self, configured: Collection[str] = ()) -> tuple[str, ...]:
-        """Return the suites that have a file here: those ``configured``, and whatever begins like one of ours.
+        """Return the suites that have a file here: those ``configured``, and every file that begins like one of ours.
 
         Raises BaselineError where the directory is none.
         """

@@ -27,7 +27,7 @@ OnMeasured = Callable[[MeasuredPoint], None]
 
 
 def untold(point: MeasuredPoint) -> None:
-    """Tell nobody."""
+    """Do nothing with a point."""
 
 
 class Engine(Protocol):

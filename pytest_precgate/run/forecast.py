@@ -78,7 +78,7 @@ def _rehearsed(
 
 
 def _with_start(expected: Expected, starting_gpu_s: float | None) -> Expected:
-    """A start that was set, where nobody has seen one."""
+    """The start that the settings give, where none was measured."""
     if starting_gpu_s is None or expected.starting_gpu_s is not None:
         return expected
     return replace(expected, starting_gpu_s=starting_gpu_s, source=f"{expected.source}; start_s")

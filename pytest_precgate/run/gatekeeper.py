@@ -38,7 +38,7 @@ class Gatekeeper:
     """The state of one run.
 
     ``clock`` gives UTC; ``commit`` and ``tool_version`` say what is being measured, ``launches`` measures it.
-    ``waivers`` are the regressions somebody agreed to, ``asked`` the points of all tests, by suite.
+    ``waivers`` are the accepted regressions, ``asked`` the points of all tests, by suite.
     """
 
     policy: Policy

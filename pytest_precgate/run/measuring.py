@@ -60,7 +60,7 @@ class Loaded:
 
     ``environ`` holds the keys of servers, ``clock`` counts seconds; ``log`` keeps what is measured, ``say`` is told
     when a point is run again. ``metrics`` returns the server's page of counters, None where it shows none. ``hooks`` is
-    None for a server somebody else started. ``addresses`` are those that connections are shared over, where the
+    None for a server this run did not start. ``addresses`` are those that connections are shared over, where the
     server's name stands for several.
     """
 

@@ -78,7 +78,7 @@ def launches_of(
     """Return how many launches a sweep of each precision takes, at least and at most.
 
     A test that ``checks`` takes as many as its verdict may want, or as a baseline is made of where one is recorded; a
-    sweep nobody checks is one launch.
+    sweep without a check is one launch.
     """
     records = policy.update or policy.update_new_only or (policy.missing == "create" and not policy.in_ci)
     known = () if baseline is None or policy.update else baseline.precisions

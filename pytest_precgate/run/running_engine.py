@@ -37,7 +37,7 @@ class RunningEngine:
 
     @property
     def log(self) -> Path | None:
-        """The file of its output, beginning and end of more than 8 MiB; None for a server somebody else started."""
+        """The file of its output, beginning and end of more than 8 MiB; None for a server this run did not start."""
         up = self._found()
         return None if up is None else up.process.log
 

@@ -52,7 +52,7 @@ def _first_that_is_none(words: Sequence[str], gpus: Sequence[Gpu] | None) -> int
 
 
 def identities(words: Sequence[str], gpus: Sequence[Gpu] | None) -> tuple[str, ...]:
-    """Return what the GPUs are called whoever names them: UUIDs, and the words themselves where nothing can tell.
+    """Return one name for each GPU, however it was named: UUIDs, and the words themselves where nothing can tell.
 
     An index means another GPU in another container; a UUID and an index may mean the same one.
     """

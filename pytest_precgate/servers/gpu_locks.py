@@ -18,7 +18,7 @@ _PAUSE_S = 1.0
 
 
 class GpuLocks:
-    """The locks of one run, as files of ``directory``. ``who`` is written into them for whoever waits."""
+    """The locks of one run, as files of ``directory``. ``who`` is written into them for a run that waits."""
 
     def __init__(self, directory: Path, who: str, clock: Callable[[], float], pause: Callable[[float], object]) -> None:
         self._directory = directory
@@ -93,7 +93,7 @@ def _opened(path: Path) -> int:
             return os.open(path, flags)
         except FileNotFoundError:
             descriptor = os.open(path, flags | os.O_CREAT, 0o666)
-            os.fchmod(descriptor, 0o666)  # whatever the umask: the next run may be another user's
+            os.fchmod(descriptor, 0o666)  # not the umask's mode: the next run may be another user's
             return descriptor
     except OSError as exc:
         raise GpuBusyError(

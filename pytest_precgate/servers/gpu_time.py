@@ -65,7 +65,7 @@ def started_again(started: Sequence[Start]) -> Iterator[str]:
 
 @dataclass
 class Loads:
-    """How long servers that somebody else runs were loaded for each suite, failed points included."""
+    """How long servers that this run did not start were loaded for each suite, failed points included."""
 
     clock: Callable[[], float]
     _gpu_s: dict[str, float] = field(default_factory=dict)
@@ -89,7 +89,7 @@ def costs(
 ) -> tuple[KindCost, ...]:
     """Return what a run cost by kind: the points of its journal, within the time its servers held their GPUs.
 
-    ``loaded_gpu_s`` is that of servers somebody else runs, None where none was loaded.
+    ``loaded_gpu_s`` is that of servers this run did not start, None where none was loaded.
     """
     found = {each.kind: each for each in by_kind(recorded)}
     if starts:

@@ -216,7 +216,7 @@ class ServerPool:
             slot = ServerSlot(HOST, self.place.network.free_port(HOST), devices, run_dir)
             try:
                 return self._start_once(request, slot, facts)
-            except PortInUseError:  # somebody took it between our look and the server's bind
+            except PortInUseError:  # another program took it between our look and the server's bind
                 if attempt == _PORT_ATTEMPTS:
                     raise
             except EngineStopError as exc:

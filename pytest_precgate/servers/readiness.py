@@ -25,11 +25,11 @@ class Until:
     until_s: float
 
     def free_port(self, host: str) -> int:
-        """Return a port nobody listens on."""
+        """Return a port that is not listened on."""
         return self.network.free_port(host)
 
     def listens(self, host: str, port: int) -> bool:
-        """Whether somebody accepts connections there."""
+        """Whether connections are accepted there."""
         return self.network.listens(host, port)
 
     def get(self, url: str, total_s: float, most_bytes: int = JSON_BYTES) -> Answer:
@@ -44,7 +44,7 @@ class Until:
 class Readiness:
     """Whether the server answers, and it is this one: another program's answer on the port is not taken for its own.
 
-    Behind a scheduler's launcher the server is no process below ours, so there nobody can tell.
+    Behind a scheduler's launcher the server is no process below ours, so it cannot be told there.
     """
 
     request: ServerRequest
@@ -56,7 +56,7 @@ class Readiness:
     stranger_since_s: float | None = None
 
     def __call__(self) -> bool:
-        """Ask once. Raises EngineStartError when somebody else has been answering for a while."""
+        """Ask once. Raises EngineStartError when another program has been answering for a while."""
         if not self.request.engine.is_ready(self.slot, self.network):
             return False
         if self.command.keeps_scheduler or self.process.listens_on(self.slot.port):
@@ -67,7 +67,7 @@ class Readiness:
             raise EngineStartError(
                 self.request.what,
                 f"port {self.slot.port} answers, and no process of this server listens there: another program took it, "
-                "or the command hands the server to somebody else (a container's daemon): start it there, use endpoint",
+                "or the command hands the server to another program (a container's daemon): start it there, use endpoint",
                 str(self.process.log),
             )
         return False

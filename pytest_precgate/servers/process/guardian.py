@@ -26,8 +26,8 @@ _ROUND_S = 0.02
 # A server's output on the disk: its beginning, which says what was started, and at least so much of its end.
 HEAD_BYTES, TAIL_BYTES = 8 << 20, 4 << 20
 _BLOCK_BYTES, _BLOCKS_A_LOOK = 1 << 16, 64
-# What is left of the stop timeout once pytest is gone, or the server is and others are not: nobody waits for a clean
-# end any more, and what comes next on this machine wants the GPUs.
+# What is left of the stop timeout once pytest is gone, or the server is and others are not: a clean end is not
+# waited for any more, and the next run on this machine needs the GPUs.
 _LAST_GRACE_S = 5.0
 # A process that SIGKILL has not ended by then sits in the kernel; it ends when the kernel lets go of it.
 _KILL_S = 5.0
@@ -180,7 +180,7 @@ class Guard:
 
     @property
     def is_orphan(self) -> bool:
-        """Whether pytest is gone, or somebody sent SIGTERM.
+        """Whether pytest is gone, or SIGTERM was received.
 
         The pipe alone would not tell: a process the tests forked may hold its other end open.
         """
@@ -202,7 +202,7 @@ class Guard:
                 self._control, self._is_abandoned = None, True
 
     def reap(self, on_end: Callable[[int, int], None] = lambda _pid, _code: None) -> bool:
-        """Take in every child that has ended, with its exit code; return whether anybody is left."""
+        """Take in every child that has ended, with its exit code; return whether a process is left."""
         with suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -212,7 +212,7 @@ class Guard:
         return False
 
     def kill_everybody(self, on_end: Callable[[int, int], None] = lambda _pid, _code: None) -> list[int]:
-        """SIGKILL until nobody is left; return who is left nevertheless."""
+        """SIGKILL until no process is left; return those that are left nevertheless."""
         deadline_s = time.monotonic() + _KILL_S
         while self.reap(on_end):
             _signal(signal.SIGKILL)
@@ -231,7 +231,7 @@ class Service:
         self._is_up = False
 
     def run(self, order: dict[str, Any]) -> None:
-        """Start the server, mind it, and end it and everybody below it."""
+        """Start the server, watch it, and end it and all of its children."""
         read_end, write_end = os.pipe()
         self._guard.output = Output(sys.argv[2], read_end)
         self._pid = _spawn(order, write_end)
@@ -242,7 +242,7 @@ class Service:
             self._guard.reap(self._on_end)
         if self._is_up:
             os.kill(self._pid, signal.SIGTERM)
-        self._wait_for_everybody(order["stop_timeout_s"])
+        self._wait_for_all(order["stop_timeout_s"])
         left = self._guard.kill_everybody(self._on_end)
         self._guard.output.finish()
         _tell("left", *left)
@@ -251,11 +251,12 @@ class Service:
         if pid == self._pid and self._is_up:
             self._is_up = False
             if self._guard.output is not None:
-                self._guard.output.pump()  # whoever hears of the end may look at once for the reason
+                self._guard.output.pump()  # the reason is in the log when the end is told
             _tell("exit", code)
 
-    def _wait_for_everybody(self, grace_s: float) -> None:
-        """Wait until nobody is left, or the time is over. What the server leaves behind is told to end as it was."""
+    def _wait_for_all(self, grace_s: float) -> None:
+        """Wait until no process is left, or the time is over. What the server leaves behind is told to end as it
+        was."""
         deadline_s = time.monotonic() + grace_s
         are_told = False
         while self._guard.reap(self._on_end):
@@ -339,7 +340,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    for descriptor in sys.argv[3:]:  # held here as long as anything of the server is there, and by nobody below
+    for descriptor in sys.argv[3:]:  # held here as long as the server has a process, and by none of its children
         os.set_inheritable(int(descriptor), False)
     outer = os.getpid()
     inner = os.fork()

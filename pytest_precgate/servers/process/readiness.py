@@ -75,7 +75,7 @@ def wait_until_ready(
 
 
 def require_alive(process: Watched, what: str, cause: Cause) -> None:
-    """Raise EngineDiedError when a server that had been ready has ended; whatever it left behind is stopped first."""
+    """Raise EngineDiedError when a server that had been ready has ended; the processes it left are stopped first."""
     if process.is_alive():
         return
     process.stop()

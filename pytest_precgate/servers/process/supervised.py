@@ -100,7 +100,7 @@ class Process:
         self._are_left = False
         self._unread = b""
         self._is_silent = False
-        # The log's path is for whoever looks at the list of processes.
+        # The log's path is for a person who looks at the list of processes.
         words = [sys.executable, "-I", "-S", str(GUARDIAN), str(os.getpid()), str(log), *map(str, keep_open)]
         pipe = subprocess.PIPE
         try:
@@ -196,7 +196,7 @@ class Process:
     def stop(self) -> None:
         """End the server with everything below it, in any session or process group; at once when it has ended.
 
-        SIGTERM for the server, its stop timeout for all of them, SIGKILL until nobody is left. May be called again.
+        SIGTERM for the server, its stop timeout for all of them, SIGKILL until no process is left. May be called again.
         Raises EngineStopError naming what is left.
         """
         is_first = self._guardian.returncode is None
@@ -208,7 +208,7 @@ class Process:
             self._is_silent = True
         if self.pid and self._left is None:
             raise EngineStopError(
-                f"{self._command.argv[0]}: both its guardians were killed, so nobody knows whether something of it is "
+                f"{self._command.argv[0]}: both its guardians were killed, so it is not known whether a process of it is "
                 "left. Look for its processes, and end them"
             )
         left = self.survivors()

@@ -67,7 +67,8 @@ class Readiness:
             raise EngineStartError(
                 self.request.what,
                 f"port {self.slot.port} answers, and no process of this server listens there: another program took it, "
-                "or the command hands the server to another program (a container's daemon): start it there, use endpoint",
+                "or the command hands the server to another program (a container's daemon): start it there, use "
+                "endpoint",
                 str(self.process.log),
             )
         return False

@@ -208,8 +208,8 @@ class Process:
             self._is_silent = True
         if self.pid and self._left is None:
             raise EngineStopError(
-                f"{self._command.argv[0]}: both its guardians were killed, so it is not known whether a process of it is "
-                "left. Look for its processes, and end them"
+                f"{self._command.argv[0]}: both its guardians were killed, so it is not known whether a process of "
+                "it is left. Look for its processes, and end them"
             )
         left = self.survivors()
         if left or (is_first and self._are_left):

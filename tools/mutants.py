@@ -36,9 +36,9 @@ import scipy.interpolate
 import scipy.optimize  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
-TIMES = 5
-"""A mutant may take this many times the CPU seconds of the clean run of its tests: it may loop for ever."""
-LEAST_S = 10
+TIMES = 3
+"""A test may take this many times the CPU seconds it took while it was traced, and one more: a mutant may loop."""
+IMPORT_S = 20
 BROKEN = 70
 MOST_BYTES = 4 << 30
 SWAPPED: Mapping[type[ast.AST], Sequence[type[Any]]] = {
@@ -219,26 +219,29 @@ class Traced:
 
 @dataclass(frozen=True)
 class Only:
-    """A plugin that runs ``tests`` in their order and no others."""
+    """A plugin that runs the tests of ``seconds`` in that order and no others, each as long as it may take."""
 
-    tests: Sequence[str]
+    seconds: Mapping[str, float]
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out the others."""
-        place = {test: at for at, test in enumerate(self.tests)}
+        place = {test: at for at, test in enumerate(self.seconds)}
         items[:] = sorted((item for item in items if item.nodeid in place), key=lambda item: place[item.nodeid])
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Let SIGPROF end this process where the test takes too long."""
+        signal.setitimer(signal.ITIMER_PROF, 1 + TIMES * self.seconds[item.nodeid])
 
-def _forked(run: Callable[[], int], limit_s: float, output: str = os.devnull) -> int:
-    """Run in a process of its own, its text to a file, and return its id; a signal ends it where it takes too long."""
+
+def _forked(run: Callable[[], int], output: str = os.devnull) -> int:
+    """Run in a process of its own, its text to a file, and return its id."""
     child = os.fork()
     if child:
         return child
     status = BROKEN
     try:
-        resource.setrlimit(resource.RLIMIT_CPU, (int(limit_s) + 1, int(limit_s) + 1))
         resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
-        signal.alarm(10 * int(limit_s))
         for stream in (1, 2):
             os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
         status = run()
@@ -271,7 +274,7 @@ def traced(folder: Path, files: Sequence[str]) -> Traced:
             kept.write_bytes(pickle.dumps((dict(tracing.ran), tracing.seconds)))
             return status
 
-        _, status = os.waitpid(_forked(run, 3600, str(output)), 0)
+        _, status = os.waitpid(_forked(run, str(output)), 0)
         if status:
             sys.exit(f"{output.read_text()}\nmutants: the tests fail as they are: pytest {' '.join(files)}")
         return Traced(str(folder), *pickle.loads(kept.read_bytes()))
@@ -300,9 +303,9 @@ def survivors(mutants: Iterable[Mutant], tracing: Traced, workers: int) -> Itera
             continue
         if len(running) == workers:
             yield from ended()
-        limit_s = LEAST_S + TIMES * sum(tracing.seconds[test] for test in tests)
 
         def run(mutant: Mutant = mutant, tests: Sequence[str] = tests) -> int:
+            signal.setitimer(signal.ITIMER_PROF, IMPORT_S)  # until the first test begins
             original = SourceFileLoader.get_code
             codes[str(mutant.path)] = mutant.code
 
@@ -310,9 +313,12 @@ def survivors(mutants: Iterable[Mutant], tracing: Traced, workers: int) -> Itera
                 return codes.get(self.path) or original(self, name)
 
             SourceFileLoader.get_code = get_code  # type: ignore[assignment,method-assign]
-            return _pytest(dict.fromkeys(test.split("::")[0] for test in tests), Only(tests))
+            return _pytest(
+                dict.fromkeys(test.split("::")[0] for test in tests),
+                Only({test: tracing.seconds[test] for test in tests}),
+            )
 
-        running[_forked(run, limit_s)] = mutant
+        running[_forked(run)] = mutant
     while running:
         yield from ended()
 

@@ -6,6 +6,7 @@ import math
 import random
 import statistics
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -133,6 +134,43 @@ def test_asking_is_cheap_between_looks() -> None:
         assert not is_enough(seen)
         looks += seen.looks > 0
     assert 10 < looks < 25
+
+
+def test_looks_are_further_apart_the_longer_the_window_is() -> None:
+    """The first after 5 s, each of the others when the window is longer by the square root of two."""
+    draw, records, now_s = random.Random(7), list[RequestRecord](), 0.0
+    for _ in range(4000):
+        latency_s = draw.uniform(0.04, 0.06)
+        records.append(RequestRecord(now_s, now_s + 0.01, now_s + latency_s, 50, 100))
+        now_s += latency_s
+    is_enough, windows = known_to(1e-6, 1e9, 1), list[float]()
+    for n in range(2, 4000):
+        seen = Looked(records[:n])
+        assert not is_enough(seen)
+        if seen.looks and n > 2:
+            windows.append(seen[-1].last_token_s - records[0].last_token_s)
+    assert windows[0] == pytest.approx(5, abs=0.06)
+    assert len(windows) == 11
+    for before, after in pairwise(windows):
+        assert 0 <= after - before * math.sqrt(2) <= 0.06
+
+
+def test_where_nothing_can_be_told_yet_the_next_look_comes_soon() -> None:
+    """After a sixteenth of the window: a point of long requests is not held up by a look that came too early."""
+    records = closed_loop([(50, 100)] * 60, 1, 0.01)  # of a second each: nine of them are served after ten
+    quiet = ended(records, 0.01)
+    assert 18 <= window_s(quiet) <= 21
+
+
+def test_a_quiet_point_takes_ten_seconds() -> None:
+    """Half of them until the look that decides."""
+    quiet = ended(closed_loop([(50, 100)] * 400, 1, 0.001), 0.01)
+    assert window_s(quiet) == pytest.approx(10, abs=0.11)
+
+
+def test_two_requests_of_each_slot_are_waited_for() -> None:
+    """However long they take; then a point whose time is up has ended."""
+    assert len(ended(closed_loop([(50, 100)] * 40, 4, 0.1), 0.01, 4, window_limit_s=1.0)) == 8
 
 
 def test_a_stop_rule_is_one_of_two_kinds() -> None:

@@ -217,3 +217,14 @@ def test_events_without_text_are_tokens_where_they_come_at_the_pace_of_tokens() 
     with pytest.raises(UntoldTokensError, match=r"2 of 3 requests .* 31 ms apart at 10\.00 ms a token"):
         with_first_tokens([apart, apart, replace(at_pace, guessed_step_s=None)], "invalid")
     assert with_first_tokens([apart, *[replace(at_pace, guessed_step_s=None)] * 2], "invalid")
+
+
+@pytest.mark.parametrize(("events", "is_refused"), [(1000, False), (992, False), (985, True)])
+def test_a_first_event_that_could_not_matter_held_one_token(events: int, is_refused: bool) -> None:
+    """Whatever it held, the time per token is the same to 1%."""
+    records = [replace(PLAIN, output_tokens=1000, events=events, first_tokens=None)] * 3
+    if is_refused:
+        with pytest.raises(UntoldTokensError, match=f"usage counts 1000 tokens and {events} events brought them"):
+            with_first_tokens(records, "invalid")
+    else:
+        assert {record.first_tokens for record in with_first_tokens(records, "invalid")} == {1}

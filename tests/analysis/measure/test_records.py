@@ -120,6 +120,8 @@ def test_the_quantile_is_the_first_that_enough_gaps_reach() -> None:
 def test_a_run_holds_its_requests_in_the_order_they_were_sent_in() -> None:
     """Whatever order they ended in; and it is of one concurrency at least."""
     first, second = RequestRecord(0.0, 1.0, 9.0, 1, 2), RequestRecord(1.0, 2.0, 3.0, 1, 2)
+    failure = RequestFailure(0.0, 1.0, "HTTP 429")
+    assert PointRun(2, [], [failure]) == PointRun(2, (), (failure,))
     run = PointRun(2, [second, first])
     assert run.records == (first, second)
     assert (run.failures, run.resent, run.reopened, run.lost_s, run.froze) == ((), 0, 0, 0.0, False)

@@ -137,6 +137,7 @@ def test_a_client_is_believed_up_to_its_limits(field: str, held: float, beyond: 
 
 def test_every_breach_of_a_client_is_told() -> None:
     """What they mean is said once."""
+    assert GOOD.processes == 1
     found = refused(replace(RUN, client=replace(GOOD, cpu_share=0.8, events_per_read=5.0)))
     assert "the load client could not keep up: its process used 80% of a core, at most 50% may be; it found 5.0" in str(
         found

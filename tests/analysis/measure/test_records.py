@@ -24,15 +24,17 @@ def test_the_times_of_a_record_follow_from_its_stamps() -> None:
 )
 def test_times_out_of_order_are_no_record(times: tuple[float, float, float]) -> None:
     """A token before its request, a last token before the first, a time that is no number."""
-    with pytest.raises(InvalidValueError, match="wanted finite times in that order"):
+    sent, first, last = times
+    said = f"got sent {sent!r} s, first token {first!r} s, last token {last!r} s, wanted finite times in that order"
+    with pytest.raises(InvalidValueError, match=said):
         RequestRecord(*times, 1, 2)
 
 
-@pytest.mark.parametrize("counts", [(0, 5), (5, 0), (-1, 5)])
-def test_a_record_counts_tokens(counts: tuple[int, int]) -> None:
-    """A request without input or output is none."""
-    with pytest.raises(InvalidValueError, match="RequestRecord"):
-        RequestRecord(0.0, 1.0, 2.0, *counts)
+@pytest.mark.parametrize(("counts", "field"), [((0, 5), "input"), ((5, 0), "output"), ((-1, 5), "input")])
+def test_a_record_counts_tokens(counts: tuple[int, int], field: str) -> None:
+    """A request without input or output is none, whether or not its first event is known."""
+    with pytest.raises(InvalidValueError, match=rf"RequestRecord\.{field}_tokens: got {min(counts)}"):
+        RequestRecord(0.0, 1.0, 2.0, *counts, first_tokens=None)
 
 
 def test_one_output_token_has_no_tpot() -> None:
@@ -63,6 +65,7 @@ def test_no_gap_has_no_quantile() -> None:
 def test_one_output_token_is_a_record() -> None:
     """Its last token is its first; with two, the first event may hold one of them and not three."""
     assert RequestRecord(0.0, 1.0, 1.0, 1, 1).request_latency_s == 1.0
+    assert not RequestRecord(0.0, 1.0, 1.0, 1, 1).told
     for name in ("events", "first_tokens"):
         assert getattr(RequestRecord(0.0, 1.0, 2.0, 1, 2, **{name: 2}), name) == 2  # type: ignore[arg-type]
         with pytest.raises(InvalidValueError, match=rf"RequestRecord\.{name}: got 3, wanted at most 2"):
@@ -117,6 +120,8 @@ def test_the_quantile_is_the_first_that_enough_gaps_reach() -> None:
 def test_a_run_holds_its_requests_in_the_order_they_were_sent_in() -> None:
     """Whatever order they ended in; and it is of one concurrency at least."""
     first, second = RequestRecord(0.0, 1.0, 9.0, 1, 2), RequestRecord(1.0, 2.0, 3.0, 1, 2)
+    failure = RequestFailure(0.0, 1.0, "HTTP 429")
+    assert PointRun(2, [], [failure]) == PointRun(2, (), (failure,))
     run = PointRun(2, [second, first])
     assert run.records == (first, second)
     assert (run.failures, run.resent, run.reopened, run.lost_s, run.froze) == ((), 0, 0, 0.0, False)

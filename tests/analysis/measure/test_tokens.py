@@ -152,6 +152,7 @@ def test_a_refused_token_refuses_the_point() -> None:
         (TokenFacts(1.0, 1.0, -0.1), "cached_share is -0.1, which no point has"),
         (TokenFacts(1.0, 1.0, 1.1), "cached_share is 1.1, which no point has"),
         (TokenFacts(1.0, 1.0, None, 0.9), "acceptance_length is 0.9, which no point has"),
+        (TokenFacts(1.0, 1.0, 1.0), "100.0% of the prompt tokens came from"),
         (TokenFacts(1.0, 1.0, 0.02), "2.0% of the prompt tokens came from"),
         (TokenFacts(1.0, 1.0, None, 2.0), "the server speculates (2.00 tokens a step)"),
     ],
@@ -217,3 +218,34 @@ def test_events_without_text_are_tokens_where_they_come_at_the_pace_of_tokens() 
     with pytest.raises(UntoldTokensError, match=r"2 of 3 requests .* 31 ms apart at 10\.00 ms a token"):
         with_first_tokens([apart, apart, replace(at_pace, guessed_step_s=None)], "invalid")
     assert with_first_tokens([apart, *[replace(at_pace, guessed_step_s=None)] * 2], "invalid")
+
+
+@pytest.mark.parametrize(("events", "is_refused"), [(1000, False), (992, False), (985, True)])
+def test_a_first_event_that_could_not_matter_held_one_token(events: int, is_refused: bool) -> None:
+    """Whatever it held, the time per token is the same to 1%."""
+    records = [replace(PLAIN, output_tokens=1000, events=events, first_tokens=None)] * 3
+    if is_refused:
+        with pytest.raises(UntoldTokensError, match=f"usage counts 1000 tokens and {events} events brought them"):
+            with_first_tokens(records, "invalid")
+    else:
+        assert {record.first_tokens for record in with_first_tokens(records, "invalid")} == {1}
+
+
+def test_a_prompt_cached_in_its_template_alone_was_not_cached() -> None:
+    """A server caches whole blocks: less than the template is nothing, not less than nothing."""
+    expected = Expected(template_tokens=16)
+    assert token_facts([replace(PLAIN, cached_tokens=5)] * 3, expected, ServerCounts()).cached_share == 0.0
+
+
+def test_what_requests_state_of_their_drafts_counts_in_the_mean() -> None:
+    """Of those that state it, where no counter of the server does."""
+    records = [*(replace(PLAIN, acceptance=acceptance) for acceptance in (1.0, 1.0, 4.0)), PLAIN]
+    assert token_facts(records, Expected(), ServerCounts()).acceptance_length == 2.0
+    assert token_facts(records, Expected(), ServerCounts(acceptance_length=3.0)).acceptance_length == 3.0
+
+
+def test_a_first_event_nobody_knows_counts_as_one_token() -> None:
+    """As in virtual time, where each token is an event."""
+    untold = replace(PLAIN, events=None, first_tokens=None)
+    facts = token_facts([untold, PLAIN, replace(PLAIN, events=51, first_tokens=4)], Expected(), ServerCounts())
+    assert (facts.first_event_tokens, facts.tokens_per_event) == (2.0, 303 / 253)

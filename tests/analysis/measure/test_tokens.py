@@ -72,7 +72,7 @@ def test_a_text_has_the_length_it_was_to_have(got: int, is_refused: bool) -> Non
     records = [replace(PLAIN, input_tokens=got, text_tokens=1000)] * 5
     found = why(records, Expected(template_tokens=12))
     assert bool(found) is is_refused
-    assert not found or "tokens of texts of 1000 (a template of 12 left out)" in found[0]
+    assert not found or f"made {got - 12} tokens of texts of 1000 (a template of 12 left out)" in found[0]
 
 
 @pytest.mark.parametrize(
@@ -195,10 +195,13 @@ def test_tokens_no_event_showed_are_refused_or_reasoning() -> None:
     """The message counts them, and the requests that tell; reasoning stands before the first event."""
     hidden = replace(PLAIN, events=61, listed_tokens=61)
     with pytest.raises(InvalidValueError, match=r"no event shows \(40 of 101, in 2 of 3 requests that tell\)"):
-        with_first_tokens([hidden, hidden, replace(PLAIN, listed_tokens=101), PLAIN], "invalid")
+        with_first_tokens(
+            [hidden, replace(hidden, listed_tokens=9), replace(PLAIN, listed_tokens=101), PLAIN], "invalid"
+        )
     told, untold = with_first_tokens([hidden, replace(PLAIN, events=61, first_tokens=None)], "reasoning")
     assert (told.first_tokens, untold.first_tokens) == (41, 41)
-    assert with_first_tokens([PLAIN], "reasoning") == (PLAIN,)
+    for known in (PLAIN, replace(PLAIN, events=57, first_tokens=5)):
+        assert with_first_tokens([known], "reasoning") == (known,)
 
 
 def test_ten_requests_that_told_speak_for_the_others() -> None:
@@ -214,10 +217,13 @@ def test_events_without_text_are_tokens_where_they_come_at_the_pace_of_tokens() 
     """Up to three steps apart; the message says how many requests guessed, and both times in ms."""
     at_pace = replace(PLAIN, output_tokens=100, events=100, guessed_step_s=0.03)
     assert with_first_tokens([at_pace] * 3, "invalid") == (at_pace,) * 3
-    apart = replace(at_pace, guessed_step_s=0.031)
-    with pytest.raises(UntoldTokensError, match=r"2 of 3 requests .* 31 ms apart at 10\.00 ms a token"):
-        with_first_tokens([apart, apart, replace(at_pace, guessed_step_s=None)], "invalid")
-    assert with_first_tokens([apart, *[replace(at_pace, guessed_step_s=None)] * 2], "invalid")
+    for guessed_step_s, shown in ((0.031, 31), (0.9, 900)):
+        apart = replace(at_pace, guessed_step_s=guessed_step_s)
+        with pytest.raises(UntoldTokensError, match=rf"2 of 3 requests .* {shown} ms apart at 10\.00 ms a token"):
+            with_first_tokens([apart, apart, replace(at_pace, guessed_step_s=None)], "invalid")
+    assert with_first_tokens(
+        [replace(at_pace, guessed_step_s=1.0), *[replace(at_pace, guessed_step_s=None)] * 2], "invalid"
+    )
 
 
 @pytest.mark.parametrize(("events", "is_refused"), [(1000, False), (992, False), (985, True)])
@@ -249,3 +255,17 @@ def test_a_first_event_nobody_knows_counts_as_one_token() -> None:
     untold = replace(PLAIN, events=None, first_tokens=None)
     facts = token_facts([untold, PLAIN, replace(PLAIN, events=51, first_tokens=4)], Expected(), ServerCounts())
     assert (facts.first_event_tokens, facts.tokens_per_event) == (2.0, 303 / 253)
+
+
+def test_a_few_untold_requests_do_not_move_the_median() -> None:
+    """Most told: whatever the others' first events held, the point's time per token is theirs."""
+    told, untold = replace(PLAIN, events=51, first_tokens=1), replace(PLAIN, events=51, first_tokens=None)
+    found = with_first_tokens([*[told] * 5, *[untold] * 2], "invalid")
+    assert {record.first_tokens for record in found} == {1}
+
+
+def test_an_answer_in_one_event_tells_no_time_per_token() -> None:
+    """It may be all of it; of several, the message names the one that hides most."""
+    one, some = (replace(PLAIN, events=events, first_tokens=None) for events in (1, 60))
+    with pytest.raises(UntoldTokensError, match="usage counts 101 tokens and 1 events brought them"):
+        with_first_tokens([some, one, some], "invalid")

@@ -112,6 +112,7 @@ def request(prompt: object = (1, 2, 3), tokens: int = 4, **fields: object) -> di
 def raw(url: str, data: bytes) -> socket.socket:
     """A socket on which ``data`` has been sent."""
     address = urlsplit(url)
+    assert address.port is not None
     connection = socket.create_connection((address.hostname, address.port), timeout=LIMIT_S)
     connection.sendall(data)
     return connection

@@ -105,6 +105,13 @@ def test_a_word_that_names_no_gpu_is_refused(words: list[str], why: str) -> None
         gpus_named(words, FOUR)
 
 
+def test_one_character_of_a_uuid_is_a_beginning_and_its_prefix_is_none() -> None:
+    """``GPU-`` stands before every UUID and names nothing, even where there is one GPU only."""
+    assert gpus_named(["GPU-2"], FOUR) == (FOUR[2],)
+    with pytest.raises(InvalidValueError, match="'GPU-' is not here"):
+        gpus_named(["GPU-"], FOUR[:1])
+
+
 def test_a_beginning_that_several_gpus_have_is_refused() -> None:
     """CUDA would see no GPU at all."""
     twins = [Gpu(0, "GPU-aa1", "a"), Gpu(1, "GPU-aa2", "a")]

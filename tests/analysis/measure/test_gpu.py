@@ -327,3 +327,21 @@ def test_a_cause_is_outside_by_all_gpus_of_a_point() -> None:
         assert is_outside(telemetry_of(dict(zip(FOUR, pair, strict=False)))) is expected
     assert not is_outside(telemetry_of(dict(zip(FOUR, (shared, broken), strict=False))))
     assert not is_outside(())
+
+
+def test_telemetry_begins_with_its_first_sample() -> None:
+    """Whatever the clock said; counters are read at both ends, and a fall between them counts however small."""
+    first, last = replace(GOOD, at_s=5.0), replace(GOOD, at_s=7.0, ecc_uncorrected=5, energy_j=200.0)
+    got = seen(first, replace(GOOD, at_s=6.0, energy_j=99.5), last)
+    assert (got.duration_s, got.new_ecc_uncorrected) == (2.0, 2)
+    assert (got.energy_j, got.energy_fall_j) == (None, 0.5)
+
+
+def test_a_power_cap_that_is_not_told_is_left_out() -> None:
+    """The mean is told without it."""
+    assert "mean 700 W, SM" in seen(replace(GOOD, power_limit_w=None), replace(GOOD, power_limit_w=None)).line()
+
+
+def test_what_the_driver_does_not_say_came_from_nowhere() -> None:
+    """Neither from outside nor from the GPU."""
+    assert not is_outside([seen(GpuSample(0.0), GpuSample(1.0))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 
 import pytest
 from hypothesis import given
@@ -146,7 +146,7 @@ def test_every_breach_of_a_client_is_told() -> None:
 
 def test_chunks_are_told_by_their_median_and_their_99th_percentile() -> None:
     """Of one hundred gaps, to the width of a bucket."""
-    found = measure(replace(RUN, gaps=Gaps.of([*[0.01] * 60, *[0.02] * 39, 0.5])), 1)
+    found = measure(replace(RUN, gaps=Gaps.of([*[0.005] * 20, *[0.01] * 40, *[0.02] * 39, 0.5])), 1)
     assert found.itl_median_s == pytest.approx(0.01, rel=0.02)
     assert found.itl_p99_s == pytest.approx(0.02, rel=0.02)
     silent = measure(replace(RUN, gaps=Gaps()), 1)
@@ -163,7 +163,9 @@ def test_the_time_lost_to_closed_connections_may_be_a_hundredth() -> None:
 
 def test_a_run_that_was_given_up_says_why_behind_its_failures() -> None:
     """Both where there are both; requests sent again count as failed."""
-    assert "ended: gone" in str(refused(replace(RUN, ended="ended: gone")))
+    alone = str(refused(replace(RUN, ended="ended: gone")))
+    assert alone.endswith("not a point: ended: gone")
+    assert "sent again" not in str(refused(replace(RUN, failures=[REFUSED])))
     both = str(refused(replace(RUN, ended="ended: gone", failures=[REFUSED], resent=2)))
     assert "3 of 41 requests failed, at most 0 may: 1 x HTTP 429; 2 x sent again" in both
     assert both.endswith("; ended: gone")
@@ -218,14 +220,42 @@ def test_random_lengths_leave_more_on_a_point_than_even_ones() -> None:
     assert whole.error.throughput > 2 * steady.error.throughput
 
 
+def test_a_long_cause_is_cut() -> None:
+    """A server may answer with a page; four hundred characters of it are shown."""
+    _, _, shown = str(refused(replace(RUN, failures=[RequestFailure(0.0, 1.0, "q" * 5000)]))).partition("1 x ")
+    assert shown.startswith("qqq")
+    assert len(shown) == 400
+
+
+def test_a_point_has_gpus() -> None:
+    """Throughput is by each of them."""
+    with pytest.raises(InvalidValueError, match=r"measure\.gpus: got 0"):
+        measure(RUN, 0)
+
+
 RECORDED = measure(RUN, 1)
 TOKENS = TokenFacts(1.0, 1.0)
+
+
+def test_a_measurement_becomes_a_point_of_a_sweep() -> None:
+    """Steps of 10 ms are 100 tok/s/user; what speculation gave goes with it."""
+    assert RECORDED.interactivity == pytest.approx(100)
+    assert RECORDED.point().acceptance_length is None
+    assert replace(RECORDED, tokens=None).point().acceptance_length is None
+    assert replace(RECORDED, tokens=TokenFacts(1.0, 1.0, None, 2.5)).point().acceptance_length == 2.5
+
+
+def test_what_a_recorded_point_does_not_say_did_not_happen() -> None:
+    """Files from before it was kept: nothing asked for, nothing sent again, no connection reopened."""
+    kept = {each.name: getattr(RECORDED, each.name) for each in fields(RECORDED) if each.default is MISSING}
+    assert Measurement(**kept) == replace(RECORDED, tokens=None)
 
 
 def test_a_recorded_point_is_believed() -> None:
     """As measured; with as many failures as may be; with nothing known of its client or its tokens."""
     require_believable(RECORDED, 0)
     require_believable(replace(RECORDED, failed=1, resent=1), 2)
+    require_believable(replace(RECORDED, resent=1), 1)
     require_believable(replace(RECORDED, client=None, tokens=None, error=None, asked_error=None), 0)
     require_believable(replace(RECORDED, error=Uncertainty(0.0, 0.0)), 0)
 
@@ -239,6 +269,7 @@ def test_a_recorded_point_is_believed() -> None:
         (replace(RECORDED, reopened=-1), "reopened is -1, wanted a number of requests from 0"),
         (replace(RECORDED, failed=1), "1 requests failed, at most 0 may"),
         (replace(RECORDED, failed=1, resent=2), "3 requests failed, at most 0 may"),
+        (replace(RECORDED, failed=-1), "-1 requests failed, at most 0 may"),
         (replace(RECORDED, failed=-2), "-2 requests failed, at most 0 may"),
         (replace(RECORDED, ttft=Spread(0.0, 1.0, 1.0, 1.0)), "ttft is Spread.*in that order"),
         (replace(RECORDED, tpot=Spread(1.0, 0.0, 1.0, 1.0)), "tpot is Spread.*in that order"),

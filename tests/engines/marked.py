@@ -75,7 +75,7 @@ class Marked:
 
     def servers(self) -> list[psutil.Process]:
         """Return those that are no guardians."""
-        return [process for process in self.running() if "guardian.py" not in " ".join(_words(process))]
+        return [process for process in self.running() if "guardian.py" not in " ".join(words(process))]
 
     def start(self, *argv: str, stop_timeout_s: float = 1.0, variables: Mapping[str, str] | None = None) -> Process:
         """Start any command."""
@@ -88,7 +88,8 @@ class Marked:
         return self.start(sys.executable, "-S", str(STAND_IN), *words, stop_timeout_s=stop_timeout_s)
 
 
-def _words(process: psutil.Process) -> list[str]:
+def words(process: psutil.Process) -> list[str]:
+    """Return the words of a process's command line, none of one that is gone or a zombie."""
     with suppress(psutil.NoSuchProcess):
         return process.cmdline()
     return []
@@ -102,7 +103,7 @@ def marked(directory: Path) -> Iterator[Marked]:
         yield made
     finally:
         left = made.running()
-        described = [f"{process.pid} {' '.join(_words(process))}" for process in left]
+        described = [f"{process.pid} {' '.join(words(process))}" for process in left]
         for process in left:
             with suppress(psutil.NoSuchProcess):
                 process.kill()

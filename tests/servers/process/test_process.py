@@ -18,7 +18,7 @@ from pytest_precgate.engines.server import ServerCommand
 from pytest_precgate.errors import EngineStartError, EngineStopError, PreflightError
 from pytest_precgate.servers.process import guardian, supervised
 from pytest_precgate.servers.process.supervised import Process, start
-from tests.engines.marked import STAND_IN, Marked, answers_200, eventually, free_port, marked
+from tests.engines.marked import STAND_IN, Marked, answers_200, eventually, free_port, marked, words
 
 
 @pytest.fixture
@@ -296,7 +296,7 @@ def test_twenty_five_starts_and_stops_leave_no_descriptor_and_no_process(here: M
         process.stop()
     assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
     assert here.running() == []
-    assert not [child for child in psutil.Process().children() if here.mark in " ".join(child.cmdline())]
+    assert not [child for child in psutil.Process().children() if here.mark in " ".join(words(child))]
 
 
 def test_what_cannot_be_started_is_refused_by_name(here: Marked) -> None:
@@ -365,7 +365,7 @@ def test_a_killed_guardian_is_made_up_for_by_the_other(here: Marked, which: int)
     assert ready(process, port)
     guardians(process)[which].kill()
     assert eventually(lambda: here.running() == [])
-    assert not process.is_alive()
+    assert eventually(lambda: not process.is_alive())  # what has ended is told by a guardian
     assert process.exit_text() == ("ended with exit code 0", "was ended because its guardian was killed")[which]
     process.stop()
 

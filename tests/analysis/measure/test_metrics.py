@@ -135,6 +135,14 @@ def test_a_client_is_believed_up_to_its_limits(field: str, held: float, beyond: 
     assert str(found).endswith("Use more client processes or a quieter machine")
 
 
+def test_a_client_of_slow_requests_may_lag_by_a_hundredth_of_them() -> None:
+    """Requests of 100 s: a second, and both times are told in milliseconds; without a client nothing lags."""
+    slow = steady_run(step_s=1.0)
+    found = refused(replace(slow, client=replace(GOOD, loop_lag_p99_s=3.0)))
+    assert "its loop lagged 3000.0 ms (p99), at most 1000.0 ms may be" in str(found)
+    assert measure(replace(slow, client=None), 1).client is None
+
+
 def test_every_breach_of_a_client_is_told() -> None:
     """What they mean is said once."""
     assert GOOD.processes == 1
@@ -258,6 +266,8 @@ def test_a_recorded_point_is_believed() -> None:
     require_believable(replace(RECORDED, resent=1), 1)
     require_believable(replace(RECORDED, client=None, tokens=None, error=None, asked_error=None), 0)
     require_believable(replace(RECORDED, error=Uncertainty(0.0, 0.0)), 0)
+    require_believable(replace(RECORDED, window=Window("steady", 1.0, 1.5)), 0)
+    require_believable(replace(RECORDED, asked_error=0.005), 0)
 
 
 @pytest.mark.parametrize(

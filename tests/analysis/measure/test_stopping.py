@@ -178,6 +178,9 @@ def test_a_stop_rule_is_one_of_two_kinds() -> None:
     assert PUBLISHED.requests(16) == 160
     assert PUBLISHED.is_enough(16) is never
     assert not never([])
+    quiet = closed_loop([(50, 100)] * 400, 1, 0.001)
+    is_enough = DEFAULT.is_enough(1)
+    assert [is_enough(quiet[:number]) for number in (50, 60, 300)] == [False, False, True]
     assert DEFAULT.requests(16) is None
     assert DEFAULT.window_limit_s == 120
     assert PUBLISHED.facts == {"requests_per_slot": 10}

@@ -215,7 +215,7 @@ def uneven(number: int, seed: int, slots: int, sigma: float = 0.05) -> list[Requ
 
 
 @pytest.mark.parametrize("even", [True, False])
-@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("slots", [1, 3, 7])
 @pytest.mark.parametrize("number", [9, 12, 15, 23, 24, 29, 60, 120, 287, 288, 300])
 def test_intervals_are_those_that_scipy_gives(number: int, slots: int, even: bool) -> None:
     """Few batches and many, short spans and long ones; the width is searched for to a ten thousandth."""
@@ -224,6 +224,14 @@ def test_intervals_are_those_that_scipy_gives(number: int, slots: int, even: boo
         found = uncertainty(records, even)
         assert found is not None
         assert (found.throughput, found.interactivity) == pytest.approx(by_scipy(records, even), rel=2e-4)
+
+
+def test_a_stretch_of_answers_in_one_piece_tells_no_pace() -> None:
+    """Half of one batch came without a time per token: no interval, however even the others are."""
+    records = uneven(60, 3, 1)
+    whole = [replace(r, first_token_s=r.last_token_s) if 12 <= at < 18 else r for at, r in enumerate(records)]
+    assert uncertainty(records) is not None
+    assert uncertainty(whole) is None
 
 
 def test_a_longer_window_is_foreseen_by_its_growth() -> None:

@@ -11,7 +11,7 @@ from pytest_precgate.engines.server import HostContext, ServerCommand
 from pytest_precgate.hidden import Variables
 from pytest_precgate.servers.machine import Machine
 from pytest_precgate.servers.process.variables import inherited
-from tests.engines.places import place
+from tests.engines.hosts import host
 
 SECRET = "hunter2"
 
@@ -35,7 +35,7 @@ def test_variables_are_the_mapping_they_show() -> None:
 def test_no_value_is_shown(tmp_path: Path, quote: object) -> None:
     """By repr, str or format, alone or inside what holds them."""
     variables = {"TOKEN": SECRET}
-    base = place(tmp_path)
+    base = host(tmp_path)
     holders = [
         Variables(variables),
         Variables(Variables(variables)),

@@ -206,10 +206,10 @@ def _measured(suite: Suite, launches: Launches, number: int, told: _Narrator) ->
     launches.expect(
         [suite.name], _sweep_targets
     )  # an engine that can never start is refused before the other precision is loaded
-    for attempt in range(1, number + 1):
+    for launch in range(1, number + 1):
         for precision in precisions:
-            told.line(f"launch {attempt} of {number}: {precision}")
-            measured[precision].append(launches.of(suite, precision, attempt))
+            told.line(f"launch {launch} of {number}: {precision}")
+            measured[precision].append(launches.of(suite, precision, launch))
     return measured
 
 

@@ -74,45 +74,45 @@ class CommandEngine(StartedServer):
         path = read_path(members["path"], settings.api) if "path" in members else None
         return CommandEngine(replace(settings, path=path), _argv(members["argv"]), **given)
 
-    def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:  # noqa: ARG002
+    def preflight(self, precision: str, hardware: str, host: HostContext) -> Fingerprint:  # noqa: ARG002
         """Return the program, a hash of the words, and size and hash of a model that is a file.
 
         Raises PreflightError for a missing program, for a missing model whose name begins with ``/`` or ``.``, and for
         speculative decoding whose acceptance is not forced. GPUs are not counted: for a server on CPUs ``gpus = 1``
         means the machine."""
-        self._program(precision, place)
-        variables = {**place.environ, **self.settings.variables}
+        self._program(precision, host)
+        variables = {**host.environ, **self.settings.variables}
         require_forced(
             self._words("HOST", "PORT"), variables, self.settings.load.acceptance_length, self.settings.model
         )
         words = json.dumps(self.argv).encode()
         facts: dict[str, Fact] = {"argv_sha256": hashlib.sha256(words).hexdigest(), "program": self.argv[0]}
-        model, path = self.settings.model, place.directory / self.settings.model
+        model, path = self.settings.model, host.directory / self.settings.model
         if model.startswith(("/", ".")) and not path.exists():
             raise PreflightError(f"{precision}: no model {model!r}: there is no {path}")
         if path.is_file():
             facts["model_file"] = _described(path)
         return Fingerprint({}, facts) | acceptance_facts(self.settings.load.acceptance_length)
 
-    def command(self, slot: ServerSlot, place: HostContext) -> ServerCommand:
+    def command(self, slot: ServerSlot, host: HostContext) -> ServerCommand:
         """Return the words with their placeholders filled in, the program by its whole path."""
         words = self._words(slot.host, str(slot.port))[1:]
         variables = {**self.settings.variables, **device_variables(slot)}
-        program = self._program(self.settings.configuration, place)
-        return ServerCommand((program, *words), variables, cwd=place.directory)
+        program = self._program(self.settings.configuration, host)
+        return ServerCommand((program, *words), variables, cwd=host.directory)
 
     def _words(self, host: str, port: str) -> list[str]:
         values = {"host": host, "model": self.settings.model, "port": port}
         return [word.format_map(values) for word in self.argv]
 
-    def _program(self, whose: str, place: HostContext) -> str:
+    def _program(self, whose: str, host: HostContext) -> str:
         """A word with a slash is a path that starts at the settings' directory; any other is looked up in PATH."""
         word = self.argv[0].format()
-        search = {**place.environ, **self.settings.variables}.get("PATH", os.defpath)
+        search = {**host.environ, **self.settings.variables}.get("PATH", os.defpath)
         is_path = "/" in word
-        found = shutil.which(str(place.directory / word) if is_path else word, path=search)
+        found = shutil.which(str(host.directory / word) if is_path else word, path=search)
         if found is None:
-            path = place.directory / word
+            path = host.directory / word
             there = "it is not a program that may be executed" if path.exists() else "it is not there"
             where = f"{path}: {there}" if is_path else f"it is not in PATH ({search})"
             raise PreflightError(

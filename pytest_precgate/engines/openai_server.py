@@ -88,9 +88,9 @@ def served_name(slot: ServerSlot, network: Network, wanted: Sequence[str]) -> tu
     return None, f"/v1/models must name one model, or {' or '.join(wanted)} among several; it names {served}"
 
 
-def model_argument(model: str, place: HostContext) -> str:
+def model_argument(model: str, host: HostContext) -> str:
     """Return the model in the command line: the whole path of a directory, else its name on the hub."""
-    return str((place.directory / model).resolve()) if is_local(model, place.directory) else model
+    return str((host.directory / model).resolve()) if is_local(model, host.directory) else model
 
 
 def server_variables(own: Mapping[str, str], slot: ServerSlot, settings: ServerSettings) -> dict[str, str]:

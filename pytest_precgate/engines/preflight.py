@@ -19,25 +19,25 @@ from pytest_precgate.engines.support import GENERATIONS, NAMES, Row, stated
 from pytest_precgate.errors import PreflightError
 
 
-def locate_program(program: str, place: HostContext) -> str:
+def locate_program(program: str, host: HostContext) -> str:
     """Return the program to start: ``program`` itself if it is in PATH, the whole path of one with a slash.
 
     Raises PreflightError naming it."""
-    spelled = str((place.directory / program).resolve()) if "/" in program else program
-    if shutil.which(spelled, path=place.environ.get("PATH", "")) is None:
+    spelled = str((host.directory / program).resolve()) if "/" in program else program
+    if shutil.which(spelled, path=host.environ.get("PATH", "")) is None:
         where = "is no program" if "/" in program else "is not on PATH"
         raise PreflightError(f'{spelled} {where}; install the engine, or name it with program = "/path/to/it"')
     return spelled
 
 
-def refuse_gpus(settings: ServerSettings, precision: str, hardware: str, place: HostContext) -> None:
+def refuse_gpus(settings: ServerSettings, precision: str, hardware: str, host: HostContext) -> None:
     """Raise PreflightError when fewer GPUs are visible than asked for, or other ones than the suite's hardware.
 
     Not checked when GPUs of other machines take part, or when the GPUs here cannot be queried, as with AMD."""
-    gpus = None if settings.spans_nodes else visible_gpus(place)
+    gpus = None if settings.spans_nodes else visible_gpus(host)
     if gpus is None or GENERATIONS.get(hardware) == "amd":
         return
-    limit = place.environ.get("CUDA_VISIBLE_DEVICES")
+    limit = host.environ.get("CUDA_VISIBLE_DEVICES")
     shown = ", ".join(f"{gpu.index} {gpu.name}" for gpu in gpus) or "none"
     visible = f"visible here: {shown}" + (f" (CUDA_VISIBLE_DEVICES={limit})" if limit is not None else "")
     if len(gpus) < settings.gpus:
@@ -51,16 +51,16 @@ def refuse_gpus(settings: ServerSettings, precision: str, hardware: str, place: 
         raise PreflightError(f"the suite's hardware is {hardware} and {precision} would run on {others[0]}; {visible}")
 
 
-def visible_gpus(place: HostContext) -> Sequence[Gpu] | None:
+def visible_gpus(host: HostContext) -> Sequence[Gpu] | None:
     """Return the GPUs of this machine that CUDA_VISIBLE_DEVICES leaves, in its order; None when they cannot be queried.
 
     Like CUDA, it stops at the first entry that is not a GPU. A MIG device that the driver does not list is unknown."""
-    limit = place.environ.get("CUDA_VISIBLE_DEVICES")
-    if place.gpus is None or limit is None:
-        return place.gpus
+    limit = host.environ.get("CUDA_VISIBLE_DEVICES")
+    if host.gpus is None or limit is None:
+        return host.gpus
     chosen: list[Gpu] = []
     for entry in (part.strip() for part in limit.split(",")):
-        match = next((gpu for gpu in place.gpus if names(entry, gpu)), None)
+        match = next((gpu for gpu in host.gpus if names(entry, gpu)), None)
         if match is None and entry.startswith("MIG-"):
             return None
         if match is None or match in chosen:
@@ -84,11 +84,11 @@ class Claim:
     allow_unsupported: bool = False
 
 
-def checkpoint_facts(claim: Claim, settings: ServerSettings, revision: str | None, place: HostContext) -> Fingerprint:
+def checkpoint_facts(claim: Claim, settings: ServerSettings, revision: str | None, host: HostContext) -> Fingerprint:
     """Return the facts of the checkpoint that are known before a start.
 
     Raises PreflightError for one that is missing, of another precision than claimed, or unsupported."""
-    checkpoint = read_checkpoint(find_checkpoint(settings.model, revision, place.environ, place.directory))
+    checkpoint = read_checkpoint(find_checkpoint(settings.model, revision, host.environ, host.directory))
     model = f"{settings.model} ({checkpoint.path})"
     _refuse_other_precision(claim, checkpoint, model)
     row = stated(claim.engine, checkpoint.weights.method, is_moe=checkpoint.is_moe, hardware=claim.hardware)

@@ -228,13 +228,13 @@ class Started(Engine, Protocol):
     def settings(self) -> ServerSettings:
         """The common settings of every kind of server."""
 
-    def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:
+    def preflight(self, precision: str, hardware: str, host: HostContext) -> Fingerprint:
         """Return the facts known before a start.
 
         Raises PreflightError, naming the problem and the alternative, for anything that cannot work.
         """
 
-    def command(self, slot: ServerSlot, place: HostContext) -> ServerCommand:
+    def command(self, slot: ServerSlot, host: HostContext) -> ServerCommand:
         """Return what to start."""
 
     def is_ready(self, slot: ServerSlot, network: Network) -> bool:

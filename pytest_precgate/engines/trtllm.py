@@ -105,31 +105,31 @@ class TrtllmEngine(StartedServer):
             program=members["program"].path() if "program" in members else "trtllm-serve",
         )
 
-    def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:
+    def preflight(self, precision: str, hardware: str, host: HostContext) -> Fingerprint:
         """Return facts of checkpoint, command line and options.
 
         Raises PreflightError for a program, GPUs or a checkpoint that cannot work, for words that the launcher splits,
         and for speculative decoding whose acceptance is not forced."""
-        self._program(place)
+        self._program(host)
         argv = self._argv(Path(self.program).name, self.settings.model, "HOST", "PORT", "OPTIONS")
         refuse_split_words(argv)
         self._forced()
-        refuse_gpus(self.settings, precision, hardware, place)
+        refuse_gpus(self.settings, precision, hardware, host)
         claim = Claim(self.kind, precision, hardware, self.allow_unsupported)
-        facts = checkpoint_facts(claim, self.settings, self.revision, place)
+        facts = checkpoint_facts(claim, self.settings, self.revision, host)
         facts |= Fingerprint(
             {}, {"command_sha256": digest("\n".join(argv)), "options_sha256": digest(self.options_yaml())}
         )
         facts |= acceptance_facts(self.settings.load.acceptance_length)
         return facts | stream_facts(self.options.get("stream_interval"))
 
-    def command(self, slot: ServerSlot, place: HostContext) -> ServerCommand:
+    def command(self, slot: ServerSlot, host: HostContext) -> ServerCommand:
         """Return what to start, and the options file it reads; both stay in the directory of the server slot.
 
         Raises PreflightError when the launcher would split a path."""
         options = slot.run_dir / "trtllm.yaml"
-        model = model_argument(self.settings.model, place)
-        argv = self._argv(self._program(place), model, slot.host, str(slot.port), str(options))
+        model = model_argument(self.settings.model, host)
+        argv = self._argv(self._program(host), model, slot.host, str(slot.port), str(options))
         refuse_split_words(argv)
         variables = server_variables({"TRTLLM_NO_USAGE_STATS": "1", **self._forced()}, slot, self.settings)
         return ServerCommand(
@@ -144,12 +144,12 @@ class TrtllmEngine(StartedServer):
         settings = self.settings
         return forced_variables(self.options, settings.variables, settings.load.acceptance_length, settings.model)
 
-    def _program(self, place: HostContext) -> str:
+    def _program(self, host: HostContext) -> str:
         """The program, looked up here unless a launcher does so, possibly in a container or on another machine."""
         if self.launch_prefix:
-            locate_program(self.launch_prefix[0], place)
+            locate_program(self.launch_prefix[0], host)
             return self.program
-        return locate_program(self.program, place)
+        return locate_program(self.program, host)
 
     def _argv(self, program: str, model: str, host: str, port: str, options: str) -> list[str]:
         """The command line. MODEL comes first: the first argument decides whether the program expects a subcommand."""

@@ -99,25 +99,25 @@ class VllmEngine(StartedServer):
             program=members["program"].path() if "program" in members else "vllm",
         )
 
-    def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:
+    def preflight(self, precision: str, hardware: str, host: HostContext) -> Fingerprint:
         """Return facts of checkpoint and command line.
 
         Raises PreflightError for a program, GPUs or a checkpoint that cannot work, and for speculative decoding whose
         acceptance is not forced.
         """
-        program = locate_program(self.program, place)
+        program = locate_program(self.program, host)
         argv = self._argv(Path(program).name, self.settings.model, "HOST", "PORT")
-        refuse_gpus(self.settings, precision, hardware, place)
+        refuse_gpus(self.settings, precision, hardware, host)
         claim = Claim(self.kind, precision, hardware, self.allow_unsupported)
-        facts = checkpoint_facts(claim, self.settings, self.revision, place)
+        facts = checkpoint_facts(claim, self.settings, self.revision, host)
         facts |= Fingerprint({}, {"command_sha256": digest("\n".join(argv))})
         facts |= acceptance_facts(self.settings.load.acceptance_length)
         return facts | stream_facts(self.options.get("stream-interval"))
 
-    def command(self, slot: ServerSlot, place: HostContext) -> ServerCommand:
+    def command(self, slot: ServerSlot, host: HostContext) -> ServerCommand:
         """Return what to start; the command line is kept in the directory of the server slot."""
-        model = model_argument(self.settings.model, place)
-        argv = self._argv(locate_program(self.program, place), model, slot.host, str(slot.port))
+        model = model_argument(self.settings.model, host)
+        argv = self._argv(locate_program(self.program, host), model, slot.host, str(slot.port))
         variables = server_variables({"DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}, slot, self.settings)
         return ServerCommand(tuple(argv), variables, recorded_command(slot, argv, variables, self.settings.variables))
 

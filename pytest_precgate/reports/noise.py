@@ -181,7 +181,7 @@ def document(found: Studied) -> dict[str, object]:
         "attached": list(found.attached),
         "points_measured": sum(len(sweep.points) for sweep in found.sweeps),
         "policy": {"kind": study.policy.kind, "launches": study.policy.launches},
-        "separate_gates": study.independent_gates,
+        "independent_gates": study.independent_gates,
         "step_sigma": study.step_sigma,
         "gates": [_gate(each) for each in study.gates],
         "unread": [{**_key(each.key), "reason": each.reason} for each in study.unread],

@@ -281,7 +281,7 @@ def _measured_again(launch: RecordedLaunch) -> Iterator[str]:
 
 
 def _known(before: Mapping[str, object], today: Mapping[str, object]) -> Mapping[str, object]:
-    """Today's keys alone: before a start a server knows less of itself than it was found to be."""
+    """The keys known before the start alone: then a server knows less of itself than it was found to be."""
     return {name: fact for name, fact in before.items() if name in today}
 
 

@@ -25,7 +25,7 @@ def plans_of(
     """Return the plan of a suite, and of its other side where verdicts are reached in pairs.
 
     ``tests`` are its tests, each with the suite as its mark has it; ``root`` is where relative paths start,
-    ``sweep_targets`` says what a launch of a precision is for. Raises InvalidValueError for attempts a rule cannot use.
+    ``sweep_targets`` says what a launch of a precision is for. Raises InvalidValueError for launches a rule cannot use.
     """
     suite, _ = tests[0]
     asked = [test for _, test in tests]

@@ -30,8 +30,8 @@ def launch_for_baseline(launches: Launches, suite: Suite, baseline: Baseline | N
                 f"baseline is made of {suite.baseline_launches} (baseline_launches); record with --precgate-update, "
                 "or from a run of `precgate noise`"
             )
-        for attempt in range(1, number + 1):
-            launches.of(suite, precision, attempt)
+        for launch in range(1, number + 1):
+            launches.of(suite, precision, launch)
 
 
 def _refuse_unsearched(

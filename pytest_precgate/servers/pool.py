@@ -122,7 +122,7 @@ class ServerPool:
     ``say`` is told what the person who waits wants to know; ``on_evict`` of a server that is about to make room.
     """
 
-    place: HostContext
+    host: HostContext
     directory: RunDirectory
     locks: GpuLocks
     machine: Machine
@@ -177,7 +177,7 @@ class ServerPool:
         """Return what is known of a server before its start. Raises PreflightError where it cannot work."""
         about = request.key.server
         if about not in self._preflown:
-            self._preflown[about] = request.engine.preflight(request.precision, request.hardware, self.place)
+            self._preflown[about] = request.engine.preflight(request.precision, request.hardware, self.host)
         return self._preflown[about]
 
     def close(self) -> None:
@@ -195,10 +195,10 @@ class ServerPool:
             raise errors[0]
 
     def _devices(self, request: ServerRequest) -> tuple[str, ...]:
-        return devices_of(request.engine.settings, self.place.environ, self.place.gpus)
+        return devices_of(request.engine.settings, self.host.environ, self.host.gpus)
 
     def _gpus(self, request: ServerRequest) -> tuple[str, ...]:
-        return identities(self._devices(request), self.place.gpus)
+        return identities(self._devices(request), self.host.gpus)
 
     def _hold(self, devices: Collection[str]) -> None:
         """Hold all of a suite's GPUs; those of another suite are given back first, its servers stopped."""
@@ -213,7 +213,7 @@ class ServerPool:
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             part = f"{request.precision}-{request.engine.settings.configuration}"
             run_dir = self.directory.of(request.suite, part)
-            slot = ServerSlot(HOST, self.place.network.free_port(HOST), devices, run_dir)
+            slot = ServerSlot(HOST, self.host.network.free_port(HOST), devices, run_dir)
             try:
                 return self._start_once(request, slot, facts)
             except PortInUseError:  # another program took it between our look and the server's bind
@@ -236,14 +236,14 @@ class ServerPool:
     def _brought_up(self, begun: Start, slot: ServerSlot, facts: Fingerprint) -> RunningServer:
         request = begun.request
         engine, settings = request.engine, request.engine.settings
-        command = with_variables(engine.command(slot, self.place), settings.variables, slot)
+        command = with_variables(engine.command(slot, self.host), settings.variables, slot)
         before = self.machine.memory_used(slot.devices)
         log = slot.run_dir / "server.log"
         self.say(f"starting {request.what}, log {log}")
         process = start(
             command,
             log,
-            self.place.environ,
+            self.host.environ,
             settings.stop_timeout_s,
             keep_scheduler=command.keeps_scheduler,
             keep_open=self.locks.descriptors if slot.devices else (),
@@ -259,10 +259,10 @@ class ServerPool:
             pause=self.machine.pause,
         )
         try:
-            confirmed = engine.confirm(slot, self.place.network, process.log_text())
+            confirmed = engine.confirm(slot, self.host.network, process.log_text())
             _refuse(request, confirmed, process)
             facts |= self.machine.facts(slot.devices) | Fingerprint({}, confirmed.facts)
-            facts |= environment_fact({**self.place.environ, **command.variables})
+            facts |= environment_fact({**self.host.environ, **command.variables})
             write_record(slot.run_dir / "launch.json", request, command, facts)
         except BaseException:
             process.stop()
@@ -275,7 +275,7 @@ class ServerPool:
 
     def _until(self, limit_s: float) -> Network:
         """Return the network for the next ``limit_s``: no question to a server that starts goes on after it."""
-        return Until(self.place.network, self.machine.clock, self.machine.clock() + limit_s)
+        return Until(self.host.network, self.machine.clock, self.machine.clock() + limit_s)
 
     def _stop(self, up: RunningServer) -> None:
         """Stop a server. Where something of it stays, nothing more is started on its GPUs."""
@@ -290,7 +290,7 @@ class ServerPool:
 
     def _end(self, up: RunningServer) -> None:
         up.process.stop()
-        network, slot = self.place.network, up.slot
+        network, slot = self.host.network, up.slot
         if not self._await(lambda: not network.listens(slot.host, slot.port), _PORT_CLOSES_S):
             raise EngineStopError(f"{up.request.what}: every process is gone and port {slot.port} is still open")
         if not self._await(lambda: self._memory_is_back(up), _MEMORY_RETURNS_S):
@@ -335,7 +335,7 @@ def pool_here(
     machine = Machine(commit, environ, gpus)
     locks = Path(environ.get("PRECGATE_LOCK_DIR", DIRECTORY))
     return ServerPool(
-        place=HostContext(environ, http, root, gpus),
+        host=HostContext(environ, http, root, gpus),
         directory=directory,
         locks=GpuLocks(locks, f"the run in {root}", machine.clock, machine.pause),
         machine=machine,

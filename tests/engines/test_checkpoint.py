@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_precgate.engines.checkpoint import Checkpoint, Found, find_checkpoint, is_local, read_checkpoint
 from pytest_precgate.engines.quantization import BITS
 from pytest_precgate.errors import CheckpointError, PreflightError
-from tests.engines.places import (
+from tests.engines.hosts import (
     COMMIT,
     INT4_CONFIG,
     KIMI,

@@ -17,7 +17,7 @@ from pytest_precgate.engines.command import HASHED_BELOW_BYTES
 from pytest_precgate.engines.server import HostContext, ServerSlot, Started
 from pytest_precgate.errors import PreflightError, SettingsError
 from pytest_precgate.http import Answer
-from tests.engines.places import CannedNetwork
+from tests.engines.hosts import CannedNetwork
 
 WORDS = ["server", "--model", "{model}", "--address", "{host}:{port}"]
 SLOT = ServerSlot("127.0.0.1", 8123, (), Path("run"))
@@ -36,7 +36,7 @@ def read(**changes: object) -> CommandEngine:
     return CommandEngine.read(Node(table, "pyproject.toml", "suites.x.int4", SettingsError), Path("/repo"))
 
 
-def place(directory: Path, **environ: str) -> HostContext:
+def host(directory: Path, **environ: str) -> HostContext:
     return HostContext(environ, CannedNetwork({}), directory)
 
 
@@ -70,7 +70,7 @@ def test_placeholders_are_filled_and_nothing_else_is_touched(tmp_path: Path) -> 
     odd = ["$HOME", "a b; rm x", "'\"*", "{{literal}}", '{{"a": {{"b": {port}}}}}']
     path = program(tmp_path / "bin")
     command = read(argv=[*WORDS, *odd], variables={"OMP_NUM_THREADS": "1"}).command(
-        SLOT, place(tmp_path, PATH=str(path.parent))
+        SLOT, host(tmp_path, PATH=str(path.parent))
     )
     assert command.argv[:5] == (str(path), "--model", "org/model", "--address", "127.0.0.1:8123")
     assert command.argv[5:] == ("$HOME", "a b; rm x", "'\"*", "{literal}", '{"a": {"b": 8123}}')
@@ -84,7 +84,7 @@ def test_any_word_can_be_written(word: str) -> None:
     """A word with its braces doubled reaches the program unchanged."""
     escaped = word.replace("{", "{{").replace("}", "}}")
     spec = read(argv=["/bin/sh", "{port}", escaped])
-    assert spec.command(SLOT, place(Path("/"))).argv[1:] == ("8123", word)
+    assert spec.command(SLOT, host(Path("/"))).argv[1:] == ("8123", word)
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_devices_become_cuda_visible_devices(tmp_path: Path) -> None:
     """The server slot names the GPUs; without any the variable stays as inherited."""
     engine = read(argv=[str(program(tmp_path)), "{port}"])
     slot = ServerSlot("127.0.0.1", 8123, ("2", "0"), tmp_path)
-    variables = engine.command(slot, place(tmp_path)).variables
+    variables = engine.command(slot, host(tmp_path)).variables
     assert variables == {"CUDA_VISIBLE_DEVICES": "2,0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    assert engine.command(SLOT, place(tmp_path)).variables == {}
+    assert engine.command(SLOT, host(tmp_path)).variables == {}
 
 
 # --- before a start ---------------------------------------------------------------------------------------------------
@@ -140,16 +140,16 @@ def test_a_program_that_is_not_there_is_refused_before_a_start(tmp_path: Path, w
     """The message names the program and where it was looked for."""
     program(tmp_path, "bin/text").chmod(0o644)
     with pytest.raises(PreflightError, match=why):
-        read(argv=[word, "{port}"]).preflight("int4", "laptop", place(tmp_path, PATH="/a:/b"))
+        read(argv=[word, "{port}"]).preflight("int4", "laptop", host(tmp_path, PATH="/a:/b"))
 
 
 def test_a_program_is_found_where_the_settings_or_the_path_say(tmp_path: Path) -> None:
     """A path starts at the settings' directory; the PATH is the one the server will have."""
     here, there = program(tmp_path, "tools/server"), program(tmp_path, "other/server")
     relative = read(argv=["tools/server", "{port}"])
-    assert relative.command(SLOT, place(tmp_path)).argv == (str(here), "8123")
+    assert relative.command(SLOT, host(tmp_path)).argv == (str(here), "8123")
     by_name = read(variables={"PATH": str(there.parent)})
-    assert by_name.command(SLOT, place(tmp_path, PATH=str(here.parent))).argv[0] == str(there)
+    assert by_name.command(SLOT, host(tmp_path, PATH=str(here.parent))).argv[0] == str(there)
 
 
 @pytest.mark.parametrize("model", ["./models/none.gguf", ".llama/none.gguf", "../none", "/models/none"])
@@ -157,8 +157,8 @@ def test_a_missing_model_file_is_refused_before_a_start(tmp_path: Path, model: s
     """A model that is written as a path must be there; a hub's name is the server's business."""
     program(tmp_path)
     with pytest.raises(PreflightError, match=f"int8: no model '{model}': there is no .*none"):
-        read(model=model).preflight("int8", "laptop", place(tmp_path, PATH=str(tmp_path)))
-    assert "model_file" not in read().preflight("int8", "laptop", place(tmp_path, PATH=str(tmp_path))).soft
+        read(model=model).preflight("int8", "laptop", host(tmp_path, PATH=str(tmp_path)))
+    assert "model_file" not in read().preflight("int8", "laptop", host(tmp_path, PATH=str(tmp_path))).soft
 
 
 def test_what_is_known_before_a_start_is_recorded(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_what_is_known_before_a_start_is_recorded(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"weights")
 
     def facts(argv: list[str]) -> Fingerprint:
-        return read(model="m.gguf", argv=argv).preflight("int4", "laptop", place(tmp_path, PATH=str(tmp_path)))
+        return read(model="m.gguf", argv=argv).preflight("int4", "laptop", host(tmp_path, PATH=str(tmp_path)))
 
     known = facts(WORDS)
     assert known.soft["program"] == "server"
@@ -181,7 +181,7 @@ def test_a_large_model_is_known_by_its_size(tmp_path: Path) -> None:
     program(tmp_path)
     with (tmp_path / "m.gguf").open("wb") as file:
         file.truncate(HASHED_BELOW_BYTES)
-    facts = read(model="m.gguf").preflight("int4", "laptop", place(tmp_path, PATH=str(tmp_path)))
+    facts = read(model="m.gguf").preflight("int4", "laptop", host(tmp_path, PATH=str(tmp_path)))
     assert facts.soft["model_file"] == f"{HASHED_BELOW_BYTES} bytes"
 
 

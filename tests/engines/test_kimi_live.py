@@ -14,6 +14,7 @@ from pytest_precgate.engines.server import ServerCommand, Started
 from pytest_precgate.engines.simulated.calibration import load_calibration
 from pytest_precgate.engines.support import NAMES, ROWS
 from pytest_precgate.settings import Suite, load
+from tests.engines.hosts import kimi_host, slot
 from tests.engines.option_tables import (
     TRTLLM_FLAGS,
     TRTLLM_KEYS,
@@ -21,7 +22,6 @@ from tests.engines.option_tables import (
     TRTLLM_NESTED,
     VLLM_FLAGS,
 )
-from tests.engines.places import kimi_place, slot
 from tests.published import ROOT
 
 RELEASES = ["1.2", "main"]
@@ -45,7 +45,7 @@ def int4() -> VllmEngine:
 
 
 def started(engine: Started, tmp_path: Path) -> ServerCommand:
-    return engine.command(slot(RUN_DIR), kimi_place(tmp_path))
+    return engine.command(slot(RUN_DIR), kimi_host(tmp_path))
 
 
 def flags(command: ServerCommand) -> list[str]:
@@ -103,7 +103,7 @@ def test_the_vllm_command_has_only_flags_both_releases_take(tmp_path: Path) -> N
 def test_it_passes_the_preflight_on_eight_b200(tmp_path: Path, precision: str) -> None:
     """With both checkpoints in the cache and both programs on PATH."""
     engine: Started = fp4() if precision == "fp4" else int4()
-    facts = engine.preflight(precision, "b200", kimi_place(tmp_path))
+    facts = engine.preflight(precision, "b200", kimi_host(tmp_path))
     assert str(facts.soft["support"]).startswith("yes: ")
 
 

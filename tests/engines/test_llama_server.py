@@ -85,9 +85,9 @@ class Started:
 def started(engine: CommandEngine, directory: Path, port: int | None = None) -> Iterator[Started]:
     """Start what the engine says, and end it however the test ends."""
     host = "127.0.0.1"
-    place = HostContext({"PATH": "/nowhere"}, http, ROOT)
+    context = HostContext({"PATH": "/nowhere"}, http, ROOT)
     slot = ServerSlot(host, http.free_port(host) if port is None else port, (), directory)
-    command = engine.command(slot, place)
+    command = engine.command(slot, context)
     log = directory / f"{slot.port}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -228,10 +228,10 @@ def test_fifty_starts_and_stops_leave_no_process_port_or_descriptor(tmp_path: Pa
     """Through the product's own supervision: what one cycle leaked, a week of CI would add up."""
     engine, open_before = the_engine("int4"), len(list(Path("/proc/self/fd").iterdir()))
     with marked(tmp_path) as mark:
-        place = HostContext(mark.environ, http, ROOT)
+        context = HostContext(mark.environ, http, ROOT)
         for _ in range(50):
             slot = ServerSlot("127.0.0.1", http.free_port("127.0.0.1"), (), tmp_path)
-            process = start(engine.command(slot, place), mark.log, mark.environ, 10.0)
+            process = start(engine.command(slot, context), mark.log, mark.environ, 10.0)
             wait_until_ready(
                 process,
                 "llama-server",

@@ -25,7 +25,7 @@ from pytest_precgate.engines.preflight import (
 from pytest_precgate.engines.server import HostContext, ServerSettings
 from pytest_precgate.engines.support import GENERATIONS, NAMES, ROWS, stated
 from pytest_precgate.errors import PreflightError
-from tests.engines.places import (
+from tests.engines.hosts import (
     INT4,
     KIMI,
     LLAMA,
@@ -33,8 +33,8 @@ from tests.engines.places import (
     CannedNetwork,
     b200,
     changed,
-    kimi_place,
-    place,
+    host,
+    kimi_host,
     write_checkpoint,
 )
 
@@ -110,7 +110,7 @@ def claimed(engine: str, precision: str, model: str, where: HostContext, allow: 
 
 def test_the_kimi_pair_is_accepted_on_its_engines(tmp_path: Path) -> None:
     """FP4 on TensorRT-LLM and INT4 on vLLM; method and hash must agree with the baseline, the rest is told."""
-    where = kimi_place(tmp_path)
+    where = kimi_host(tmp_path)
     fp4, int4 = claimed("trtllm", "fp4", NVFP4, where), claimed("vllm", "int4", INT4, where)
     assert {*fp4.hard} == {"quantization", "quantization_sha256"}
     assert (fp4.hard["quantization"], fp4.soft["kv_cache_quantization"]) == ("modelopt nvfp4, group 16", "FP8")
@@ -122,7 +122,7 @@ def test_the_kimi_pair_is_accepted_on_its_engines(tmp_path: Path) -> None:
 def test_int4_kimi_on_tensorrt_llm_is_refused_with_the_alternative(tmp_path: Path) -> None:
     """Twenty minutes of loading earlier."""
     with pytest.raises(PreflightError) as caught:
-        claimed("trtllm", "int4", INT4, kimi_place(tmp_path))
+        claimed("trtllm", "int4", INT4, kimi_host(tmp_path))
     assert str(caught.value).startswith(f"TensorRT-LLM cannot run {INT4} (")
     assert "on b200: compressed-tensors int4, group 32, MoE is not supported (TensorRT-LLM main, " in str(caught.value)
     assert str(caught.value).endswith('Set engine = "vllm" for int4, or allow_unsupported = true if your release can')
@@ -130,14 +130,14 @@ def test_int4_kimi_on_tensorrt_llm_is_refused_with_the_alternative(tmp_path: Pat
 
 def test_an_unsupported_pair_starts_when_the_settings_allow_it(tmp_path: Path) -> None:
     """Releases change; the fact records that the support is unknown."""
-    facts = claimed("trtllm", "int4", INT4, kimi_place(tmp_path), allow=True)
+    facts = claimed("trtllm", "int4", INT4, kimi_host(tmp_path), allow=True)
     assert str(facts.soft["support"]).startswith("no, allowed by the settings: TensorRT-LLM main")
 
 
 @pytest.mark.parametrize("allow", [False, True])
 def test_a_checkpoint_of_another_precision_is_always_refused(tmp_path: Path, allow: bool) -> None:
     """An FP4 checkpoint claimed as int4: its figures would stand under the wrong name for ever."""
-    where = kimi_place(tmp_path)
+    where = kimi_host(tmp_path)
     with pytest.raises(
         PreflightError, match=rf"{NVFP4} \(.*\) is modelopt nvfp4, group 16, MoE: fp4 weights, and the "
     ):
@@ -150,7 +150,7 @@ def test_an_unknown_precision_is_accepted_with_allow_unsupported(tmp_path: Path)
     """Refused by default, accepted with allow_unsupported."""
     config = changed(LLAMA, quantization_config={"quant_method": "bitsandbytes"})
     write_checkpoint(tmp_path / "odd", config)
-    where = place(tmp_path)
+    where = host(tmp_path)
     with pytest.raises(
         PreflightError, match="is bitsandbytes, dense: its precision cannot be determined, and the suite cl"
     ):
@@ -169,21 +169,21 @@ def test_an_unknown_pair_starts_and_says_so(tmp_path: Path) -> None:
         "config_groups": {"group_0": {"weights": weights}},
     }
     write_checkpoint(tmp_path / "new", changed(KIMI, quantization_config=quantization))
-    facts = claimed("trtllm", "fp4", "./new", place(tmp_path))
+    facts = claimed("trtllm", "fp4", "./new", host(tmp_path))
     assert facts.soft["support"] == "unknown: TensorRT-LLM with compressed-tensors nvfp4, MoE on b200"
 
 
 def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:
     """With the command that fetches it."""
     with pytest.raises(PreflightError, match=f"hf download {NVFP4}$"):
-        claimed("trtllm", "fp4", NVFP4, place(tmp_path))
+        claimed("trtllm", "fp4", NVFP4, host(tmp_path))
 
 
 # --- GPUs -------------------------------------------------------------------------------------------------------------
 
 
 def at(tmp_path: Path, gpus: Sequence[Gpu] | None, visible: str | None = None) -> HostContext:
-    where = place(tmp_path, gpus=gpus)
+    where = host(tmp_path, gpus=gpus)
     return where if visible is None else replace(where, environ={**where.environ, "CUDA_VISIBLE_DEVICES": visible})
 
 
@@ -267,7 +267,7 @@ def test_visible_gpus_come_in_the_order_of_the_variable(order: list[int], count:
 
 def test_a_program_is_found_on_path_or_at_its_path(tmp_path: Path) -> None:
     """A name stays a name; what is spelled with a slash starts where the settings lie."""
-    where = place(tmp_path)
+    where = host(tmp_path)
     assert locate_program("vllm", where) == "vllm"
     assert locate_program("bin/vllm", where) == str(tmp_path / "bin" / "vllm")
 
@@ -282,7 +282,7 @@ def test_a_program_is_found_on_path_or_at_its_path(tmp_path: Path) -> None:
 def test_a_program_that_is_not_there_is_refused(tmp_path: Path, program: str, why: str) -> None:
     """Named, before anything else is looked at."""
     with pytest.raises(PreflightError, match=why):
-        locate_program(program, place(tmp_path))
+        locate_program(program, host(tmp_path))
 
 
 @pytest.mark.parametrize("word", ["a b", "a\tb", "", "run*", "what?", "[x]"])

@@ -21,7 +21,7 @@ from pytest_precgate.engines.speculation.vllm import forced_options
 from pytest_precgate.engines.trtllm import TrtllmEngine
 from pytest_precgate.engines.vllm import VllmEngine
 from pytest_precgate.errors import PreflightError
-from tests.engines.places import INT4, NVFP4, CannedNetwork, kimi_place, said, slot, table
+from tests.engines.hosts import INT4, NVFP4, CannedNetwork, kimi_host, said, slot, table
 
 EAGLE3 = {"method": "eagle3", "model": "draft", "num_speculative_tokens": 4}
 # SemiAnalysisAI/InferenceX, golden_al_distribution/kimik2.5_eagle3.yaml, snapshot of 2026-08-21, thinking on: 1 to 8
@@ -61,7 +61,7 @@ VLLM_OPTIONS: list[dict[str, object]] = [
 def test_vllm_does_not_speculate_without_an_acceptance_length(tmp_path: Path, options: dict[str, object]) -> None:
     """However it is spelled: the config, its short forms, abbreviations, and the flags of older releases."""
     with pytest.raises(PreflightError) as caught:
-        vllm(options=options).preflight("int4", "b200", kimi_place(tmp_path))
+        vllm(options=options).preflight("int4", "b200", kimi_host(tmp_path))
     key = next(iter(options)).replace("-", "_")
     assert str(caught.value) == (
         f"{INT4}: options.{key}: vLLM would decode speculatively, and random tokens give an acceptance that no real "
@@ -73,7 +73,7 @@ def test_vllm_does_not_speculate_without_an_acceptance_length(tmp_path: Path, op
 def test_other_flags_of_vllm_are_no_speculation(tmp_path: Path) -> None:
     """specialize-active-lora begins with the same letters."""
     options = {"specialize_active_lora": True, "scheduling_policy": "fcfs"}
-    facts = vllm(options=options).preflight("int4", "b200", kimi_place(tmp_path))
+    facts = vllm(options=options).preflight("int4", "b200", kimi_host(tmp_path))
     assert "acceptance_length" not in facts.hard
 
 
@@ -81,9 +81,9 @@ def test_an_acceptance_length_without_speculation_is_refused(tmp_path: Path) -> 
     """A baseline would say that drafts were accepted."""
     why = r"acceptance_length: got 3\.24, and {} is started without speculative decoding; set speculative_config in opt"
     with pytest.raises(PreflightError, match=why.format("vLLM")):
-        vllm(acceptance_length=3.24).preflight("int4", "b200", kimi_place(tmp_path / "a"))
+        vllm(acceptance_length=3.24).preflight("int4", "b200", kimi_host(tmp_path / "a"))
     with pytest.raises(PreflightError, match=why.format("TensorRT-LLM")):
-        trtllm(acceptance_length=3.24).preflight("fp4", "b200", kimi_place(tmp_path / "b"))
+        trtllm(acceptance_length=3.24).preflight("fp4", "b200", kimi_host(tmp_path / "b"))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_vllm_is_made_to_accept_the_length(
 ) -> None:
     """By synthetic rejection sampling in one speculative config, for any form of the options."""
     opened = vllm(options={**options, "max_num_seqs": 8}, acceptance_length=3.24)
-    where = kimi_place(tmp_path)
+    where = kimi_host(tmp_path)
     assert opened.preflight("int4", "b200", where).hard["acceptance_length"] == 3.24
     argv = opened.command(slot(tmp_path), where).argv
     assert [word for word in argv if word.startswith("--spec")] == ["--speculative-config"]
@@ -242,14 +242,14 @@ def test_tensorrt_llm_does_not_speculate_without_an_acceptance_length(tmp_path: 
     with pytest.raises(
         PreflightError, match=rf"{NVFP4}: options\.speculative_config: TensorRT-LLM would decode specul"
     ):
-        trtllm(options={"speculative_config": config}).preflight("fp4", "b200", kimi_place(tmp_path))
+        trtllm(options={"speculative_config": config}).preflight("fp4", "b200", kimi_host(tmp_path))
 
 
 def test_tensorrt_llm_is_made_to_accept_one_token_less_than_the_length(tmp_path: Path) -> None:
     """The variable counts draft tokens alone; 2.6 - 1 is 1.6, and not 1.6000000000000001."""
     config = {"decoding_type": "MTP", "max_draft_len": 3}
     opened = trtllm(options={"speculative_config": config}, acceptance_length=2.6)
-    where = kimi_place(tmp_path)
+    where = kimi_host(tmp_path)
     assert opened.preflight("fp4", "b200", where).hard["acceptance_length"] == 2.6
     command = opened.command(slot(tmp_path), where)
     assert command.variables[VARIABLE] == "1.6"

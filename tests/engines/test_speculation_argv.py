@@ -20,7 +20,7 @@ from pytest_precgate.engines import CommandEngine
 from pytest_precgate.engines.server import HostContext
 from pytest_precgate.engines.speculation.argv import require_forced
 from pytest_precgate.errors import PreflightError, SettingsError
-from tests.engines.places import CannedNetwork
+from tests.engines.hosts import CannedNetwork
 
 VLLM = ["/opt/bin/vllm", "serve", "m", "--port", "8000"]
 SGLANG = ["python", "-m", "sglang.launch_server", "--model-path", "m"]

@@ -16,7 +16,7 @@ from pytest_precgate.engines.server import Started
 from pytest_precgate.engines.trtllm import TrtllmEngine
 from pytest_precgate.errors import PreflightError, SettingsError
 from pytest_precgate.http import Answer
-from tests.engines.places import INT4, NVFP4, CannedNetwork, b200, kimi_place, place, said, slot, table
+from tests.engines.hosts import INT4, NVFP4, CannedNetwork, b200, host, kimi_host, said, slot, table
 
 LAUNCH = ["srun", "--mpi=pmix", "-n", "8", "trtllm-llmapi-launch"]
 
@@ -82,7 +82,7 @@ def test_a_setting_that_cannot_be_used_is_refused_at_its_spot(keys: dict[str, ob
 
 def test_only_model_host_port_backend_and_the_options_file_stand_on_the_command_line(tmp_path: Path) -> None:
     """MODEL first, everything else in the YAML: which of the two wins changed between releases."""
-    where, run_dir = kimi_place(tmp_path), tmp_path / "run"
+    where, run_dir = kimi_host(tmp_path), tmp_path / "run"
     command = engine(ep=4, options={"max_batch_size": 128}).command(slot(run_dir, ("2", "3")), where)
     assert command.argv == (
         *("trtllm-serve", NVFP4, "--host", "127.0.0.1", "--port", "8000", "--backend", "pytorch"),
@@ -107,7 +107,7 @@ def test_only_model_host_port_backend_and_the_options_file_stand_on_the_command_
 def test_the_command_is_kept_beside_the_output(tmp_path: Path) -> None:
     """As a person would type it, variables first."""
     run_dir = tmp_path / "a run"
-    command = engine(variables={"A": "x y"}).command(slot(run_dir), kimi_place(tmp_path))
+    command = engine(variables={"A": "x y"}).command(slot(run_dir), kimi_host(tmp_path))
     assert command.files[run_dir / "command.txt"] == (
         f'A="$A" '
         f"HF_HUB_OFFLINE=1 TRTLLM_NO_USAGE_STATS=1 trtllm-serve {NVFP4} --host 127.0.0.1 --port 8000 "
@@ -117,14 +117,14 @@ def test_the_command_is_kept_beside_the_output(tmp_path: Path) -> None:
 
 def test_the_settings_own_variables_win(tmp_path: Path) -> None:
     """Who wants to be counted, or online, says so."""
-    command = engine(variables={"TRTLLM_NO_USAGE_STATS": "0"}).command(slot(tmp_path), kimi_place(tmp_path))
+    command = engine(variables={"TRTLLM_NO_USAGE_STATS": "0"}).command(slot(tmp_path), kimi_host(tmp_path))
     assert command.variables["TRTLLM_NO_USAGE_STATS"] == "0"
 
 
 def test_a_directory_is_named_by_its_whole_path(tmp_path: Path) -> None:
     """The server's own directory is another one."""
     (tmp_path / "kimi").mkdir()
-    command = engine(model="./kimi").command(slot(tmp_path), place(tmp_path))
+    command = engine(model="./kimi").command(slot(tmp_path), host(tmp_path))
     assert command.argv[1] == str(tmp_path / "kimi")
 
 
@@ -162,7 +162,7 @@ def test_the_options_file_says_what_the_settings_say_in_one_order(options: dict[
 def test_a_launcher_stands_in_front_and_keeps_the_schedulers_variables(tmp_path: Path) -> None:
     """srun starts trtllm-llmapi-launch starts trtllm-serve, over the GPUs of two machines."""
     opened = engine(gpus=8, nodes=2, launch_prefix=LAUNCH)
-    command = opened.command(slot(tmp_path), place(tmp_path, programs=["srun"]))
+    command = opened.command(slot(tmp_path), host(tmp_path, programs=["srun"]))
     assert command.argv[: len(LAUNCH) + 2] == (*LAUNCH, "trtllm-serve", NVFP4)
     assert command.keeps_scheduler
     assert opened.settings.spans_nodes
@@ -178,7 +178,7 @@ def test_a_launcher_on_one_node_counts_its_gpus() -> None:
 
 def test_the_kimi_example_is_accepted_with_its_facts(tmp_path: Path) -> None:
     """Hashes of command and options are told, the stream interval only where tokens share a chunk."""
-    where = kimi_place(tmp_path)
+    where = kimi_host(tmp_path)
     facts = engine().preflight("fp4", "b200", where)
     assert facts.hard["quantization"] == "modelopt nvfp4, group 16"
     assert "stream_interval" not in facts.soft
@@ -206,18 +206,18 @@ def test_what_cannot_work_is_refused_before_any_launch(
 ) -> None:
     """By name, with what to do."""
     with pytest.raises(PreflightError, match=why):
-        engine(**keys).preflight(precision, "b200", kimi_place(tmp_path))
+        engine(**keys).preflight(precision, "b200", kimi_host(tmp_path))
 
 
 def test_a_run_directory_the_launcher_would_split_is_refused(tmp_path: Path) -> None:
     """Only known once there is one, and still before the launch."""
     with pytest.raises(PreflightError, match=r"split '.*/a run/trtllm\.yaml'"):
-        engine(launch_prefix=LAUNCH).command(slot(tmp_path / "a run"), place(tmp_path))
+        engine(launch_prefix=LAUNCH).command(slot(tmp_path / "a run"), host(tmp_path))
 
 
 def test_gpus_of_other_machines_are_not_counted(tmp_path: Path) -> None:
     """This one has four of the eight."""
-    where = replace(kimi_place(tmp_path), gpus=b200(4))
+    where = replace(kimi_host(tmp_path), gpus=b200(4))
     engine(gpus=8, nodes=2, launch_prefix=LAUNCH).preflight("fp4", "b200", where)
 
 

@@ -15,7 +15,7 @@ from pytest_precgate.engines.server import Started
 from pytest_precgate.engines.vllm import VllmEngine, flags_of
 from pytest_precgate.errors import PreflightError, SettingsError
 from pytest_precgate.http import Answer
-from tests.engines.places import INT4, NVFP4, CannedNetwork, kimi_place, place, said, slot, table
+from tests.engines.hosts import INT4, NVFP4, CannedNetwork, host, kimi_host, said, slot, table
 
 
 def spec(**keys: object) -> VllmEngine:
@@ -67,7 +67,7 @@ def test_a_setting_that_cannot_be_used_is_refused_at_its_spot(keys: dict[str, ob
 
 def test_the_command_line_serves_the_model_under_the_suites_name(tmp_path: Path) -> None:
     """Prefix caching is off, cached tokens are reported, usage statistics are off, and nothing is downloaded."""
-    command = engine(options={"max_num_seqs": 64}, revision="v2").command(slot(tmp_path), kimi_place(tmp_path))
+    command = engine(options={"max_num_seqs": 64}, revision="v2").command(slot(tmp_path), kimi_host(tmp_path))
     assert command.argv == (
         *("vllm", "serve", INT4, "--host", "127.0.0.1", "--port", "8000", "--served-model-name", INT4),
         *("--tensor-parallel-size", "8", "--revision", "v2", "--no-enable-prefix-caching"),
@@ -81,7 +81,7 @@ def test_the_command_line_serves_the_model_under_the_suites_name(tmp_path: Path)
 def test_the_settings_variables_and_devices_are_handed_on(tmp_path: Path) -> None:
     """VLLM_USE_FLASHINFER_MOE_INT4 is one of them."""
     variables = {"VLLM_USE_FLASHINFER_MOE_INT4": "1"}
-    command = engine(gpus=2, variables=variables).command(slot(tmp_path, ("0", "GPU-1")), place(tmp_path))
+    command = engine(gpus=2, variables=variables).command(slot(tmp_path, ("0", "GPU-1")), host(tmp_path))
     assert command.variables["VLLM_USE_FLASHINFER_MOE_INT4"] == "1"
     assert command.variables["CUDA_VISIBLE_DEVICES"] == "0,GPU-1"
 
@@ -89,13 +89,13 @@ def test_the_settings_variables_and_devices_are_handed_on(tmp_path: Path) -> Non
 def test_a_directory_is_named_by_its_whole_path_and_served_under_the_settings_name(tmp_path: Path) -> None:
     """Requests keep the name a person knows."""
     (tmp_path / "kimi").mkdir()
-    argv = engine(model="./kimi").command(slot(tmp_path), place(tmp_path)).argv
+    argv = engine(model="./kimi").command(slot(tmp_path), host(tmp_path)).argv
     assert (argv[2], argv[argv.index("--served-model-name") + 1]) == (str(tmp_path / "kimi"), "./kimi")
 
 
 def test_pipeline_parallelism_stands_on_the_command_line(tmp_path: Path) -> None:
     """Beside the tensor parallelism it leaves."""
-    argv = engine(pp=2).command(slot(tmp_path), place(tmp_path)).argv
+    argv = engine(pp=2).command(slot(tmp_path), host(tmp_path)).argv
     assert argv[argv.index("--tensor-parallel-size") :][:4] == (
         *("--tensor-parallel-size", "4", "--pipeline-parallel-size", "2"),
     )
@@ -147,15 +147,15 @@ def test_flags_read_back_are_the_options(options: dict[str, Any]) -> None:
 
 def test_options_may_switch_prefix_caching_on(tmp_path: Path) -> None:
     """Then it stands once on the command line."""
-    argv = engine(options={"enable_prefix_caching": True}).command(slot(tmp_path), place(tmp_path)).argv
+    argv = engine(options={"enable_prefix_caching": True}).command(slot(tmp_path), host(tmp_path)).argv
     assert [word for word in argv if "prefix" in word] == ["--enable-prefix-caching"]
 
 
 def test_options_may_switch_the_report_of_cached_tokens_off(tmp_path: Path) -> None:
     """It then stands once on the command line, and nothing is refused."""
     opened = engine(options={"enable_prompt_tokens_details": False})
-    assert opened.preflight("int4", "b200", kimi_place(tmp_path))
-    argv = opened.command(slot(tmp_path), place(tmp_path)).argv
+    assert opened.preflight("int4", "b200", kimi_host(tmp_path))
+    argv = opened.command(slot(tmp_path), host(tmp_path)).argv
     assert [word for word in argv if "details" in word] == ["--no-enable-prompt-tokens-details"]
 
 
@@ -164,10 +164,10 @@ def test_options_may_switch_the_report_of_cached_tokens_off(tmp_path: Path) -> N
 
 def test_int4_kimi_is_accepted(tmp_path: Path) -> None:
     """With the hash of its command, and of its quantization config."""
-    facts = engine(options={"stream_interval": 20}).preflight("int4", "b200", kimi_place(tmp_path))
+    facts = engine(options={"stream_interval": 20}).preflight("int4", "b200", kimi_host(tmp_path))
     assert facts.hard["quantization"] == "compressed-tensors int4, group 32"
     assert facts.soft["stream_interval"] == 20
-    other = engine(options={"max_num_seqs": 8}).preflight("int4", "b200", place(tmp_path))
+    other = engine(options={"max_num_seqs": 8}).preflight("int4", "b200", host(tmp_path))
     assert other.soft["command_sha256"] != facts.soft["command_sha256"]
     assert "stream_interval" not in other.soft
 
@@ -187,7 +187,7 @@ def test_what_cannot_work_is_refused_before_any_launch(
 ) -> None:
     """By name, with what to do."""
     with pytest.raises(PreflightError, match=why):
-        engine(**keys).preflight(precision, "b200", kimi_place(tmp_path))
+        engine(**keys).preflight(precision, "b200", kimi_host(tmp_path))
 
 
 # --- a server that runs -----------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.engines.hosts import INT4, KIMI, NVFP4, NVFP4_CONFIG, cache_checkpoint, int4_kimi
 from tests.engines.marked import STAND_IN, Marked
-from tests.engines.places import INT4, KIMI, NVFP4, NVFP4_CONFIG, cache_checkpoint, int4_kimi
 from tests.repository import Repository
 from tests.stand_ins import load
 

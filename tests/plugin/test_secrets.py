@@ -197,16 +197,17 @@ def test_no_object_a_test_holds_shows_a_secret(site: Site, monkeypatch: pytest.M
         "def test_it(precgate, fp4_engine, request):\n"
         "    run = request.config.pluginmanager.get_plugin('precgate-run')\n"
         "    suite, launches = precgate._suite, run.gatekeeper.launches\n"
-        "    keeper, fleet = run.gatekeeper, launches._fleet\n"
-        "    ups, facts = fleet._up, fp4_engine.facts\n"
-        "    order = next(iter(ups.values())).request\n"
-        "    command = order.engine.command(next(iter(ups.values())).slot, fleet.place)\n"
-        "    print(suite, launches, keeper, fleet, ups, facts, order, command, precgate, run)\n"
-        "    assert not [suite, launches, keeper, fleet, ups, facts, order, command]\n"
+        "    keeper, pool = run.gatekeeper, launches._pool\n"
+        "    servers, facts = pool._up, fp4_engine.facts\n"
+        "    request = next(iter(servers.values())).request\n"
+        "    command = request.engine.command(next(iter(servers.values())).slot, pool.host)\n"
+        "    print(suite, launches, keeper, pool, servers, facts, request, command, precgate, run)\n"
+        "    print('all of them')\n"
+        "    assert not [suite, launches, keeper, pool, servers, facts, request, command]\n"
     )
     result = run_loudly(site.repository, "-s")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*variables, values not shown*"])
+    result.stdout.fnmatch_lines(["*variables, values not shown*", "all of them", "*AssertionError*"])
     assert_untold(site.repository, result)
     assert site.running() == []
 

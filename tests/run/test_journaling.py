@@ -69,10 +69,10 @@ class Server(StartedServer):
     def facts(self) -> Mapping[str, Fact]:
         return {}
 
-    def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:  # noqa: ARG002
+    def preflight(self, precision: str, hardware: str, host: HostContext) -> Fingerprint:  # noqa: ARG002
         return self.known
 
-    def command(self, slot: ServerSlot, place: HostContext) -> ServerCommand:
+    def command(self, slot: ServerSlot, host: HostContext) -> ServerCommand:
         raise NotImplementedError
 
     def is_ready(self, slot: ServerSlot, network: Network) -> bool:
@@ -128,7 +128,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
 
         def up(request: ServerRequest, family: object) -> object:  # noqa: ARG001
             started.append(request.precision)
-            facts = request.engine.preflight("", "", place) | (told or VERSION_1)
+            facts = request.engine.preflight("", "", host) | (told or VERSION_1)
             process = SimpleNamespace(is_alive=lambda: True)
             endpoint = Endpoint("http://127.0.0.1:1", "model", 4, request.engine.settings.load)
             start = Start(request, began_s=0.0, ready_s=60.0)
@@ -143,7 +143,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
 
         monkeypatch.setattr(load, "run_point", run_point)
         monkeypatch.setattr(load, "probe", lambda *_: Wire())
-        place = cast(HostContext, None)
+        host = cast(HostContext, None)
         record = Record(
             directory=RunDirectory.new(tmp_path, STARTED, 7),
             root=tmp_path,
@@ -156,11 +156,11 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
         )
         pool = SimpleNamespace(
             up=up,
-            place=place,
+            host=host,
             started=[],
             close=lambda: None,
             machine=None,
-            preflight=lambda request: request.engine.preflight(request.precision, request.hardware, place),
+            preflight=lambda request: request.engine.preflight(request.precision, request.hardware, host),
             require_alive=lambda _up: None,
         )
         launches = Launches(tmp_path, lambda: record, {}, lambda *_: None, said.append)

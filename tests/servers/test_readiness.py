@@ -15,7 +15,7 @@ from pytest_precgate.errors import EngineStartError, ReadFailedError
 from pytest_precgate.http import Answer
 from pytest_precgate.servers.pool import RunningServer
 from pytest_precgate.servers.readiness import Readiness, Until
-from tests.engines.places import CannedNetwork
+from tests.engines.hosts import CannedNetwork
 
 
 def readiness(*, answers: bool, is_ours: bool, clock: Any, keeps_scheduler: bool = False) -> Readiness:

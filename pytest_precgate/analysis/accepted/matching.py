@@ -83,7 +83,7 @@ def _held(
 
 
 def _repriced(baseline: Baseline, hardware: Hardware) -> Hardware:
-    """Today's price under the baseline's own name, which differs only when a mismatch is ignored."""
+    """The present price under the baseline's own name, which differs only when a mismatch is ignored."""
     return replace(hardware, name=baseline.launches[0].sweep.hardware)
 
 

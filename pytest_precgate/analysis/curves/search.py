@@ -49,7 +49,7 @@ class SweepTargets:
     held: Mapping[float, Collection[tuple[str, int, int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        targets = {positive("Aim", "targets", target, "tok/s/user") for target in self.targets}
+        targets = {positive("SweepTargets", "targets", target, "tok/s/user") for target in self.targets}
         object.__setattr__(self, "targets", tuple(sorted(targets, reverse=True)))
         object.__setattr__(self, "earlier", tuple(self.earlier))
 

@@ -66,10 +66,10 @@ def noise_of(launches: Sequence[GateLaunches]) -> list[GateNoise]:
 class SuiteNoise:
     """The gates of one suite with enough launches to estimate their noise; their launches are pooled.
 
-    ``separate`` is how many of them scatter independently: they share the suite's false alarm rate."""
+    ``independent`` is how many of them scatter independently: they share the suite's false alarm rate."""
 
     gates: Mapping[GateKey, GateNoise]
-    separate: int
+    independent: int
 
     @staticmethod
     def of(launches: Sequence[GateLaunches]) -> SuiteNoise:

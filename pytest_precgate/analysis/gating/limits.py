@@ -236,7 +236,7 @@ def suite_limits(
     noise = SuiteNoise.of([launches for _, launches in gates]) if suite is None else suite
     gate_limits = []
     for gate, launches in gates:
-        design = policy.design(len(launches.values), max(1, noise.separate))
+        design = policy.design(len(launches.values), max(1, noise.independent))
         if len(launches.values) < LEAST_LAUNCHES:
             gate_limits.append(GateLimits(gate, statistics.median(launches.values), design))
         else:

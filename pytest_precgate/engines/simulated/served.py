@@ -64,11 +64,11 @@ class ServedSimulation(StartedServer):
         """Return nothing: it is not measured."""
         return {}
 
-    def preflight(self, precision: str, hardware: str, place: HostContext) -> Fingerprint:  # noqa: ARG002  # the protocol's
+    def preflight(self, precision: str, hardware: str, host: HostContext) -> Fingerprint:  # noqa: ARG002  # the protocol's
         """Return nothing: an invalid calibration was refused with the settings."""
         return Fingerprint({})
 
-    def command(self, slot: ServerSlot, place: HostContext) -> ServerCommand:  # noqa: ARG002  # the protocol's
+    def command(self, slot: ServerSlot, host: HostContext) -> ServerCommand:  # noqa: ARG002  # the protocol's
         """Return the project's own command, with the calibration as a file: the settings' path may be relative."""
         path = slot.run_dir / _CALIBRATION
         argv = (

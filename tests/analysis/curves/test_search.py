@@ -319,7 +319,7 @@ def test_a_search_for_nothing_is_the_doubling() -> None:
         (lambda: Grid([0]), r"Grid\.levels: got 0"),
         (lambda: Range(0, 4), r"Range\.lowest: got 0"),
         (lambda: Range(5, 4), "from 5 to 4, which are none"),
-        (lambda: SweepTargets((0.0,)), r"Aim\.targets: got 0\.0"),
+        (lambda: SweepTargets((0.0,)), r"SweepTargets\.targets: got 0\.0"),
     ],
 )
 def test_nonsense_is_refused_when_built(build: Callable[[], object], why: str) -> None:

@@ -144,7 +144,7 @@ def test_too_few_or_impossible_values_are_refused(suite: list[list[float]]) -> N
 @pytest.mark.parametrize("precision", ["fp4", "int4"])
 def test_a_slower_step_moves_a_gate_by_its_elasticity(precision: str, point: float) -> None:
     """Every step 0.1% longer lowers throughput and interactivity of each recorded point by 0.1%; the curve read at a
-    fixed interactivity falls by the stretch times that, which is 1.8 to 3 on the published Kimi K2.5 points."""
+    fixed interactivity falls by the elasticity times that, which is 1.8 to 3 on the published Kimi K2.5 points."""
     sweep = kimi(precision)
     slower = [
         SweepPoint(p.concurrency, p.gpus, p.interactivity / 1.001, p.throughput_per_gpu / 1.001, p.configuration)

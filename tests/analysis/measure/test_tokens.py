@@ -226,6 +226,14 @@ def test_events_without_text_are_tokens_where_they_come_at_the_pace_of_tokens() 
     )
 
 
+def test_one_slow_request_does_not_hide_guesses_of_the_others() -> None:
+    """The step is the median's: a mean of requests of different paces would let any guess pass."""
+    guessed = replace(PLAIN, output_tokens=100, events=100, guessed_step_s=0.05)
+    slow = replace(guessed, last_token_s=guessed.first_token_s + 10.0)
+    with pytest.raises(UntoldTokensError, match=r"50 ms apart at 10\.00 ms a token"):
+        with_first_tokens([guessed, guessed, slow], "invalid")
+
+
 @pytest.mark.parametrize(("events", "is_refused"), [(1000, False), (992, False), (985, True)])
 def test_a_first_event_that_could_not_matter_held_one_token(events: int, is_refused: bool) -> None:
     """Whatever it held, the time per token is the same to 1%."""

@@ -263,3 +263,19 @@ def test_the_first_event_is_left_out_of_a_request_s_pace_however_much_it_held() 
     assert other is not None
     assert other.interactivity == pytest.approx(one.interactivity)
     assert silent == one
+
+
+def test_requests_that_arrive_in_one_event_have_no_time_per_token() -> None:
+    """A few leave the median of a batch to the others; where every request is one, nothing is estimated. A first event
+    of unknown size held one token."""
+    records = wandering_loop(240, 0.05, 5.0, random.Random(1))
+    whole = [replace(record, first_tokens=record.output_tokens) for record in records]
+    few = [one if number % 10 == 0 else record for number, (record, one) in enumerate(zip(records, whole, strict=True))]
+    known, error = uncertainty(records), uncertainty(few)
+    assert known is not None
+    assert error is not None
+    assert error.interactivity == pytest.approx(known.interactivity, rel=0.5)
+    assert uncertainty(whole) is None
+    assert uncertainty([replace(record, first_tokens=None) for record in records]) == uncertainty(
+        [replace(record, first_tokens=1) for record in records]
+    )

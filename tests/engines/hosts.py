@@ -115,7 +115,7 @@ def said(document: object) -> Answer:
     return Answer(200, json.dumps(document).encode())
 
 
-def place(
+def host(
     tmp_path: Path, *, programs: Sequence[str] = ("trtllm-serve", "vllm", "srun"), gpus: Sequence[Gpu] | None = None
 ) -> HostContext:
     """A machine with these programs on PATH, an empty Hugging Face cache, and these GPUs."""
@@ -128,11 +128,11 @@ def place(
     return HostContext(environ, CannedNetwork(), tmp_path, gpus)
 
 
-def kimi_place(tmp_path: Path, gpus: int = 8) -> HostContext:
+def kimi_host(tmp_path: Path, gpus: int = 8) -> HostContext:
     """A machine with both Kimi checkpoints in its cache."""
     cache_checkpoint(tmp_path / "hub", NVFP4, KIMI, hf_quant_config=NVFP4_CONFIG)
     cache_checkpoint(tmp_path / "hub", INT4, int4_kimi())
-    return place(tmp_path, gpus=b200(gpus))
+    return host(tmp_path, gpus=b200(gpus))
 
 
 def slot(run_dir: Path, devices: tuple[str, ...] = ()) -> ServerSlot:

@@ -242,7 +242,7 @@ def test_lengths_that_differ_are_averages(result: Result, means: tuple[float, fl
         ),
         (
             RESULTS["inference-perf"],
-            "f: is a result of inference-perf, which sends requests at a rate: it lacks a constant conc",
+            "f: is a result of inference-perf over all its stages, which may differ in load: it lacks a constant conc",
         ),
         (
             RESULTS["llmperf"],

@@ -86,6 +86,12 @@ def test_several_profiling_phases_of_aiperf_are_refused() -> None:
     assert why.endswith("@ $.input_config.phases[1]")
 
 
+def test_a_result_of_aiperf_that_is_not_complete_is_refused() -> None:
+    """AIPerf 0.13 writes is_complete beside was_cancelled; versions before it do not."""
+    assert refused(results.aiperf(is_complete=False)).startswith("f: the result is not complete;")
+    assert only(results.aiperf(is_complete=True)).concurrency == 10
+
+
 def test_a_profiling_phase_of_aiperf_may_have_any_name() -> None:
     """ai-dynamo/aiperf pull request 1150 split kind and name."""
     one = phases(("profiling", "warmup", 4), ("steady", "profiling", 10))

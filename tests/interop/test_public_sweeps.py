@@ -139,8 +139,8 @@ ACCEPTANCE: dict[str, object] = {
 
 @pytest.mark.parametrize("extra", [{}, ACCEPTANCE])
 def test_speculative_decoding_is_read_by_tpot_whatever_counts_chunks(extra: dict[str, object]) -> None:
-    """vllm-project/vllm pull requests 36029 (its figures) and 35471: itl is per chunk of several tokens, the peak output
-    throughput counts chunks and so is below the mean, and 40 requests at once are a count within one second."""
+    """vllm-project/vllm pull requests 36029 (its figures) and 35471: itl is per chunk of several tokens, the peak
+    output throughput counts chunks and so is below the mean, and 40 requests at once are a count within one second."""
     (row,) = rows(results.vllm(**SPECULATIVE, **extra))
     assert row.interactivity == pytest.approx(1000 / 11.46)
     point = RecordedRow(**{**vars(row), "gpus": 4}).point(2048, 620)

@@ -6,10 +6,11 @@ Fields: concurrency of the phase of kind (else name) "profiling" in input_config
 input_config.loadgen.concurrency, total_token_throughput.avg (tok/s of the system),
 inter_token_latency.p50 (milliseconds; per request it is (latency - ttft) / (output tokens - 1), which is tpot),
 input_sequence_length and output_sequence_length (isl and osl if all are equal, else their averages are stated),
-was_cancelled, error_summary, error_request_count, request_error_rate, request_count, input_config.models or
-.endpoint.model_names. Lacks GPUs, precision and hardware. A load at a request rate, or without streaming, is refused,
-and so are several profiling phases: the metrics are those of the last, the counts those of all (ai-dynamo/aiperf pull
-request 1150). GenAI-Perf and AIPerf 0.2 name no version and lack the total throughput (issue 340)."""
+was_cancelled, is_complete, error_summary, error_request_count, request_error_rate, request_count, input_config.models
+or .endpoint.model_names. Lacks GPUs, precision and hardware. A load at a request rate, or without streaming, is
+refused, and so are several profiling phases: the metrics are those of the last, the counts those of all
+(ai-dynamo/aiperf pull request 1150). GenAI-Perf and AIPerf 0.1 name no version and lack the total throughput (issue
+340)."""
 
 from __future__ import annotations
 
@@ -45,6 +46,9 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
     cancelled = optional(node, "was_cancelled")
     if is_yes(cancelled):
         field(node, "was_cancelled").fail("the run was cancelled; wanted a complete one")
+    complete = optional(node, "is_complete")
+    if complete is not None and not is_yes(complete):
+        complete.fail("the result is not complete; wanted one of a run that ended")
     refuse_unless_zero(optional(node, "error_summary"), "requests failed")
     for name in ("request_error_rate", "error_request_count"):
         refuse_unless_zero(optional(node, name, "avg"), "requests failed")

@@ -84,7 +84,11 @@ def counted(node: Node) -> int:
 
 
 def held(concurrency: Node, requests: float | None) -> int:
-    """Return a concurrency; refuse one that was never reached with so few ``requests``. None when they are unknown."""
+    """Return a concurrency; refuse null, which is no limit, and one that was never reached with so few ``requests``.
+
+    ``requests`` is None when they are unknown."""
+    if concurrency.value is None:
+        concurrency.fail("got null: no limit of the concurrency was set, so it was not constant")
     number = whole(concurrency)
     if requests is not None and requests < number:
         concurrency.fail(f"got a concurrency of {number} and {requests:g} requests, so it was never reached")
@@ -120,6 +124,15 @@ def refuse_unless_zero(node: Node | None, what: str) -> None:
     """Refuse a non-empty list or a positive count of errors."""
     if node is not None and node.value not in (0, 0.0, [], {}, "{}"):
         node.fail(f"got {node.shown}: {what}; a point with failed requests is not valid")
+
+
+def refuse_incomplete(node: Node | None) -> None:
+    """Refuse a positive count of requests that were cut off when the run ended."""
+    if node is not None and node.value not in (None, 0, 0.0):
+        node.fail(
+            f"got {node.shown} incomplete requests, whose tokens are not in the throughput; end the run after a number "
+            "of requests, not after a time"
+        )
 
 
 def precision_named(quantization: str | None) -> str | None:

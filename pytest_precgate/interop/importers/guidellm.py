@@ -5,9 +5,12 @@ Source: vllm-project/guidellm, src/guidellm/benchmark/schemas (0.8), src/guidell
 Fields of a benchmark: args.strategy (0.3) or config.strategy (0.8) with its streams,
 metrics.tokens_per_second.successful.mean (tok/s of the system, input and output),
 metrics.inter_token_latency_ms.successful.median, metrics.prompt_token_count and output_token_count,
-run_stats or scheduler_metrics.requests_made.errored and .successful, worker.backend_model or config.backend.model.
+run_stats or scheduler_metrics.requests_made.errored, .incomplete and .successful, worker.backend_model or
+config.backend.model.
 time_per_output_token_ms is not tpot: it includes the ttft. Version 0.8 weights inter_token_latency_ms by output tokens.
-Lacks GPUs, precision and hardware. A rate is refused: the concurrency was not constant."""
+Lacks GPUs, precision and hardware. A rate is refused: the concurrency was not constant. Errored requests lower the
+throughput (vllm-project/guidellm issue 444), and so do those that the end of a timed run cut off (issue 529): both are
+refused. So one such benchmark of a sweep refuses the file."""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ from pytest_precgate.interop.fields import (
     field,
     fixed_length,
     held,
-    number_at,
     optional,
     per_second,
+    refuse_incomplete,
     refuse_unless_zero,
     text_at,
 )
@@ -38,13 +41,15 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
 
 
 def _row(node: Node) -> RecordedRow:
-    for made in _MADE:
-        refuse_unless_zero(optional(node, made, "requests_made", "errored"), "requests failed")
+    made = _requests_made(node)
+    concurrency = _streams(node, field(made, "successful").number())
+    refuse_unless_zero(field(made, "errored"), "requests failed")
+    refuse_incomplete(field(made, "incomplete"))
     isl, osl = (field(node, "metrics", f"{word}_token_count", "successful") for word in ("prompt", "output"))
     with node.building():
         return RecordedRow(
             node,
-            concurrency=_streams(node),
+            concurrency=concurrency,
             interactivity=per_second(field(node, "metrics", "inter_token_latency_ms", "successful", "median"), MS),
             throughput=field(node, "metrics", "tokens_per_second", "successful", "mean").number(),
             counts="system",
@@ -56,7 +61,12 @@ def _row(node: Node) -> RecordedRow:
         )
 
 
-def _streams(node: Node) -> int:
+def _requests_made(node: Node) -> Node:
+    section = _MADE[0] if optional(node, _MADE[0]) is not None else _MADE[1]
+    return field(node, section, "requests_made")
+
+
+def _streams(node: Node, successful: float) -> int:
     section = "config" if optional(node, "config", "strategy") is not None else "args"
     strategy = field(node, section, "strategy")
     kind = field(strategy, "type_").text()
@@ -64,11 +74,10 @@ def _streams(node: Node) -> int:
         return 1
     if kind != "concurrent":
         field(strategy, "type_").fail(
-            f"got {kind!r}: requests were sent at a rate, so the concurrency was not constant; "
-            "wanted concurrent or synchronous"
+            f"got {kind!r}: requests were sent {'all at once' if kind == 'throughput' else 'at a rate'}, so the "
+            "concurrency was not constant; wanted concurrent or synchronous"
         )
-    made = [number_at(node, name, "requests_made", "successful") for name in _MADE]
-    return held(field(strategy, "streams"), next((number for number in made if number is not None), None))
+    return held(field(strategy, "streams"), successful)
 
 
 def _is_ours(members: Mapping[str, object]) -> bool:

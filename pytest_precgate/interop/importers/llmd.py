@@ -4,9 +4,10 @@ Source: llm-d/llm-d-benchmark, benchmark_report/schema_v0_2.py and schema_v0_2_c
 
 Fields: scenario.load.standardized.concurrency, rate_qps, input_seq_len and output_seq_len (fixed ones are isl and osl),
 scenario.stack[].standardized.accelerator.count and model, results.request_performance.aggregate.throughput
-.total_token_rate.mean and latency.time_per_output_token.p50 with their units, requests.total, requests.failures. Lacks
-the precision. An infinite concurrency, or a rate, is refused: the concurrency was not constant. inter_token_latency is
-not tpot: its percentiles are of single tokens."""
+.total_token_rate.mean and latency.time_per_output_token.p50 with their units, requests.total, .failures, .incomplete.
+Lacks the precision. An infinite concurrency, or a rate, is refused: the concurrency was not constant.
+inter_token_latency is not tpot: its percentiles are of single tokens. A report made of GuideLLM's result is refused:
+its time_per_output_token is GuideLLM's, which includes the ttft."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ from pytest_precgate.interop.fields import (
     number_at,
     optional,
     per_second,
+    refuse_incomplete,
     refuse_unless_zero,
     text_at,
     tokens_per_second,
@@ -38,6 +40,11 @@ _UNITS = {"s/token": 1.0, "ms/token": MS}
 def _rows(node: Node) -> Iterator[RecordedRow]:
     concurrency = _concurrency(field(node, *_LOAD), number_at(node, *_AGGREGATE, "requests", "total"))
     refuse_unless_zero(optional(node, *_AGGREGATE, "requests", "failures"), "requests failed")
+    refuse_incomplete(optional(node, *_AGGREGATE, "requests", "incomplete"))
+    if text_at(node, *_LOAD, "tool") == "guidellm":
+        field(node, *_LOAD, "tool").fail(
+            "is made of a result of GuideLLM, whose time_per_output_token includes the ttft; read GuideLLM's own file"
+        )
     tpot = field(node, *_AGGREGATE, "latency", "time_per_output_token")
     total = field(node, *_AGGREGATE, "throughput", "total_token_rate")
     gpus, hardware, model = _stack(node)
@@ -57,12 +64,12 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
 
 
 def _concurrency(load: Node, requests: float | None) -> int:
-    concurrency = field(load, "concurrency")
-    if concurrency.value == math.inf:
+    concurrency = optional(load, "concurrency")
+    if concurrency is not None and concurrency.value == math.inf:
         concurrency.fail("got an infinite concurrency: requests were sent at a rate, so it was not constant")
     if optional(load, "rate_qps") is not None:
         field(load, "rate_qps").fail("requests were sent at a rate, so the concurrency was not constant")
-    return held(concurrency, requests)
+    return held(field(load, "concurrency"), requests)
 
 
 def _stack(node: Node) -> tuple[int | None, str | None, str | None]:

@@ -1,4 +1,4 @@
-"""The result of SGLang's bench_serving 0.5.5: one JSON object per line.
+"""The result of SGLang's bench_serving, 0.4 and 0.5: one JSON object per line.
 
 Source: sgl-project/sglang, python/sglang/bench_serving.py.
 
@@ -7,7 +7,8 @@ completed, errors (with --output-details), total_input_tokens, total_output_toke
 dataset_name, random_input_len, random_output_len (nominal lengths of its random data sets), server_info.tp_size,
 pp_size, dp_size, enable_dp_attention, quantization, model_path. Lacks hardware; lacks GPUs and precision too where
 server_info is null, and precision where it names no quantization: SGLang detects that of a checkpoint by itself. The
-number of requests sent is not stated, so failures are seen only in errors."""
+number of requests sent is not stated, so failures are seen only in errors. Before total_throughput and server_info were
+added in 2025, a line has input_throughput and output_throughput, whose sum is the total."""
 
 from __future__ import annotations
 
@@ -31,22 +32,24 @@ from pytest_precgate.interop.importers.vllm_bench import refuse_errors, refuse_o
 from pytest_precgate.interop.rows import RecordedRow
 
 _SERVER = "server_info"
+_TOTAL = "total_throughput"
+_PARTS = ("input", "output")
 
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
     refuse_rate(node)
     refuse_errors(node)
-    refuse_other_total(node, "total_throughput")
+    throughput = _throughput(node)
     completed = counted(field(node, "completed"))
     lengths: tuple[int, ...] = ()
     if (text_at(node, "dataset_name") or "").startswith("random"):
-        lengths = tuple(whole(field(node, f"random_{word}_len")) for word in ("input", "output"))
+        lengths = tuple(whole(field(node, f"random_{word}_len")) for word in _PARTS)
     with node.building():
         yield RecordedRow(
             node,
             concurrency=held(field(node, "max_concurrency"), completed),
             interactivity=per_second(field(node, "median_tpot_ms"), MS),
-            throughput=field(node, "total_throughput").number(),
+            throughput=throughput,
             counts="system",
             gpus=_gpus(node),
             precision=precision_named(text_at(node, _SERVER, "quantization")),
@@ -57,6 +60,16 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
             configuration=_configuration(node),
             model=text_at(node, _SERVER, "model_path"),
         )
+
+
+def _throughput(node: Node) -> float:
+    """The total of input and output; what tokens over duration are not, is refused."""
+    if _TOTAL in node.mapping():
+        refuse_other_total(node, _TOTAL)
+        return field(node, _TOTAL).number()
+    for word in _PARTS:
+        refuse_other_total(node, f"{word}_throughput", (word,))
+    return sum(field(node, f"{word}_throughput").number() for word in _PARTS)
 
 
 def _widths(node: Node) -> dict[str, int]:
@@ -81,7 +94,9 @@ def _configuration(node: Node) -> str | None:
 
 
 def _is_ours(members: Mapping[str, object]) -> bool:
-    return "max_concurrency" in members and "total_throughput" in members
+    if "max_concurrency" not in members or "total_token_throughput" in members:
+        return False
+    return _TOTAL in members or all(f"{word}_throughput" in members for word in _PARTS)
 
 
 FORMAT = ObjectFormat("SGLang bench_serving", _is_ours, _rows)

@@ -2,11 +2,15 @@
 
 Source: NVIDIA/TensorRT-LLM, tensorrt_llm/bench/dataclasses/reporting.py.
 
-Fields: request_info.avg_num_concurrent_requests (the average over the run, rounded), world_info.tp_size, pp_size,
+Fields: request_info.avg_num_concurrent_requests (the average over the run, rounded; the limit set by --concurrency is
+not in the report), request_info.num_requests, world_info.tp_size, pp_size, world_size, issue_rate (nanoseconds per
+request, times 1e9: the time of the last request over their number), performance.total_latency_ms,
 performance.system_total_throughput_tok_s (input and output), system_output_throughput_tok_s and
 output_throughput_per_gpu_tok_s (whose quotient must be the GPUs), streaming_metrics.tpot_percentiles.p50 (in
 milliseconds), engine.quantization, engine.model, machine.name, request_info.avg_input_length, avg_output_length. Lacks
-tpot without `--streaming`, and the date."""
+tpot without `--streaming`, and the date. Without --concurrency all requests are sent at once, and the number in flight
+falls from the first to the last: refused where issue_rate shows it and fewer than nine tenths were in flight on
+average."""
 
 from __future__ import annotations
 
@@ -28,10 +32,15 @@ from pytest_precgate.interop.fields import (
 from pytest_precgate.interop.formats import ObjectFormat
 from pytest_precgate.interop.rows import RecordedRow
 
+_ISSUE_PER_S = 1e18
+"""What issue_rate is in a second: it is nanoseconds times 1e9."""
+_MOST_IDLE = 0.1
+
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
     if optional(node, "streaming_metrics") is None:
         node.fail("lacks tpot: run trtllm-bench with --streaming, without it the report has no streaming_metrics")
+    _refuse_all_at_once(node)
     gpus = _gpus(node)
     with node.building():
         yield RecordedRow(
@@ -50,6 +59,25 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
         )
 
 
+def _refuse_all_at_once(node: Node) -> None:
+    """Refuse a run without a limit of the concurrency, if the report has the figures that show it.
+
+    Under a limit a request starts when another ends, so the share of the run before the last start is about
+    1 - limit / requests, and the average is at most the limit; one half of that allows for different lengths."""
+    issue, requests = number_at(node, "world_info", "issue_rate"), number_at(node, "request_info", "num_requests")
+    total = number_at(node, "performance", "total_latency_ms")
+    if issue is None or requests is None or total is None or min(requests, total) <= 0:
+        return
+    average = field(node, "request_info", "avg_num_concurrent_requests")
+    share = issue / _ISSUE_PER_S * requests / (total / MS)
+    idle = 1 - average.number() / requests
+    if idle > _MOST_IDLE and share < idle / 2:
+        average.fail(
+            f"got an average of {average.number():g} in flight, and {requests:g} requests that were all sent in the "
+            f"first {share:.0%} of the run, so the concurrency was not constant; run trtllm-bench with --concurrency N"
+        )
+
+
 def _width(node: Node, name: str) -> int:
     """A missing width is 1: the report leaves out no width that was set."""
     member = optional(node, "world_info", f"{name}_size")
@@ -59,6 +87,9 @@ def _width(node: Node, name: str) -> int:
 def _gpus(node: Node) -> int:
     field(node, "world_info", "tp_size")
     gpus = _width(node, "tp") * _width(node, "pp")
+    world = optional(node, "world_info", "world_size")
+    if world is not None and whole(world) != gpus:
+        world.fail(f"got {whole(world)} GPUs, tp * pp is {gpus}; other kinds of parallelism cannot be read yet")
     system = field(node, "performance", "system_output_throughput_tok_s").number()
     each = number_at(node, "performance", "output_throughput_per_gpu_tok_s")
     if each is not None and not math.isclose(each * gpus, system, rel_tol=0.01):

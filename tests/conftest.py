@@ -30,6 +30,18 @@ hypothesis.settings.register_profile("precgate", deadline=None)
 hypothesis.settings.load_profile("precgate")
 
 
+# A hang fails its test; the longest takes a fifteenth of it. Not a setting in pyproject.toml: `make demo` installs no
+# pytest-timeout, and an unknown setting is an error.
+_LIMIT_S = 300
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test its limit, unless it has one of its own."""
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_LIMIT_S))
+
+
 @pytest.fixture(autouse=True)
 def _nobody_s_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CI", "BUILD_NUMBER", "GITHUB_STEP_SUMMARY", "PYTEST_ADDOPTS"):

@@ -27,6 +27,22 @@ def test_tests_that_send_signals_pass_where_the_shell_ignores_them(signals: str)
     assert run.returncode == 0, run.stdout
 
 
-def test_no_test_waits_without_a_limit(pytestconfig: pytest.Config) -> None:
+def test_no_test_waits_without_a_limit(request: pytest.FixtureRequest) -> None:
     """A hang fails its test."""
-    assert float(pytestconfig.getini("timeout")) > 0
+    limit = request.node.get_closest_marker("timeout")
+    assert limit is not None
+    assert limit.args[0] > 0
+
+
+def test_the_demo_needs_no_plugin_but_this_one() -> None:
+    """`make demo` installs the package alone: a setting of another plugin in pyproject.toml would be refused."""
+    others = ("randomly", "xdist", "xdist.looponfail", "timeout", "pytest_cov", "hypothesispytest", "anyio")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *(f"-pno:{name}" for name in others), "examples/", "--collect-only", "-q"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr

@@ -253,7 +253,7 @@ def model_of(sigma: float, short_launches: int) -> Model:
         gates=gates,
         points=points,
         elasticities=[
-            step_time_elasticity([plain[name] for name in gate.key.precisions], gate.key.point) for gate in gates
+            step_time_elasticity([[plain[name] for name in gate.key.precisions]], gate.key.point) for gate in gates
         ],
         paces=paces,
         logs={name: logs(curve(name, Noise(slowdown=math.expm1(pace))) for pace in paces) for name in PRECISIONS},

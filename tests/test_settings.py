@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_precgate.analysis.gating.gates import Metric
 from pytest_precgate.analysis.gating.limits import LaunchPolicy
 from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.errors import SettingsError
@@ -38,7 +37,7 @@ def test_the_seed_configuration_is_read(tmp_path: Path) -> None:
     assert (suite.name, suite.hardware.price_per_gpu_hour, suite.workload.range_ratio) == ("kimi", 1.95, 0.8)
     assert suite.points == (55.0, 73.0, 91.0)
     assert list(suite.engines) == ["fp4", "int4"]
-    assert len(suite.gates_for("fp4", "int4", suite.points)) == 18
+    assert len(suite.gates_for("fp4", "int4", suite.points)) == 9
 
 
 def test_pyproject_holds_the_same_tables_under_tool_precgate(tmp_path: Path) -> None:
@@ -110,7 +109,11 @@ def test_no_source_is_no_suite(tmp_path: Path) -> None:
         ('path = "points.csv"', "", r"required field missing @ suites\.kimi\.fp4\.path"),
         ("hardware =", "tolerance = 3\nhardware =", r"wanted a tolerance below 1 \(0\.03 is 3%\).* @ suites\.kimi"),
         ("hardware =", "tolerance = 0\nhardware =", r"Gate\.tolerance: got 0"),
-        ("hardware =", "tolerance = { cst = 0.1 }\nhardware =", r"unknown key 'cst'; did you mean 'cost'"),
+        (
+            "hardware =",
+            "tolerance = { troughput_ratio = 0.1 }\nhardware =",
+            r"unknown key 'troughput_ratio'; did you mean 'throughput_ratio'",
+        ),
         ("hardware =", "implausible = 0.01\nhardware =", r"below implausible"),
         ("hardware =", 'metrics = ["ttft"]\nhardware =', r"unknown value 'ttft'.* @ suites\.kimi\.metrics\[0\]"),
         ("hardware =", 'metrics = ["cost", "cost"]\nhardware =', r"cost is repeated @ suites\.kimi\.metrics\[0\]"),
@@ -185,21 +188,21 @@ def test_tolerance_is_set_for_all_metrics_or_for_one(tmp_path: Path) -> None:
     """A number holds for every metric, a table for those it names."""
     everything = loaded(tmp_path, SUITE.replace("hardware =", "tolerance = 0.01\nhardware ="))
     assert set(tolerances(everything).values()) == {0.01}
-    one = loaded(tmp_path, SUITE.replace("hardware =", "tolerance = { cost = 0.1 }\nhardware ="))
+    one = loaded(tmp_path, SUITE.replace("hardware =", "tolerance = { throughput_per_gpu = 0.1 }\nhardware ="))
     assert tolerances(one) == {
-        "fp4/int4 throughput_ratio": 0.03,
-        "fp4/int4 cost_ratio": 0.03,
-        "fp4 throughput_per_gpu": 0.05,
-        "fp4 cost": 0.1,
-        "int4 throughput_per_gpu": 0.05,
-        "int4 cost": 0.1,
+        "fp4/int4 throughput_ratio": 0.025,
+        "fp4 throughput_per_gpu": 0.1,
+        "int4 throughput_per_gpu": 0.1,
     }
 
 
 def test_metrics_choose_what_is_gated(tmp_path: Path) -> None:
-    """Only the ratio, with its own default tolerance."""
+    """Only the ratio, with the default tolerance; a suite that names none gates throughput: a cost derived from it is
+    shown beside it, and is no further gate."""
     settings = loaded(tmp_path, SUITE.replace("hardware =", 'metrics = ["throughput_ratio"]\nhardware ='))
-    assert tolerances(settings) == {"fp4/int4 throughput_ratio": 0.03}
+    assert tolerances(settings) == {"fp4/int4 throughput_ratio": 0.025}
+    gated = {name.split()[1] for name in tolerances(loaded(tmp_path, SUITE))}
+    assert gated == {"throughput_ratio", "throughput_per_gpu"}
 
 
 def test_a_mark_overrides_points_metrics_and_tolerance(tmp_path: Path) -> None:
@@ -259,14 +262,16 @@ def test_an_unknown_policy_word_is_refused(name: str) -> None:
         policy_from(options, Policy())
 
 
-def test_every_metric_has_a_default_tolerance() -> None:
-    """Ratios 3%, absolute figures 5%."""
-    assert {metric.value: metric.default_tolerance for metric in Metric} == {
-        "throughput_ratio": 0.03,
-        "cost_ratio": 0.03,
-        "throughput_per_gpu": 0.05,
-        "cost": 0.05,
-    }
+def test_what_a_gate_must_detect_is_the_suite_s(tmp_path: Path) -> None:
+    """A share below 1; nothing where it does not say."""
+    assert Policy().launches(loaded(tmp_path, SUITE).suite(None, "here")).must_detect is None
+    suite = loaded(tmp_path, SUITE.replace("hardware =", "must_detect = 0.2\nhardware =", 1)).suite(None, "here")
+    assert Policy().launches(suite).must_detect == 0.2
+    for wrong in ("0", "1.5", "-0.1"):
+        with pytest.raises(SettingsError, match=r"must_detect"):
+            loaded(tmp_path, SUITE.replace("hardware =", f"must_detect = {wrong}\nhardware =", 1))
+    with pytest.raises(SettingsError, match=r"must_detect.*wanted a number|wanted a number.*must_detect"):
+        loaded(tmp_path, SUITE.replace("hardware =", 'must_detect = "10%"\nhardware =', 1))
 
 
 def test_how_many_launches_a_verdict_takes_has_defaults_by_rule(tmp_path: Path) -> None:
@@ -282,20 +287,6 @@ def test_how_many_launches_a_verdict_takes_has_defaults_by_rule(tmp_path: Path) 
     assert Policy(launch_rule="median").launches(own) == LaunchPolicy(
         "median", 5
     )  # two of another rule say nothing of it
-
-
-def test_a_tolerance_is_asked_for_only_when_it_is_configured(tmp_path: Path) -> None:
-    """The suite's table, one number for all, or the mark; the rest may grow with the noise."""
-    settings = loaded(tmp_path, SUITE.replace("hardware =", "tolerance = { cost = 0.04 }\nhardware =", 1))
-
-    def asked(mark: dict[str, object]) -> set[Metric]:
-        suite = settings.marked(mark, "here")
-        return {gate.key.metric for gate in suite.gates_for("fp4", "int4", (55.0,)) if gate.asked}
-
-    assert asked({}) == {Metric.COST}
-    assert asked({"tolerance": {"throughput_ratio": 0.02}}) == {Metric.COST, Metric.THROUGHPUT_RATIO}
-    assert asked({"tolerance": 0.02}) == set(Metric)
-    assert asked({"metrics": ["throughput_ratio"]}) == set()
 
 
 def test_another_side_has_the_suite_s_own_keys_but_for_those_it_names(tmp_path: Path) -> None:

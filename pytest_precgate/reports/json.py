@@ -87,17 +87,18 @@ def _check(report: GateReport) -> dict[str, object]:
 
 
 def _gate(judged: JudgedGate) -> dict[str, object]:
+    found = judged.evidence
     return {
         "metric": judged.gate.key.metric.value,
         "precision": "/".join(judged.gate.key.precisions),
         "point": judged.gate.key.point,
         "tolerance": judged.gate.tolerance,
-        "tolerance_asked": judged.gate.asked,
-        "limit": None if judged.evidence is None else judged.evidence.limit,
-        "sigma": None if judged.evidence is None else judged.evidence.sigma,
-        "minimum_detectable_drop": None if judged.evidence is None else judged.evidence.minimum_detectable_drop,
-        "launches": None if judged.evidence is None else judged.evidence.launches,
-        "values": [] if judged.evidence is None else list(judged.evidence.values),
+        "noise_floor": None if found is None else found.noise_floor,
+        "sigma": None if found is None else found.sigma,
+        "minimum_detectable_drop": None if found is None else found.minimum_detectable_drop,
+        "largest_detectable_drop": None if found is None else found.largest_detectable_drop,
+        "launches": None if found is None else found.launches,
+        "values": [] if found is None else list(found.values),
         "implausible": judged.gate.implausible,
         "value": judged.value,
         "baseline": judged.baseline,

@@ -38,29 +38,29 @@ def share(value: float | None) -> str:
 
 
 def tolerance(gate: Gate) -> str:
-    """Return a tolerance as a percentage, and whether noise widened it."""
-    return f"{gate.tolerance * 100:g}%{' (noise)' if gate.is_widened else ''}"
+    """Return a tolerance as a percentage."""
+    return f"{gate.tolerance * 100:g}%"
 
 
 def tolerances(gates: Sequence[Gate]) -> str:
     """Return the tolerances of gates of one quantity: one figure, or the smallest and the largest."""
     least, widest = (f"{choose(gate.tolerance for gate in gates) * 100:g}" for choose in (min, max))
-    noise = " (noise)" if any(gate.is_widened for gate in gates) else ""
-    return f"{least}%{noise}" if least == widest else f"{least} to {widest}%{noise}"
+    return f"{least}%" if least == widest else f"{least} to {widest}%"
 
 
-def limit(judged: JudgedGate) -> str:
-    """Return the limit of a launch, which lies inside the tolerance because of the noise."""
-    found = None if judged.evidence is None else judged.evidence.limit
-    return ABSENT if found is None else f"{found:.1%}"
+def catches(smallest: float | None, largest: float | None) -> str:
+    """Return the minimum detectable drop and the upper end of its 90% interval."""
+    if smallest is None or largest is None:
+        return ABSENT
+    return f"{smallest:.1%} (to {largest:.1%})"
 
 
-def evidence(judged: JudgedGate) -> tuple[str, str, str]:
-    """Return the evidence of a verdict: sigma, the minimum detectable drop (MDD), launches used."""
+def evidence(judged: JudgedGate) -> tuple[str, str]:
+    """Return what the gate catches, and the launches used."""
     found = judged.evidence
     if found is None:
-        return ABSENT, ABSENT, ABSENT
-    return share(found.sigma), share(found.minimum_detectable_drop), str(found.launches)
+        return ABSENT, ABSENT
+    return catches(found.minimum_detectable_drop, found.largest_detectable_drop), str(found.launches)
 
 
 def columns(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
@@ -128,8 +128,8 @@ def terms(pair: Comparison) -> tuple[str, str]:
 
 
 GATE_HEAD = (
-    *("gate", "tok/s/user", "value", "baseline", "change", "tolerance", "limit"),
-    *("sigma", "MDD", "launches", "verdict"),
+    *("gate", "tok/s/user", "value", "baseline", "change", "tolerance"),
+    *("catches", "launches", "verdict"),
 )
 
 
@@ -143,7 +143,6 @@ def gate_cells(judged: JudgedGate) -> tuple[str, ...]:
         figure(key.metric, judged.baseline),
         change(judged.change),
         tolerance(judged.gate),
-        limit(judged),
         *evidence(judged),
         str(judged.verdict),
     )

@@ -14,7 +14,10 @@ from pytest_precgate.analysis.gating.power import TARGET_POWER
 from pytest_precgate.reports import cost, layout
 
 FORMAT = 1
-_HEAD = (*("gate", "tok/s/user", "centre", "sigma", "lowest", "highest", "set aside", "MDD", "tolerance"),)
+_HEAD = (
+    *("gate", "tok/s/user", "centre", "sigma", "lowest", "highest", "set aside", "tolerance"),
+    *("noise floor", "catches"),
+)
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,7 @@ def _policy(study: NoiseStudy) -> str:
 def _table(study: NoiseStudy) -> list[str]:
     if not study.gates:
         return ["no gate could be read in every launch"]
-    aligned = layout.columns([_HEAD, *(_cells(each) for each in study.gates)])
-    ends = ("with this noise", *(_outcome(each) for each in study.gates))
-    return [f"{line}  {end}" for line, end in zip(aligned, ends, strict=True)]
+    return layout.columns([_HEAD, *(_cells(each) for each in study.gates)])
 
 
 def _cells(each: StudiedGate) -> tuple[str, ...]:
@@ -112,22 +113,10 @@ def _cells(each: StudiedGate) -> tuple[str, ...]:
         layout.change(min(each.changes)),
         layout.change(max(each.changes)),
         f"{noise.set_aside} of {noise.launches}",
-        layout.share(each.limits.minimum_detectable_drop),
         f"{each.gate.tolerance * 100:g}%",
+        layout.share(each.limits.noise_floor),
+        layout.catches(each.limits.minimum_detectable_drop, each.limits.largest_detectable_drop),
     )
-
-
-def _outcome(each: StudiedGate) -> str:
-    if each.outcome == "kept":
-        return "kept"
-    if each.outcome == "widened":
-        return f"widened to {each.limits.gate.tolerance * 100:g}%"
-    if each.tolerance_to_ask is None:
-        ask = f"no tolerance below implausible ({each.gate.implausible * 100:g}%) can be kept"
-    else:
-        ask = f"ask for {each.tolerance_to_ask * 100:g}%"
-    needed = each.limits.launches_needed
-    return f"refused: {ask}" + (f", or the median of {needed} launches" if needed else "")
 
 
 def _step(study: NoiseStudy) -> list[str]:
@@ -154,18 +143,17 @@ def _doubts(found: Studied) -> list[str]:
 
 
 def _advice(found: Studied) -> list[str]:
-    refused = [each for each in found.study.gates if each.outcome == "refused"]
+    refused = found.study.refused
     if not refused:
         return []
-    line = f"{len(refused)} of {len(found.study.gates)} gates cannot keep their tolerance: no launch of them would pass"
-    advised = found.study.advised
-    if not advised:
-        return [line]
-    table = ", ".join(f"{metric.value} = {tolerance:g}" for metric, tolerance in advised.items())
-    return [
-        f"{line}; what this noise can keep, for the settings of the suite:",
-        f"    tolerance = {{ {table} }}",
+    first = refused[0]
+    lines = [
+        f"{len(refused)} of {len(found.study.gates)} gates will be INCONCLUSIVE for any launch: {first.gate.key}: "
+        f"{first.limits.refusal}"
     ]
+    if found.study.must_detect is not None:
+        lines.append(f"for all of them, in the settings of the suite: must_detect = {found.study.must_detect:g}")
+    return lines
 
 
 def document(found: Studied) -> dict[str, object]:
@@ -185,7 +173,7 @@ def document(found: Studied) -> dict[str, object]:
         "step_sigma": study.step_sigma,
         "gates": [_gate(each) for each in study.gates],
         "unread": [{**_key(each.key), "reason": each.reason} for each in study.unread],
-        "advised_tolerance": {metric.value: tolerance for metric, tolerance in study.advised.items()},
+        "advised_must_detect": study.must_detect,
     }
 
 
@@ -197,13 +185,12 @@ def _gate(each: StudiedGate) -> dict[str, object]:
         "sigma": each.noise.sigma,
         "step_time_elasticity": each.launches.elasticity,
         "set_aside": each.noise.set_aside,
-        "minimum_detectable_drop": each.limits.minimum_detectable_drop,
         "tolerance": each.gate.tolerance,
-        "tolerance_asked": each.gate.asked,
-        "outcome": each.outcome,
-        "tolerance_held": each.limits.gate.tolerance,
-        "tolerance_to_ask": each.tolerance_to_ask,
-        "launches_needed": each.limits.launches_needed,
+        "noise_floor": each.limits.noise_floor,
+        "minimum_detectable_drop": each.limits.minimum_detectable_drop,
+        "largest_detectable_drop": each.limits.largest_detectable_drop,
+        "must_detect": each.limits.must_detect,
+        "refusal": each.limits.refusal,
     }
 
 

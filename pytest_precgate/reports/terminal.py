@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pytest_precgate.analysis.accepted.update import GateChange
 from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES
-from pytest_precgate.analysis.gating.power import TARGET_POWER
+from pytest_precgate.analysis.gating.power import INTERVAL, TARGET_POWER
 from pytest_precgate.analysis.gating.verdict import JudgedGate, Verdict
 from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport
 from pytest_precgate.reports import cost, layout
@@ -32,12 +32,11 @@ def failure(report: GateReport) -> str:
 
 
 def _sentence(judged: JudgedGate) -> str:
-    key, limit = judged.gate.key, layout.limit(judged)
-    limit = "" if limit == layout.ABSENT else f", limit {limit}"
+    key = judged.gate.key
     return (
         f"{key}: value {layout.figure(key.metric, judged.value)}, "
         f"baseline {layout.figure(key.metric, judged.baseline)}, change {layout.change(judged.change)}, "
-        f"tolerance {layout.tolerance(judged.gate)}{limit}; {judged.reason}"
+        f"tolerance {layout.tolerance(judged.gate)}; {judged.reason}"
     )
 
 
@@ -118,26 +117,30 @@ def _check(report: GateReport) -> Iterator[Line]:
 
 
 def _evidence(report: GateReport) -> Iterator[Line]:
-    """How noisy each gate is, what it can see, and how many launches it took."""
+    """The drop that each gate catches, and how many launches it took."""
     judged = report.judged
     if all(each.evidence is None or each.evidence.sigma is None for each in judged):
         used = max((each.evidence.launches for each in judged if each.evidence is not None), default=1)
         yield (
-            f"noise unknown: no sigma of fewer than {LEAST_LAUNCHES} baseline launches, so a drop of the tolerance may "
-            f"well pass; launches used: {used}",
+            f"noise unknown: the baseline has fewer than {LEAST_LAUNCHES} launches, so one launch decides at the "
+            f"tolerance, and noise may pass or fail it; launches used: {used}",
             None,
         )
         return
     points = sorted({each.gate.key.point for each in judged})
     cells = {(each.gate.key.quantity, each.gate.key.point): each for each in judged}
-    head = ("limit, sigma, MDD, launches", *(f"at {point:g}" for point in points))
+    head = ("catches, launches", *(f"at {point:g}" for point in points))
     rows = [
-        (quantity, *(", ".join((layout.limit(cell), *layout.evidence(cell))) for cell in row))
+        (quantity, *(", ".join(layout.evidence(cell)) for cell in row))
         for quantity in dict.fromkeys(each.gate.key.quantity for each in judged)
         for row in [[cells[quantity, point] for point in points]]
     ]
     yield from ((line, None) for line in layout.columns([head, *rows]))
-    yield f"MDD: minimum detectable drop, the smallest true drop that {TARGET_POWER:.0%} of runs would stop", None
+    yield (
+        f"catches: the minimum detectable drop, which fails in {TARGET_POWER:.0%} of runs (upper end of its "
+        f"{INTERVAL:.0%} interval)",
+        None,
+    )
 
 
 def _update(update: BaselineUpdate) -> Iterator[Line]:
@@ -181,5 +184,5 @@ def properties(report: GateReport) -> list[tuple[str, str]]:
 
 
 def _rests_on(judged: JudgedGate) -> str:
-    sigma, drop, launches = layout.evidence(judged)
-    return f", sigma {sigma}, MDD {drop}, launches {launches}"
+    drop, launches = layout.evidence(judged)
+    return f", catches {drop}, launches {launches}"

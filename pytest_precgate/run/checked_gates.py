@@ -112,7 +112,7 @@ class CheckedGates:
         """Return the step time elasticity of a gate in the first launch."""
         try:
             return step_time_elasticity(
-                [self.curve(self.suite, name, 1) for name in gate.key.precisions], gate.key.point
+                [[self.curve(self.suite, name, 1) for name in gate.key.precisions]], gate.key.point
             )
         except OutsideSweepError:  # then it has no value either, and that decides
             return 1.0

@@ -37,7 +37,7 @@ class AgainstBaseline:
 
     def judge(self) -> tuple[JudgedGate, ...]:
         """Return every gate judged by its baseline's launches."""
-        policy = self.policy if self.checked.is_repeatable else LaunchPolicy("first-good", 1)
+        policy = self.policy if self.checked.is_repeatable else replace(self.policy, kind="first-good", launches=1)
         rule = SuiteRule(self.matched.held, policy, self.matched.noise)
         points = _ServedValues(self.checked.gates)
 
@@ -46,10 +46,8 @@ class AgainstBaseline:
                 served, limits = self.matched.held[index].served, rule.gate_limits[index]
                 if served is None or limits is None:
                     return self.checked.on_curve(index, curves)
-                limit = limits.per_launch[min(number, len(limits.per_launch)) - 1]
-                served_limits = ServedLimits(
-                    limits.centre, limit, limits.point_limit(served.deviation, len(served.points))
-                )
+                point = limits.point_limit(served.deviation, len(served.points))
+                served_limits = ServedLimits(limits.centre, limits.fails_beyond, point)
                 return points.value((number, index), served, curves, served_limits)
 
             return self.checked.values(self.checked.suite, number, wanted, read)
@@ -58,7 +56,7 @@ class AgainstBaseline:
             served = self.matched.held[index].served
             return 0.0 if served is None else self.checked.short_sigma(served, launches)
 
-        return _judged(self.checked.gates, rule.judge, launch, policy.launches, lambda value: value, points, sigma)
+        return _judged(rule.judge, launch, policy.launches, lambda value: value, points, sigma)
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class InPairs:
         def sigma(index: int, launches: int) -> float:
             return self.checked.reading(self.checked.gates[index], launches)
 
-        return _judged(self.checked.gates, rule.judge, pair, self.policy.launches, _ratio, points, sigma)
+        return _judged(rule.judge, pair, self.policy.launches, _ratio, points, sigma)
 
 
 @dataclass(frozen=True)
@@ -189,7 +187,6 @@ class _ServedValues:
 
 
 def _judged(
-    gates: Sequence[Gate],
     judge_all: Callable[[Sequence[Sequence[_Value]]], SuiteRuling],
     launch: Callable[[int, Collection[int]], Sequence[_Value]],
     most: int,
@@ -203,7 +200,7 @@ def _judged(
     that ended early leave on a gate, by its number, in its first launches.
     """
     taken: list[Sequence[_Value]] = []
-    ruling = SuiteRuling(tuple(GateRuling(None, None, 0) for _ in gates))
+    ruling = judge_all(taken)
     while ruling.wants_launch and len(taken) < most:
         wanted = [index for index, gate in enumerate(ruling.gates) if gate.judged is None]
         taken.append(launch(len(taken) + 1, wanted))

@@ -53,7 +53,7 @@ class Policy:
         )
         own = suite.max_launches if kind == suite.launch_rule else None
         given = own if self.max_launches is None else self.max_launches
-        return LaunchPolicy(kind, LAUNCHES[kind] if given is None else given)
+        return LaunchPolicy(kind, LAUNCHES[kind] if given is None else given, suite.must_detect)
 
     @property
     def _lenient(self) -> tuple[tuple[str, str, Verdict], ...]:

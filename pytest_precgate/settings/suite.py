@@ -14,7 +14,7 @@ from typing import Any, Literal, cast, get_args
 from pytest_precgate.analysis.curves.comparison import COST_MODES, Comparison, CostMode
 from pytest_precgate.analysis.curves.economics import Hardware, hardware_named
 from pytest_precgate.analysis.curves.workload import Workload
-from pytest_precgate.analysis.gating.gates import IMPLAUSIBLE_GAIN, Gate, Metric, gates_of
+from pytest_precgate.analysis.gating.gates import DEFAULT_METRICS, IMPLAUSIBLE_GAIN, Gate, Metric, gates_of
 from pytest_precgate.analysis.gating.limits import MOST_LAUNCHES, LaunchPolicy
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.documents import Node, nearest
@@ -34,7 +34,7 @@ _MOST_DAYS = 36_500
 _MOST_INTERACTIVITY = 1e6
 _SUITE_REQUIRED = ("hardware", "workload", "interactivity")
 _SUITE_OPTIONAL = ("cost", "metrics", "tolerance", "implausible")
-_LAUNCHES = ("max_launches", "launch_rule", "baseline_launches", "max_baseline_age_days", "paired")
+_LAUNCHES = ("max_launches", "launch_rule", "baseline_launches", "max_baseline_age_days", "must_detect", "paired")
 MARKED = ("points", "tolerance", "metrics", "max_launches")
 """The keys that a test's mark may override."""
 
@@ -47,7 +47,7 @@ BESIDE = "@"
 class Suite:
     """One workload on one hardware, its precisions, its gates, and the number of launches.
 
-    ``points`` is None for "quartiles", a tolerance None for its default, ``max_launches`` None for the rule's default.
+    ``points`` is None for "quartiles", a tolerance, ``max_launches`` and ``must_detect`` None for their defaults.
     ``paired`` holds, by name, the engines of another side for comparisons of pairs."""
 
     name: str
@@ -56,21 +56,21 @@ class Suite:
     points: tuple[float, ...] | None
     engines: Engines
     cost: CostMode = "derived"
-    tolerances: Mapping[Metric, float | None] = field(default_factory=lambda: dict.fromkeys(Metric))
+    tolerances: Mapping[Metric, float | None] = field(default_factory=lambda: dict.fromkeys(DEFAULT_METRICS))
     tolerance_for_all: float | None = None
     implausible: float = IMPLAUSIBLE_GAIN
     launch_rule: LaunchRule = "first-good"
     max_launches: int | None = None
     baseline_launches: int = BASELINE_LAUNCHES
     max_baseline_age_days: float | None = None
+    must_detect: float | None = None
     paired: Mapping[str, Engines] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("engines", "paired", "tolerances"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         count("Suite", "baseline_launches", self.baseline_launches, "launches")
-        if self.max_launches is not None:
-            LaunchPolicy(self.launch_rule, self.max_launches)
+        LaunchPolicy(self.launch_rule, 1 if self.max_launches is None else self.max_launches, self.must_detect)
         if self.max_baseline_age_days is not None:
             positive("Suite", "max_baseline_age_days", self.max_baseline_age_days, "days")
 
@@ -197,7 +197,7 @@ def suite_from(name: str, node: Node, hardware: Mapping[str, Hardware], base: Pa
         points=_points(members["interactivity"]),
         engines=engines,
         cost=cast(CostMode, members["cost"].choice(COST_MODES)) if "cost" in members else "derived",
-        tolerances=_tolerances(members, dict.fromkeys(Metric), None),
+        tolerances=_tolerances(members, dict.fromkeys(DEFAULT_METRICS), None),
         tolerance_for_all=_for_all(members),
         implausible=members["implausible"].number() if "implausible" in members else IMPLAUSIBLE_GAIN,
     )
@@ -217,6 +217,8 @@ def _with_launches(suite: Suite, node: Node, members: Mapping[str, Node], base: 
             members["max_baseline_age_days"].fail(
                 f"got {given['max_baseline_age_days']:g}, wanted at most {_MOST_DAYS}"
             )
+    if "must_detect" in members:
+        given["must_detect"] = members["must_detect"].number()
     if "launch_rule" in members:
         given["launch_rule"] = members["launch_rule"].choice(get_args(LaunchRule))
     if "paired" in members:

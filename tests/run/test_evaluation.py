@@ -33,7 +33,7 @@ TEST = "test_kimi.py::test_fp4"
 FACTS = Fingerprint({"engine": "stand-in"}, {})
 FIRST_GOOD, MEDIAN, PAIRS = LaunchPolicy(), LaunchPolicy("median", 3), LaunchPolicy("pairs", 3)
 RULES = ((1, FIRST_GOOD), (3, FIRST_GOOD), (3, MEDIAN))
-TOLERANCES = {metric: metric.default_tolerance for metric in Metric}
+TOLERANCES = dict.fromkeys(Metric)
 unhurried = settings(deadline=None)
 
 Points = Sequence[SweepPoint]

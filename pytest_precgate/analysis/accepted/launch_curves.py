@@ -79,5 +79,5 @@ class LaunchCurves:
         ]
         launches = list(zip(*sides, strict=False))
         values = [key.value({curve.sweep.precision: curve.at(key.point) for curve in launch}) for launch in launches]
-        elasticity = step_time_elasticity([self.curves[name][0] for name in key.precisions], key.point)
+        elasticity = step_time_elasticity(launches, key.point)
         return GateLaunches(key, values, elasticity, reading_sigma(launches, key.point))

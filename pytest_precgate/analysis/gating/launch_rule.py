@@ -1,8 +1,8 @@
 """The launch rule of a suite: after each launch every gate has a verdict or needs another launch.
 
-Input: the values of the gates in all launches so far. Output: a ruling per gate. Invariant: the function is pure, and a
-verdict that was reached does not change with further launches. A PASS comes only from verdict.decide; this module can
-only withdraw it, when the noise does not support the tolerance."""
+Input: the values of the gates in all launches so far. Output: a ruling per gate. Invariants: the function is pure, and
+a verdict that was reached does not change with further launches. A PASS comes only from verdict.decide; a gate whose
+noise hides what it must detect is INCONCLUSIVE before any launch."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from pytest_precgate.analysis.gating.serving import ServedGate
 from pytest_precgate.analysis.gating.verdict import Absent, Evidence, JudgedGate, Verdict, judge
 from pytest_precgate.analysis.quantity import positive
 from pytest_precgate.errors import InvalidValueError
+
+# So many launches confirm a loss that is far beyond its limit.
+_CONFIRMS = 2
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,17 @@ class GateRuling:
     @property
     def evidence(self) -> Evidence:
         """The evidence of the verdict."""
-        if self.limits is None or self.limits.noise is None:
+        limits = self.limits
+        if limits is None or limits.noise is None:
             return Evidence(None, None, self.launches)
-        shares = self.limits.per_launch
-        limit = shares[max(0, min(self.launches, len(shares)) - 1)]
-        noise = self.limits.noise
         return Evidence(
-            noise.sigma,
-            self.limits.minimum_detectable_drop,
+            limits.noise.sigma,
+            limits.minimum_detectable_drop,
             self.launches,
-            limit,
-            self.limits.refusal,
-            set_aside=noise.set_aside,
+            limits.largest_detectable_drop,
+            limits.noise_floor,
+            limits.refusal,
+            limits.noise.set_aside,
         )
 
 
@@ -141,55 +143,80 @@ def _ruling(
         missing = held.baseline
         assert isinstance(missing, Absent)
         return GateRuling(judge(held.gate, values[0], missing) if values else None, None, min(len(values), 1))
+    if limits.refusal is not None:
+        return refused(limits)
     return _first_good(limits, values) if policy.kind == "first-good" else _median(limits, values)
 
 
+def refused(limits: GateLimits, value: float | None = None, launches: int = 0) -> GateRuling:
+    """Return the ruling on a gate whose noise hides what it must detect: no ``value`` of any launch passes."""
+    assert limits.refusal is not None
+    judged = JudgedGate(limits.gate, Verdict.INCONCLUSIVE, value, limits.centre, limits.refusal)
+    return GateRuling(judged, limits, launches)
+
+
 def _first_good(limits: GateLimits, values: Sequence[float | Absent]) -> GateRuling:
-    """The first launch that is neither low nor implausibly good decides; either may be an outlier, of the candidate or
-    of the reference. When every launch is low, the best one is the value; when one was implausibly good, that one."""
+    """The first launch inside the tolerance, and not implausibly good, passes; either other kind may be an outlier, of
+    the candidate or of the reference. When there is none, the best launch decides; when one was implausibly good, that
+    one."""
     doubted: list[tuple[float, JudgedGate]] = []
-    for value, limit in zip(values, limits.per_launch, strict=False):
-        judged = held_to(limits, value, limits.centre, limit)
-        if isinstance(value, Absent) or judged.verdict not in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE):
+    for value in values:
+        judged = judge(limits.gate, value, limits.centre, limits.fails_beyond)
+        if isinstance(value, Absent) or judged.verdict.passes:
             return GateRuling(judged, limits, len(doubted) + 1)
         doubted.append((value, judged))
-    if len(doubted) < len(limits.per_launch):
-        return GateRuling(None, limits, len(doubted))
+        if len(doubted) == limits.design.launches or _is_clear(limits, doubted):
+            return GateRuling(_worst_case(limits, doubted), limits, len(doubted))
+    return GateRuling(None, limits, len(doubted))
+
+
+def _is_clear(limits: GateLimits, doubted: Sequence[tuple[float, JudgedGate]]) -> bool:
+    """Whether two launches confirm a loss that a third one could only contradict as an outlier."""
+    beyond = limits.clear_beyond
+    return (
+        beyond is not None
+        and len(doubted) >= _CONFIRMS
+        and all(limits.gate.gain(value, limits.centre) < -beyond for value, _ in doubted)
+    )
+
+
+def _worst_case(limits: GateLimits, doubted: Sequence[tuple[float, JudgedGate]]) -> JudgedGate:
+    """The verdict when no launch passed: that of an implausible launch, else of the best."""
     launches = len(doubted)
     for _, judged in doubted:
         if judged.verdict is Verdict.IMPLAUSIBLE:
             every = f"no good one among {launches} launches; {judged.reason}" if launches > 1 else judged.reason
-            return GateRuling(replace(judged, reason=every), limits, launches)
-    best = max((value for value, _ in doubted), key=lambda value: limits.gate.gain(value, limits.centre))
-    judged = held_to(limits, best, limits.centre, limits.per_launch[-1])
-    every = f"low in all {launches} launches; the best is {judged.reason}" if launches > 1 else judged.reason
-    return GateRuling(replace(judged, reason=every), limits, launches)
+            return replace(judged, reason=every)
+    _, best = max(doubted, key=lambda each: limits.gate.gain(each[0], limits.centre))
+    every = f"in all {launches} launches; the best is {best.reason}" if launches > 1 else best.reason
+    return with_remedies(limits, replace(best, reason=every))
 
 
 def _median(limits: GateLimits, values: Sequence[float | Absent]) -> GateRuling:
     """The median of the launches decides, as soon as further launches cannot change the verdict."""
     seen: list[float] = []
-    low = high = 0
-    half = len(limits.per_launch) // 2
-    for value, limit in zip(values, limits.per_launch, strict=False):
-        judged = held_to(limits, value, limits.centre, limit)
+    beyond_tolerance = beyond_limit = high = 0
+    half = limits.design.launches // 2
+    for value in values:
+        judged = judge(limits.gate, value, limits.centre, limits.fails_beyond)
         if isinstance(value, Absent):
             return GateRuling(judged, limits, len(seen) + 1)
         seen.append(value)
-        low += judged.verdict is Verdict.REGRESSED
+        beyond_limit += judged.verdict is Verdict.REGRESSED
+        beyond_tolerance += judged.verdict in (Verdict.REGRESSED, Verdict.INCONCLUSIVE)
         high += judged.verdict is Verdict.IMPLAUSIBLE
-        left = len(limits.per_launch) - len(seen)
-        if low > half or high > half or max(low, high) + left <= half:
-            return GateRuling(held_to(limits, statistics.median(seen), limits.centre, limit), limits, len(seen))
+        left = limits.design.launches - len(seen)
+        if beyond_limit > half or high > half or max(beyond_tolerance, high) + left <= half or not left:
+            middle = judge(limits.gate, statistics.median(seen), limits.centre, limits.fails_beyond)
+            return GateRuling(with_remedies(limits, middle), limits, len(seen))
     return GateRuling(None, limits, len(seen))
 
 
-def held_to(limits: GateLimits, value: float | Absent, baseline: float, limit: float) -> JudgedGate:
-    """Judge one value against its limits. A passing verdict is withdrawn when the noise is too large."""
-    judged = judge(limits.gate, value, baseline, None if limits.noise is None else limit)
-    if judged.verdict.passes and limits.refusal is not None:
-        return replace(judged, verdict=Verdict.INCONCLUSIVE, reason=limits.refusal)
-    return judged
+def with_remedies(limits: GateLimits, judged: JudgedGate) -> JudgedGate:
+    """Return a gate between its tolerance and its noise floor with what would settle it; any other as it is."""
+    if judged.verdict is not Verdict.INCONCLUSIVE or limits.noise is None:
+        return judged
+    return replace(judged, reason=f"{judged.reason}; to settle it, {limits.remedies}")
 
 
 def refuse_misshapen(launches: Sequence[Sequence[object]], gates: int, policy: LaunchPolicy) -> None:

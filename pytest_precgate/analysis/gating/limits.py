@@ -1,14 +1,14 @@
-"""Limits of one gate: a centre, how much worse each launch may be, and the minimum detectable drop.
+"""The limits of one gate: the tolerance, the noise floor, and the minimum detectable drop.
 
-Input: the baseline's launches, sigma, tolerance and launch rule. Output: the limit of each launch. Invariant: a true
-drop of the size of the tolerance is detected with the target power, so the limits lie inside the tolerance by the
-amount that the noise requires."""
+Input: the baseline's launches, sigma, tolerance and launch rule. Output: which loss passes, which fails, and which true
+drop is caught. Invariant: a loss inside the tolerance passes and never fails; noise only adds the noise floor, below
+which nothing fails either."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -16,28 +16,23 @@ from typing import Literal
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches, SuiteNoise
 from pytest_precgate.analysis.gating.gates import Gate
 from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise
-from pytest_precgate.analysis.gating.power import (
-    POWER_AT_TOLERANCE,
-    Design,
-    critical_values,
-    detectable_drop,
-    least_detectable_drop,
-    least_median,
-    sigma_inflation,
-)
-from pytest_precgate.analysis.quantity import count
+from pytest_precgate.analysis.gating.power import Design, detectable_drop, largest_sigma, least_median, noise_line
+from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.errors import InvalidValueError
 
-# A limit lies inside the tolerance by sigma times this, if there is room: sigma is an estimate, and often too small by
-# half. Without noise the limit is the tolerance.
-_ROOM = 2.5
+MUST_DETECT = 0.10
+"""The largest minimum detectable drop that a gate may have, if the suite does not say and it is more than twice the
+tolerance."""
+
 # The largest number of launches per verdict that a message advises.
 _ADVISED = 21
-# A default tolerance grows with the noise up to a tenth of the throughput, which is a ninth of the cost. A wider one
-# must be set.
-WIDEST = 0.10
+# A loss this many sigma beyond the limit is confirmed by a second launch: a third one inside the tolerance would be an
+# outlier itself.
+_CLEAR_SIGMAS = 6
 # A smaller sigma is rounding: the values are equal.
 _NO_NOISE = 1e-9
+# A point of an unknown noise may lose twice the tolerance, and not everything.
+_MOST_OF_A_POINT = 0.99
 
 Kind = Literal["first-good", "median", "pairs"]
 
@@ -47,15 +42,16 @@ MOST_LAUNCHES = 1_000
 
 @dataclass(frozen=True)
 class LaunchPolicy:
-    """How many launches a verdict may take.
+    """How many launches a verdict may take, and the drop that it must detect: a share, None for the default.
 
-    ``first-good``: of up to ``launches``, one good launch passes; the gate fails when all are low. ``median``: the
-    median of ``launches`` decides, and measuring ends when it can no longer change sides. ``pairs``: the median over
-    ``launches`` pairs of a fresh baseline launch and a candidate launch. Raises InvalidValueError for an even number of
-    the latter two, whose median is not a launch."""
+    ``first-good``: of up to ``launches``, one launch inside the tolerance passes; the best one decides otherwise.
+    ``median``: the median of ``launches`` decides, and measuring ends when it can no longer change sides. ``pairs``:
+    the median over ``launches`` pairs of a fresh baseline launch and a candidate launch. Raises InvalidValueError for
+    an even number of the latter two, whose median is not a launch, and a drop that is no share."""
 
     kind: Kind = "first-good"
     launches: int = 3
+    must_detect: float | None = None
 
     def __post_init__(self) -> None:
         count("LaunchPolicy", "max_launches", self.launches, "launches")
@@ -66,6 +62,11 @@ class LaunchPolicy:
                 f"max_launches: got {self.launches}, wanted an odd number for a median, such as {self.launches - 1} or "
                 f"{self.launches + 1}"
             )
+        if self.must_detect is None:
+            return
+        positive("LaunchPolicy", "must_detect", self.must_detect, "share of the baseline")
+        if not self.must_detect < 1:
+            raise InvalidValueError(f"must_detect: got {self.must_detect!r}, wanted a share below 1 (0.1 is 10%)")
 
     def __str__(self) -> str:
         number = f"{self.launches} launch{'es' * (self.launches != 1)}"
@@ -75,32 +76,66 @@ class LaunchPolicy:
 
     @property
     def good(self) -> int:
-        """How many launches must be good for a pass."""
+        """How many launches must be inside the tolerance for a pass."""
         return 1 if self.kind == "first-good" else (self.launches + 1) // 2
 
     def design(self, baseline: int, gates: int) -> Design:
         """Return the design of a gate with ``baseline`` launches, one of ``gates`` that scatter independently."""
         return Design(self.launches, self.good, baseline, gates, paired=self.kind == "pairs")
 
+    def limits(self, gate: Gate, centre: float, design: Design, noise: GateNoise | None) -> GateLimits:
+        """Return the limits of a gate; see GateLimits."""
+        must_detect = max(MUST_DETECT, 2 * gate.tolerance) if self.must_detect is None else self.must_detect
+        return GateLimits(gate, centre, design, noise, must_detect)
+
 
 @dataclass(frozen=True)
 class GateLimits:
-    """One gate, the limits of its launches, and the noise that determines them.
+    """One gate, its limits, and the noise they come from. All losses are shares of ``centre``.
 
     ``noise`` is None when the baseline has too few launches for an estimate (``centre`` is then their median): the
-    limit of each launch is the tolerance, and no detection rate is guaranteed."""
+    limit is the tolerance alone, and no power is known. ``must_detect``: see LaunchPolicy."""
 
     gate: Gate
     centre: float
     design: Design
     noise: GateNoise | None = None
+    must_detect: float = MUST_DETECT
 
     @cached_property
+    def noise_floor(self) -> float | None:
+        """The loss at which noise alone fails a suite once in a hundred unchanged runs; None when the noise is
+        unknown."""
+        return None if self.noise is None else self._share(self._floor)
+
+    @cached_property
+    def fails_beyond(self) -> float:
+        """The loss beyond which a gate fails: the tolerance, or the noise floor if that is more."""
+        return self.gate.tolerance if self.noise_floor is None else max(self.gate.tolerance, self.noise_floor)
+
+    @cached_property
+    def clear_beyond(self) -> float | None:
+        """The loss that needs no third launch to be confirmed, only a second: so far beyond the limit that a launch
+        inside it would be no part of the same noise. None when the noise is unknown."""
+        if self.noise is None:
+            return None
+        return self._share(self._limit + _CLEAR_SIGMAS * self.noise.sigma)
+
+    @cached_property
+    def minimum_detectable_drop(self) -> float | None:
+        """The smallest true drop that fails with the target power; None when the noise is unknown."""
+        return None if self.noise is None else self._detectable(self.noise.sigma)
+
+    @cached_property
+    def largest_detectable_drop(self) -> float | None:
+        """The upper end of the 90% interval of the minimum detectable drop, since sigma is an estimate of a few
+        launches; None when the noise is unknown."""
+        return None if self.noise is None else self._detectable(self.noise.sigma * largest_sigma(self.design))
+
+    @property
     def too_noisy(self) -> bool:
-        """Whether the noise is known and too large for the tolerance; then no launch can pass."""
-        return self.noise is not None and least_detectable_drop(self.design) * self.noise.sigma > self._asked * (
-            1 + 1e-12
-        )
+        """Whether the noise is known and hides drops that must be detected; then no launch can pass."""
+        return self.minimum_detectable_drop is not None and self.minimum_detectable_drop > self.must_detect + _NO_NOISE
 
     def doubt(self, reading: float) -> str | None:
         """Return why launches whose points leave a sigma of ``reading`` cannot pass; None when they can."""
@@ -116,114 +151,89 @@ class GateLimits:
         if not replace(self, noise=replace(self.noise, sigma=reading)).too_noisy:
             return None
         return (
-            f"its points ended before they reached point_error, and leave a sigma of {reading:.1%} "
-            f"on its value: too much to keep a tolerance of {self.gate.tolerance * 100:g}%; give them more time with "
+            f"its points ended before they reached point_error, and leave a sigma of {reading:.1%} on its value: too "
+            f"much to detect a drop of {self.must_detect * 100:g}% (must_detect); give them more time with "
             "window_limit_s"
         )
-
-    @cached_property
-    def per_launch(self) -> tuple[float, ...]:
-        """How much worse each launch may be than the centre, as a share; one per launch of the design."""
-        if self.noise is None:
-            return (self.gate.tolerance,) * self.design.launches
-        return tuple(self._share(line) for line in self._lines)
-
-    @cached_property
-    def minimum_detectable_drop(self) -> float | None:
-        """The smallest true drop detected with the target power, as a share; None when the noise is unknown."""
-        if self.noise is None:
-            return None
-        sigma = self.noise.sigma
-        if sigma < _NO_NOISE:
-            return self._share(max(self._lines))
-        return self._share(sigma * detectable_drop(self.design, [line / sigma for line in self._lines]))
-
-    @cached_property
-    def honest_tolerance(self) -> float | None:
-        """The tolerance to ask for with this noise and design, as a share rounded up to 0.1%; None when unknown.
-
-        A little more than the smallest supported one, because sigma from the same launches may be too small."""
-        return None if self._honest is None else math.ceil(self._share(self._honest) * 1000 - 1e-9) / 1000
-
-    @cached_property
-    def launches_needed(self) -> int | None:
-        """The n for which the median of n launches against a baseline of n (or n pairs) keeps the tolerance.
-
-        Advice for a tolerance that the noise does not support; None if n is too large, or the noise is unknown."""
-        if self.noise is None:
-            return None
-        if self.noise.sigma < _NO_NOISE:
-            return self.design.launches
-        return least_median(self._asked / self.noise.sigma, self.design)
 
     def point_limit(self, deviation: float, points: int) -> float:
         """Return how much worse each of ``points`` serving points may be than the centre, as a share.
 
-        The tolerance; or, if that is more, the limit that noise requires for that many points, each of which scatters
-        by ``deviation`` around a value that scatters itself. When the noise is unknown, twice the tolerance: one point
-        scatters more than the value between two, and a suite must not fail inside its tolerance."""
+        The tolerance; or, if that is more, the noise floor of that many points, each of which scatters by ``deviation``
+        around a value that scatters itself. When the noise is unknown, twice the tolerance: one point scatters more
+        than the value between two, and a suite must not fail inside its tolerance."""
         if self.noise is None:
-            return min(2 * self.gate.tolerance, 0.99)
-        lines = critical_values(replace(self.design, gates=self.design.gates * points))
-        return max(self.gate.tolerance, self._share(max(lines) * math.hypot(self.noise.sigma, deviation)))
-
-    @property
-    def refusal(self) -> str | None:
-        """Why no launch can pass, which tolerance the noise supports, and what keeps the present one; None if one can
-        pass."""
-        if self.noise is None or self.honest_tolerance is None or not self.too_noisy:
-            return None
-        why = (
-            f"its launches scatter by {self.noise.sigma:.1%} (sigma, {self.noise.launches} launches): too much to keep "
-            f"a tolerance of {self.gate.tolerance * 100:g}%; "
-        )
-        ways = []
-        if self.honest_tolerance < self.gate.implausible:
-            ways.append(f"ask for {self.honest_tolerance:.1%}")
-        needed = self.launches_needed
-        if needed is not None and needed <= _ADVISED:
-            longer = f"the median of {needed} launches against a baseline of {needed}"
-            ways.append(f"take {f'{needed} pairs' if self.design.paired else longer}")
-        nothing = f"no tolerance below implausible ({self.gate.implausible:.0%}) is supported"
-        return why + (" or ".join(ways) or nothing)
-
-    def supported(self) -> GateLimits:
-        """Return the limits with a tolerance that the noise supports, when the default applies and that tolerance is
-        usable."""
-        honest, log = self.honest_tolerance, self._honest
-        if self.gate.asked or not self.too_noisy or honest is None or log is None:
-            return self
-        if log > -math.log1p(-WIDEST) or honest > 0.99 * self.gate.implausible:
-            return self
-        return replace(self, gate=replace(self.gate, tolerance=honest))
-
-    @property
-    def _honest(self) -> float | None:
-        """The supported tolerance on the scale of sigma, not rounded."""
-        return (
-            None
-            if self.noise is None
-            else least_detectable_drop(self.design) * self.noise.sigma * sigma_inflation(self.design)
-        )
-
-    @property
-    def _asked(self) -> float:
-        """The tolerance on the scale of sigma: the logarithm of value over centre, oriented so that worse is
-        positive."""
-        tolerance = self.gate.tolerance
-        return -math.log1p(-tolerance) if self.gate.key.metric.higher_is_better else math.log1p(tolerance)
+            return min(2 * self.gate.tolerance, _MOST_OF_A_POINT)
+        line = noise_line(replace(self.design, gates=self.design.gates * points))
+        return max(self.gate.tolerance, self._share(line * math.hypot(self.noise.sigma, deviation)))
 
     @cached_property
-    def _lines(self) -> tuple[float, ...]:
-        """The limits on the scale of sigma: inside the tolerance by what noise requires, and beyond the reach of
-        noise."""
+    def refusal(self) -> str | None:
+        """Why no launch can pass, and what would let one; None if one can pass."""
+        if self.noise is None or self.minimum_detectable_drop is None or not self.too_noisy:
+            return None
+        seen = rounded_up(self.minimum_detectable_drop)
+        why = (
+            f"its launches scatter by {self.noise.sigma:.1%} (sigma, {self.noise.launches} launches), so the smallest "
+            f"drop it catches is {seen * 100:g}%, more than the {self.must_detect * 100:g}% of must_detect; "
+        )
+        ways = [f"set must_detect = {seen:g}"] if seen < 1 else []
+        return why + _either(
+            ways + self._more_launches(lambda longer: longer.minimum_detectable_drop, self.must_detect)
+        )
+
+    @property
+    def remedies(self) -> str:
+        """What would settle a loss between the tolerance and the noise floor."""
+        floor = 0.0 if self.noise_floor is None else self.noise_floor
+        ways = [f"set a tolerance of {rounded_up(floor) * 100:g}%"] if rounded_up(floor) < self.gate.implausible else []
+        return _either(ways + self._more_launches(lambda longer: longer.noise_floor, self.gate.tolerance))
+
+    def _more_launches(self, figure: Callable[[GateLimits], float | None], wanted: float) -> list[str]:
+        """The advice to take so many launches that ``figure`` is at most ``wanted``; empty when too many are needed."""
+
+        def suffices(design: Design) -> bool:
+            found = figure(replace(self, design=design))
+            return found is not None and found <= wanted
+
+        needed = least_median(suffices, self.design, _ADVISED)
+        if needed is None:
+            return []
+        longer = f'the median of {needed} launches (launch_rule = "median") against a baseline of {needed}'
+        return [f"take {f'{needed} pairs' if self.design.paired else longer}"]
+
+    def _detectable(self, sigma: float) -> float:
+        """The smallest true drop that fails with the target power, if the noise is ``sigma``; the limit stays."""
+        if sigma < _NO_NOISE:
+            return self._share(self._limit)
+        return self._share(sigma * detectable_drop(self.design, self._limit / sigma))
+
+    @cached_property
+    def _floor(self) -> float:
+        """The noise floor on the scale of sigma: the logarithm of value over centre, oriented so that worse is
+        positive."""
         assert self.noise is not None
-        sigma, likely = self.noise.sigma, least_detectable_drop(self.design, POWER_AT_TOLERANCE)
-        room = min(_ROOM * sigma, self._asked / likely)
-        return tuple(max(line * sigma, self._asked - (likely - line) * room) for line in critical_values(self.design))
+        return 0.0 if self.noise.sigma < _NO_NOISE else noise_line(self.design) * self.noise.sigma
+
+    @property
+    def _limit(self) -> float:
+        """The loss beyond which the gate fails, on the scale of sigma."""
+        tolerance = self.gate.tolerance
+        return max(
+            -math.log1p(-tolerance) if self.gate.key.metric.higher_is_better else math.log1p(tolerance), self._floor
+        )
 
     def _share(self, log: float) -> float:
         return -math.expm1(-log) if self.gate.key.metric.higher_is_better else math.expm1(log)
+
+
+def rounded_up(share: float) -> float:
+    """Return a share rounded up to 0.1%."""
+    return math.ceil(share * 1000 - 1e-9) / 1000
+
+
+def _either(ways: Sequence[str]) -> str:
+    return " or ".join(ways) or "make the machine quieter: see docs/noise.md"
 
 
 def suite_limits(
@@ -238,8 +248,9 @@ def suite_limits(
     for gate, launches in gates:
         design = policy.design(len(launches.values), max(1, noise.independent))
         if len(launches.values) < LEAST_LAUNCHES:
-            gate_limits.append(GateLimits(gate, statistics.median(launches.values), design))
+            centre, known = statistics.median(launches.values), None
         else:
             known = noise.gates[gate.key]
-            gate_limits.append(GateLimits(gate, known.centre, design, known).supported())
+            centre = known.centre
+        gate_limits.append(policy.limits(gate, centre, design, known))
     return gate_limits

@@ -1,6 +1,6 @@
-"""Evaluates launches of an unchanged suite: the noise of each gate, and whether its tolerance can be kept.
+"""Evaluates launches of an unchanged suite: the noise of each gate, and the smallest drop it catches.
 
-Input: launches and the suite's gates. Output: sigma, limits and tolerances per gate. The same launches serve as
+Input: launches and the suite's gates. Output: sigma and limits per gate. The same launches serve as
 baseline and as candidate."""
 
 from __future__ import annotations
@@ -9,16 +9,13 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches, independent_gates
-from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
-from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy, suite_limits
+from pytest_precgate.analysis.gating.gates import Gate, GateKey
+from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy, rounded_up, suite_limits
 from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise, reading_sigma, step_time_elasticity
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
-
-Outcome = Literal["kept", "widened", "refused"]
 
 
 @dataclass(frozen=True)
@@ -49,19 +46,6 @@ class StudiedGate:
     def changes(self) -> tuple[float, ...]:
         """Each launch's value as a change from the centre, as a share; outliers included."""
         return tuple(value / self.noise.centre - 1 for value in self.launches.values)
-
-    @property
-    def outcome(self) -> Outcome:
-        """Whether the noise supports the tolerance, widened a default one, or refuses it."""
-        if self.limits.too_noisy:
-            return "refused"
-        return "kept" if self.limits.gate.tolerance == self.gate.tolerance else "widened"
-
-    @property
-    def tolerance_to_ask(self) -> float | None:
-        """The tolerance that this noise supports, as a share; None if it would reach the bound of plausibility."""
-        honest = self.limits.honest_tolerance
-        return honest if honest is not None and honest < min(1.0, self.gate.implausible) else None
 
 
 @dataclass(frozen=True)
@@ -96,23 +80,19 @@ class NoiseStudy:
         return math.sqrt(statistics.fmean((each.noise.sigma / each.launches.elasticity) ** 2 for each in self.gates))
 
     @property
-    def advised(self) -> Mapping[Metric, float]:
-        """Return the tolerances to write into the suite's settings, by metric; empty when none was refused.
+    def refused(self) -> tuple[StudiedGate, ...]:
+        """The gates whose noise hides what they must detect: no launch of them passes."""
+        return tuple(each for each in self.gates if each.limits.too_noisy)
 
-        The widest that a gate of the metric needs, because one tolerance applies to every point. A metric is left out
-        when its tolerance is a default and not refused, or when no tolerance helps. A configured tolerance that is kept
-        stays."""
-        if all(each.outcome != "refused" for each in self.gates):
-            return {}
-        found: dict[Metric, float] = {}
-        for metric in dict.fromkeys(each.gate.key.metric for each in self.gates):
-            mine = [each for each in self.gates if each.gate.key.metric is metric]
-            refused = [each.tolerance_to_ask for each in mine if each.outcome == "refused"]
-            needed = [tolerance for tolerance in refused if tolerance is not None]
-            if len(needed) < len(refused) or not (needed or mine[0].gate.asked):
-                continue
-            found[metric] = max(*needed, *(each.limits.gate.tolerance for each in mine if each.outcome != "refused"), 0)
-        return found
+    @property
+    def must_detect(self) -> float | None:
+        """The must_detect with which every gate can be judged, a share rounded up to 0.1%; None where each can be
+        already, or no share does."""
+        if not self.refused:
+            return None
+        drops = [each.limits.minimum_detectable_drop for each in self.gates]
+        wanted = rounded_up(max(drop for drop in drops if drop is not None))
+        return wanted if wanted < 1 else None
 
 
 def study(gates: Sequence[Gate], curves: Mapping[str, Sequence[Curve]], policy: LaunchPolicy) -> NoiseStudy:
@@ -141,4 +121,4 @@ def study(gates: Sequence[Gate], curves: Mapping[str, Sequence[Curve]], policy: 
 def _launches(key: GateKey, curves: Mapping[str, Sequence[Curve]]) -> GateLaunches:
     rows = list(zip(*(curves[name] for name in key.precisions), strict=True))
     values = [key.value({curve.sweep.precision: curve.at(key.point) for curve in row}) for row in rows]
-    return GateLaunches(key, values, step_time_elasticity(rows[0], key.point), reading_sigma(rows, key.point))
+    return GateLaunches(key, values, step_time_elasticity(rows, key.point), reading_sigma(rows, key.point))

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches, independent_gates, noise_of
 from pytest_precgate.analysis.gating.gates import Gate
-from pytest_precgate.analysis.gating.launch_rule import GateRuling, SuiteRuling, held_to, refuse_misshapen
+from pytest_precgate.analysis.gating.launch_rule import (
+    GateRuling,
+    SuiteRuling,
+    refuse_misshapen,
+    refused,
+    with_remedies,
+)
 from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy
 from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise
 from pytest_precgate.analysis.gating.verdict import Absent, judge
@@ -59,8 +65,10 @@ class PairedRule:
         return SuiteRuling(tuple(rulings))
 
     def _gate_limits(self, whole: Mapping[int, Sequence[tuple[float, float]]]) -> dict[int, GateLimits]:
-        """The limits of the gates that have every value. Both sides contribute to sigma; a pair has the noise of
-        both."""
+        """The limits of the gates that have every value.
+
+        The noise of a pair is that of its ratio, or of its two sides taken apart, if that is less: what both sides of a
+        pair suffer cancels in the ratio, and with few pairs either may be too large by chance."""
         ratios, sides = [], []
         for index, pairs in whole.items():
             gate, elasticity = self.gates[index]
@@ -69,12 +77,15 @@ class PairedRule:
         design = self.policy.design(self.policy.launches, max(1, independent_gates(ratios)))
         if self.policy.launches < LEAST_LAUNCHES:
             centres = [statistics.median(side.values) for side in sides[1::2]]
-            return {i: GateLimits(self.gates[i][0], centre, design) for i, centre in zip(whole, centres, strict=True)}
-        noises = noise_of(sides)
-        both = zip(noises[::2], noises[1::2], strict=True)
+            return {
+                i: self.policy.limits(self.gates[i][0], centre, design, None)
+                for i, centre in zip(whole, centres, strict=True)
+            }
+        of_sides = noise_of(sides)
+        each = zip(whole, noise_of(ratios), of_sides[::2], of_sides[1::2], strict=True)
         return {
-            i: GateLimits(self.gates[i][0], b.centre, design, _of_pair(a, b)).supported()
-            for i, (a, b) in zip(whole, both, strict=True)
+            i: self.policy.limits(self.gates[i][0], base.centre, design, _of_pair(ratio, candidate, base))
+            for i, ratio, candidate, base in each
         }
 
 
@@ -82,13 +93,16 @@ def _number(gate: Gate, value: float) -> float:
     return positive("PairedRule", "value", value, str(gate.key))
 
 
-def _of_pair(candidate: GateNoise, base: GateNoise) -> GateNoise:
-    """The noise of a pair's ratio."""
-    sigma = math.hypot(candidate.sigma, base.sigma)
+def _of_pair(ratio: GateNoise, candidate: GateNoise, base: GateNoise) -> GateNoise:
+    """The noise of a pair's ratio, around the baseline side's centre."""
+    sigma = min(ratio.sigma, math.hypot(candidate.sigma, base.sigma))
     return GateNoise(base.centre, sigma, base.launches, max(candidate.set_aside, base.set_aside))
 
 
 def _median_pair(limits: GateLimits, pairs: Sequence[tuple[float, float]]) -> GateRuling:
     """The median pair decides, its candidate value against its own baseline value."""
     value, base = sorted(pairs, key=lambda pair: limits.gate.gain(*pair))[len(pairs) // 2]
-    return GateRuling(held_to(limits, value, base, limits.per_launch[0]), limits, len(pairs))
+    if limits.refusal is not None:
+        return refused(limits, value, len(pairs))
+    judged = judge(limits.gate, value, base, limits.fails_beyond)
+    return GateRuling(with_remedies(limits, judged), limits, len(pairs))

@@ -1,42 +1,49 @@
-"""Critical values and power: where a limit must lie for a given false alarm rate, and which drop it then detects.
+"""The noise floor and the power of a launch rule: which loss noise alone reaches, and which true drop is caught.
 
-Input: numbers of launches, baseline launches and gates. Output: values in units of sigma, the noise of one launch.
-Model: launches scatter normally, one in twenty is far too low, and the baseline's centre is the mean of noisy launches.
-Everything is computed; benchmarks/decision_rule.py compares the results with simulation."""
+Input: numbers of launches, baseline launches and gates. Output: losses in units of sigma, the noise of one launch.
+Model: launches scatter normally, one in twenty is far too low, the baseline's centre is the mean of noisy launches, and
+sigma itself is an estimate. Everything is computed; benchmarks/decision_rule.py compares the results with
+simulation."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 from pytest_precgate.analysis.quantity import count
 from pytest_precgate.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FALSE_ALARM_RATE = 0.01
 """The largest share of unchanged suites that noise may fail."""
 
 TARGET_POWER = 0.80
-"""A drop counts as detected when it is stopped in at least this share of runs."""
+"""A drop counts as detected when it fails in at least this share of runs."""
 
 OUTLIER_RATE = 0.05
 """The share of launches that are far too low although nothing changed."""
 
-POWER_AT_TOLERANCE = 0.90
-"""The power at the tolerance when the noise is as large as the limits leave room for."""
+INTERVAL = 0.90
+"""Of the interval of the minimum detectable drop."""
 
-# The first launch may be this much further down than a later one: a tight first limit costs a second launch whenever
-# noise crosses it, and gains little, because two more launches have to be low before the gate fails.
-_FIRST_TO_LATER = 1.3
 # The variance of the centre of n launches is this over n: removing outliers costs a little of the mean's 1.
 _CENTRE_VARIANCE = 1.1
-_NODES = [(step - 8) / 2 for step in range(17)]  # of a normal variable: the trapezoid rule is exact to 1e-6
+_NODES = tuple((step - 8) / 2 for step in range(17))  # of a normal variable: the trapezoid rule is exact to 1e-6
+_WEIGHTS = tuple(math.exp(-node * node / 2) for node in _NODES)
+# Equal shares of the distribution of an estimated sigma, each represented by its middle.
+_SHARES = 24
 
 
 @dataclass(frozen=True)
 class Design:
-    """How a gate is measured: ``good`` of at most ``launches`` must be good, against ``baseline`` launches.
+    """How a gate is measured: ``good`` of at most ``launches`` must be inside the tolerance, against ``baseline``
+    launches.
 
     ``gates`` share one suite's false alarm rate. ``paired``: launch i is compared with its own launch of the baseline
     side, sigma is that of their difference, and there is no error of the centre."""
@@ -55,100 +62,109 @@ class Design:
 
     @property
     def to_fail(self) -> int:
-        """How many launches must be low before the gate fails."""
+        """How many launches must be beyond the limit before the gate fails."""
         return self.launches - self.good + 1
 
-    @property
+    @cached_property
     def centre_sigma(self) -> float:
         """The standard deviation of the centre, in sigma."""
         return 0.0 if self.paired else math.sqrt(_CENTRE_VARIANCE / self.baseline)
 
+    @property
+    def freedom(self) -> float:
+        """The degrees of freedom of the estimated sigma.
 
-def failing_share(design: Design, lines: Sequence[float], drop: float = 0.0) -> float:
-    """Return the probability that a gate fails that truly dropped by ``drop`` sigma; line i is the limit of launch
-    i."""
-    if design.centre_sigma == 0:
-        return _all_low(design, lines, drop)
-    weights = [math.exp(-node * node / 2) for node in _NODES]
-    shares = [_all_low(design, lines, drop + node * design.centre_sigma) for node in _NODES]
-    return sum(weight * share for weight, share in zip(weights, shares, strict=True)) / sum(weights)
+        They lie between those of gates that scatter as one, the launches less one, and those of gates that scatter by
+        themselves, that times the gates. Which it is cannot be told from a few launches: this is the geometric
+        mean."""
+        return max(self.baseline - 1, 1) * math.sqrt(self.gates)
 
 
-def _all_low(design: Design, lines: Sequence[float], drop: float) -> float:
-    """The same for a centre known exactly: at least ``to_fail`` of independent launches are low."""
-    shares = [OUTLIER_RATE + (1 - OUTLIER_RATE) * math.erfc((line - drop) / math.sqrt(2)) / 2 for line in lines]
-    if design.good == 1:
-        return math.prod(shares)
-    share, launches = shares[0], design.launches  # all lines of a median are equal
+def failing_share(design: Design, line: float, drop: float = 0.0) -> float:
+    """Return the probability that a gate fails that truly dropped by ``drop`` sigma, its limit being ``line``
+    sigma."""
+    return _mean_share(design, (line,), drop)
+
+
+def _mean_share(design: Design, lines: Sequence[float], drop: float) -> float:
+    """The mean of that over equally likely limits."""
+    import numpy as np  # noqa: PLC0415  # loading the plugin imports no numpy
+    from scipy.special import ndtr  # noqa: PLC0415
+
+    nodes, weights = (_NODES, _WEIGHTS) if design.centre_sigma else ((0.0,), (1.0,))
+    beyond = ndtr(drop + design.centre_sigma * np.asarray(nodes)[:, None] - np.asarray(lines)[None, :])
+    fails = _of_launches(design, OUTLIER_RATE + (1 - OUTLIER_RATE) * beyond)
+    return float(np.average(fails.mean(axis=1), weights=weights))
+
+
+def _of_launches(design: Design, share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The probability that at least ``to_fail`` launches are beyond, each with probability ``share``."""
+    launches = design.launches
     counts = range(design.to_fail, launches + 1)
-    return sum(math.comb(launches, low) * share**low * (1 - share) ** (launches - low) for low in counts)
+    return sum(
+        (math.comb(launches, beyond) * share**beyond * (1 - share) ** (launches - beyond) for beyond in counts),
+        start=0 * share,
+    )
+
+
+@lru_cache(maxsize=1024)
+def noise_line(design: Design) -> float:
+    """Return the noise floor, in units of the estimated sigma: the smallest limit with which noise fails at most
+    FALSE_ALARM_RATE of unchanged suites.
+
+    Averaged over what sigma may be, given its estimate (as a prediction interval by Student's t). No limit can prevent
+    the failures caused by outliers alone (one launch in twenty, when a single launch decides); they are additional."""
+    per_gate: float = 1 - (1 - FALSE_ALARM_RATE) ** (1 / design.gates)
+    outliers_alone = _mean_share(design, (math.inf,), 0.0)
+    ratios = _estimates(design.freedom)
+
+    def excess(line: float) -> float:
+        return _mean_share(design, [line * ratio for ratio in ratios], 0.0) - per_gate - outliers_alone
+
+    return _crossing(excess, 0.0, 64.0)
 
 
 @lru_cache(maxsize=256)
-def critical_values(design: Design) -> tuple[float, ...]:
-    """Return the critical values, in sigma: the smallest limits with which noise fails at most FALSE_ALARM_RATE of
-    unchanged suites.
-
-    No limit can prevent the failures caused by outliers alone (one launch in twenty, when a single launch decides);
-    they are additional. When one good launch is enough, the first limit is wider than the later ones."""
-    per_gate = 1 - (1 - FALSE_ALARM_RATE) ** (1 / design.gates)
-    outliers_alone = _all_low(design, [math.inf] * design.launches, 0.0)
-    later = _crossing(lambda line: failing_share(design, _shape(design, line)) - per_gate - outliers_alone, 0.0, 16.0)
-    return _shape(design, later)
+def _estimates(freedom: float) -> tuple[float, ...]:
+    """What an estimate of a sigma of 1 with ``freedom`` degrees may be: the middles of equal shares."""
+    return tuple(_of_sigma(freedom, (index + 0.5) / _SHARES) for index in range(_SHARES))
 
 
-def _shape(design: Design, later: float) -> tuple[float, ...]:
-    first = later * _FIRST_TO_LATER if design.good == 1 and design.launches > 1 else later
-    return (first, *[later] * (design.launches - 1))
+def _of_sigma(freedom: float, share: float) -> float:
+    """The quantile of an estimated sigma, in units of the true one: the chi distribution."""
+    from scipy.special import gammaincinv  # noqa: PLC0415  # loading the plugin imports no scipy
 
-
-def detectable_drop(design: Design, lines: Sequence[float], share: float = TARGET_POWER) -> float:
-    """Return the drop, in sigma, that these limits detect with probability ``share``."""
-    return _crossing(lambda drop: share - failing_share(design, lines, drop), 0.0, max(lines) + 16.0)
+    return math.sqrt(2 * float(gammaincinv(freedom / 2, share)) / freedom)
 
 
 @lru_cache(maxsize=256)
-def least_detectable_drop(design: Design, share: float = TARGET_POWER) -> float:
-    """Return the smallest drop, in sigma, that can be detected with probability ``share`` at FALSE_ALARM_RATE."""
-    return detectable_drop(design, critical_values(design), share)
+def largest_sigma(design: Design) -> float:
+    """Return the upper end of sigma's interval (see INTERVAL), in units of the estimate."""
+    return 1 / _of_sigma(design.freedom, (1 - INTERVAL) / 2)
 
 
-def least_median(drop: float, design: Design, most: int = 49) -> int | None:
-    """Return the smallest odd n so that the median of n launches against a baseline of n detects ``drop`` sigma.
-
-    ``drop`` in units of the estimated sigma; allows for that sigma being too small (see :func:`sigma_inflation`). None
-    above ``most``."""
-
-    def sees(n: int) -> bool:
-        longer = Design(n, (n + 1) // 2, n, design.gates, design.paired)
-        return least_detectable_drop(longer) * sigma_inflation(longer) <= drop
-
-    low, high = 1, 3
-    while not sees(high):
-        low, high = high, high * 2 + 1
-        if low >= most:
-            return None
-    while high - low > 2:
-        middle = (low + high) // 4 * 2 + 1
-        low, high = (low, middle) if sees(middle) else (middle, high)
-    return high if high <= most else None
+def detectable_drop(design: Design, line: float, share: float = TARGET_POWER) -> float:
+    """Return the drop, in sigma, that fails with probability ``share`` at a limit of ``line`` sigma."""
+    return _crossing(lambda drop: share - failing_share(design, line, drop), 0.0, max(line, 0.0) + 16.0)
 
 
-def sigma_inflation(design: Design) -> float:
-    """Return the factor by which to increase sigma before choosing a tolerance by it.
+def least_median(suffices: Callable[[Design], bool], design: Design, most: int = 49) -> int | None:
+    """Return the smallest odd n so that the median of n launches against a baseline of n (or n pairs) ``suffices``.
 
-    A tolerance chosen from the launches that gave sigma is too tight when those launches scatter little by chance. The
-    effect grows with fewer values; the factor was fitted to simulated suites so that their false alarm rate stays near
-    FALSE_ALARM_RATE (docs/noise.md)."""
-    freedom = design.gates * (design.baseline - 1) * (2 if design.paired else 1)
-    return 1.1 + 7 / freedom
+    Only a larger number than the design's own is advised; None above ``most``."""
+
+    def design_of(n: int) -> Design:
+        return replace(design, launches=n, good=(n + 1) // 2, baseline=n)
+
+    n = max(3, design.launches + 1 | 1)
+    return next((n for n in range(n, most + 1, 2) if suffices(design_of(n))), None)
 
 
 def _crossing(falling: Callable[[float], float], low: float, high: float) -> float:
-    """The zero of a falling function, to 1e-5, from above: ``falling`` is at most zero there."""
+    """The zero of a falling function, to 1e-4, from above: ``falling`` is at most zero there."""
     if falling(low) <= 0:
         return low
-    while high - low > 1e-5:
+    while high - low > 1e-4:
         middle = (low + high) / 2
         low, high = (middle, high) if falling(middle) > 0 else (low, middle)
     return high

@@ -116,7 +116,7 @@ class ServedTarget:
         errors = [error for point in weighed if (error := point.short_error) is not None]
         if errors and max(errors) >= UNKNOWN_ERROR:
             return math.inf
-        return step_time_elasticity([self.curve], self.target) * max(errors) / SIGMAS_OF_INTERVAL if errors else 0.0
+        return step_time_elasticity([[self.curve]], self.target) * max(errors) / SIGMAS_OF_INTERVAL if errors else 0.0
 
     def _throughput(self, interactivity: float) -> float:
         """The baseline's curve, in tok/s/GPU, continued so that a loss of interactivity has a weight beyond its ends.

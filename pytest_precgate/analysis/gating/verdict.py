@@ -1,8 +1,8 @@
 """The verdict of one gate.
 
-Input: value, baseline, tolerance and limits, without their origin. Output: a verdict with its reason. Invariant: a
-missing value is never a pass; one line returns PASS, only after a finite value and a finite baseline were found within
-the limit."""
+Input: value, baseline, tolerance and the loss that fails, without their origin. Output: a verdict with its reason.
+Invariant: a missing value is never a pass; one line returns PASS, only after a finite value and a finite baseline were
+found within the tolerance."""
 
 from __future__ import annotations
 
@@ -53,19 +53,21 @@ class Absent:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The evidence of a verdict.
+    """The evidence of a verdict. All but ``launches``, ``set_aside`` and ``values`` is None when the noise is unknown.
 
     ``sigma`` is the gate's noise from launch to launch, ``minimum_detectable_drop`` the smallest true drop detected
-    with the target power, both shares and None with too few launches; ``launches`` is the number of launches that
-    decided, ``limit`` the limit of the last of them, a share, None when that is the tolerance. ``refusal`` says why
-    nothing passes at this tolerance because of noise; ``set_aside`` how many baseline launches are outliers; ``values``
-    are the inputs of the rule, in order (of pairs, candidate over the other side). ``lowest`` is the gate's value from
-    a serving point that was beyond its limit in the launch that decided; None when there was none."""
+    with the target power, ``largest_detectable_drop`` the upper end of its 90% interval, ``noise_floor`` the loss at
+    which noise alone fails a suite once in a hundred runs: shares. ``launches`` is the number of launches that decided.
+    ``refusal`` says why nothing passes because of noise, None when something can; ``set_aside`` how many baseline
+    launches are outliers; ``values`` are the inputs of the rule, in order (of pairs, candidate over the other side).
+    ``lowest`` is the gate's value from a serving point that was beyond its limit in the launch that decided; None when
+    there was none."""
 
     sigma: float | None
     minimum_detectable_drop: float | None
     launches: int
-    limit: float | None = None
+    largest_detectable_drop: float | None = None
+    noise_floor: float | None = None
     refusal: str | None = None
     set_aside: int = 0
     values: tuple[float, ...] = ()
@@ -87,8 +89,7 @@ class JudgedGate:
 
     @property
     def refusal(self) -> str | None:
-        """Why nothing passes at this tolerance because of noise; None when a launch can pass, or the noise is
-        unknown."""
+        """Why nothing passes because of noise; None when a launch can pass, or the noise is unknown."""
         return None if self.evidence is None else self.evidence.refusal
 
     @property
@@ -99,15 +100,22 @@ class JudgedGate:
         return self.value / self.baseline - 1
 
 
-def decide(gate: Gate, value: float, baseline: float, limit: float | None = None) -> tuple[Verdict, str]:
-    """Compare one value with one baseline. ``limit`` is how much worse it may be, as a share; by default the tolerance.
+def decide(gate: Gate, value: float, baseline: float, fails_beyond: float | None = None) -> tuple[Verdict, str]:
+    """Compare one value with one baseline.
 
-    The last line is a refusal, so that a value for which no comparison holds (a NaN) is not a pass."""
+    A loss inside the tolerance passes. ``fails_beyond`` is the loss, as a share, beyond which one fails, by default the
+    tolerance; between the two noise does not let it tell. The last line is a refusal, so that a value for which no
+    comparison holds (a NaN) is not a pass."""
     gain = gate.gain(value, baseline)
-    if limit is None and gain < -gate.tolerance - LAST_BITS:
-        return Verdict.REGRESSED, "worse than its baseline by more than the tolerance"
-    if limit is not None and gain < -limit - LAST_BITS:
-        return Verdict.REGRESSED, f"worse than its baseline by more than {limit:.1%}, the limit that the noise leaves"
+    limit = gate.tolerance if fails_beyond is None else max(gate.tolerance, fails_beyond)
+    asked = f"the tolerance ({gate.tolerance * 100:g}%)"
+    if gain < -limit - LAST_BITS:
+        floor = f" and the noise floor ({limit:.1%})" if limit > gate.tolerance else ""
+        return Verdict.REGRESSED, f"{-gain:.1%} worse than its baseline, beyond {asked}{floor}"
+    if gain < -gate.tolerance - LAST_BITS:
+        return Verdict.INCONCLUSIVE, (
+            f"{-gain:.1%} worse than its baseline, beyond {asked} and inside the noise floor ({limit:.1%})"
+        )
     if gain > gate.implausible + LAST_BITS:
         return Verdict.IMPLAUSIBLE, (
             f"better by more than {gate.implausible:.0%}: check the measurement; if it is real, update the baseline"
@@ -119,8 +127,8 @@ def decide(gate: Gate, value: float, baseline: float, limit: float | None = None
     return Verdict.INCONCLUSIVE, f"value {value!r} against baseline {baseline!r} cannot be compared"
 
 
-def judge(gate: Gate, value: float | Absent, baseline: float | Absent, limit: float | None = None) -> JudgedGate:
-    """Judge one gate, ``limit`` as in :func:`decide`.
+def judge(gate: Gate, value: float | Absent, baseline: float | Absent, fails_beyond: float | None = None) -> JudgedGate:
+    """Judge one gate, ``fails_beyond`` as in :func:`decide`.
 
     An absent number decides, the value's before the baseline's. Raises InvalidValueError when a number that exists is
     not finite and above zero."""
@@ -132,7 +140,7 @@ def judge(gate: Gate, value: float | Absent, baseline: float | Absent, limit: fl
         return JudgedGate(gate, value.verdict, None, known_baseline, value.reason)
     if isinstance(baseline, Absent):
         return JudgedGate(gate, baseline.verdict, known_value, None, baseline.reason)
-    verdict, reason = decide(gate, value, baseline, limit)
+    verdict, reason = decide(gate, value, baseline, fails_beyond)
     return JudgedGate(gate, verdict, value, baseline, reason)
 
 

@@ -60,19 +60,22 @@ class Waiver:
 def waived(suite: str, judged: JudgedGate, waivers: Sequence[Waiver], today: date) -> tuple[JudgedGate, Waiver | None]:
     """Return the gate after its waiver, and the waiver that was needed.
 
-    Only a regression within the ceiling can be waived; a missing value stays missing. When nothing can pass at the
-    gate's tolerance because of noise, nothing is waived: a regression cannot be distinguished from noise. A waiver is
+    Only a loss beyond the tolerance and within the ceiling can be waived, whether it is beyond the noise floor or not;
+    a missing value stays missing. When nothing can pass because of noise, nothing is waived: a regression cannot be
+    distinguished from noise. A waiver is
     needed as long as noise might carry the gate back across its limit."""
     covering = [each for each in waivers if each.covers(suite, judged.gate.key) and not each.has_expired(today)]
     if not covering:
         return judged, None
     first = covering[0]
-    told = judged.verdict in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE) or judged.verdict.passes
+    told = judged.verdict in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE, Verdict.INCONCLUSIVE) or judged.verdict.passes
     if not told or judged.refusal is not None or judged.value is None or judged.baseline is None:
         return judged, first  # whether it is needed is unknown
     lowest = None if judged.evidence is None else judged.evidence.lowest  # no waiver covers a collapsed point
     loss = -min(judged.gate.gain(value, judged.baseline) for value in (judged.value, lowest) if value is not None)
-    if judged.verdict is not Verdict.REGRESSED:
+    if judged.verdict is Verdict.INCONCLUSIVE and loss <= judged.gate.tolerance + LAST_BITS:
+        return judged, first  # not for its loss, so whether it is needed is unknown
+    if judged.verdict not in (Verdict.REGRESSED, Verdict.INCONCLUSIVE):
         return judged, first if judged.verdict.passes and _may_return(judged, loss) else None
     for waiver in covering:
         if loss <= waiver.ceiling + LAST_BITS:
@@ -85,9 +88,9 @@ def waived(suite: str, judged: JudgedGate, waivers: Sequence[Waiver], today: dat
 def _may_return(judged: JudgedGate, loss: float) -> bool:
     """Whether a value worse by two sigma would have been a regression."""
     found = judged.evidence
-    if found is None or found.sigma is None or found.limit is None:
+    if found is None or found.sigma is None or found.noise_floor is None:
         return False
-    return loss > found.limit - 2 * found.sigma
+    return loss > max(judged.gate.tolerance, found.noise_floor) - 2 * found.sigma
 
 
 @dataclass

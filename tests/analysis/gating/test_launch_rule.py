@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.gating.gates import Gate, Metric
+from pytest_precgate.analysis.gating.gates import TOLERANCE, Gate, Metric
 from pytest_precgate.analysis.gating.launch_rule import GateBaseline, GateRuling, SuiteRule
 from pytest_precgate.analysis.gating.limits import LaunchPolicy
 from pytest_precgate.analysis.gating.verdict import Absent, JudgedGate, Verdict
@@ -21,7 +21,9 @@ from tests.builders.gates import gate
 unhurried = settings(deadline=None)  # the first design of its kind is computed, the others remembered
 
 THREE, MEDIAN = LaunchPolicy(), LaunchPolicy("median", 5)
-QUIET = (1000.0, 1008.0, 991.0, 1003.0, 996.0)  # sigma 0.7%: limits 2.3%, then 1.8% at a tolerance of 5%
+QUIET = (1000.0, 1008.0, 991.0, 1003.0, 996.0)  # sigma 0.7%: a noise floor of 1.2%, below the tolerance of 5%
+NOISY = (1000.0, 1034.0, 969.0, 1021.0, 978.0)  # sigma 2.9%: a noise floor of 4.8%
+LOUD = (1000.0, 1068.0, 938.0, 1042.0, 956.0)  # sigma 5.7%
 NONE = Absent(Verdict.MISSING, "no baseline")
 UNREADABLE = Absent(Verdict.INCONCLUSIVE, "off the curve")
 
@@ -49,28 +51,32 @@ def verdict(ruling: GateRuling) -> Verdict | None:
     ("values", "expected", "taken"),
     [
         ((), None, 0),
-        ((0.99,), Verdict.PASS, 1),
-        ((0.95,), None, 1),
-        ((0.95, 0.99), Verdict.PASS, 2),
-        ((0.95, 0.97), None, 2),
-        ((0.95, 0.94, 0.985), Verdict.PASS, 3),
-        ((0.95, 0.94, 0.97), Verdict.REGRESSED, 3),
+        ((0.96,), Verdict.PASS, 1),
+        ((0.94,), None, 1),
+        ((0.94, 0.96), Verdict.PASS, 2),
+        ((0.94, 0.94), None, 2),
+        ((0.94, 0.93, 0.96), Verdict.PASS, 3),
+        ((0.94, 0.93, 0.94), Verdict.REGRESSED, 3),
+        ((0.70,), None, 1),
+        ((0.70, 0.94), None, 2),
+        ((0.70, 0.89), Verdict.REGRESSED, 2),
         ((1.06,), Verdict.IMPROVED, 1),
         ((1.30,), None, 1),
         ((1.30, 1.0), Verdict.PASS, 2),
-        ((0.95, 1.30), None, 2),
-        ((0.95, 1.30, 0.95), Verdict.IMPLAUSIBLE, 3),
+        ((0.94, 1.30), None, 2),
+        ((0.94, 1.30, 0.94), Verdict.IMPLAUSIBLE, 3),
         ((1.30, 1.30, 1.30), Verdict.IMPLAUSIBLE, 3),
         ((0.99, 0.90, 0.90), Verdict.PASS, 1),
         ((0.99, UNREADABLE), Verdict.PASS, 1),
         ((UNREADABLE,), Verdict.INCONCLUSIVE, 1),
-        ((0.95, UNREADABLE, 1.0), Verdict.INCONCLUSIVE, 2),
+        ((0.94, UNREADABLE, 1.0), Verdict.INCONCLUSIVE, 2),
     ],
 )
 def test_the_first_plausible_launch_decides(
     values: tuple[float | Absent, ...], expected: Verdict | None, taken: int
 ) -> None:
-    """Good passes, absent blocks, low or too good asks again; only three low ones are a regression."""
+    """Inside the tolerance passes, absent blocks, low or too good asks again; three low ones are a regression, or two
+    that are far beyond what noise could undo."""
     ruling = ruled(values)
     assert (verdict(ruling), ruling.launches) == (expected, taken)
 
@@ -82,7 +88,7 @@ def test_the_first_plausible_launch_decides(
         ((1.0, 1.0, 1.0), Verdict.PASS, 3),
         ((0.9, 1.0, 1.0, 0.9), None, 4),
         ((0.9, 1.0, 1.0, 0.9, 0.99), Verdict.PASS, 5),
-        ((0.9, 1.0, 1.0, 0.9, 0.95), Verdict.REGRESSED, 5),
+        ((0.9, 1.0, 1.0, 0.9, 0.94), Verdict.REGRESSED, 5),
         ((0.9, 0.9, 0.9), Verdict.REGRESSED, 3),
         ((0.9, 1.0, 1.0, 1.0), Verdict.PASS, 4),
         ((1.0, UNREADABLE, 1.0, 1.0), Verdict.INCONCLUSIVE, 2),
@@ -102,25 +108,54 @@ def test_the_median_decides_as_soon_as_it_must(
 
 
 def test_a_regression_shows_the_best_of_its_launches() -> None:
-    """The value, its limit and that every launch was low stand in the ruling."""
-    judged = ruled((0.93, 0.95, 0.94)).judged
+    """The value, the tolerance, and that every launch was low stand in the ruling."""
+    judged = ruled((0.93, 0.94, 0.935)).judged
     assert judged is not None
-    assert judged.value == 950
+    assert judged.value == 940
+    assert judged.reason == "in all 3 launches; the best is 6.0% worse than its baseline, beyond the tolerance (5%)"
+    assert judged.change == pytest.approx(-0.06, abs=0.001)
+
+
+@unhurried
+@given(st.lists(shares, min_size=1, max_size=5), baselines, policies, st.floats(0.005, 0.2))
+def test_no_gate_fails_whose_loss_is_inside_its_tolerance(
+    values: list[float], baseline: list[float], policy: LaunchPolicy, tolerance: float
+) -> None:
+    """Whatever the noise: the best launch of first-good, the median of a median; and a pass is inside it."""
+    ruling = ruled(values[: policy.launches], baseline, policy, gate(tolerance))
+    if ruling.judged is None or ruling.judged.value is None or ruling.limits is None:
+        return
+    loss = -ruling.judged.gate.gain(ruling.judged.value, ruling.limits.centre)
+    if ruling.judged.verdict.passes:
+        assert loss <= tolerance + 2e-9
+    if ruling.judged.verdict is Verdict.REGRESSED:
+        assert loss > ruling.limits.fails_beyond >= tolerance
+
+
+def test_a_loss_between_the_tolerance_and_the_noise_floor_is_inconclusive_and_says_what_settles_it() -> None:
+    """Launches that scatter by 2.9%, a tolerance of 2%: 4% low in all three is neither a pass nor a failure."""
+    held = gate(0.02)
+    judged = ruled((0.955, 0.96, 0.957), NOISY, held=held).judged
+    assert judged is not None
+    assert judged.verdict is Verdict.INCONCLUSIVE
     assert judged.reason == (
-        "low in all 3 launches; the best is worse than its baseline by more than 1.8%, the limit that the noise leaves"
+        "in all 3 launches; the best is 4.0% worse than its baseline, beyond the tolerance (2%) and inside the noise "
+        "floor (4.8%); to settle it, set a tolerance of 4.8%"
     )
-    assert judged.change == pytest.approx(-0.05, abs=0.001)
+    assert verdict(ruled((0.955, 0.96, 0.99), NOISY, held=held)) is Verdict.PASS
+    assert verdict(ruled((0.94, 0.945, 0.94), NOISY, held=held)) is Verdict.REGRESSED
+    assert verdict(ruled((0.955, 0.96, 0.957), NOISY, held=gate(0.048))) is Verdict.PASS
 
 
 def test_a_gate_without_baseline_takes_one_launch_and_has_the_verdict_of_its_absence() -> None:
     """The others of its suite are judged as ever, and ask for launches as ever."""
     rule = SuiteRule([GateBaseline(gate(), NONE), GateBaseline(gate(point=73), QUIET)], THREE)
     assert [ruling.judged for ruling in rule.judge([]).gates] == [None, None]
-    ruling = rule.judge([[1000.0, 950.0]])
+    ruling = rule.judge([[1000.0, 940.0]])
     assert [verdict(each) for each in ruling.gates] == [Verdict.MISSING, None]
     assert ruling.gates[0].limits is None
     assert ruling.wants_launch
-    assert not rule.judge([[1000.0, 950.0], [1000.0, 1000.0]]).wants_launch
+    assert not rule.judge([[1000.0, 940.0], [1000.0, 1000.0]]).wants_launch
 
 
 @unhurried
@@ -194,10 +229,10 @@ def test_the_unit_of_the_values_does_not_matter(
 def near_a_limit(ruling: GateRuling, values: Sequence[float]) -> bool:
     """Whether the last bits of a launch could decide."""
     assert ruling.limits is not None
-    bounds = [-limit for limit in ruling.limits.per_launch] + [
-        ruling.limits.gate.tolerance,
-        ruling.limits.gate.implausible,
-    ]
+    limits = ruling.limits
+    clear = math.inf if limits.clear_beyond is None else limits.clear_beyond
+    tolerance, implausible = limits.gate.tolerance, limits.gate.implausible
+    bounds = (-clear, -limits.fails_beyond, -tolerance, tolerance, implausible)
     gains = [1000 * value / ruling.limits.centre - 1 for value in values]
     return any(abs(gain - bound) < 1e-6 for gain in gains for bound in bounds)
 
@@ -225,33 +260,29 @@ def test_one_baseline_launch_is_the_fixed_tolerance_with_several_launches(value:
     low = ruled((0.7, 0.7, 0.7), (1000.0,), held=held).judged
     assert low is not None
     assert low.verdict is Verdict.REGRESSED
-    assert "more than the tolerance" in low.reason
+    assert "beyond the tolerance" in low.reason
 
 
-def test_a_tolerance_the_noise_does_not_support_passes_nothing_and_says_what_would() -> None:
-    """Launches that scatter by 3%: a good one is INCONCLUSIVE and says what to ask for; three far below, REGRESSED."""
-    loud = (1000.0, 1034.0, 969.0, 1021.0, 978.0)
+def test_noise_that_hides_what_must_be_detected_is_refused_before_any_launch_and_says_what_would_help() -> None:
+    """Launches that scatter by 5.7%: no launch is asked for, and whatever one reads, the gate is INCONCLUSIVE."""
     for policy in (THREE, MEDIAN):
-        judged = ruled((1.0, 1.0, 1.0), loud, policy).judged
+        ruling = ruled((), LOUD, policy)
+        judged = ruling.judged
         assert judged is not None
-        assert judged.verdict is Verdict.INCONCLUSIVE
-        assert "its launches scatter by 2.9% (sigma, 5 launches): too much to keep a tolerance of 5%" in judged.reason
-        assert "ask for " in judged.reason
-        assert " launches against a baseline of " in judged.reason
-        assert verdict(ruled((1.2, 1.2, 1.2), loud, policy)) is Verdict.INCONCLUSIVE
-        assert verdict(ruled((0.7, 0.7, 0.7), loud, policy)) is Verdict.REGRESSED
-        assert verdict(ruled((1.5, 1.5, 1.5), loud, policy)) is Verdict.IMPLAUSIBLE
+        assert (judged.verdict, judged.value, ruling.launches) == (Verdict.INCONCLUSIVE, None, 0)
+        assert "its launches scatter by 5.7% (sigma, 5 launches), so the smallest drop it catches is " in judged.reason
+        assert "more than the 10% of must_detect; set must_detect = 0." in judged.reason
+        for value in (0.5, 1.0, 1.2, 1.5):
+            assert verdict(ruled((value,) * 3, LOUD, policy)) is Verdict.INCONCLUSIVE
 
 
-def test_the_tolerance_asked_for_then_passes() -> None:
+def test_the_must_detect_advised_then_lets_a_launch_pass() -> None:
     """Following the advice ends the refusal."""
-    loud = (1000.0, 1034.0, 969.0, 1021.0, 978.0)
-    refused = ruled((1.0,), loud)
-    assert refused.limits is not None
-    advised = refused.limits.honest_tolerance
-    assert advised is not None
-    held = Gate(gate().key, advised, implausible=0.9)
-    assert verdict(ruled((1.0,), loud, held=held)) is Verdict.PASS
+    refused = ruled((), LOUD)
+    assert refused.judged is not None
+    advised = float(refused.judged.reason.split("set must_detect = ")[1].split()[0])
+    assert verdict(ruled((1.0,), LOUD, LaunchPolicy(must_detect=advised))) is Verdict.PASS
+    assert verdict(ruled((1.0,), LOUD, LaunchPolicy(must_detect=advised - 0.002))) is Verdict.INCONCLUSIVE
 
 
 def test_a_repeated_file_is_held_to_exactly_the_tolerance() -> None:
@@ -282,10 +313,10 @@ def test_a_rule_of_nothing_is_refused() -> None:
 
 @pytest.mark.parametrize("shared", [False, True], ids=["independent", "shared"])
 def test_what_the_rule_is_for(shared: bool) -> None:
-    """Sigma 1%, six gates, one launch in twenty 10% low, five baseline launches, a tolerance of 5%, 500 suites.
+    """Sigma 1%, six gates, one launch in twenty 10% low, five baseline launches, a tolerance of 2.5%, 500 suites.
 
-    Far from the docs' figures only by a broken rule: alarms 0.2% (allowed here 2%), power at a 5% drop of one gate 96%
-    (92%), launches when nothing changed 1.1 (1.17).
+    Far from the docs' figures only by a broken rule: alarms 0.3% (allowed here 2%), power at a 5% drop of one gate 95%
+    (91%), launches when nothing changed 1.1 (1.2).
     """
     draw = random.Random(2026)
 
@@ -298,7 +329,7 @@ def test_what_the_rule_is_for(shared: bool) -> None:
     runs, alarms, stopped, taken = 500, 0, 0, 0
     for _ in range(runs):
         recorded = [launch() for _ in range(5)]
-        held = [GateBaseline(gate(point=50 + g), [values[g] for values in recorded]) for g in range(6)]
+        held = [GateBaseline(gate(TOLERANCE, point=50 + g), [values[g] for values in recorded]) for g in range(6)]
         rule = SuiteRule(held, THREE)
         candidate = [launch() for _ in range(3)]
         launches = next(n for n in (1, 2, 3) if not rule.judge(candidate[:n]).wants_launch)
@@ -307,14 +338,14 @@ def test_what_the_rule_is_for(shared: bool) -> None:
         slower = [[0.95 * first, *others] for first, *others in candidate]
         stopped += verdict(rule.judge(slower).gates[0]) is Verdict.REGRESSED
     assert alarms / runs <= 0.02
-    assert stopped / runs >= 0.92
-    assert taken / runs <= 1.17
+    assert stopped / runs >= 0.91
+    assert taken / runs <= 1.2
 
 
 def test_a_ruling_is_a_value() -> None:
     """Asked twice, the same launches give the same ruling."""
     rule = SuiteRule([GateBaseline(gate(), QUIET)], THREE)
-    assert rule.judge([[950.0]]) == rule.judge([[950.0]])
+    assert rule.judge([[940.0]]) == rule.judge([[940.0]])
     first = rule.judge([[1000.0]]).gates[0]
     assert isinstance(first.judged, JudgedGate)
     assert replace(first, launches=2) != first

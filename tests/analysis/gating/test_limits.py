@@ -1,4 +1,4 @@
-"""What launches are held against: limits inside the tolerance, and when a tolerance is refused."""
+"""What launches are held against: the tolerance, the noise floor, and what a gate must detect."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches, SuiteNoise, independent_gates
 from pytest_precgate.analysis.gating.gates import Metric
-from pytest_precgate.analysis.gating.limits import WIDEST, GateLimits, LaunchPolicy, suite_limits
+from pytest_precgate.analysis.gating.limits import MUST_DETECT, GateLimits, LaunchPolicy, suite_limits
 from pytest_precgate.analysis.gating.noise import GateNoise
-from pytest_precgate.analysis.gating.power import critical_values
+from pytest_precgate.analysis.gating.power import failing_share, largest_sigma, noise_line
 from pytest_precgate.errors import InvalidValueError
 from tests.builders.gates import gate
 
@@ -30,81 +30,109 @@ def limits(
     policy: LaunchPolicy = POLICIES[0],
     metric: Metric = Metric.THROUGHPUT_PER_GPU,
 ) -> GateLimits:
-    return GateLimits(gate(tolerance, metric, implausible=0.9), 1000, policy.design(5, 6), GateNoise(1000, sigma, 5))
+    held, noise = gate(tolerance, metric, implausible=0.9), GateNoise(1000, sigma, 5)
+    return policy.limits(held, 1000, policy.design(5, 6), noise)
 
 
 @unhurried
 @given(st.floats(0.005, 0.3), policies, metrics)
 def test_without_noise_the_limit_is_the_tolerance(tolerance: float, policy: LaunchPolicy, metric: Metric) -> None:
-    """Values that repeat exactly are held to exactly what was asked, and that is the smallest drop seen."""
+    """Values that repeat exactly are held to exactly what was asked, and that is the smallest drop it catches."""
     still = limits(0.0, tolerance, policy, metric)
-    assert still.per_launch == pytest.approx([tolerance] * policy.launches)
+    assert (still.fails_beyond, still.noise_floor) == (tolerance, 0.0)
     assert still.minimum_detectable_drop == pytest.approx(tolerance)
+    assert still.largest_detectable_drop == pytest.approx(tolerance)
     assert not still.too_noisy
 
 
 def test_where_the_noise_is_unknown_the_limit_is_the_tolerance_and_nothing_is_promised() -> None:
-    """One or two baseline launches: no sigma, no smallest drop, no advice."""
+    """One or two baseline launches: no sigma, no noise floor, no smallest drop, no refusal."""
     for launches in ([1000.0], [1000.0, 1010.0]):
         (unknown,) = suite_limits([(gate(), GateLaunches(gate().key, launches))], POLICIES[0])
-        assert unknown.per_launch == (0.05, 0.05, 0.05)
+        assert unknown.fails_beyond == 0.05
         assert unknown.centre == sum(launches) / len(launches)
-        assert (unknown.noise, unknown.minimum_detectable_drop, unknown.honest_tolerance) == (None, None, None)
-        assert unknown.launches_needed is None
-        assert not unknown.too_noisy
+        assert (unknown.noise, unknown.noise_floor, unknown.clear_beyond) == (None, None, None)
+        assert (unknown.minimum_detectable_drop, unknown.largest_detectable_drop) == (None, None)
+        assert (unknown.too_noisy, unknown.refusal) == (False, None)
 
 
 @unhurried
-@given(st.floats(0.0005, 0.06), st.floats(0.01, 0.3), policies, metrics)
-def test_a_tolerance_is_refused_exactly_when_a_drop_of_it_would_not_be_seen(
+@given(st.floats(0.0005, 0.06), st.floats(0.005, 0.3), policies, metrics)
+def test_a_gate_fails_beyond_its_tolerance_and_beyond_its_noise_and_nowhere_nearer(
     sigma: float, tolerance: float, policy: LaunchPolicy, metric: Metric
 ) -> None:
-    """Too noisy means: the smallest drop stopped four times in five is larger than the tolerance."""
+    """The larger of the two; a true drop of the minimum detectable one fails four times in five."""
+    held = limits(sigma, tolerance, policy, metric)
+    assert held.noise_floor is not None
+    assert held.minimum_detectable_drop is not None
+    assert held.fails_beyond == max(tolerance, held.noise_floor)
+    assert log_loss(held.noise_floor, metric) == pytest.approx(noise_line(held.design) * sigma)
+    limit, drop = (log_loss(each, metric) / sigma for each in (held.fails_beyond, held.minimum_detectable_drop))
+    assert failing_share(held.design, limit, drop) == pytest.approx(0.8, abs=1e-3)
+
+
+def log_loss(share: float, metric: Metric) -> float:
+    return -math.log1p(-share) if metric.higher_is_better else math.log1p(share)
+
+
+@unhurried
+@given(st.floats(0.0005, 0.06), st.floats(0.005, 0.3), policies, metrics)
+def test_the_minimum_detectable_drop_has_a_range_because_sigma_is_an_estimate(
+    sigma: float, tolerance: float, policy: LaunchPolicy, metric: Metric
+) -> None:
+    """Its upper end is the drop that the same limit catches, if sigma is as large as it may be."""
     held = limits(sigma, tolerance, policy, metric)
     assert held.minimum_detectable_drop is not None
-    if abs(held.minimum_detectable_drop / tolerance - 1) > 1e-3:
-        assert held.too_noisy == (held.minimum_detectable_drop > tolerance)
+    assert held.largest_detectable_drop is not None
+    assert held.largest_detectable_drop > held.minimum_detectable_drop
+    most = sigma * largest_sigma(held.design)
+    limit, drop = (log_loss(each, metric) / most for each in (held.fails_beyond, held.largest_detectable_drop))
+    assert failing_share(held.design, limit, drop) == pytest.approx(0.8, abs=1e-3)
 
 
 @unhurried
-@given(st.floats(0.0005, 0.06), st.floats(0.01, 0.3), policies)
-def test_a_limit_stands_beyond_the_noise_and_within_the_tolerance(
-    sigma: float, tolerance: float, policy: LaunchPolicy
+@given(st.floats(0.0005, 0.06), st.floats(0.005, 0.3), st.none() | st.floats(0.02, 0.5), policies, metrics)
+def test_a_gate_is_refused_exactly_when_it_does_not_catch_what_it_must(
+    sigma: float, tolerance: float, must_detect: float | None, policy: LaunchPolicy, metric: Metric
 ) -> None:
-    """Never nearer than what noise reaches; never beyond the tolerance unless that is refused."""
-    held = limits(sigma, tolerance, policy)
-    for limit, line in zip(held.per_launch, critical_values(held.design), strict=True):
-        assert -math.log1p(-limit) >= line * sigma * (1 - 1e-9)
-        assert held.too_noisy or limit <= tolerance
+    """must_detect is the largest minimum detectable drop; by default 10%, or twice the tolerance if more."""
+    held = limits(sigma, tolerance, replace(policy, must_detect=must_detect), metric)
+    assert held.minimum_detectable_drop is not None
+    wanted = max(MUST_DETECT, 2 * tolerance) if must_detect is None else must_detect
+    if abs(held.minimum_detectable_drop / wanted - 1) > 1e-6:
+        assert held.too_noisy == (held.minimum_detectable_drop > wanted)
+    assert (held.refusal is None) == (not held.too_noisy)
 
 
-@unhurried
-@given(st.floats(0.0005, 0.03), policies, metrics)
-def test_the_tolerance_advised_is_one_that_is_not_refused(sigma: float, policy: LaunchPolicy, metric: Metric) -> None:
-    """Asked for, it is kept, with room for a sigma that was found too small."""
-    advised = limits(sigma, 0.01, policy, metric).honest_tolerance
-    assert advised is not None
-    if advised < 0.9:
-        held = limits(sigma, advised, policy, metric)
-        assert not held.too_noisy
-        assert held.minimum_detectable_drop is not None
-        assert held.minimum_detectable_drop < advised
+def test_more_noise_never_lowers_a_limit() -> None:
+    """The noise floor at a tolerance of 2.5%, three launches against five, six gates."""
+    held = [limits(sigma, 0.025) for sigma in (0.0, 0.005, 0.01, 0.02, 0.04)]
+    assert [each.noise_floor for each in held] == pytest.approx([0.0, 0.0108, 0.0215, 0.0426, 0.0833], abs=1e-3)
+    drops = [each.minimum_detectable_drop for each in held]
+    assert drops == pytest.approx([0.025, 0.033, 0.041, 0.072, 0.139], abs=1e-3)
 
 
-def test_quieter_gates_are_held_nearer_to_what_was_asked() -> None:
-    """A tolerance of 5%: the limit of the first launch at sigma 0, 0.2% and 1%, and where it takes over."""
-    shares = [round(limits(sigma).per_launch[0], 3) for sigma in (0.0, 0.002, 0.01, 0.014, 0.03)]
-    assert shares == [0.05, 0.042, 0.028, 0.03, 0.062]
-    assert [limits(sigma).too_noisy for sigma in (0.0, 0.002, 0.01, 0.014, 0.03)] == [False, False, False, False, True]
+@pytest.mark.parametrize("must_detect", [0.0, -0.1, 1.0, 10.0, math.nan])
+def test_a_drop_to_detect_that_is_no_share_is_refused(must_detect: float) -> None:
+    """10 for 10% is the likeliest slip."""
+    with pytest.raises(InvalidValueError, match="must_detect"):
+        LaunchPolicy(must_detect=must_detect)
 
 
 def test_what_to_do_about_noise_is_named() -> None:
-    """Sigma 2%, tolerance 5%: ask for 9.3%, or take the median of 11 launches; more noise, more."""
-    assert limits(0.02).honest_tolerance == pytest.approx(0.093, abs=0.005)
-    assert limits(0.02).launches_needed == 11
-    assert limits(0.03).launches_needed == 21
-    assert limits(0.2).launches_needed is None
-    assert limits(0.0).launches_needed == 3
+    """Sigma 4%: another must_detect, or a longer median; a sigma of 50% leaves a quieter machine."""
+    refusal = limits(0.04, 0.025).refusal
+    assert refusal is not None
+    assert "the smallest drop it catches is 13.9%, more than the 10% of must_detect" in refusal
+    assert refusal.endswith(
+        'set must_detect = 0.139 or take the median of 9 launches (launch_rule = "median") against a baseline of 9'
+    )
+    paired = limits(0.04, 0.025, POLICIES[3]).refusal
+    assert paired is not None
+    assert paired.endswith(" pairs")
+    hopeless = limits(3.0, 0.025).refusal
+    assert hopeless is not None
+    assert hopeless.endswith("make the machine quieter: see docs/noise.md")
 
 
 def test_a_cost_is_not_a_further_gate_beside_its_throughput() -> None:
@@ -161,44 +189,17 @@ def test_gates_judged_elsewhere_share_the_false_alarms_of_the_suite_and_lend_the
 
 
 @unhurried
-@given(st.floats(0.0005, 0.06), st.floats(0.01, 0.09), policies, metrics)
-def test_a_default_tolerance_grows_to_what_the_noise_supports_and_at_most_to_a_tenth(
-    sigma: float, tolerance: float, policy: LaunchPolicy, metric: Metric
-) -> None:
-    """A default is the least tolerance; one that was asked for stays, and is refused where the noise says so."""
-    asked = limits(sigma, tolerance, policy, metric)
-    default = replace(asked, gate=replace(asked.gate, asked=False)).supported()
-    assert asked.supported() == asked
-    honest = asked.honest_tolerance
-    assert honest is not None
-    throughput_lost = honest if metric.higher_is_better else 1 - 1 / (1 + honest)
-    if not asked.too_noisy:
-        assert default.gate.tolerance == tolerance
-    elif throughput_lost <= WIDEST:
-        assert default.gate.tolerance == honest > tolerance
-        assert not default.too_noisy
-    elif throughput_lost > WIDEST + 0.001:  # nearer, rounding up decides what honest is
-        assert default.gate.tolerance == tolerance
-        assert default.too_noisy
-
-
-@unhurried
 @given(st.floats(0.0005, 0.06), policies)
 def test_a_cost_is_refused_exactly_where_its_throughput_is(sigma: float, policy: LaunchPolicy) -> None:
-    """They are one measurement: noise widens or refuses both default tolerances."""
+    """They are one measurement: a must_detect of a ninth of the cost is a tenth of the throughput."""
     throughput, cost = (
-        replace(each, gate=replace(each.gate, asked=False)).supported()
-        for each in (limits(sigma, 0.03, policy, metric) for metric in (Metric.THROUGHPUT_PER_GPU, Metric.COST))
+        limits(sigma, tolerance, replace(policy, must_detect=must_detect), metric)
+        for metric, tolerance, must_detect in (
+            (Metric.THROUGHPUT_PER_GPU, 0.03, 0.1),
+            (Metric.COST, 1 / 0.97 - 1, 1 / 0.9 - 1),
+        )
     )
     assert cost.too_noisy == throughput.too_noisy
-
-
-def test_a_default_tolerance_never_reaches_the_bound_of_plausibility() -> None:
-    """A tolerance must stay below the gain that is implausible; where it cannot, the gate is refused."""
-    tight = limits(0.02, 0.03)
-    tight = replace(tight, gate=replace(tight.gate, implausible=0.05, asked=False)).supported()
-    assert tight.gate.tolerance == 0.03
-    assert tight.too_noisy
 
 
 @pytest.mark.parametrize(("kind", "launches"), [("median", 4), ("pairs", 2), ("first-good", 0)])
@@ -209,13 +210,13 @@ def test_a_policy_without_a_middle_is_refused(kind: str, launches: int) -> None:
 
 
 def test_a_pass_needs_points_that_are_known_well_enough() -> None:
-    """A sigma of the points beyond the launches' own takes the pass away where it would refuse the tolerance."""
+    """A sigma of the points beyond the launches' own takes the pass away where it would hide what must be detected."""
     held = limits(0.003)
     assert held.doubt(0.0) is None
     assert held.doubt(0.003) is None
     doubt = held.doubt(0.05)
     assert doubt is not None
-    assert "leave a sigma of 5.0% on its value: too much to keep a tolerance of 5%" in doubt
+    assert "leave a sigma of 5.0% on its value: too much to detect a drop of 10% (must_detect)" in doubt
     (unknown,) = suite_limits([(gate(), GateLaunches(gate().key, [1000.0]))], POLICIES[0])
     assert unknown.doubt(0.5) is None  # nothing is promised there
 

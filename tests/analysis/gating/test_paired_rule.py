@@ -80,9 +80,26 @@ def test_what_both_sides_suffer_cancels() -> None:
     assert verdict(ruled(slower)) is Verdict.REGRESSED
 
 
+def test_what_both_sides_of_a_pair_suffer_is_no_noise_of_the_pair() -> None:
+    """A pace that wanders by 5% from pair to pair, and 0.3% of each side's own: a change of 4% is seen, none passes."""
+    draw = random.Random(8)
+    shared = [math.exp(draw.gauss(0, 0.05)) for _ in range(5)]
+
+    def wandering(change: float) -> list[Pair]:
+        return [
+            (1000 * pace * math.exp(draw.gauss(0, 0.003)), 1000 * pace * change * math.exp(draw.gauss(0, 0.003)))
+            for pace in shared
+        ]
+
+    same, slower = ruled(wandering(1.0)), ruled(wandering(0.93))
+    assert (verdict(same), verdict(slower)) == (Verdict.PASS, Verdict.REGRESSED)
+    assert same.evidence.sigma is not None
+    assert same.evidence.sigma < 0.01
+
+
 def test_pairs_that_scatter_too_much_are_inconclusive_and_say_how_many_it_takes() -> None:
-    """Sigma 2% on either side against a tolerance of 5%."""
-    judged = ruled(scattered(5, sigma=0.02)).judged
+    """Sigma 6% on either side: the smallest drop they catch is beyond what must be detected."""
+    judged = ruled(scattered(5, sigma=0.06)).judged
     assert judged is not None
     assert judged.verdict is Verdict.INCONCLUSIVE
     assert " pairs" in judged.reason

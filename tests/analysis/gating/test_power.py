@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,12 +15,11 @@ from pytest_precgate.analysis.gating.power import (
     OUTLIER_RATE,
     TARGET_POWER,
     Design,
-    critical_values,
     detectable_drop,
     failing_share,
-    least_detectable_drop,
+    largest_sigma,
     least_median,
-    sigma_inflation,
+    noise_line,
 )
 from pytest_precgate.errors import InvalidValueError
 
@@ -28,89 +27,86 @@ unhurried = settings(deadline=None)  # the first design of its kind is computed,
 
 THREE = Design(launches=3, good=1, baseline=5, gates=6)
 MEDIAN = Design(launches=5, good=3, baseline=5, gates=6)
-designs = st.sampled_from([THREE, MEDIAN, Design(1, 1, 5, 6), Design(5, 3, 5, 6, paired=True), Design(2, 1, 8, 12)])
+PAIRS = Design(5, 3, 5, 6, paired=True)
+designs = st.sampled_from([THREE, MEDIAN, Design(1, 1, 5, 6), PAIRS, Design(2, 1, 8, 12)])
 
 
-def suite_false_alarm(design: Design, lines: Sequence[float]) -> float:
-    """Return how often some gate of an unchanged suite fails, gates scattering independently (the worst case)."""
-    return 1 - (1 - failing_share(design, lines)) ** design.gates
-
-
-@pytest.mark.parametrize("design", [THREE, MEDIAN, Design(5, 3, 5, 6, paired=True)], ids=["three", "median", "pairs"])
+@pytest.mark.parametrize("design", [THREE, MEDIAN, PAIRS], ids=["three", "median", "pairs"])
 @pytest.mark.parametrize("drop", [0.0, 2.0, 3.5])
 def test_the_share_that_fails_is_what_simulation_counts(design: Design, drop: float) -> None:
     """20000 gates of the model drawn one by one: the share that fails agrees within four standard errors."""
-    draw, lines, runs, failed = random.Random(7), critical_values(design), 20_000, 0
+    draw, line, runs, failed = random.Random(7), noise_line(design), 20_000, 0
     for _ in range(runs):
         centre = draw.gauss(0, design.centre_sigma)
-        low = sum(draw.random() < OUTLIER_RATE or draw.gauss(-drop - centre, 1) < -line for line in lines)
-        failed += low >= design.to_fail
-    share = failing_share(design, lines, drop)
+        beyond = sum(
+            draw.random() < OUTLIER_RATE or draw.gauss(-drop - centre, 1) < -line for _ in range(design.launches)
+        )
+        failed += beyond >= design.to_fail
+    share = failing_share(design, line, drop)
     assert failed / runs == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / runs))
 
 
-def test_a_suite_rarely_fails_by_noise_alone() -> None:
-    """1% is kept with three launches; where a single launch decides, one outlier in twenty comes on top."""
-    assert suite_false_alarm(THREE, critical_values(THREE)) == pytest.approx(FALSE_ALARM_RATE, abs=0.001)
-    single = Design(1, 1, 5, 1)
-    assert suite_false_alarm(single, critical_values(single)) == pytest.approx(
-        FALSE_ALARM_RATE + OUTLIER_RATE, abs=0.001
-    )
+@pytest.mark.parametrize("design", [THREE, MEDIAN, Design(3, 1, 5, 1)], ids=["three", "median", "one gate"])
+def test_a_suite_rarely_fails_by_noise_alone(design: Design) -> None:
+    """1% of unchanged suites, with a sigma estimated from a chi distribution of the design's degrees of freedom: 40000
+    suites drawn, gates scattering independently around centres of their own."""
+    draw, line, runs, failed = np.random.default_rng(3), noise_line(design), 40_000, 0
+    sigma = np.sqrt(draw.chisquare(design.freedom, (runs, design.gates, 1)) / design.freedom)
+    centre = draw.normal(0, design.centre_sigma, (runs, design.gates, 1))
+    shape = (runs, design.gates, design.launches)
+    beyond = (draw.random(shape) < OUTLIER_RATE) | (draw.normal(-centre, 1, shape) < -line * sigma)
+    failed = int((beyond.sum(axis=2) >= design.to_fail).any(axis=1).sum())
+    outliers = 1 - (1 - failing_share(design, math.inf)) ** design.gates
+    assert failed / runs == pytest.approx(FALSE_ALARM_RATE + outliers, abs=0.0025)
 
 
 @unhurried
 @given(designs, st.sampled_from([TARGET_POWER, 0.9]))
-def test_the_least_drop_is_seen_as_often_as_asked(design: Design, share: float) -> None:
-    """The drop returned is stopped with the probability asked for, and smaller ones less often."""
-    lines, drop = critical_values(design), least_detectable_drop(design, share)
-    assert failing_share(design, lines, drop) == pytest.approx(share, abs=1e-4)
-    assert failing_share(design, lines, drop - 0.1) < share
-    assert detectable_drop(design, lines, share) == drop
+def test_the_detectable_drop_fails_as_often_as_asked(design: Design, share: float) -> None:
+    """The drop returned fails with the probability asked for, and smaller ones less often."""
+    line = noise_line(design)
+    drop = detectable_drop(design, line, share)
+    assert failing_share(design, line, drop) == pytest.approx(share, abs=1e-3)
+    assert failing_share(design, line, drop - 0.1) < share
 
 
 def test_more_gates_cost_sensitivity_and_more_launches_buy_it() -> None:
     """Eighteen gates see less than one; ten baseline launches more than five; a median of nine more than of five."""
-    assert (
-        least_detectable_drop(Design(3, 1, 5, 1))
-        < least_detectable_drop(THREE)
-        < least_detectable_drop(Design(3, 1, 5, 18))
-    )
-    assert least_detectable_drop(Design(3, 1, 10, 6)) < least_detectable_drop(THREE)
-    assert least_detectable_drop(Design(9, 5, 5, 6)) < least_detectable_drop(MEDIAN)
+
+    def drop(design: Design) -> float:
+        return detectable_drop(design, noise_line(design))
+
+    assert drop(Design(3, 1, 5, 1)) < drop(THREE) < drop(Design(3, 1, 5, 18))
+    assert drop(Design(3, 1, 10, 6)) < drop(THREE)
+    assert drop(Design(9, 5, 5, 6)) < drop(MEDIAN)
 
 
-def test_the_first_of_several_launches_stands_further_down() -> None:
-    """Repeating a launch costs; failing needs all three."""
-    first, *later = critical_values(THREE)
-    assert first > later[0] == later[1]
-    assert len(set(critical_values(MEDIAN))) == 1
+@pytest.mark.parametrize("line", [4.0, 3.0, 2.0, 1.5])
+def test_the_median_named_is_the_smallest_longer_one_that_suffices(line: float) -> None:
+    """Against a baseline of as many launches; two launches fewer would not."""
 
+    def suffices(design: Design) -> bool:
+        return noise_line(design) <= line
 
-@pytest.mark.parametrize("drop", [6.0, 3.0, 2.0, 1.5])
-def test_the_median_named_is_the_smallest_that_sees_the_drop(drop: float) -> None:
-    """It detects the drop with sigma inflated, and two launches fewer would not."""
-
-    def sees(n: int) -> bool:
-        design = Design(n, (n + 1) // 2, n, 6)
-        return least_detectable_drop(design) * sigma_inflation(design) <= drop
-
-    n = least_median(drop, THREE)
+    n = least_median(suffices, THREE)
     assert n is not None
     assert n % 2 == 1
-    assert sees(n)
-    assert n == 3 or not sees(n - 2)
+    assert n > THREE.launches
+    assert suffices(Design(n, (n + 1) // 2, n, 6))
+    assert n == 5 or not suffices(Design(n - 2, (n - 1) // 2, n - 2, 6))
 
 
-def test_a_drop_that_no_reasonable_median_sees_has_no_answer() -> None:
+def test_what_no_reasonable_median_reaches_has_no_answer() -> None:
     """A tenth of a sigma would take hundreds of launches."""
-    assert least_median(0.1, THREE) is None
+    assert least_median(lambda design: noise_line(design) <= 0.1, THREE) is None
 
 
-def test_the_inflation_of_sigma_falls_with_the_number_of_values() -> None:
-    """One gate of three launches says next to nothing about its sigma; a dozen of ten a good deal."""
-    assert sigma_inflation(Design(3, 1, 3, 1)) > 4
-    assert sigma_inflation(Design(3, 1, 5, 6)) < 1.5
-    assert sigma_inflation(Design(3, 1, 10, 12)) < 1.2
+def test_sigma_may_be_larger_than_its_estimate_by_less_the_more_values_there_are() -> None:
+    """The upper end of its 90% interval: one gate of five launches by chi squared of four degrees of freedom, 0.711."""
+    assert largest_sigma(Design(3, 1, 5, 1)) == pytest.approx(math.sqrt(4 / 0.7107), rel=1e-3)
+    assert largest_sigma(Design(3, 1, 3, 1)) > 4
+    assert largest_sigma(THREE) < 1.7
+    assert largest_sigma(Design(3, 1, 10, 12)) < 1.3
 
 
 @pytest.mark.parametrize("wrong", [(0, 0, 5, 1), (3, 4, 5, 1), (3, 1, 0, 1), (3, 1, 5, 0)])

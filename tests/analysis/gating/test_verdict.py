@@ -150,17 +150,27 @@ def test_a_tolerance_above_the_plausible_gain_is_refused() -> None:
 
 
 def test_default_gates_are_both_ratios_and_both_precisions_at_every_point() -> None:
-    """Six gates a point: the ratios at 3%, throughput and cost of each precision at 5%."""
-    gates = gates_of("fp4", "int4", (55.0, 73.0), {metric: metric.default_tolerance for metric in Metric})
+    """Six gates a point, each at the default tolerance."""
+    gates = gates_of("fp4", "int4", (55.0, 73.0), dict.fromkeys(Metric))
     assert [(str(gate.key), gate.tolerance) for gate in gates if gate.key.point == 55] == [
-        ("fp4/int4 throughput_ratio at 55 tok/s/user", 0.03),
-        ("fp4/int4 cost_ratio at 55 tok/s/user", 0.03),
-        ("fp4 throughput_per_gpu at 55 tok/s/user", 0.05),
-        ("fp4 cost at 55 tok/s/user", 0.05),
-        ("int4 throughput_per_gpu at 55 tok/s/user", 0.05),
-        ("int4 cost at 55 tok/s/user", 0.05),
+        ("fp4/int4 throughput_ratio at 55 tok/s/user", 0.025),
+        ("fp4/int4 cost_ratio at 55 tok/s/user", 0.025),
+        ("fp4 throughput_per_gpu at 55 tok/s/user", 0.025),
+        ("fp4 cost at 55 tok/s/user", 0.025),
+        ("int4 throughput_per_gpu at 55 tok/s/user", 0.025),
+        ("int4 cost at 55 tok/s/user", 0.025),
     ]
     assert len(gates) == 12
+
+
+def test_between_the_tolerance_and_the_noise_floor_a_gate_neither_passes_nor_fails() -> None:
+    """A tolerance of 5%, a noise floor of 8%; a floor below the tolerance changes nothing."""
+    held = gate(0.05)
+    for value, verdict in ((0.95, Verdict.PASS), (0.949, Verdict.INCONCLUSIVE), (0.92, Verdict.INCONCLUSIVE)):
+        assert judge(held, value, 1.0, 0.08).verdict is verdict
+    assert judge(held, 0.919, 1.0, 0.08).verdict is Verdict.REGRESSED
+    assert judge(held, 0.949, 1.0, 0.01).verdict is Verdict.REGRESSED
+    assert judge(held, 0.95, 1.0, 0.01).verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize(("points", "metrics"), [((), list(Metric)), ((55.0,), [])])

@@ -6,6 +6,7 @@ is refused."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 
 from pytest_precgate.analysis.measure.metrics import Measurement, require_believable
@@ -19,7 +20,7 @@ from pytest_precgate.settings import Suite
 
 # Where the load settings lie among the settings of an engine: simulated; started; attached.
 _LOADS = ("load", "settings.load", "endpoint.load")
-_NAMES = {each: {field.name for field in fields(each)} for each in (SweepSettings, StopRule)}
+_NAMES: Mapping[type, set[str]] = {each: {field.name for field in fields(each)} for each in (SweepSettings, StopRule)}
 
 
 def _of(owner: type, name: str) -> str:

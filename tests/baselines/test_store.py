@@ -26,6 +26,7 @@ from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, Base
 from tests import clouds
 from tests.builders.baselines import kimi_baseline
 from tests.calls import calls_of
+from tests.test_files import temporary_of
 
 
 @given(fp4=clouds.sweeps("fp4"), int4=clouds.sweeps("int4"), point=st.floats(40.0, 90.0), reason=st.text(max_size=20))
@@ -179,7 +180,7 @@ def test_a_leftover_temporary_file_is_no_obstacle(tmp_path: Path) -> None:
     """The process that left it has ended: the lock is free."""
     files = store(tmp_path)
     files.directory.mkdir()
-    (files.directory / ".kimi.json.tmp").write_text("torn", encoding="utf-8")
+    temporary_of(files.path("kimi")).write_text("torn", encoding="utf-8")
     files.write(kimi_baseline(), files.read("kimi"))
     assert [path.name for path in files.directory.iterdir()] == ["kimi.json"]
 

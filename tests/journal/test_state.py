@@ -251,12 +251,25 @@ def test_a_journal_of_an_older_schema_is_read() -> None:
 
 
 def test_an_older_journal_names_launches_and_settings_in_its_own_words() -> None:
-    """Schema 3: number and attempt are the configuration and the launch, extent is the stop rule."""
-    settings = {"fp4.load.extent.point_error": 0.005}
+    """Schema 3: number and attempt are the configuration and the launch, extent is the stop rule of a load, and an engine's option may be called so."""
+    settings = {
+        "fp4.load.extent.point_error": 0.005,
+        "int4[1].settings.load.extent.point_error": 0.005,
+        "int8.endpoint.load.extent.point_error": 0.005,
+        "int4[0].settings.options.extent.load.extent.a": 1,
+        "fp4.extent.load.extent.a": 1,
+    }
+    renamed = {
+        "fp4.load.stop_rule.point_error": 0.005,
+        "int4[1].settings.load.stop_rule.point_error": 0.005,
+        "int8.endpoint.load.stop_rule.point_error": 0.005,
+        "int4[0].settings.options.extent.load.extent.a": 1,
+        "fp4.extent.load.extent.a": 1,
+    }
     run = resigned(line(RUN), schema=3, settings=settings)
     opened = resigned(line(LAUNCH), launch={"precision": "fp4", "number": 0, "attempt": 1})
     measured = resigned(line(point(1)), launch={"precision": "fp4", "number": 0, "attempt": 1})
-    expected = replace(RUN, settings={"fp4.load.stop_rule.point_error": 0.005})
+    expected = replace(RUN, settings=renamed)
     assert parsed(run + opened + measured) == told([expected, LAUNCH, point(1)])
 
 

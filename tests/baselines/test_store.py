@@ -88,6 +88,14 @@ def test_a_value_is_edited_where_it_is_off_by_more_than_its_last_digit(
     assert bool(store.read("kimi").edited) is is_edited
 
 
+@pytest.mark.parametrize("name", ["acceptance_length", "short_error"])
+def test_a_figure_of_a_point_may_be_left_out_and_not_be_null(name: str) -> None:
+    """Only a figure is ever written there; null is another hand's."""
+    text = dump(kimi_baseline()).replace('"concurrency":', f'"{name}": null, "concurrency":', 1)
+    with pytest.raises(BaselineCorruptError, match=f"wanted a number.*{name}"):
+        parse(text, "kimi.json")
+
+
 COSTS = (LaunchCost("vllm-tp4-ep1", 7, 980.5, 3600.0), LaunchCost("vllm-tp8", 6, 870.25, None))
 
 

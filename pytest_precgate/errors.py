@@ -103,7 +103,7 @@ class JournalCorruptError(JournalError, DocumentError):
 
 
 class JournalSchemaError(JournalError):
-    """A journal was written by a newer version than this one can read."""
+    """A journal is of a newer schema than this version reads, or of an older one than it appends to."""
 
 
 class JournalBusyError(JournalError):

@@ -153,6 +153,16 @@ def _refuse_newer(node: Node) -> None:
         )
 
 
+def refuse_older(first_line: bytes, source: str) -> None:
+    """Raise JournalSchemaError for a journal of an older schema: a later line would not be of the schema it names."""
+    schema = json.loads(first_line)["schema"]
+    if schema < SCHEMA:
+        raise JournalSchemaError(
+            f"{source}: schema {schema} was written by an older pytest-precgate; this one reads it, and appends to "
+            f"schema {SCHEMA} alone. Finish the run with the version that began it, or start a new run"
+        )
+
+
 def _run(node: Node) -> RunOpened:
     members = node.table(required=["event", "schema", *_RUN], optional=["salt"])
     is_old = members["schema"].count() < 4

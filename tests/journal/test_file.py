@@ -10,10 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from pytest_precgate.errors import InvalidValueError, JournalBusyError, JournalCorruptError, JournalWriteError
+from pytest_precgate.errors import (
+    InvalidValueError,
+    JournalBusyError,
+    JournalCorruptError,
+    JournalSchemaError,
+    JournalWriteError,
+)
 from pytest_precgate.journal.events import LaunchFinished
 from pytest_precgate.journal.file import Journal, is_in_use, read
-from tests.journal.test_state import KEY, LAUNCH, RUN, SMALL, point, told, written
+from pytest_precgate.journal.schema import line
+from tests.journal.test_state import KEY, LAUNCH, RUN, SMALL, point, resigned, told, written
 from tests.published import ROOT
 
 
@@ -154,6 +161,20 @@ def test_a_damaged_journal_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(JournalCorruptError, match="line 3"):
         Journal.reopen(path, RUN)
     assert path.read_bytes() == damaged
+    assert not is_in_use(path)
+
+
+def test_a_journal_of_an_older_schema_is_read_and_not_appended_to(tmp_path: Path) -> None:
+    """An older version that reads it would meet lines it does not know under a schema that it does."""
+    path = tmp_path / "journal.jsonl"
+    older = resigned(line(RUN), schema=3) + b'{"half'
+    path.write_bytes(older)
+    found = read(path)
+    assert found is not None
+    assert found.run == RUN
+    with pytest.raises(JournalSchemaError, match=r"schema 3 was written by an older .* appends to schema 4 alone"):
+        Journal.reopen(path, RUN)
+    assert path.read_bytes() == older
     assert not is_in_use(path)
 
 

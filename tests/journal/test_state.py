@@ -251,7 +251,7 @@ def test_a_journal_of_an_older_schema_is_read() -> None:
 
 
 def test_an_older_journal_names_launches_and_settings_in_its_own_words() -> None:
-    """Schema 3: number and attempt are configuration and launch, extent is a load's stop rule; options keep their names."""
+    """Schema 3: number, attempt and a load's extent; an engine's option may be called so too."""
     settings = {
         "fp4.load.extent.point_error": 0.005,
         "int4[1].settings.load.extent.point_error": 0.005,

@@ -95,7 +95,7 @@ class EasierGateError(BaselineError):
 
 
 class JournalError(PrecgateError):
-    """Base of errors about the journal of a run. Earlier lines are left as they were."""
+    """The journal of a run cannot be used. Its lines are left as they were."""
 
 
 class JournalCorruptError(JournalError, DocumentError):
@@ -111,7 +111,7 @@ class JournalBusyError(JournalError):
 
 
 class JournalWriteError(JournalError):
-    """A run directory cannot be made, or its journal cannot be read or written."""
+    """A run directory or its journal cannot be made, opened for appending, or written."""
 
 
 class RunNotFoundError(JournalError):

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from pytest_precgate import files
-from pytest_precgate.errors import JournalBusyError, JournalWriteError
+from pytest_precgate.errors import JournalBusyError, JournalError, JournalWriteError
 from pytest_precgate.journal.events import Event, LaunchKey, RunOpened
 from pytest_precgate.journal.schema import line, refuse_older
 from pytest_precgate.journal.state import JournalState, Recorded, RecordedLaunch, parse
@@ -92,12 +92,15 @@ class Journal:
 
 
 def read(path: Path) -> Recorded | None:
-    """Return what a journal holds, whether or not a run still appends to it. Raises as ``parse`` does."""
+    """Return what a journal holds, whether or not a run still appends to it.
+
+    Raises JournalError for a file that cannot be read, and as ``parse`` does.
+    """
     try:
         with path.open("rb") as file:
             state, _ = parse(file, str(path))
     except OSError as exc:
-        raise JournalWriteError(f"{path}: cannot be read: {exc.strerror}") from exc
+        raise JournalError(f"{path}: cannot be read: {exc.strerror}") from exc
     return state.recorded()
 
 

@@ -1,4 +1,4 @@
-"""The findings as JSON. Within a ``format`` keys are only added; it rises when one is renamed or changes its meaning."""
+"""The findings as JSON. Within a ``format`` keys are only added; it rises when one changes its name or its meaning."""
 
 from __future__ import annotations
 

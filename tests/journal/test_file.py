@@ -14,6 +14,7 @@ from pytest_precgate.errors import (
     InvalidValueError,
     JournalBusyError,
     JournalCorruptError,
+    JournalError,
     JournalSchemaError,
     JournalWriteError,
 )
@@ -184,8 +185,9 @@ def test_a_path_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         Journal.reopen(tmp_path / "none.jsonl", RUN)
     with pytest.raises(JournalWriteError, match="cannot be made: No such file"):
         Journal.create(tmp_path / "none" / "journal.jsonl", RUN)
-    with pytest.raises(JournalWriteError, match="cannot be read: Is a directory"):
+    with pytest.raises(JournalError, match="cannot be read: Is a directory") as caught:
         read(tmp_path)
+    assert not isinstance(caught.value, JournalWriteError)
     made(tmp_path / "real.jsonl").close()
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "real.jsonl")
     with pytest.raises(JournalWriteError, match=r"link\.jsonl: cannot be opened"):

@@ -223,7 +223,7 @@ def resigned(text: str, **changes: object) -> bytes:
         (LAUNCH, {"hard": {"x": None}}, "got None, wanted a text or a number"),
         (LAUNCH, {"launch": {"precision": "fp4", "configuration": -1, "launch": 1}}, "configuration: got -1"),
         (LAUNCH, {"starting_gpu_s": 0}, "LaunchOpened.starting_gpu_s: got 0"),
-        (point(1), {"gpu_seconds": 0}, "FinishedPoint.gpu_seconds: got 0"),
+        (point(1), {"gpu_seconds": 0}, "MeasuredPoint.gpu_seconds: got 0"),
         (point(1), {"measurement": {}}, "required field missing @ .*measurement.concurrency"),
     ],
 )

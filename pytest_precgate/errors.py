@@ -90,10 +90,6 @@ class BaselineWriteError(BaselineError):
     """The baseline directory or file cannot be written."""
 
 
-class EasierGateError(BaselineError):
-    """An update would make a gate easier to pass and no reason was given."""
-
-
 class JournalError(PrecgateError):
     """The journal of a run cannot be used. Its lines are left as they were."""
 

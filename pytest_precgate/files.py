@@ -197,7 +197,7 @@ def locked(lock: Path) -> Iterator[None]:
 def _open_locked(path: Path) -> int:
     """Open a file that is then locked, waiting for its holder; raise OSError where it cannot be opened."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         # The holder before removed or renamed its file: a lock on a file under no name protects nothing.
         if _is_same_file(descriptor, path):
@@ -207,6 +207,6 @@ def _open_locked(path: Path) -> int:
 
 def _is_same_file(descriptor: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), path.lstat())
+        return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False

@@ -100,10 +100,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """What a report states of every gate, as shares: sigma, smallest drop seen in 80%, tolerance."""
+    """What a report states of every gate, as shares: sigma, minimum detectable drop, tolerance."""
 
     sigma: Sequence[float]
-    sees: Sequence[float]
+    minimum_detectable_drop: Sequence[float]
     tolerance: Sequence[float]
 
 
@@ -133,10 +133,10 @@ def found_in(status: int, report: Mapping[str, Any]) -> Found:
     verdict = worst([Verdict[gate["verdict"]] for gate in gates])
     if (status == 0) is not verdict.passes or report["problems"]:
         raise RuntimeError(f"exit status {status} with {verdict}, problems {report['problems']}")
-    sigma, sees, tolerance = (
+    sigma, detected, tolerance = (
         [gate[key] for gate in gates] for key in ("sigma", "minimum_detectable_drop", "tolerance")
     )
-    return Found(Outcome(verdict, max(gate["launches"] for gate in gates)), Report(sigma, sees, tolerance))
+    return Found(Outcome(verdict, max(gate["launches"] for gate in gates)), Report(sigma, detected, tolerance))
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:
@@ -291,16 +291,21 @@ def gates_table(
     drops = [model.true_drops(slowdown) for slowdown in slowdowns]
     print("gates, percent; a cost is one over its throughput")
     print("sigma: of a launch that is no outlier; short: what the shortness of a launch alone makes of that")
-    print("stated, sees: mean sigma and smallest drop in the reports; tolerance: their median; then true drops")
+    print(
+        "stated, MDD: mean sigma and minimum detectable drop in the reports; tolerance: their median; then true drops"
+    )
     slower = "".join(f"{f'{100 * slowdown:g}% slower':>14}" for slowdown in slowdowns)
-    print(f"{'gate':<44}{'sigma':>7}{'short':>7}{'stated':>8}{'sees':>6}{'tolerance':>11}{slower}")
+    print(f"{'gate':<44}{'sigma':>7}{'short':>7}{'stated':>8}{'MDD':>6}{'tolerance':>11}{slower}")
     for index, gate in enumerate(model.gates):
         if gate.key.metric.higher_is_better:
-            stated, sees = (100 * fmean(getattr(each, name)[index] for each in reports) for name in ("sigma", "sees"))
+            stated, detected = (
+                100 * fmean(getattr(each, name)[index] for each in reports)
+                for name in ("sigma", "minimum_detectable_drop")
+            )
             tolerance = 100 * median(each.tolerance[index] for each in reports)
             lost = "".join(f"{100 * each[index]:>14.1f}" for each in drops)
             print(
-                f"{gate.key!s:<44}{100 * sigmas[index]:>7.2f}{100 * short[index]:>7.2f}{stated:>8.2f}{sees:>6.1f}"
+                f"{gate.key!s:<44}{100 * sigmas[index]:>7.2f}{100 * short[index]:>7.2f}{stated:>8.2f}{detected:>6.1f}"
                 f"{tolerance:>11.1f}{lost}"
             )
     print()

@@ -73,11 +73,10 @@ def errors() -> None:
     for precision, (_, configuration) in CALIBRATIONS.items():
         points = [point for point in recorded(precision).points if point.configuration == configuration]
         fitted = calibration(precision)
-        for error in point_errors(fitted.step_time, fitted.workload, points):
-            tpot.append(abs(math.expm1(error.tpot)))
-            throughput.append(abs(math.expm1(error.throughput)))
-            shown = f"{math.expm1(error.tpot):>+10.1%}{math.expm1(error.throughput):>+12.1%}"
-            print(f"{precision:>12}{error.point.concurrency:>12}{shown}")
+        for point, slower, higher in point_errors(fitted.step_time, fitted.workload, points):
+            tpot.append(abs(math.expm1(slower)))
+            throughput.append(abs(math.expm1(higher)))
+            print(f"{precision:>12}{point.concurrency:>12}{math.expm1(slower):>+10.1%}{math.expm1(higher):>+12.1%}")
     print(f"{'median':>24}{statistics.median(tpot):>10.1%}{statistics.median(throughput):>12.1%}")
     print(f"{'worst':>24}{max(tpot):>10.1%}{max(throughput):>12.1%}\n")
 

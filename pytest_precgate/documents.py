@@ -39,7 +39,7 @@ def strict_json(text: str | bytes, refuse: Callable[[str], NoReturn], *, allow_c
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
         return (_LENIENT if allow_constants else _STRICT).decode(decoded)
-    except _RefusedJsonError as exc:
+    except InvalidValueError as exc:
         refuse(str(exc))
     except UnicodeDecodeError:
         refuse("is not UTF-8 text")
@@ -51,12 +51,8 @@ def strict_json(text: str | bytes, refuse: Callable[[str], NoReturn], *, allow_c
         refuse(TOO_LONG)
 
 
-class _RefusedJsonError(Exception):
-    """JSON that is refused in our documents."""
-
-
 def _constant(name: str) -> NoReturn:
-    raise _RefusedJsonError(f"holds {name}, which is no measurement")
+    raise InvalidValueError(f"holds {name}, which is no measurement")
 
 
 def _pairs(members: list[tuple[str, object]]) -> dict[str, object]:
@@ -64,7 +60,7 @@ def _pairs(members: list[tuple[str, object]]) -> dict[str, object]:
     if len(table) != len(members):
         times = Counter(name for name, _ in members)
         twice = next(name for name, number in times.items() if number > 1)
-        raise _RefusedJsonError(f"holds the key {twice!r} twice in one place: a merge gone wrong?")
+        raise InvalidValueError(f"holds the key {twice!r} twice in one place: a merge gone wrong?")
     return table
 
 

@@ -90,12 +90,8 @@ class BaselineWriteError(BaselineError):
     """The baseline directory or file cannot be written."""
 
 
-class EasierGateError(BaselineError):
-    """An update would make a gate easier to pass and no reason was given."""
-
-
 class JournalError(PrecgateError):
-    """Base of errors about the journal of a run. Earlier lines are left as they were."""
+    """The journal of a run cannot be used. Its lines are left as they were."""
 
 
 class JournalCorruptError(JournalError, DocumentError):
@@ -103,7 +99,7 @@ class JournalCorruptError(JournalError, DocumentError):
 
 
 class JournalSchemaError(JournalError):
-    """A journal was written by a newer version than this one can read."""
+    """A journal is of a newer schema than this version reads, or of an older one than it appends to."""
 
 
 class JournalBusyError(JournalError):
@@ -111,7 +107,7 @@ class JournalBusyError(JournalError):
 
 
 class JournalWriteError(JournalError):
-    """A run directory cannot be made, or its journal cannot be read or written."""
+    """A run directory or its journal cannot be made, opened for appending, or written."""
 
 
 class RunNotFoundError(JournalError):

@@ -1,44 +1,137 @@
 """Writes files atomically: text replaced in one step, lines appended in one step, and locks that end with their holder.
 
-Input: paths, descriptors and text. The caller translates OSError. Invariant: after an OSError the file holds its former
-content; written text is on the disk when a function returns."""
+Input: paths, descriptors and text. The caller translates OSError. Invariant: after an OSError of ``replace`` or
+``append`` the file holds its former content; only ``write`` may leave a part, where a file cannot be replaced."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 # Some network file systems cannot flush a directory, and need not.
 _NO_FLUSH = (errno.EINVAL, errno.ENOTSUP)
+# A bind mount, a directory without write permission, a read-only file system around a writable file.
+_NO_RENAME = (errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV)
+_MOST_LINKS = 40  # as Linux follows
 
 
 def replace(path: Path, text: str) -> None:
     """Write beside the file, flush to the disk, rename over it: a reader sees the old file or the new one.
 
-    The file keeps its mode. A device or a pipe is written to as it is.
+    A link stays, and the file it leads to is replaced; the file keeps its mode. A device, a pipe, and what is open
+    under a name in /dev or /proc (/dev/stdout) is written to as it is. After a loss of power the file may have its
+    former content again, where its directory could not be flushed. Raises OSError; the file then is as it was.
     """
-    if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
-        return
-    temporary = path.with_name(f".{path.name}.tmp")
-    descriptor = _open_locked(temporary)
+    target, is_stream = _followed(path)
+    if is_stream:
+        _write_to_stream(target, text.encode("utf-8"))
+    else:
+        _rename_over(target, text.encode("utf-8"))
+
+
+def write(path: Path, text: str) -> None:
+    """Do as ``replace`` does; where the file cannot be replaced but written to, write into it.
+
+    That is so for a bind mount and in a directory that takes no new file. It is not atomic: a reader may see a part
+    of the text, and after an OSError the file may hold a part.
+    """
     try:
-        os.ftruncate(descriptor, 0)  # what a writer that was killed has left
-        append(descriptor, text.encode("utf-8"))
-        if path.exists():
-            temporary.chmod(path.stat().st_mode)
-        temporary.replace(path)
+        replace(path, text)
+    except OSError as exc:
+        if exc.errno not in _NO_RENAME or not path.is_file():
+            raise
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        try:
+            append(descriptor, text.encode("utf-8"))
+        finally:
+            os.close(descriptor)
+
+
+def _followed(path: Path) -> tuple[Path, bool]:
+    """Return where the links end, and whether that is a stream: something that is no file, or open in /dev or /proc."""
+    is_special = False
+    for _ in range(_MOST_LINKS):
+        path = Path(os.path.realpath(path.parent), path.name)
+        is_open = path.is_relative_to("/proc")  # a link to an open file; followed, it would be the file's name
+        is_special = is_special or is_open or path.parent == Path("/dev")
+        if is_open or not path.is_symlink():
+            return path, is_special or (path.exists() and not path.is_file())
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def _write_to_stream(path: Path, data: bytes) -> None:
+    """Add to what is there. A file that this process has open moves its position, so that later output follows."""
+    if path.is_file() and path.parent == Path(f"/proc/{os.getpid()}/fd"):
+        descriptor = os.dup(int(path.name))
+    else:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    finally:
+        os.close(descriptor)
+
+
+def _rename_over(target: Path, data: bytes) -> None:
+    mode = target.stat().st_mode & 0o7777 if target.exists() else None
+    # A text that only its owner may read is never in a file that others may read.
+    temporary, descriptor = _new_beside(target, 0o666 if mode is None else 0o600)
+    try:
+        if mode is not None:
+            os.fchmod(descriptor, mode)
+        append(descriptor, data)
+        temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     finally:
         os.close(descriptor)
-    flush_directory(path.parent)
+    with suppress(OSError):  # the file is replaced; saying that it is not would be false
+        flush_directory(target.parent)
+
+
+def _new_beside(target: Path, mode: int) -> tuple[Path, int]:
+    """Make and lock a file of an unused name in the directory of ``target``; what a killed writer left is removed.
+
+    The name has a digest instead of the target's name, which may be as long as a name can be."""
+    digest, number = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12], 0
+    while True:
+        path = target.with_name(f".precgate-{digest}-{number}.tmp")
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        except FileExistsError:
+            number += 0 if _remove_abandoned(path) else 1
+            continue
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _is_same_file(descriptor, path):  # not removed before it was locked
+            return path, descriptor
+        os.close(descriptor)
+
+
+def _remove_abandoned(path: Path) -> bool:
+    """Remove a temporary file whose writer has ended; return whether it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    except OSError:  # another user's, or a link
+        return False
+    try:
+        if not (try_lock(descriptor) and _is_same_file(descriptor, path)):
+            return False
+        path.unlink()
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def append(descriptor: int, data: bytes) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 PACKAGE = "pytest_precgate"
@@ -61,7 +62,6 @@ HARMLESS = {
         "fnmatch",
         "functools",
         "hashlib",
-        "importlib",
         "itertools",
         "json",
         "math",
@@ -83,6 +83,7 @@ DOORS: Mapping[str, set[str]] = {
     "gc": {"loadgen.closed_loop"},
     "glob": {"interop.files"},
     "http": {"http"},
+    "importlib": {"__init__", "engines.simulated.calibration", "environment.nvml", "environment.origin"},
     "io": {"http"},
     "multiprocessing": {"loadgen.processes"},
     "numpy": {"analysis.curves.interpolation", "engines.simulated.calibration"},
@@ -141,6 +142,12 @@ DOORS: Mapping[str, set[str]] = {
     "yaml": {"engines.trtllm", "interop.content"},
     "zlib": {"engines.simulated.connection"},
 }
+# Who may import a module by a name that is no import statement. The public door does, so that pytest starts fast.
+DYNAMIC = {"__init__"}
+_DYNAMIC = {
+    *("importlib.import_module", "importlib.__import__", "importlib.reload", "importlib.util.module_from_spec"),
+    *("__import__", "exec", "eval", "compile"),
+}
 # Who may ask what time or date it is, and who may read the process's environment.
 CLOCKS = {"cli", "plugin"}
 ENVIRONMENTS = {"cli", "plugin"}
@@ -179,9 +186,51 @@ def name_of(module: str) -> str:
     return module.removesuffix(".__init__") if module != "__init__" else module
 
 
+@cache
+def parsed(text: str) -> ast.Module:
+    """Return a text's tree, which no rule changes."""
+    return ast.parse(text)
+
+
+def origins(tree: ast.AST) -> dict[str, str]:
+    """Return what the names stand for that a text imports, anywhere in it: ``{"d": "datetime.datetime"}``."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                found[alias.asname or alias.name.split(".")[0]] = (
+                    alias.name if alias.asname else alias.name.split(".")[0]
+                )
+        elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:
+            found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def meant(node: ast.AST, known: Mapping[str, str]) -> str:
+    """Return the dotted name of a name or an attribute, its first part as imported; "" for anything else."""
+    if isinstance(node, ast.Name):
+        return known.get(node.id, node.id)
+    if isinstance(node, ast.Attribute):
+        inner = meant(node.value, known)
+        return f"{inner}.{node.attr}" if inner else ""
+    return ""
+
+
+def uses_of(text: str) -> Iterator[tuple[int, str]]:
+    """Yield every name and attribute that a text uses, with its line, as ``meant``."""
+    tree = parsed(text)
+    known = origins(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Name, ast.Attribute)) and (said := meant(node, known)):
+            yield node.lineno, said
+
+
 def imports_of(text: str) -> Iterator[tuple[int, str]]:
-    """Yield every module imported anywhere in a text, with its line; also under TYPE_CHECKING and inside functions."""
-    for node in ast.walk(ast.parse(text)):
+    """Yield every module imported anywhere in a text, with its line; also under TYPE_CHECKING and inside functions.
+
+    What is reached as an attribute of this package (``pytest_precgate.run.x``) counts as imported."""
+    yield from ((line, said) for line, said in uses_of(text) if said.startswith(f"{PACKAGE}."))
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -234,21 +283,59 @@ def doors(module: str, text: str) -> Iterator[str]:
             yield f"{module}:{line}: must not import {imported}"
 
 
+def borrowed(module: str, text: str) -> Iterator[str]:
+    """Nothing foreign is taken from a module of this package that imports it for itself, ``os`` from ``files``."""
+    for line, said in sorted({*imports_of(text)}):
+        parts = said.split(".")
+        if parts[0] != PACKAGE:
+            continue
+        for length in range(len(parts) - 1, 0, -1):
+            name = ".".join(parts[1:length])
+            foreign = foreign_names().get(name)
+            if foreign is not None:
+                if parts[length] in foreign and f"{name}.{parts[length]}".lstrip(".") not in foreign_names():
+                    yield f"{module}:{line}: takes {foreign[parts[length]]} from {name}; import it from where it is"
+                break
+
+
+@cache
+def foreign_names() -> Mapping[str, Mapping[str, str]]:
+    """What each module of the package imports from outside of it: name there, and what that stands for."""
+    return {
+        "" if module == "__init__" else name_of(module): {
+            name: origin
+            for name, origin in origins(parsed(text)).items()
+            if origin.split(".")[0] not in (PACKAGE, "__future__")
+        }
+        for module, text in modules(Path(__file__).parent.parent / PACKAGE).items()
+    }
+
+
+def dynamic(module: str, text: str) -> Iterator[str]:
+    """A module is imported by a statement, which the other rules read, and no text is run."""
+    if not within(name_of(module), DYNAMIC):
+        yield from (f"{module}:{line}: must not use {said}" for line, said in uses_of(text) if said in _DYNAMIC)
+
+
 def clocks(module: str, text: str) -> Iterator[str]:
     """The date, the environment and unseeded randomness come in as parameters."""
-    name, imported = name_of(module), {imported for _, imported in imports_of(text)}
-    for node in ast.walk(ast.parse(text)):
-        if not isinstance(node, ast.Attribute):
-            continue
-        said = ast.unparse(node)
-        if node.attr in ("now", "today", "utcnow") and said.startswith(("datetime", "date.")):
+    name = name_of(module)
+    for line, said in uses_of(text):
+        if said.startswith("datetime.") and said.endswith((".now", ".today", ".utcnow")):
             if not within(name, CLOCKS):
-                yield f"{module}:{node.lineno}: {said} asks the clock; take the time as a parameter"
-        elif said in ("os.environ", "os.getenv", "os.environb"):
+                yield f"{module}:{line}: {said} asks the clock; take the time as a parameter"
+        elif said in ("os.environ", "os.getenv", "os.environb", "os.getenvb"):
             if not within(name, ENVIRONMENTS):
-                yield f"{module}:{node.lineno}: {said} reads the environment; take it as a parameter"
-        elif "random" in imported and said.startswith("random.") and said != "random.Random":
-            yield f"{module}:{node.lineno}: {said} is not seeded; take a random.Random"
+                yield f"{module}:{line}: {said} reads the environment; take it as a parameter"
+        elif said.startswith("random.") and not said.startswith("random.Random"):
+            yield f"{module}:{line}: {said} is not seeded; take a random.Random"
+    tree = parsed(text)
+    known = origins(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and meant(node.func, known) == "random.Random":
+            seeds = [*node.args, *(keyword.value for keyword in node.keywords)]
+            if not seeds or any(isinstance(seed, ast.Constant) and seed.value is None for seed in seeds):
+                yield f"{module}:{node.lineno}: random.Random() is not seeded; give it a seed"
 
 
 def purity(module: str, text: str) -> Iterator[str]:
@@ -256,24 +343,25 @@ def purity(module: str, text: str) -> Iterator[str]:
     if not within(name_of(module), PURE):
         return
     for line, imported in imports_of(text):
-        if imported.split(".")[0] in IO_MODULES:
+        if imported.split(".")[0] in IO_MODULES or within(imported, {f"{PACKAGE}.files"}):
             yield f"{module}:{line}: is pure and must not import {imported}"
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Name) and node.id in ("open", "print", "input", "exec", "eval"):
+    for node in ast.walk(parsed(text)):
+        if isinstance(node, ast.Name) and node.id in ("open", "print", "input"):
             yield f"{module}:{node.lineno}: is pure and must not use {node.id}"
         if isinstance(node, ast.Attribute) and node.attr in ("now", "today", "utcnow"):
             yield f"{module}:{node.lineno}: is pure and must not ask for {node.attr}"
 
 
 def catches(module: str, text: str) -> Iterator[str]:
-    """No `except Exception`, and no bare one, that does not raise the very same again."""
-    for node in ast.walk(ast.parse(text)):
-        if not isinstance(node, ast.ExceptHandler):
+    """No `except Exception`, under any name, and no bare one, without raising the same again; nor is it suppressed."""
+    tree = parsed(text)
+    known, every = origins(tree), _every_exception(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and meant(node.func, known) == "contextlib.suppress":
+            if any(_names_in(argument) & every for argument in node.args):
+                yield f"{module}:{node.lineno}: suppresses every exception"
             continue
-        names = (
-            {name.id for name in ast.walk(node.type) if isinstance(name, ast.Name)} if node.type else {"BaseException"}
-        )
-        if not names & {"Exception", "BaseException"}:
+        if not isinstance(node, ast.ExceptHandler) or not (node.type is None or _names_in(node.type) & every):
             continue
         last = node.body[-1]
         if not isinstance(last, ast.Raise):
@@ -282,9 +370,30 @@ def catches(module: str, text: str) -> Iterator[str]:
             yield f"{module}:{node.lineno}: turns every exception into another one"
 
 
+def _names_in(node: ast.AST) -> set[str]:
+    return {
+        each.id if isinstance(each, ast.Name) else each.attr
+        for each in ast.walk(node)
+        if isinstance(each, (ast.Name, ast.Attribute))
+    }
+
+
+def _every_exception(tree: ast.AST) -> set[str]:
+    """The names that stand for every exception: the builtin ones, and those that are set to one of them or a tuple."""
+    every = {"Exception", "BaseException"}
+    found = [
+        ({name.id for name in node.targets if isinstance(name, ast.Name)}, _names_in(node.value))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Name, ast.Attribute, ast.Tuple))
+    ]
+    for _ in found:  # a name of a name of a name
+        every |= {name for names, values in found if values & every for name in names}
+    return every
+
+
 def shape(module: str, text: str) -> Iterator[str]:
     """A docstring first, and no module or function too long to be read at once."""
-    tree = ast.parse(text)
+    tree = parsed(text)
     if not ast.get_docstring(tree):
         yield f"{module}: opens without a docstring"
     if (lines := text.count("\n")) > MOST_LINES:
@@ -299,17 +408,42 @@ def shape(module: str, text: str) -> Iterator[str]:
 ENGINES_TOLD_APART = {"run.launches"}
 """The one module that composes a launch of an engine, and asks which of the three it is."""
 _ENGINES = ("Engine", "SelfSweeping", "Attached", "Started")
+KINDS_COMPARED = {"engines.support"}
+"""Whose ``kind`` is another: that of a row in the table of supported hardware."""
 
 
 def engines(module: str, text: str) -> Iterator[str]:
-    """Elsewhere an engine is asked what it is through its protocol."""
-    if name_of(module) in ENGINES_TOLD_APART:
+    """Elsewhere an engine is asked what it is through its protocol, and never by its class or the name of its kind."""
+    name = name_of(module)
+    if name in ENGINES_TOLD_APART:
         return
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
-            asked = ast.unparse(node.args[1])
-            if asked.endswith(_ENGINES):
-                yield f"{module}:{node.lineno}: asks whether an engine is a {asked}; ask it through its protocol"
+    tree, row = parsed(text), _row(module)
+    known = origins(tree)
+    knows_engines = row is not None and "engines" in {row, *ALLOWED[row]} and name not in KINDS_COMPARED
+    for node in ast.walk(tree):
+        asked: list[ast.expr] = []
+        if (
+            isinstance(node, ast.Call)
+            and meant(node.func, known) in ("isinstance", "issubclass")
+            and len(node.args) > 1
+        ):
+            asked = [node.args[1]]
+        elif isinstance(node, ast.MatchClass):
+            asked = [node.cls]
+        elif isinstance(node, ast.Compare) and any(_is_type_call(each) for each in (node.left, *node.comparators)):
+            asked = node.comparators
+        parts = [part for each in asked for part in ast.walk(each) if isinstance(part, (ast.Name, ast.Attribute))]
+        for part in parts:
+            if (said := meant(part, known).rpartition(".")[2]).endswith(_ENGINES):
+                yield f"{module}:{part.lineno}: asks whether an engine is a {said}; ask it through its protocol"
+        compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+        compared += [node.subject] if isinstance(node, ast.Match) else []
+        if knows_engines and any(isinstance(each, ast.Attribute) and each.attr == "kind" for each in compared):
+            yield f"{module}:{compared[0].lineno}: asks an engine for its kind; ask it through its protocol"
+
+
+def _is_type_call(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "type"
 
 
 def circles(texts: Mapping[str, str]) -> Iterator[str]:

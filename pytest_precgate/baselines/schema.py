@@ -23,7 +23,7 @@ from pytest_precgate.analysis.curves.economics import Hardware
 from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.gating.gates import GateKey, Metric
-from pytest_precgate.documents import Node, strict_json
+from pytest_precgate.documents import Fields, Node, strict_json
 from pytest_precgate.errors import BaselineCorruptError, BaselineSchemaError
 from pytest_precgate.values import TableReader
 
@@ -33,7 +33,13 @@ SIGMA_DECIMALS = 5
 _TOP_FIELDS = ("cost", "gates", "hardware", "history", "launches", "recorded", "schema", "suite")
 _HARDWARE = TableReader(Hardware)
 _COST = TableReader(LaunchCost)
-_POINT = TableReader(SweepPoint, optional=("acceptance_length", "short_error"))
+# A point without one of these lacks its key; null would say that it was asked and not known, which no writer says.
+_POINT = TableReader(
+    SweepPoint,
+    optional=("acceptance_length", "short_error"),
+    acceptance_length=Fields.number,
+    short_error=Fields.number,
+)
 _PROVENANCE = TableReader(Provenance, reason=lambda members, name: _reason(members[name]))
 
 

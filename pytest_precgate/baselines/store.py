@@ -122,7 +122,7 @@ class BaselineStore:
         Raises BaselineBusyError when another run has rewritten it since, BaselineWriteError when the directory cannot
         be written. The old file stays whole in every case.
         """
-        path = self.path(baseline.suite).resolve()
+        path = self.path(baseline.suite)
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             if path.exists() and not os.access(path, os.W_OK):

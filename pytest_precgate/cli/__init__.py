@@ -137,8 +137,8 @@ def _calibrate(options: argparse.Namespace) -> int:
     text = jsonlib.dumps(fitted.document(), indent=2, sort_keys=True) + "\n"
     write(text, options.out)
     rows = [("concurrency", "tpot error", "throughput error")]
-    for error in point_errors(fitted.step_time, workload, points):
-        rows.append((str(error.point.concurrency), layout.change(error.tpot), layout.change(error.throughput)))
+    for point, tpot, throughput in point_errors(fitted.step_time, workload, points):
+        rows.append((str(point.concurrency), layout.change(tpot), layout.change(throughput)))
     print("\n".join(layout.columns(rows, left=0)), file=sys.stderr)
     return EXIT_DONE
 

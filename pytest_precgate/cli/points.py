@@ -171,13 +171,13 @@ def _read(path: Path) -> Imported:
 
 
 def write(text: str, path: Path | None) -> None:
-    """Print ``text``, or write it to ``path`` atomically: a reader sees the old file or the new one.
+    """Print ``text``, or write it to ``path``, atomically where the file can be replaced.
 
     Raises PrecgateError when it cannot be written."""
     if path is None:
         print(text, end="")
         return
     try:
-        files.replace(path, text)
+        files.write(path, text)
     except OSError as exc:
         raise PrecgateError(f"{path}: cannot be written: {exc.strerror}") from exc

@@ -126,7 +126,7 @@ def _acceptance_length(node: Node) -> float:
 def read_sweep(members: Mapping[str, Node], lowest: int = 1, highest: int = HIGHEST_CONCURRENCY) -> SweepSettings:
     """Read the keys of SWEEP_OPTIONAL; ``lowest`` and ``highest`` are the default bounds of the concurrency."""
     window = cast(WindowKind, members["window"].choice(WINDOW_KINDS)) if "window" in members else "steady"
-    return SweepSettings(_concurrency(members, lowest, highest), window, _extent(members, window))
+    return SweepSettings(_concurrency(members, lowest, highest), window, _stop_rule(members, window))
 
 
 def _concurrency(members: Mapping[str, Node], lowest: int, highest: int) -> Grid | Range:
@@ -147,7 +147,7 @@ def _concurrency(members: Mapping[str, Node], lowest: int, highest: int) -> Grid
         return Range(low, high, walk)
 
 
-def _extent(members: Mapping[str, Node], window: WindowKind) -> StopRule:
+def _stop_rule(members: Mapping[str, Node], window: WindowKind) -> StopRule:
     if "point_error" in members:
         node = members["point_error"]
         if "requests_per_slot" in members:

@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 
 from pytest_precgate import files
-from pytest_precgate.errors import JournalBusyError, JournalWriteError
+from pytest_precgate.errors import JournalBusyError, JournalError, JournalWriteError
 from pytest_precgate.journal.events import Event, LaunchKey, RunOpened
-from pytest_precgate.journal.schema import line
+from pytest_precgate.journal.schema import line, refuse_older
 from pytest_precgate.journal.state import JournalState, Recorded, RecordedLaunch, parse
 
 
@@ -55,7 +55,8 @@ class Journal:
     def reopen(path: Path, run: RunOpened) -> Journal:
         """Go on with a journal; what a killed run began to write is cut off. One without a whole line gets ``run``.
 
-        Raises JournalBusyError while another run appends, JournalCorruptError, JournalSchemaError, JournalWriteError.
+        Raises JournalBusyError while another run appends, JournalCorruptError, JournalSchemaError for a journal of a
+        newer schema or of an older one, JournalWriteError.
         """
         try:
             descriptor = _locked(path, 0)
@@ -64,6 +65,9 @@ class Journal:
         try:
             with path.open("rb") as file:
                 state, size = parse(file, str(path))
+                if size:
+                    file.seek(0)
+                    refuse_older(file.readline(), str(path))
             os.ftruncate(descriptor, size)
         except BaseException:
             os.close(descriptor)
@@ -88,12 +92,15 @@ class Journal:
 
 
 def read(path: Path) -> Recorded | None:
-    """Return what a journal holds, whether or not a run still appends to it. Raises as ``parse`` does."""
+    """Return what a journal holds, whether or not a run still appends to it.
+
+    Raises JournalError for a file that cannot be read, and as ``parse`` does.
+    """
     try:
         with path.open("rb") as file:
             state, _ = parse(file, str(path))
     except OSError as exc:
-        raise JournalWriteError(f"{path}: cannot be read: {exc.strerror}") from exc
+        raise JournalError(f"{path}: cannot be read: {exc.strerror}") from exc
     return state.recorded()
 
 

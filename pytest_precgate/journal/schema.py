@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import NoReturn, cast
@@ -48,6 +49,8 @@ _TRIED_KEYS = Keys("event", "launch", *_TRIED)
 _FINISHED_KEYS = Keys("event", "launch")
 _KEY = TableReader(LaunchKey, counts=("launch",))
 _KEY_KEYS_TO_3 = Keys("precision", "number", "attempt")
+# Of the load settings alone, wherever an engine has them: an option of an engine may have any name.
+_EXTENT_TO_3 = re.compile(r"^([^.]+\.(?:settings\.|endpoint\.)?load\.)extent\.")
 _WORKLOAD = TableReader(Workload, counts=("isl", "osl"))
 _CLIENT = TableReader(ClientCheck, counts=("processes",))
 _MEASUREMENT = TableReader(
@@ -150,11 +153,21 @@ def _refuse_newer(node: Node) -> None:
         )
 
 
+def refuse_older(first_line: bytes, source: str) -> None:
+    """Raise JournalSchemaError for a journal of an older schema: a later line would not be of the schema it names."""
+    schema = json.loads(first_line)["schema"]
+    if schema < SCHEMA:
+        raise JournalSchemaError(
+            f"{source}: schema {schema} was written by an older pytest-precgate; this one reads it, and appends to "
+            f"schema {SCHEMA} alone. Finish the run with the version that began it, or start a new run"
+        )
+
+
 def _run(node: Node) -> RunOpened:
     members = node.table(required=["event", "schema", *_RUN], optional=["salt"])
     is_old = members["schema"].count() < 4
     settings = {
-        key.replace(".extent.", ".stop_rule.") if is_old else key: _setting(member)
+        _EXTENT_TO_3.sub(r"\1stop_rule.", key) if is_old else key: _setting(member)
         for key, member in members["settings"].mapping().items()
     }
     return RunOpened(

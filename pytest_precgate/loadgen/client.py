@@ -9,7 +9,6 @@ from __future__ import annotations
 import select
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from pytest_precgate.analysis.measure.records import Gaps, RequestFailure
 from pytest_precgate.errors import ConnectFailedError, ConnectionResetByPeerError, LoadError, ReadFailedError
@@ -30,35 +29,29 @@ _MOST_AT_ONCE = 64
 
 # Called at every tick with the clock in s, and the requests ended and tokens generated since the loop was created.
 OnTick = Callable[[float, int, int], None]
-
-
-@dataclass(frozen=True)
-class Clocks:
-    """The monotonic clock that every process shares, and the CPU time of this process, both in s."""
-
-    now: Callable[[], float]
-    cpu: Callable[[], float]
+Clock = Callable[[], float]
 
 
 class Loop:
     """``slots`` connections, opened and kept; ``run`` keeps a request in flight on each of them.
 
     An exception in ``on_tick``, called about every 50 ms, ends the run. A run ends early, with ``ended`` set, when a
-    limit is exceeded. ``close`` closes everything."""
+    limit is exceeded. ``close`` closes everything. ``now`` is the clock that every process shares, ``cpu`` the CPU time
+    of this process, both in s."""
 
     def __init__(
-        self, routes: Sequence[Route], path: str, slots: int, limits: Limits, clocks: Clocks, on_tick: OnTick
+        self, routes: Sequence[Route], path: str, slots: int, limits: Limits, now: Clock, cpu: Clock, on_tick: OnTick
     ) -> None:
         self.route = routes[0]
         self.path = path
         self.limits = limits
-        self.now = clocks.now
-        self.cpu = clocks.cpu
+        self.now = now
+        self.cpu = cpu
         self.tally = Tally(slots)
         self.completed = 0
         self.output_tokens = 0
         self.ended: Ended | None = None
-        self.began_s = self.heard_s = clocks.now()
+        self.began_s = self.heard_s = now()
         self.failed_before = self.resent_before = 0
         self.idle: deque[_Slot] = deque()
         self.poll = select.epoll()

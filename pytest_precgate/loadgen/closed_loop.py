@@ -9,14 +9,12 @@ from contextlib import contextmanager
 
 from pytest_precgate.analysis.measure.records import Gaps, PointRun
 from pytest_precgate.errors import LoadStoppedError
-from pytest_precgate.loadgen.client import Clocks, Loop, OnTick
+from pytest_precgate.loadgen.client import Loop, OnTick
 from pytest_precgate.loadgen.connection import find_routes
 from pytest_precgate.loadgen.plan import LoadPlan, Progress, Requests, Take
 from pytest_precgate.loadgen.tally import Share, merged
 from pytest_precgate.loadgen.target import Target
 
-# CLOCK_MONOTONIC: on Linux one clock for every process of the machine.
-CLOCKS = Clocks(time.monotonic, time.process_time)
 PROGRESS_S = 1.0
 
 OnProgress = Callable[[Progress], None]
@@ -29,7 +27,8 @@ def opened(target: Target, plan: LoadPlan, slots: int, on_tick: OnTick, first: i
 
     ``first`` is the number of connections of the point that other processes open before it."""
     routes = find_routes(target, plan.limits.connect_s, first)
-    loop = Loop(routes, target.path, slots, plan.limits, CLOCKS, on_tick)
+    # CLOCK_MONOTONIC: on Linux one clock for every process of the machine.
+    loop = Loop(routes, target.path, slots, plan.limits, time.monotonic, time.process_time, on_tick)
     try:
         loop.open()
         yield loop
@@ -41,7 +40,7 @@ def run_counted(loop: Loop, take: Take) -> Share:
     """Run requests that count and return their records. Garbage collection is off, because it would stop the loop."""
     with _no_garbage_collection():
         tally = loop.run(take)
-        check = tally.check(CLOCKS.now(), CLOCKS.cpu())
+        check = tally.check(time.monotonic(), time.process_time())
     records, failures, gaps = tuple(tally.records), tuple(tally.failures), Gaps(tally.gaps)
     return Share(records, failures, gaps, check, tally.resent, tally.reopened, tally.lost_s)
 
@@ -61,7 +60,7 @@ def run_alone(target: Target, plan: LoadPlan, on_progress: OnProgress | None, st
 
 def watcher(total: int | None, on_progress: OnProgress | None, stop: Stop | None) -> OnTick:
     """Return the function for every tick: give up when ``stop`` returns true, report about once a second."""
-    began_s = reported_s = CLOCKS.now()
+    began_s = reported_s = time.monotonic()
 
     def on_tick(now_s: float, ended: int, output_tokens: int) -> None:
         nonlocal reported_s

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import multiprocessing
 import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection as Pipe
@@ -18,7 +19,7 @@ from multiprocessing.context import SpawnProcess
 from pytest_precgate.analysis.measure.records import PointRun, RequestFailure, RequestRecord
 from pytest_precgate.errors import InvalidValueError, LoadProcessError, LoadStoppedError, PrecgateError
 from pytest_precgate.loadgen.client import Loop
-from pytest_precgate.loadgen.closed_loop import CLOCKS, OnProgress, Stop, opened, run_alone, run_counted, watcher
+from pytest_precgate.loadgen.closed_loop import OnProgress, Stop, opened, run_alone, run_counted, watcher
 from pytest_precgate.loadgen.plan import LoadPlan, Requests, Take
 from pytest_precgate.loadgen.tally import Ended, Share, merged
 from pytest_precgate.loadgen.target import Target
@@ -50,6 +51,10 @@ def run_point(
     return _Crew(target, plan, processes, on_progress, stop).run()
 
 
+# Sent by a process that has its connections open, or its warm-up done, and waits for the others; and by the parent.
+_READY = "ready"
+
+
 @dataclass(frozen=True)
 class _Part:
     """The part of a plan that one process does."""
@@ -70,11 +75,6 @@ class _Part:
         """The number of slots of the processes before it."""
         each, over = divmod(self.plan.concurrency, self.of)
         return each * self.number + min(self.number, over)
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """A process has its connections open, or its warm-up done, and waits for the others."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class _Crew:
         self._is_enough = plan.is_enough()
         self._records: list[RequestRecord] = []
         self._failures: list[RequestFailure] = []
-        self._limits, self._began_s = plan.limits, CLOCKS.now()
+        self._limits, self._began_s = plan.limits, time.monotonic()
         self._met_s = self._began_s
         self._tickets = _tickets(_MOST_TICKETS if plan.requests is None else plan.requests)
         self._children: dict[Pipe, SpawnProcess] = {}
@@ -121,7 +121,7 @@ class _Crew:
                     assert isinstance(pipe, Pipe)
                     self._hear(pipe)
                 done = self._done.values()
-                self._on_tick(CLOCKS.now(), sum(d.completed for d in done), sum(d.output_tokens for d in done))
+                self._on_tick(time.monotonic(), sum(d.completed for d in done), sum(d.output_tokens for d in done))
                 if (ended := self._exceeded()) is not None:
                     self._kill()
                     return self._given_up(ended)
@@ -145,7 +145,7 @@ class _Crew:
     def _exceeded(self) -> Ended | None:
         """Why the point must be given up: failures of all processes together, silence on the streams of all."""
         heard_s = max([self._met_s, *(done.heard_s for done in self._done.values())])
-        now_s = CLOCKS.now()
+        now_s = time.monotonic()
         is_going = len(self._done) == len(self._parts)  # before that they encode requests and open connections
         return self._limits.exceeded(now_s, self._began_s, heard_s if is_going else now_s, self._failed)
 
@@ -193,9 +193,9 @@ class _Crew:
             self._ready.add(pipe)
             if len(self._ready) == len(self._parts):
                 self._ready.clear()
-                self._met_s = CLOCKS.now()
+                self._met_s = time.monotonic()
                 for waiting in self._children:
-                    waiting.send(_Ready())
+                    waiting.send(_READY)
 
 
 def _tickets(requests: int) -> Pipe:
@@ -233,12 +233,12 @@ def _share(parent: Pipe, tickets: Pipe, part: _Part) -> Share:
         _meet(parent)
         tell.loop = loop
         share = run_counted(loop, requests.at_most(warmup))
-        tell.now(CLOCKS.now())
+        tell.now(time.monotonic())
         if warmup:
             _meet(parent)
         tell.begin_point()
         counted = run_counted(loop, _by_ticket(tickets, requests))
-        tell.now(CLOCKS.now())
+        tell.now(time.monotonic())
     return counted.after(share)
 
 
@@ -249,7 +249,7 @@ def _by_ticket(tickets: Pipe, requests: Requests) -> Take:
 
 def _meet(parent: Pipe) -> None:
     """Wait until every process is here. Raises EOFError when the parent has ended."""
-    parent.send(_Ready())
+    parent.send(_READY)
     parent.recv()
 
 
@@ -262,7 +262,7 @@ class _Teller:
         self.loop: Loop | None = None
         self._parent = parent
         self._with_records = with_records
-        self._told_s = CLOCKS.now()
+        self._told_s = time.monotonic()
         self._records = self._failures = 0
 
     def begin_point(self) -> None:

@@ -269,7 +269,7 @@ def _chunk_size(line: bytes) -> int:
 
 
 def completed(sent_s: float, stream: TokenStream, asked: Asked) -> RequestRecord:
-    """Return the record of a request whose stream was settled, its tokens as the server counted them.
+    """Return the record of a request whose stream ended, its tokens as the server counted them.
 
     Raises ResponseError when the counts are missing or differ from what was asked, or nothing was generated.
     """

@@ -40,7 +40,7 @@ def _write(path: Path, text: str, *, is_shared: bool) -> None:
     """Write a file of our own, or add to one that other steps of a job write as well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not is_shared:
-        files.replace(path, text)
+        files.write(path, text)
         return
     with path.open("a", encoding="utf-8") as file:
         file.write(text)

@@ -1,4 +1,4 @@
-"""The findings as JSON. Keys are only added; ``format`` rises when a key changes its meaning."""
+"""The findings as JSON. Within a ``format`` keys are only added; it rises when one changes its name or its meaning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_precgate.analysis.gating.verdict import JudgedGate
 from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport
 from pytest_precgate.reports import layout
 
-FORMAT = 1
+FORMAT = 2
 
 
 def render(run: RunReport) -> str:
@@ -112,14 +112,14 @@ def _cost(cost: SuiteCost) -> dict[str, object]:
     return {
         "suite": cost.suite,
         "price_per_gpu_hour": cost.hardware.price_per_gpu_hour,
-        "spent": [_spent(costs, cost.hardware) for costs in cost.costs],
-        "reused": [_spent(costs, cost.hardware) for costs in cost.reused],
+        "cost": [_cost_of_kind(costs, cost.hardware) for costs in cost.costs],
+        "reused": [_cost_of_kind(costs, cost.hardware) for costs in cost.reused],
         "reads_files": cost.reads_files,
         "replayed": cost.replayed,
     }
 
 
-def _spent(costs: KindCost, hardware: Hardware) -> dict[str, object]:
+def _cost_of_kind(costs: KindCost, hardware: Hardware) -> dict[str, object]:
     derived = {"gpu_s": costs.gpu_s, "dollars": costs.dollars(hardware), "simulated": costs.kind == "simulated"}
     return {**asdict(costs), **derived}
 

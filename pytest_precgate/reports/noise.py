@@ -13,7 +13,7 @@ from pytest_precgate.analysis.gating.noise_study import NoiseStudy, StudiedGate
 from pytest_precgate.analysis.gating.power import TARGET_POWER
 from pytest_precgate.reports import cost, layout
 
-FORMAT = 1
+FORMAT = 2
 _HEAD = (
     *("gate", "tok/s/user", "centre", "sigma", "lowest", "highest", "set aside", "tolerance"),
     *("noise floor", "catches"),

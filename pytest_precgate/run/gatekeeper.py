@@ -189,14 +189,23 @@ class Gatekeeper:
         return (*notes, f"the comparison shows the first of {used} launches") if used > 1 else notes
 
     def _launches_behind(self, suite: Suite, pair: Comparison) -> Mapping[str, Launch]:
-        """Return the launches that ``compare`` made a comparison of."""
-        candidate, reference = pair.curves
-        if self.state.pairs.get((suite.name, candidate, reference)) is not pair:
+        """Return the launches whose sweeps a comparison holds, whoever compared them."""
+        measured = self.launches.measured(suite.name)
+        behind = {precision: measured[precision][0] for precision in pair.curves if precision in measured}
+        if any(
+            precision not in behind or behind[precision].sweep != curve.sweep
+            for precision, curve in pair.curves.items()
+        ):
             raise PrecgateError(
                 f"check() holds the sweeps measured for suite {suite.name!r} against its baseline; this comparison "
                 "holds another sweep. Pass what precgate.compare() returned"
             )
-        return {precision: self.launches.of(suite, precision) for precision in pair.curves}
+        if any((curve.hardware, curve.cost) != (suite.hardware, suite.cost) for curve in pair.curves.values()):
+            raise PrecgateError(
+                f"check() holds suite {suite.name!r} at the price of its settings; this comparison has another "
+                "hardware or cost. Pass what precgate.compare() returned"
+            )
+        return behind
 
     def _points(self, suite: Suite, pair: Comparison, stored: Stored) -> tuple[float, ...]:
         """The points to gate. Quartiles are the baseline's: a moving band would move every gate off its baseline."""

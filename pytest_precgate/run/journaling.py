@@ -79,8 +79,8 @@ class Record:
 
     ``directory`` is the run's own, or the earlier run's that is resumed or replayed; ``commit``, ``clock`` (UTC) and
     ``tool_version`` say what measures; ``say`` is told what is taken from an earlier run. ``salt`` was drawn for this
-    run and goes into its prompts; a run that is gone on with keeps its own. ``resume_flag`` is what it is gone on with
-    by.
+    run and goes into its prompts; a run that is continued keeps its own. ``resume_flag`` is the flag that continues an
+    unfinished run, for messages.
     """
 
     directory: RunDirectory
@@ -281,7 +281,7 @@ def _measured_again(launch: RecordedLaunch) -> Iterator[str]:
 
 
 def _known(before: Mapping[str, object], today: Mapping[str, object]) -> Mapping[str, object]:
-    """The keys known before the start alone: then a server knows less of itself than it was found to be."""
+    """Return the facts of ``before`` whose keys ``today`` has: before its start an engine knows fewer facts."""
     return {name: fact for name, fact in before.items() if name in today}
 
 

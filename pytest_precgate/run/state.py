@@ -20,7 +20,6 @@ from pytest_precgate.analysis.report import BaselineUpdate, Compared, GateReport
 from pytest_precgate.baselines.store import BaselineStore, Stored
 from pytest_precgate.errors import (
     BaselineError,
-    EasierGateError,
     InvalidValueError,
     OutsideSweepError,
 )
@@ -177,7 +176,7 @@ class RunState:
             return
         lowered = ", ".join(str(change.gate.key) for change in plan.lowered[:3])
         more = f" and {len(plan.lowered) - 3} more" if len(plan.lowered) > 3 else ""
-        raise EasierGateError(
+        raise BaselineError(
             f"it would make {lowered}{more} easier to pass; if that is meant, say why with --precgate-reason TEXT. The "
             "baseline is left as it was"
         )

@@ -26,6 +26,7 @@ from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, Base
 from tests import clouds
 from tests.builders.baselines import kimi_baseline
 from tests.calls import calls_of
+from tests.test_files import temporary_of
 
 
 @given(fp4=clouds.sweeps("fp4"), int4=clouds.sweeps("int4"), point=st.floats(40.0, 90.0), reason=st.text(max_size=20))
@@ -85,6 +86,14 @@ def test_a_value_is_edited_where_it_is_off_by_more_than_its_last_digit(
     store.write(kimi_baseline(), store.read("kimi"))
     store.path("kimi").write_text(dump(kimi_baseline()).replace("2.84622", written), encoding="utf-8")
     assert bool(store.read("kimi").edited) is is_edited
+
+
+@pytest.mark.parametrize("name", ["acceptance_length", "short_error"])
+def test_a_figure_of_a_point_may_be_left_out_and_not_be_null(name: str) -> None:
+    """Only a figure is ever written there; null is another hand's."""
+    text = dump(kimi_baseline()).replace('"concurrency":', f'"{name}": null, "concurrency":', 1)
+    with pytest.raises(BaselineCorruptError, match=f"wanted a number.*{name}"):
+        parse(text, "kimi.json")
 
 
 COSTS = (LaunchCost("vllm-tp4-ep1", 7, 980.5, 3600.0), LaunchCost("vllm-tp8", 6, 870.25, None))
@@ -179,7 +188,7 @@ def test_a_leftover_temporary_file_is_no_obstacle(tmp_path: Path) -> None:
     """The process that left it has ended: the lock is free."""
     files = store(tmp_path)
     files.directory.mkdir()
-    (files.directory / ".kimi.json.tmp").write_text("torn", encoding="utf-8")
+    temporary_of(files.path("kimi")).write_text("torn", encoding="utf-8")
     files.write(kimi_baseline(), files.read("kimi"))
     assert [path.name for path in files.directory.iterdir()] == ["kimi.json"]
 

@@ -10,10 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from pytest_precgate.errors import InvalidValueError, JournalBusyError, JournalCorruptError, JournalWriteError
+from pytest_precgate.errors import (
+    InvalidValueError,
+    JournalBusyError,
+    JournalCorruptError,
+    JournalError,
+    JournalSchemaError,
+    JournalWriteError,
+)
 from pytest_precgate.journal.events import LaunchFinished
 from pytest_precgate.journal.file import Journal, is_in_use, read
-from tests.journal.test_state import KEY, LAUNCH, RUN, SMALL, point, told, written
+from pytest_precgate.journal.schema import line
+from tests.journal.test_state import KEY, LAUNCH, RUN, SMALL, point, resigned, told, written
 from tests.published import ROOT
 
 
@@ -157,14 +165,29 @@ def test_a_damaged_journal_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     assert not is_in_use(path)
 
 
+def test_a_journal_of_an_older_schema_is_read_and_not_appended_to(tmp_path: Path) -> None:
+    """An older version that reads it would meet lines it does not know under a schema that it does."""
+    path = tmp_path / "journal.jsonl"
+    older = resigned(line(RUN), schema=3) + b'{"half'
+    path.write_bytes(older)
+    found = read(path)
+    assert found is not None
+    assert found.run == RUN
+    with pytest.raises(JournalSchemaError, match=r"schema 3 was written by an older .* appends to schema 4 alone"):
+        Journal.reopen(path, RUN)
+    assert path.read_bytes() == older
+    assert not is_in_use(path)
+
+
 def test_a_path_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     """Not there, no directory, a directory instead of a file, a link elsewhere."""
     with pytest.raises(JournalWriteError, match=r"none\.jsonl: cannot be opened: No such file"):
         Journal.reopen(tmp_path / "none.jsonl", RUN)
     with pytest.raises(JournalWriteError, match="cannot be made: No such file"):
         Journal.create(tmp_path / "none" / "journal.jsonl", RUN)
-    with pytest.raises(JournalWriteError, match="cannot be read: Is a directory"):
+    with pytest.raises(JournalError, match="cannot be read: Is a directory") as caught:
         read(tmp_path)
+    assert not isinstance(caught.value, JournalWriteError)
     made(tmp_path / "real.jsonl").close()
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "real.jsonl")
     with pytest.raises(JournalWriteError, match=r"link\.jsonl: cannot be opened"):

@@ -223,7 +223,7 @@ def resigned(text: str, **changes: object) -> bytes:
         (LAUNCH, {"hard": {"x": None}}, "got None, wanted a text or a number"),
         (LAUNCH, {"launch": {"precision": "fp4", "configuration": -1, "launch": 1}}, "configuration: got -1"),
         (LAUNCH, {"starting_gpu_s": 0}, "LaunchOpened.starting_gpu_s: got 0"),
-        (point(1), {"gpu_seconds": 0}, "FinishedPoint.gpu_seconds: got 0"),
+        (point(1), {"gpu_seconds": 0}, "MeasuredPoint.gpu_seconds: got 0"),
         (point(1), {"measurement": {}}, "required field missing @ .*measurement.concurrency"),
     ],
 )
@@ -251,12 +251,25 @@ def test_a_journal_of_an_older_schema_is_read() -> None:
 
 
 def test_an_older_journal_names_launches_and_settings_in_its_own_words() -> None:
-    """Schema 3: number and attempt are the configuration and the launch, extent is the stop rule."""
-    settings = {"fp4.load.extent.point_error": 0.005}
+    """Schema 3: number, attempt and a load's extent; an engine's option may be called so too."""
+    settings = {
+        "fp4.load.extent.point_error": 0.005,
+        "int4[1].settings.load.extent.point_error": 0.005,
+        "int8.endpoint.load.extent.point_error": 0.005,
+        "int4[0].settings.options.extent.load.extent.a": 1,
+        "fp4.extent.load.extent.a": 1,
+    }
+    renamed = {
+        "fp4.load.stop_rule.point_error": 0.005,
+        "int4[1].settings.load.stop_rule.point_error": 0.005,
+        "int8.endpoint.load.stop_rule.point_error": 0.005,
+        "int4[0].settings.options.extent.load.extent.a": 1,
+        "fp4.extent.load.extent.a": 1,
+    }
     run = resigned(line(RUN), schema=3, settings=settings)
     opened = resigned(line(LAUNCH), launch={"precision": "fp4", "number": 0, "attempt": 1})
     measured = resigned(line(point(1)), launch={"precision": "fp4", "number": 0, "attempt": 1})
-    expected = replace(RUN, settings={"fp4.load.stop_rule.point_error": 0.005})
+    expected = replace(RUN, settings=renamed)
     assert parsed(run + opened + measured) == told([expected, LAUNCH, point(1)])
 
 

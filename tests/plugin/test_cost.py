@@ -24,7 +24,7 @@ def simulated(repository: Repository) -> Repository:
 
 
 def costs(repository: Repository, name: str = "g.json") -> list[dict[str, Any]]:
-    """What the JSON report says of spent."""
+    """What the JSON report says of the cost of each suite."""
     return cast(list[dict[str, Any]], json.loads((repository.path / name).read_text(encoding="utf-8"))["costs"])
 
 
@@ -44,7 +44,7 @@ def test_a_simulated_run_tells_virtual_costs(simulated: Repository) -> None:
     assert re.match(pattern, line)
     assert line in (simulated.path / "g.md").read_text(encoding="utf-8").replace("\\", "")
     (cost,) = costs(simulated)
-    (spent,) = cost["spent"]
+    (spent,) = cost["cost"]
     assert spent["starting_gpu_s"] == 900 * (4 + 8)
     *_, path = sorted(simulated.path.glob(".precgate/runs/*/journal.jsonl"))
     events = [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
@@ -67,8 +67,8 @@ def test_a_replay_and_a_resumption_tell_what_was_paid_for_before(simulated: Repo
         assert said(result) == [words]
         assert said(result, had)[0].startswith(f"kimi: {had}: 2 launches, 9 points, ")
         (cost,) = costs(simulated)
-        assert cost["spent"] == []
-        assert cost["reused"] == first["spent"]
+        assert cost["cost"] == []
+        assert cost["reused"] == first["cost"]
         assert cost["replayed"] == (flag == "replay")
 
 
@@ -104,7 +104,7 @@ def test_servers_are_paid_for_from_start_to_stop(site: Site) -> None:
     parts = rf"\({TIME} starting, {TIME} measuring, {TIME} idle\)"
     assert re.match(rf"kimi: cost of this run: 2 launches, 4 points, {TIME} GPU-minutes held {parts}, \$", line)
     (cost,) = costs(site.repository)
-    (spent,) = cost["spent"]
+    (spent,) = cost["cost"]
     assert spent["gpu_s"] == spent["held_gpu_s"] > spent["starting_gpu_s"] + spent["measuring_gpu_s"] > 0
     assert spent["dollars"] == pytest.approx(spent["held_gpu_s"] / 3600 * 1.95)
     launches = json.loads(site.repository.baseline.read_text(encoding="utf-8"))["launches"]
@@ -117,12 +117,12 @@ def test_a_failed_start_cost_something_and_so_did_a_failed_point(site: Site) -> 
     site.behave("trtllm-serve", "--behave fails --failure executor-memory")
     result = site.repository.run("--precgate-json=g.json")
     assert result.ret == 1
-    (spent,) = costs(site.repository)[0]["spent"]
+    (spent,) = costs(site.repository)[0]["cost"]
     assert (spent["launches"], spent["points"], spent["measuring_gpu_s"]) == (1, 0, 0.0)
     assert spent["held_gpu_s"] == spent["starting_gpu_s"] > 0
     site.behave("trtllm-serve", "--behave dies-serving --after 10")
     assert site.repository.run("--precgate-json=g.json").ret == 1
-    (spent,) = costs(site.repository)[0]["spent"]
+    (spent,) = costs(site.repository)[0]["cost"]
     assert spent["launches"] == 1
     assert spent["held_gpu_s"] > spent["starting_gpu_s"] + spent["measuring_gpu_s"]
 

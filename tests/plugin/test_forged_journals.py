@@ -75,6 +75,7 @@ FORGED = [
     ({"tokens": None}, "does not say what its tokens were"),
     ({"error": {"throughput": -1.0, "interactivity": 0.0}}, "an error below 0"),
     ({"asked_error": -0.01}, "an error below 0"),
+    ({"asked_error": 0.99}, "known to 0.99, its run asked for a number of requests"),
     ({"window.end_s": -1.0}, "its window takes"),
     ({"ttft.mean_s": -1.0}, "ttft is"),
     ({"request_latency.p99_s": 0.0}, "request_latency is"),
@@ -90,6 +91,44 @@ def test_a_forged_point_is_never_a_pass(recorded: Repository, changes: Mapping[s
     assert result.ret == 1
     result.stdout.fnmatch_lines([f"E *InvalidPointError: concurrency *: not a point: *{why}*"])
     result.stdout.no_fnmatch_line("* PASS*")
+
+
+FORGED_ERRORS = [
+    ({"asked_error": None}, "does not say the error it was to be known to"),
+    (
+        {"asked_error": 0.99, "error": {"throughput": 0.2, "interactivity": 0.2}},
+        "to 0.99, its run asked for an error of 0.02",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "why"), FORGED_ERRORS, ids=["missing", "another"])
+def test_a_point_is_known_to_the_error_its_run_asked_for(
+    repository: Repository, changes: Mapping[str, Any], why: str
+) -> None:
+    """A point without the error asked for, or with a wider one, would pass with any error of its own."""
+    repository.write_settings(SETTINGS.replace("requests_per_slot = 4", "point_error = 0.02"))
+    assert repository.run("--precgate-update").ret == 0
+    journal = journal_of(repository)
+    repository.run(f"--precgate-replay={journal.parent.name}").stdout.no_fnmatch_line("*InvalidPointError*")
+    forge(journal, changes)
+    result = repository.run(f"--precgate-replay={journal.parent.name}")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines([f"E *InvalidPointError: concurrency *: not a point: *{why}*"])
+    result.stdout.no_fnmatch_line("* PASS*")
+
+
+def test_a_run_whose_settings_do_not_say_when_a_point_ends_is_refused(recorded: Repository) -> None:
+    """Their keys are missing: nothing tells how well its points were to be known."""
+    journal = journal_of(recorded)
+    head, *rest = journal.read_text(encoding="ascii").splitlines()
+    event = {name: value for name, value in json.loads(head).items() if name != "sha256"}
+    event["settings"] = {name: value for name, value in event["settings"].items() if "stop_rule" not in name}
+    head = _canonical({**event, "sha256": _digest(event)})
+    journal.write_text("\n".join([head, *rest]) + "\n", encoding="ascii")
+    result = recorded.run(f"--precgate-replay={journal.parent.name}")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *InvalidPointError: *the settings of its run do not say when a point ends*"])
 
 
 def test_an_unforged_run_passes_again(recorded: Repository) -> None:

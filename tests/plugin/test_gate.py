@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from tests.published import ROOT
 from tests.repository import SETTINGS, TEST, Repository
 
 
@@ -372,6 +373,17 @@ def test_a_comparison_of_other_sweeps_cannot_be_checked(accepted: Repository) ->
     result = accepted.run()
     assert result.ret == 1
     result.stdout.fnmatch_lines(["E *PrecgateError: check() holds the sweeps measured for suite 'kimi'*"])
+
+
+def test_the_page_on_reports_names_the_format_and_every_key(accepted: Repository) -> None:
+    """Of the document, of a check, of a gate and of the costs."""
+    assert accepted.run("--precgate-json=report.json").ret == 0
+    report = json.loads((accepted.path / "report.json").read_text(encoding="utf-8"))
+    [check] = report["checks"]
+    page = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+    assert f"`format` is {report['format']}:" in page
+    keys = {*report, *check, *check["gates"][0], *(key for each in report["costs"] for key in each)}
+    assert {key for key in keys if f"`{key}`" not in page} == set()
 
 
 def test_an_unchecked_comparison_is_reported_to_gate_nothing(repository: Repository) -> None:

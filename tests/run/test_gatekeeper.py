@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_precgate.analysis.curves.comparison import Comparison
+from pytest_precgate.analysis.curves.comparison import compare
 from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.analysis.curves.sweep import SweepPoint
 from pytest_precgate.analysis.gating.gates import Metric
@@ -143,15 +143,30 @@ def test_a_slower_precision_fails(accepted: Home) -> None:
     assert (check.outcome, failed) == ("failed", {"fp4/int4", "fp4"})
 
 
-def test_a_comparison_is_checked_by_what_it_is_and_not_by_what_it_equals(accepted: Home) -> None:
-    """One of another run, or made by hand, has no launch behind it."""
+def test_a_comparison_is_checked_by_its_sweeps(accepted: Home) -> None:
+    """``pytest_precgate.compare`` of the sweeps of this run is as good as ``precgate.compare``, either way round."""
     keeper = accepted.keeper()
     pair = keeper.compare(accepted.suite, "fp4", "int4", TEST)
-    copy = Comparison(pair.candidate, pair.reference)
-    assert copy == pair
-    with pytest.raises(PrecgateError, match=r"Pass what precgate\.compare\(\) returned"):
-        keeper.check(accepted.suite, copy, TEST)
-    keeper.check(accepted.suite, keeper.compare(accepted.suite, "fp4", "int4", TEST), TEST)
+    made = compare(pair.candidate.sweep, pair.reference.sweep)
+    assert made is not pair
+    assert keeper.check(accepted.suite, made, TEST).outcome == "passed"
+    turned = keeper.check(accepted.suite, compare(pair.reference.sweep, pair.candidate.sweep), TEST)
+    assert {gate.verdict for gate in turned.judged} == {Verdict.PASS, Verdict.MISSING}
+
+
+def test_a_comparison_of_what_this_run_did_not_measure_is_refused(accepted: Home) -> None:
+    """Equal sweeps of an earlier run, other points, another price: each with its cause."""
+    keeper = accepted.keeper()
+    made = compare(kimi("fp4"), kimi("int4"))
+    with pytest.raises(PrecgateError, match=r"holds another sweep\. Pass what precgate\.compare\(\) returned"):
+        keeper.check(accepted.suite, made, TEST)
+    pair = keeper.compare(accepted.suite, "fp4", "int4", TEST)
+    fewer = replace(pair.candidate.sweep, points=pair.candidate.sweep.points[1:])
+    with pytest.raises(PrecgateError, match="holds another sweep"):
+        keeper.check(accepted.suite, compare(fewer, pair.reference.sweep), TEST)
+    dear = replace(HARDWARE["b200"], price_per_gpu_hour=19.5)
+    with pytest.raises(PrecgateError, match="this comparison has another hardware or cost"):
+        keeper.check(accepted.suite, compare(pair.candidate.sweep, pair.reference.sweep, hardware=dear), TEST)
 
 
 def test_one_file_for_two_precisions_is_refused(home: Home) -> None:

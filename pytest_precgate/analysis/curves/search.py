@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 from pytest_precgate.analysis.curves.frontier import frontier
 from pytest_precgate.analysis.curves.sweep import SweepPoint
@@ -66,18 +66,8 @@ class SweepTargets:
 NO_TARGETS = SweepTargets()
 
 
-class Schedule(Protocol):
-    """An order in which the concurrencies of one configuration are measured."""
-
-    def next(self, points: Sequence[SweepPoint]) -> int | None:
-        """Return the concurrency to measure after ``points``, or None when the sweep is complete."""
-
-    def missed(self, points: Sequence[SweepPoint]) -> Sequence[float]:
-        """Return the targets that ``points`` should contain neighbours of and do not."""
-
-
 def follow(
-    schedule: Schedule, measure: Callable[[int], SweepPoint], known: Sequence[SweepPoint] = ()
+    schedule: Grid | Search, measure: Callable[[int], SweepPoint], known: Sequence[SweepPoint] = ()
 ) -> list[SweepPoint]:
     """Measure what ``schedule`` asks for after ``known``, one point after the other; return all points in that
     order."""
@@ -110,7 +100,7 @@ class Grid:
         """The name in reports."""
         return ", ".join(str(level) for level in self.levels)
 
-    def schedule(self, sweep_targets: SweepTargets) -> Schedule:
+    def schedule(self, sweep_targets: SweepTargets) -> Grid | Search:
         """Return the grid itself, for any targets."""
         del sweep_targets
         return self
@@ -145,7 +135,7 @@ class Range:
         """The name in reports."""
         return f"{'searched' if self.walk == 'search' else 'doubled'} from {self.lowest} to {self.highest}"
 
-    def schedule(self, sweep_targets: SweepTargets) -> Schedule:
+    def schedule(self, sweep_targets: SweepTargets) -> Grid | Search:
         """Return the search, or the grid of doublings when that is asked for or there are no targets."""
         if self.walk == "search" and sweep_targets.targets:
             return Search(sweep_targets, self.lowest, self.highest)

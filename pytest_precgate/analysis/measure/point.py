@@ -20,9 +20,9 @@ class MeasuredPoint:
     configuration: str = "default"
 
     def __post_init__(self) -> None:
-        positive("FinishedPoint", "gpu_seconds", self.gpu_seconds, "GPU seconds")
-        positive("FinishedPoint", "tpot.median_s", self.measurement.tpot.median_s, "s")
-        one_line("FinishedPoint", "configuration", self.configuration)
+        positive("MeasuredPoint", "gpu_seconds", self.gpu_seconds, "GPU seconds")
+        positive("MeasuredPoint", "tpot.median_s", self.measurement.tpot.median_s, "s")
+        one_line("MeasuredPoint", "configuration", self.configuration)
         _ = self.point
 
     @property

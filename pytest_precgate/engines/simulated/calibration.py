@@ -137,23 +137,18 @@ def fit(points: Sequence[SweepPoint], workload: Workload, hardware: str, source:
     return Calibration(min(searches, key=itemgetter(0))[1], hardware, count, workload, concurrency, source)
 
 
-@dataclass(frozen=True)
-class PointError:
-    """One recorded point against its simulation: logarithms of simulated over recorded, so 0.01 is about 1%."""
+def point_errors(
+    model: StepTime, workload: Workload, points: Sequence[SweepPoint]
+) -> list[tuple[SweepPoint, float, float]]:
+    """Simulate every point; return it with its errors in tpot and in throughput.
 
-    point: SweepPoint
-    tpot: float
-    throughput: float
-
-
-def point_errors(model: StepTime, workload: Workload, points: Sequence[SweepPoint]) -> list[PointError]:
-    """Simulate every point and return its error against the recorded one."""
+    An error is the logarithm of simulated over recorded, so 0.01 is about 1%."""
     found = []
     for point in points:
         simulated = simulated_measurement(model, workload, point.concurrency, point.gpus)
         tpot = math.log(point.interactivity / simulated.interactivity)
         throughput = math.log(simulated.throughput_per_gpu / point.throughput_per_gpu)
-        found.append(PointError(point, tpot, throughput))
+        found.append((point, tpot, throughput))
     return found
 
 
@@ -163,13 +158,13 @@ def errors(model: StepTime, workload: Workload, points: Sequence[SweepPoint]) ->
 
     found = point_errors(model, workload, points)
     knots = sorted(
-        (error.point.interactivity * math.exp(-error.tpot), error.point.throughput_per_gpu * math.exp(error.throughput))
-        for error in found
+        (point.interactivity * math.exp(-tpot), point.throughput_per_gpu * math.exp(throughput))
+        for point, tpot, throughput in found
     )
     low, high = knots[0][0], knots[-1][0]
     curve = MonotoneCubic([x for x, _ in knots], [y for _, y in knots], "simulated")
     read = [math.log(curve.at(min(max(p.interactivity, low), high)) / p.throughput_per_gpu) for p in points]
-    return [*(error.tpot for error in found), *(error.throughput for error in found), *read]
+    return [*(tpot for _, tpot, _ in found), *(throughput for _, _, throughput in found), *read]
 
 
 def _model(scales: Sequence[float], start: Sequence[float]) -> StepTime:

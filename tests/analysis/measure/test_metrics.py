@@ -313,8 +313,8 @@ def test_a_recorded_point_must_say_the_acceptance_length_that_is_forced() -> Non
 @pytest.mark.parametrize(
     ("gpu_seconds", "configuration", "why"),
     [
-        (0.0, "tp4", r"FinishedPoint\.gpu_seconds: got 0\.0"),
-        (1.0, "", r"FinishedPoint\.configuration: got ''"),
+        (0.0, "tp4", r"MeasuredPoint\.gpu_seconds: got 0\.0"),
+        (1.0, "", r"MeasuredPoint\.configuration: got ''"),
     ],
 )
 def test_a_point_is_kept_with_what_it_cost_and_where_it_belongs(
@@ -328,5 +328,5 @@ def test_a_point_is_kept_with_what_it_cost_and_where_it_belongs(
 
 def test_a_point_without_a_time_per_token_is_not_kept() -> None:
     """Its interactivity would be a division by nothing."""
-    with pytest.raises(InvalidValueError, match=r"FinishedPoint\.tpot\.median_s: got 0\.0"):
+    with pytest.raises(InvalidValueError, match=r"MeasuredPoint\.tpot\.median_s: got 0\.0"):
         MeasuredPoint(replace(RECORDED, tpot=Spread(0.0, 0.0, 0.0, 0.0)), 42.5)

@@ -48,7 +48,7 @@ def test_an_update_that_moves_nothing_leaves_the_file_alone(accepted: Repository
     before = accepted.baseline.read_bytes()
     result = accepted.run("--precgate-update")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["baselines/kimi.json: unchanged", "*18 gates did not move"])
+    result.stdout.fnmatch_lines(["baselines/kimi.json: unchanged", "*9 gates did not move"])
     assert accepted.baseline.read_bytes() == before
 
 
@@ -105,7 +105,7 @@ def test_new_only_records_what_is_missing_and_judges_the_rest(accepted: Reposito
             "fp4 throughput_per_gpu * -1.0% PASS  - MISSING *",
             "test_kimi.py::test_fp4_pays_off: added, 24 gates: 18 PASS, 6 MISSING against baselines/kimi.json",
             "*fp4 throughput_per_gpu at 64 tok/s/user: new, 835.7*",
-            "*18 gates did not move",
+            "*9 gates did not move",
         ]
     )
     after = json.loads(accepted.baseline.read_text(encoding="utf-8"))
@@ -270,7 +270,7 @@ def test_another_hardware_or_workload_is_a_mismatch(accepted: Repository, old: s
     accepted.change_settings(old, new)
     result = accepted.run()
     assert result.ret == 1
-    result.stdout.fnmatch_lines([f"MISMATCH  fp4/int4 throughput_ratio at 55 *; {why}", "*18 gates: 18 MISMATCH*"])
+    result.stdout.fnmatch_lines([f"MISMATCH  fp4/int4 throughput_ratio at 55 *; {why}", "*9 gates: 9 MISMATCH*"])
 
 
 def header_free(repository: Repository) -> None:
@@ -300,7 +300,7 @@ def test_a_mismatch_may_skip(accepted: Repository) -> None:
     accepted.change_settings('hardware = "b200"', 'hardware = "h200"')
     result = accepted.run("--precgate-mismatch=skip", "-rs")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["SKIPPED * precgate: 18 of 18 gates MISMATCH: fp4: hardware is h200*"])
+    result.stdout.fnmatch_lines(["SKIPPED * precgate: 9 of 9 gates MISMATCH: fp4: hardware is h200*"])
     accepted.baseline.unlink()
     assert accepted.run("--precgate-mismatch=skip").ret == 1
 
@@ -309,7 +309,7 @@ def test_a_missing_baseline_may_skip(repository: Repository) -> None:
     """--precgate-missing=skip outside CI: skipped, visible, nothing written."""
     result = repository.run("--precgate-missing=skip", "-rs")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["SKIPPED * precgate: 18 of 18 gates MISSING: this suite has no baseline*"])
+    result.stdout.fnmatch_lines(["SKIPPED * precgate: 9 of 9 gates MISSING: this suite has no baseline*"])
     assert not repository.baseline.exists()
 
 
@@ -318,7 +318,7 @@ def test_a_missing_baseline_may_be_created(repository: Repository) -> None:
     result = repository.run("--precgate-missing=create")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
-        ["*added, 18 gates: 18 MISSING against baselines/kimi.json", "baselines/kimi.json: written"]
+        ["*added, 9 gates: 9 MISSING against baselines/kimi.json", "baselines/kimi.json: written"]
     )
     repository.write_points(fp4=0.92)
     assert repository.run("--precgate-missing=create").ret == 1

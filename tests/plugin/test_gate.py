@@ -26,7 +26,7 @@ def test_the_accepted_state_passes_and_shows_the_published_picture(accepted: Rep
             "*91   500.2 / 159.8  1.083 / 3.389   230485 / 73645     ~11 / ~7     3.130x      0.320x",
             "at 55 tok/s/user: FP4 is 185% cheaper per token; FP4 delivers 185% more tok/s/GPU",
             "fp4/int4 throughput_ratio         3%  0.0% PASS  0.0% PASS  0.0% PASS",
-            "test_kimi.py::test_fp4_pays_off: passed, 18 gates: 18 PASS against baselines/kimi.json",
+            "test_kimi.py::test_fp4_pays_off: passed, 9 gates: 9 PASS against baselines/kimi.json",
         ]
     )
 
@@ -38,7 +38,7 @@ def test_an_8_percent_slower_fp4_blocks_the_merge(accepted: Repository) -> None:
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "precgate: 12 of 18 gates fail in suite kimi (against baselines/kimi.json)",
+            "precgate: 6 of 9 gates fail in suite kimi (against baselines/kimi.json)",
             *(
                 f"REGRESSED  fp4/int4 throughput_ratio at {point} tok/s/user: value *x, baseline *x, "
                 "change -8.0%, tolerance 3%; *"
@@ -51,7 +51,7 @@ def test_an_8_percent_slower_fp4_blocks_the_merge(accepted: Repository) -> None:
             ),
             "gate * tok/s/user * value * baseline * change * tolerance * verdict",
             "int4 cost * 91 * $3.389/M tokens * 0.0% * 5% * PASS",
-            "*failed, 18 gates: 12 REGRESSED, 6 PASS against baselines/kimi.json",
+            "*failed, 9 gates: 6 REGRESSED, 3 PASS against baselines/kimi.json",
             "*1 failed in*",
         ]
     )
@@ -105,7 +105,7 @@ def test_an_improvement_passes_and_says_the_baseline_is_stale(accepted: Reposito
     result = accepted.run()
     assert result.ret == 0
     result.stdout.fnmatch_lines(
-        ["*passed, 18 gates: 12 IMPROVED, 6 PASS*12 better than a stale baseline*--precgate-update"]
+        ["*passed, 9 gates: 6 IMPROVED, 3 PASS*6 better than a stale baseline*--precgate-update"]
     )
     assert accepted.baseline.read_bytes() == before
 
@@ -142,7 +142,7 @@ def test_tolerance_is_set_by_suite_and_mark(accepted: Repository) -> None:
     )
     result = accepted.run()
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["precgate: 3 of 18 gates fail*", "REGRESSED  fp4 cost at 55 *tolerance 1%*"])
+    result.stdout.fnmatch_lines(["precgate: 1 of 9 gates fail*", "REGRESSED  fp4 cost at 55 *tolerance 1%*"])
 
 
 def test_marks_of_module_class_and_test_are_merged(accepted: Repository) -> None:
@@ -201,7 +201,7 @@ def test_two_tests_with_points_of_their_own_are_both_shown(repository: Repositor
 
 
 def test_checking_twice_gives_each_property_once(accepted: Repository) -> None:
-    """18 gates, 18 properties."""
+    """9 gates, 9 properties."""
     accepted.write_test(TEST + "    precgate.check(precgate.compare('fp4', 'int4'))\n")
     assert accepted.run("--junitxml=junit.xml").ret == 0
     assert len(list(ET.parse(accepted.path / "junit.xml").iter("property"))) == 18
@@ -330,7 +330,7 @@ def test_quartile_points_are_the_baseline_s(repository: Repository) -> None:
     repository.write_points(speed=0.99)
     result = repository.run()
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["gate * at 55 * at 74 * at 93", "*18 gates: 18 PASS*"])
+    result.stdout.fnmatch_lines(["gate * at 55 * at 74 * at 93", "*9 gates: 9 PASS*"])
 
 
 def test_sweep_fixtures_follow_the_mark_and_leave_the_test_s_name_alone(repository: Repository) -> None:
@@ -473,7 +473,7 @@ def test_a_swallowed_failure_still_fails(accepted: Repository) -> None:
         result = accepted.run()
         assert result.ret == 1
         result.stdout.fnmatch_lines(
-            ["FAIL: test_kimi.py::test_fp4_pays_off: 12 gates of suite kimi failed and the test did not (xfail, *"]
+            ["FAIL: test_kimi.py::test_fp4_pays_off: 6 gates of suite kimi failed and the test did not (xfail, *"]
         )
 
 

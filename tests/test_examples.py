@@ -55,8 +55,8 @@ def test_the_blocked_example_blocks(copied: pytest.Pytester) -> None:
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            *(f"REGRESSED  fp4/int4 throughput_ratio at {p} *change -8.0%, tolerance 3%*" for p in (55, 73, 91)),
-            *(f"REGRESSED  fp4 throughput_per_gpu at {p} *change -8.0%, tolerance 5%*" for p in (55, 73, 91)),
+            *(f"REGRESSED  fp4/int4 throughput_ratio at {p} *change -8.0%, tolerance 2.5%*" for p in (55, 73, 91)),
+            *(f"REGRESSED  fp4 throughput_per_gpu at {p} *change -8.0%, tolerance 2.5%*" for p in (55, 73, 91)),
         ]
     )
 

@@ -31,9 +31,7 @@ def test_a_baseline_keeps_every_launch_raw_and_the_noise_of_every_gate(recorded:
     assert all(0.003 < sigma < 0.012 for sigma in fp4)
     result = recorded.run()
     assert result.ret == 0
-    result.stdout.fnmatch_lines(
-        ["limit, sigma, MDD, launches *at 85 *at 100*", "fp4/int4 throughput_ratio *%, *0.*%, *.*%, 1*"]
-    )
+    result.stdout.fnmatch_lines(["catches, launches *at 85 *at 100*", "fp4/int4 throughput_ratio *.*% (to *.*%), 1 *"])
 
 
 def test_an_unchanged_suite_passes_on_its_first_launch(recorded: Repository) -> None:
@@ -63,14 +61,25 @@ def test_no_precision_is_launched_again_that_no_waiting_gate_reads(recorded: Rep
 
 
 def test_a_gate_fails_only_when_every_launch_is_low(recorded: Repository, paced: Paced) -> None:
-    """8% longer steps, three launches of it: REGRESSED, the best one shown with its limit."""
-    paced(fp4=[1.08])
+    """2.5% longer steps, three launches of it: REGRESSED, the best one shown beside the tolerance."""
+    paced(fp4=[1.025])
     result = recorded.run(JSON)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
-        ["REGRESSED  fp4 throughput_per_gpu at 85 *; low in all 3 launches; the best is worse than its baseline by *"]
+        [
+            "REGRESSED  fp4 throughput_per_gpu at 85 *; in all 3 launches; the best is *% worse than its baseline, beyond "
+            "the tolerance (2.5%)"
+        ]
     )
     assert launches(recorded) == {"fp4": 3, "int4": 3}
+
+
+def test_a_loss_of_many_sigma_takes_two_launches(recorded: Repository, paced: Paced) -> None:
+    """A third launch inside the tolerance would be an outlier itself."""
+    paced(fp4=[1.15])
+    assert recorded.run(JSON).ret == 1
+    assert verdicts(recorded) >= {"REGRESSED"}
+    assert launches(recorded) == {"fp4": 2, "int4": 2}
 
 
 @pytest.mark.parametrize(
@@ -130,51 +139,46 @@ def noisy(repository: Repository, paced: Paced) -> Repository:
     return repository
 
 
-def test_a_tolerance_the_noise_does_not_support_is_inconclusive_and_says_what_would_be(noisy: Repository) -> None:
-    """Asked for 2%: no launch passes; the reason states the supported tolerance, and with that one it passes."""
-    noisy.change_settings("interactivity", "tolerance = 0.02\ninteractivity")
+def test_noise_that_hides_what_must_be_detected_is_inconclusive_and_says_what_to_set(noisy: Repository) -> None:
+    """Asked to detect 3%: no launch passes and none is taken again; the reason states what to set, and it then passes."""
+    noisy.change_settings("interactivity", "must_detect = 0.03\ninteractivity")
     result = noisy.run(JSON)
     assert result.ret == 1
     assert verdicts(noisy) == {"INCONCLUSIVE"}
+    assert launches(noisy) == {"fp4": 1, "int4": 1}  # compare() asked for them
     result.stdout.fnmatch_lines(
         [
-            "INCONCLUSIVE  fp4 throughput_per_gpu at 85 *; its launches scatter by *% (sigma, 5 launches): too much to "
-            "keep a tolerance of 2%; ask for *%*"
+            "INCONCLUSIVE  fp4 throughput_per_gpu at 85 *; its launches scatter by *% (sigma, 5 launches), so the smallest "
+            "drop it catches is *%, more than the 3% of must_detect; set must_detect = *"
         ]
     )
-    noisy.change_settings("tolerance = 0.02", "tolerance = 0.2")
+    noisy.change_settings("must_detect = 0.03", "must_detect = 0.4")
     assert noisy.run().ret == 0
 
 
-def test_a_default_tolerance_grows_with_the_noise_and_says_so(recorded: Repository, paced: Paced) -> None:
-    """Launches that scatter by half a percent do not keep 3%: the default widens, and every report says by what."""
-    paced(fp4=[1.0, 1.004, 0.996, 1.003, 0.997], int4=[1.0, 0.997, 1.003, 0.996, 1.004])
-    assert recorded.run("--precgate-update", "--precgate-reason=a louder machine").ret == 0
-    paced()
-    result = recorded.run(JSON, "--precgate-markdown=found.md")
-    assert result.ret == 0
-    ratio = gates(recorded)["fp4/int4 throughput_ratio", 100]
-    assert ratio["tolerance"] > 0.03  # type: ignore[operator]
-    assert ratio["tolerance_asked"] is False
-    assert ratio["minimum_detectable_drop"] <= ratio["tolerance"]  # type: ignore[operator]
-    result.stdout.fnmatch_lines(["fp4/int4 throughput_ratio *% (noise) *PASS*"])
-    assert "% (noise) |" in (recorded.path / "found.md").read_text(encoding="utf-8")
-
-
-def test_a_default_that_would_miss_a_tenth_is_inconclusive(noisy: Repository) -> None:
-    """Noise of 1% a step is 4% of a ratio: a tolerance that wide must be requested."""
-    result = noisy.run(JSON)
+def test_a_loss_inside_the_noise_is_inconclusive_and_says_what_would_settle_it(noisy: Repository, paced: Paced) -> None:
+    """Beyond a tolerance of 1% in all three launches, and no more than noise alone may do: neither pass nor failure."""
+    noisy.change_settings("interactivity", "tolerance = 0.01\nmust_detect = 0.4\ninteractivity")
+    noisy.change_settings('metrics = ["throughput_ratio", "throughput_per_gpu"]', 'metrics = ["throughput_per_gpu"]')
+    paced(fp4=[1.012])
+    result = noisy.run(JSON, "--precgate-unused=ignore")
     assert result.ret == 1
-    assert gates(noisy)["fp4/int4 throughput_ratio", 100]["verdict"] == "INCONCLUSIVE"
+    assert verdicts(noisy) == {"INCONCLUSIVE", "PASS"}
+    assert launches(noisy) == {"fp4": 3, "int4": 1}
+    result.stdout.fnmatch_lines(
+        [
+            "INCONCLUSIVE  fp4 throughput_per_gpu at 85 *beyond the tolerance (1%) and inside the noise floor (*); to settle *"
+        ]
+    )
 
 
 def test_recording_a_noisy_baseline_warns_at_once(recorded: Repository, paced: Paced) -> None:
-    """What will be INCONCLUSIVE is said while the tolerance is still being chosen."""
-    recorded.change_settings("interactivity", "tolerance = 0.02\ninteractivity")
+    """What will be INCONCLUSIVE is said while the settings are still being chosen."""
+    recorded.change_settings("interactivity", "must_detect = 0.03\ninteractivity")
     paced(fp4=NOISY, int4=QUIET)
     result = recorded.run("--precgate-update", "--precgate-reason=louder")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["warning: * gates will be INCONCLUSIVE for any launch: * ask for *%*"])
+    result.stdout.fnmatch_lines(["warning: * gates will be INCONCLUSIVE for any launch: * set must_detect = *"])
 
 
 def test_a_baseline_may_ask_for_fewer_launches_and_then_knows_no_noise(repository: Repository, paced: Paced) -> None:
@@ -184,7 +188,7 @@ def test_a_baseline_may_ask_for_fewer_launches_and_then_knows_no_noise(repositor
     paced(fp4=[1.01])
     result = repository.run(JSON)
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["noise unknown: no sigma of fewer than 3 baseline launches, *; launches used: 1"])
+    result.stdout.fnmatch_lines(["noise unknown: the baseline has fewer than 3 launches, *; launches used: 1"])
     assert {gate["sigma"] for gate in gates(repository).values()} == {None}
 
 
@@ -213,7 +217,7 @@ def test_a_replay_that_would_need_another_launch_is_inconclusive(recorded: Repos
     recorded.change_settings('metrics = ["throughput_ratio", "throughput_per_gpu"]', 'metrics = ["throughput_per_gpu"]')
     paced(fp4=[1.007])
     assert recorded.run("--precgate-unused=ignore").ret == 0
-    recorded.change_settings("interactivity", "tolerance = 0.03\ninteractivity")
+    recorded.change_settings("interactivity", "tolerance = 0.01\ninteractivity")
     result = recorded.run("--precgate-unused=ignore", "--precgate-replay=latest", JSON)
     assert result.ret == 1
     assert "INCONCLUSIVE" in verdicts(recorded)
@@ -248,12 +252,14 @@ def test_an_outlier_reference_makes_no_gain_and_blocks_nothing(recorded: Reposit
     result.stdout.fnmatch_lines(["IMPLAUSIBLE *; no good one among 3 launches; better by more than 25%: *"])
 
 
-def test_every_table_says_the_limit_that_the_noise_leaves_of_the_tolerance(recorded: Repository) -> None:
+def test_every_table_says_what_the_gate_catches(recorded: Repository) -> None:
     """Terminal, Markdown and JSON: a tolerance alone does not explain a verdict."""
     assert recorded.run(JSON, "--precgate-markdown=found.md").ret == 0
     gate = gates(recorded)["fp4 throughput_per_gpu", 85]
-    assert 0.005 < gate["limit"] < gate["tolerance"]  # type: ignore[operator]
-    assert f"| 5% | {gate['limit']:.1%} |" in (recorded.path / "found.md").read_text(encoding="utf-8")
+    smallest, largest = gate["minimum_detectable_drop"], gate["largest_detectable_drop"]
+    assert 0.005 < gate["noise_floor"] < gate["tolerance"] < smallest < largest  # type: ignore[operator]
+    text = (recorded.path / "found.md").read_text(encoding="utf-8")
+    assert f"| 2.5% | {smallest:.1%} (to {largest:.1%}) |" in text
 
 
 def test_a_replay_has_as_many_launches_of_each_precision_as_the_run(recorded: Repository, paced: Paced) -> None:

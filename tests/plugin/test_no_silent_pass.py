@@ -52,7 +52,7 @@ def test_an_update_of_the_whole_run_drops_the_renamed_test_s_gates(accepted: Rep
         "def test_fp4_pays_off(precgate):\n    precgate.compare('fp4', 'int4')\n",
         "def test_fp4_pays_off():\n    pass\n",
         "import pytest\n@pytest.mark.precgate(points=[55])\n" + TEST,
-        "import pytest\n@pytest.mark.precgate(metrics=['cost'])\n" + TEST,
+        "import pytest\n@pytest.mark.precgate(metrics=['throughput_ratio'])\n" + TEST,
     ],
     ids=["removed", "skipped", "unchecked", "emptied", "fewer-points", "fewer-metrics"],
 )

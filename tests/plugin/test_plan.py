@@ -166,7 +166,7 @@ def test_a_rehearsal_is_planned_as_one(site: Site) -> None:
 def test_recorded_points_are_planned_to_cost_nothing(repository: Repository) -> None:
     """A file is read."""
     told = plan(repository.run("--precgate-plan"))
-    assert told[4].strip() == "fp4 (recorded) 0 - - - - - read from its file"
+    assert told[4].strip() == "fp4 (recorded) 0 - - - - - takes no GPU"
 
 
 @pytest.mark.parametrize(

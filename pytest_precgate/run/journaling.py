@@ -174,6 +174,17 @@ class Record:
         """Return the run whose figures are judged instead of measuring; None when nothing is replayed."""
         return self._replayed[suite].run if suite in self._replayed else None
 
+    def whole(self, suite: str) -> str | None:
+        """Return the name of the run that holds every launch of ``suite`` that was asked for, finished, so that it can
+        be replayed; None where there is none."""
+        if suite in self._replayed:
+            return self.directory.home(suite).name
+        journal = self._journals.get(suite)
+        if journal is None:
+            return None
+        each = (journal.launch(key) for key in self._asked.get(suite, ()))
+        return journal.path.parent.name if all(launch is not None and launch.is_finished for launch in each) else None
+
     def remarks(self) -> Iterator[str]:
         """Yield what a reader of the verdicts must know, and how an unfinished run goes on."""
         for suite, recorded in self._replayed.items():

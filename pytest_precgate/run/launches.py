@@ -168,6 +168,10 @@ class Launches:
         """Return the recorded run that was judged in place of measuring ``suite``; None where it was measured."""
         return None if self._record is None else self._record.origin(suite)
 
+    def kept(self, suite: str) -> str | None:
+        """Return the name of the run whose journal holds everything that was measured of ``suite``, else None."""
+        return None if self._record is None else self._record.whole(suite)
+
     def remarks(self) -> Iterator[str]:
         """Yield what a reader of the verdicts must know of how they were measured, and what went to waste."""
         yield from started_again([] if self._pool is None else self._pool.started)

@@ -76,7 +76,7 @@ class RunState:
         ]
         problems = [f"{update.path}: not written: {update.reason}" for update in updates if update.outcome == "refused"]
         problems += self._hidden(ran.failed)
-        warnings = list(self.launches.remarks())
+        warnings = [*self.launches.remarks(), *self._judged_again()]
         unused = "warn" if self.policy.unused == "ignore" and self.policy.in_ci else self.policy.unused
         whole = () if cut_short or self.policy.update else configured
         problems += self.waivers.problems(whole)
@@ -127,7 +127,7 @@ class RunState:
         unsound = sorted({*pending.checked, *old_tests} & {*ran.failed, *ran.xfailed})
         if interrupted or unsound:
             why = "the run was interrupted" if interrupted else f"tests that gate it failed: {', '.join(unsound)}"
-            return BaselineUpdate(suite, path, "refused", reason=why)
+            return BaselineUpdate(suite, path, "refused", reason=f"{why}{self._recordable_later(suite)}")
         try:
             stale = set() if cut_short else {test for test in old_tests if ran.holds(test)} - {*ran.seen}
             plan = self._plan(pending, stale)
@@ -179,7 +179,29 @@ class RunState:
         more = f" and {len(plan.lowered) - 3} more" if len(plan.lowered) > 3 else ""
         raise EasierGateError(
             f"it would make {lowered}{more} easier to pass; if that is meant, say why with --precgate-reason TEXT. The "
-            "baseline is left as it was"
+            f"baseline is left as it was{self._recordable_later(plan.baseline.suite)}"
+        )
+
+    def _judged_again(self) -> list[str]:
+        """How each suite with a failed check is judged again without measuring again, where it was measured."""
+        failed = dict.fromkeys(report.suite for report in self.reports.values() if report.outcome == "failed")
+        runs = {suite: self.launches.kept(suite) for suite in failed if self.launches.origin(suite) is None}
+        how = "judge it again, with other tolerances or points and without an engine, with"
+        return [
+            f"suite {suite}: what was measured is kept: {how} --precgate-replay={run}"
+            for suite, run in runs.items()
+            if run is not None
+        ]
+
+    def _recordable_later(self, suite: str) -> str:
+        """How a refused update is repeated without measuring again; nothing where nothing was measured."""
+        run = self.launches.kept(suite)
+        if run is None:
+            return ""
+        flag = "--precgate-update" if self.policy.update else "--precgate-update-new-only"
+        return (
+            f". What was measured is kept: to record it without an engine: --precgate-replay={run} {flag} "
+            '--precgate-reason "...", with the other flags of this run'
         )
 
     def _unused(self, ran: Ran) -> tuple[list[str], list[str]]:

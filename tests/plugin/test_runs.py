@@ -321,3 +321,36 @@ def test_a_baseline_that_is_rewritten_does_not_cost_the_finished_points(simulate
     result = simulated.run("--precgate-resume=latest")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["E *RunDiffersError: *commit is *-dirty, the run's was *"])
+
+
+def test_a_refused_update_says_how_it_is_recorded_without_measuring_again(simulated: Repository) -> None:
+    """The run by its name, and the flags; they record what was measured, and nothing more is."""
+    simulated.change_settings('fp4-tp4"\n', 'fp4-tp4"\nslowdown = 0.1\n')
+    result = simulated.run("--precgate-update")
+    assert result.ret == 1
+    *_, refused = journals(simulated)
+    (line,) = (each for each in result.outlines if "NOT written: it would make" in each)
+    flags = (f"--precgate-replay={refused.parent.name}", "--precgate-update", "--precgate-reason")
+    assert f'is kept: to record it without an engine: {" ".join(flags)} "...", with the other flags' in line
+    before = len(journals(simulated))
+    again = simulated.run(*flags, "slower")
+    assert again.ret == 0
+    again.stdout.fnmatch_lines(["baselines/kimi.json: written, reason: slower"])
+    assert len(journals(simulated)) == before
+
+
+def test_a_run_whose_gates_failed_says_how_to_judge_it_again(simulated: Repository) -> None:
+    """Every launch is finished, so it is a replay's flag; a wider tolerance passes. A replay says nothing."""
+    simulated.change_settings('fp4-tp4"\n', 'fp4-tp4"\nslowdown = 0.1\n')
+    result = simulated.run()
+    assert result.ret == 1
+    *_, failed = journals(simulated)
+    flag = f"--precgate-replay={failed.parent.name}"
+    result.stdout.fnmatch_lines([f"warning: suite kimi: what was measured is kept: judge it again, *, with {flag}"])
+    result.stdout.no_fnmatch_line("*--precgate-resume*")
+    simulated.change_settings("baseline_launches = 1", "baseline_launches = 1\ntolerance = 0.8\nimplausible = 0.9")
+    assert simulated.run(flag).ret == 0
+    simulated.change_settings("tolerance = 0.8", "tolerance = 0.01")
+    again = simulated.run(flag)
+    assert again.ret == 1
+    again.stdout.no_fnmatch_line("*what was measured is kept*")

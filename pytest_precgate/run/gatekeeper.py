@@ -65,13 +65,16 @@ class Gatekeeper:
 
     def plan(self, tests: Sequence[tuple[Suite, Asked]]) -> list[SuitePlan]:
         """Return what the tests of a suite would launch and cost. Nothing is run. Raises BaselineError."""
-        baseline = self.state.read(tests[0][0].name).baseline
+        baseline = self._sound(tests[0][0].name).baseline
         return plans_of(self.policy, tests, baseline, self.launches.root, self.sweep_targets)
 
     # --- while tests run ------------------------------------------------------------------------------------------
 
     def launch(self, suite: Suite, precision: str) -> Launch:
-        """Return the launch of one precision, measuring it the first time it is asked for."""
+        """Return the launch of one precision, measuring it the first time it is asked for.
+
+        Raises BaselineError, before anything is launched, for a baseline that nothing could be held against."""
+        self._sound(suite.name)
         if self.policy.update or self.policy.update_new_only:
             self.store.refuse_unwritable()
         if self.policy.paired_with is not None:
@@ -111,10 +114,7 @@ class Gatekeeper:
         if not isinstance(pair, Comparison):
             raise PrecgateError(f"check() takes what precgate.compare() returned, got {type(pair).__name__}")
         launches = self._launches_behind(suite, pair)
-        stored = self.state.read(suite.name)
-        side = self.policy.paired_with
-        if side is None:
-            stored.refuse_edited()
+        stored, side = self._sound(suite.name), self.policy.paired_with
         points = self._points(suite, pair, stored)
         candidate, reference = pair.curves
         gates = suite.gates_for(candidate, reference, points)
@@ -131,6 +131,13 @@ class Gatekeeper:
         report = GateReport(suite.name, test, pair, points, tuple(judged), outcome, notes, against, rule)
         self.state.reports[(suite.name, test, "/".join(pair.curves))] = report
         return report
+
+    def _sound(self, suite: str) -> Stored:
+        """Return the suite's baseline, which was edited by nobody; pairs are not held against it."""
+        stored = self.state.read(suite)
+        if self.policy.paired_with is None:
+            stored.refuse_edited()
+        return stored
 
     def _judged(
         self, suite: Suite, gates: Sequence[Gate], now: Mapping[str, Fingerprint], test: str

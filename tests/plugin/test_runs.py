@@ -354,3 +354,19 @@ def test_a_run_whose_gates_failed_says_how_to_judge_it_again(simulated: Reposito
     again = simulated.run(flag)
     assert again.ret == 1
     again.stdout.no_fnmatch_line("*what was measured is kept*")
+
+
+def test_an_edited_baseline_is_found_before_anything_is_launched(simulated: Repository) -> None:
+    """Half an hour of measuring would be judged by nothing: exit 1 without a run, and the plan is a usage error."""
+    text = simulated.baseline.read_text(encoding="utf-8")
+    value = re.search(r'"value": ([0-9.]+)', text)
+    assert value is not None
+    simulated.baseline.write_text(text.replace(value[0], f'"value": {float(value[1]) * 1.1:.6g}', 1), encoding="utf-8")
+    before = journals(simulated)
+    result = simulated.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *BaselineCorruptError: kimi.json: *edited by hand or merged badly*"])
+    assert journals(simulated) == before
+    planned = simulated.run("--precgate-plan")
+    assert planned.ret == pytest.ExitCode.USAGE_ERROR
+    planned.stderr.fnmatch_lines(["ERROR: precgate: kimi.json: *edited by hand or merged badly*"])

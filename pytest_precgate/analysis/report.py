@@ -12,6 +12,7 @@ from pytest_precgate.analysis.cost import SuiteCost
 from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.gating.verdict import JudgedGate, all_pass
+from pytest_precgate.analysis.gating.waiver import Waiver
 
 Outcome = Literal["passed", "failed", "skipped", "recorded", "added"]
 """The outcome of a check. ``recorded``: its baseline is rewritten, so it was not compared with one. ``added``: the
@@ -44,7 +45,8 @@ class Ran(Protocol):
 class GateReport:
     """One check of one test: the comparison, its targets, every judged gate, and the outcome.
 
-    ``baseline`` is what it was compared with, ``rule`` the launch rule."""
+    ``baseline`` is what it was compared with, ``rule`` the launch rule, ``waivers`` those that would let a failed check
+    pass."""
 
     suite: str
     test: str
@@ -55,6 +57,7 @@ class GateReport:
     notes: tuple[str, ...] = ()
     baseline: str = ""
     rule: str = ""
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def passed(self) -> bool:

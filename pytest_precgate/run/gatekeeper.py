@@ -15,6 +15,7 @@ from pytest_precgate.analysis.accepted.matching import JudgingContext, how_old, 
 from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.curves.search import SweepTargets
 from pytest_precgate.analysis.gating.gates import Gate
+from pytest_precgate.analysis.gating.proposed_waivers import proposed
 from pytest_precgate.analysis.gating.verdict import JudgedGate, Verdict
 from pytest_precgate.analysis.gating.waiver import WaiverBook
 from pytest_precgate.analysis.plan import Asked, SuitePlan
@@ -128,7 +129,8 @@ class Gatekeeper:
         against = self.store.shown(stored.path) if side is None else f"fresh launches of {side}"
         repeats = any(self.launches.can_repeat(suite, precision) for precision in pair.curves)
         rule = str(self.policy.launches(suite)) if repeats else ""
-        report = GateReport(suite.name, test, pair, points, tuple(judged), outcome, notes, against, rule)
+        waivers = proposed(suite.name, judged, self.waivers.day) if outcome == "failed" else ()
+        report = GateReport(suite.name, test, pair, points, tuple(judged), outcome, notes, against, rule, waivers)
         self.state.reports[(suite.name, test, "/".join(pair.curves))] = report
         return report
 

@@ -15,6 +15,7 @@ import pytest
 from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.faults import Contained
 from pytest_precgate.plugin.frames import AsUsageErrors, presentable
+from pytest_precgate.plugin.last_lines import as_error
 from pytest_precgate.plugin.ordering import in_order, rank
 from pytest_precgate.plugin.report_files import write_reports
 from pytest_precgate.plugin.runs import FLAGS, earlier_run, record_of, refuse_no_directory
@@ -335,6 +336,9 @@ class Run:
         with AsUsageErrors():
             for line, good in summary(self._found):
                 terminalreporter.write_line(printable_lines(line, _LINE_SHOWN), green=good is True, red=good is False)
+        # pytest counts tests, and each of them may have passed: its last lines would read as if nothing had failed.
+        errors = terminalreporter.stats.setdefault("error", []) if self._found.problems else []
+        errors += [as_error(printable_lines(problem, _LINE_SHOWN)) for problem in self._found.problems]
 
 
 def _fixtures(item: pytest.Item) -> Sequence[str]:

@@ -375,3 +375,14 @@ def test_points_cut_in_half_are_warned_about_elsewhere(accepted: Repository, mon
     monkeypatch.delenv("CI", raising=False)
     result = accepted.run("-W", "default")
     result.stdout.fnmatch_lines(["*PrecgateWarning: *points.csv: the last line has no line end, so*"])
+
+
+def test_what_fails_a_run_of_passing_tests_stands_in_its_last_lines(accepted: Repository) -> None:
+    """Not above "1 passed" alone: in the short summary, and in pytest's own count."""
+    accepted.write_settings(SETTINGS + SETTINGS.replace("suites.kimi", "suites.llama"))
+    accepted.write_test("import pytest\npytestmark = pytest.mark.precgate(suite='kimi')\n" + TEST)
+    result = accepted.run()
+    assert result.ret == 1
+    *_, short, last = (line for line in result.outlines if line)
+    assert short.startswith("ERROR precgate - suite llama is configured and nothing gates it")
+    assert "1 passed, 1 error in " in last

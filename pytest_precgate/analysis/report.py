@@ -138,6 +138,7 @@ def _unused_gates(path: str, test: str, gates: Sequence[GateKey]) -> str:
     what = f"gate {gates[0]}" if len(gates) == 1 else f"{len(gates)} gates, the first {gates[0]},"
     return (
         f"{path}: {what} of {test} not used by this run: was the test renamed, removed, skipped, or does it check "
-        "less? Record it anew with --precgate-update; if the test is gone for good, `precgate baseline prune` removes "
-        "it; while it is skipped, --precgate-unused=warn lets the run pass"
+        "less? Renamed: --precgate-update-new-only records the new name's gates from the accepted points, and "
+        "`precgate baseline prune` then removes the old name's. Removed: prune. Skipped for a while: "
+        "--precgate-unused=warn lets the run pass. Checks less: --precgate-update"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_precgate.cli import main
 from tests.repository import QUIET, SETTINGS, TEST, Repository
 
 RENAMED = TEST.replace("pays_off", "is_worth_it")
@@ -16,8 +17,10 @@ def test_a_renamed_test_fails_and_the_old_name_is_said(accepted: Repository) -> 
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "MISSING  fp4/int4 *it has the same gate of test_kimi.py::test_fp4_pays_off (renamed?)*",
-            "FAIL: baselines/kimi.json: 18 gates, *of test_kimi.py::test_fp4_pays_off not used by this run: *renamed*",
+            "MISSING  fp4/int4 *it has the same gate of test_kimi.py::test_fp4_pays_off (renamed?); "
+            "record it with --precgate-update-new-only; after a rename then remove *with precgate baseline prune",
+            "FAIL: baselines/kimi.json: 18 gates, *of test_kimi.py::test_fp4_pays_off not used by this run: *renamed*"
+            "Renamed: --precgate-update-new-only records *, and `precgate baseline prune` then removes the old *",
         ]
     )
 
@@ -34,6 +37,10 @@ def test_a_renamed_test_is_recorded_without_measuring_the_baseline_again(accepte
     assert [line for line in before.splitlines() if "concurrency" in line] == [
         line for line in after.splitlines() if "concurrency" in line
     ]
+    accepted.pytester.chdir()
+    assert main(["baseline", "prune", "--reason=renamed"]) == 0
+    accepted.write_points()
+    assert accepted.run().ret == 0
 
 
 def test_an_update_of_the_whole_run_drops_the_renamed_test_s_gates(accepted: Repository) -> None:

@@ -56,7 +56,8 @@ def test_compare_takes_two_files_of_one_precision(tmp_path: Path, capsys: pytest
         ([str(POINTS), INT4], "holds fp4, int4; say which:"),
         ([f"{POINTS}:fp8", INT4], "holds no fp8 points; it holds fp4, int4"),
         (["nowhere.csv", INT4], "nowhere.csv: cannot be read: No such file"),
-        ([FP4, INT4, "--hardware", "h200"], "hardware is b200, what was stated is h200"),
+        ([FP4, "h200.csv:int4"], "different hardware, cannot be compared: fp4 ran on b200, int4 on h200"),
+        ([FP4, INT4, "--hardware", "h200"], "hardware is b200 in the file, and h200 was given with --hardware"),
         (["bare.csv", "bare.csv"], "bare.csv: does not say its hardware; give --hardware"),
         (["bare.csv", "bare.csv", "--hardware", "h200"], "bare.csv: does not say its isl; give --isl"),
         (["bare.csv", "bare.csv", "--hardware", "x", "--isl=1", "--osl=1"], "no price and power known for 'x'"),
@@ -68,6 +69,7 @@ def test_what_cannot_be_compared_exits_2(
     """Off the band, no such precision or file, another hardware, nothing said: one line on stderr, no traceback."""
     text = "concurrency,gpus,interactivity,throughput_per_gpu\n4,4,100,100\n8,4,60,120\n"
     (tmp_path / "bare.csv").write_text(text, encoding="utf-8")
+    (tmp_path / "h200.csv").write_text(POINTS.read_text(encoding="utf-8").replace("b200", "h200"), encoding="utf-8")
     assert main(["compare", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

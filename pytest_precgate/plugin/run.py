@@ -93,7 +93,7 @@ class Run:
             given = self._config.getoption(flag.removeprefix("--").replace("-", "_"))
             if given and in_ci(os.environ) and not self._selection.was_typed(flag):
                 raise pytest.UsageError(
-                    f"{flag}: under CI it must stand on the command line, not in a configuration file"
+                    f"{flag}: under CI it is accepted on the command line alone, not from a configuration file"
                 )
 
     def pytest_report_header(self) -> str | None:

@@ -161,7 +161,7 @@ def set_aside(report: GateReport) -> Iterator[str]:
         first = strays[0].evidence
         yield (
             f"{first.set_aside} of {first.launches} launches of {strays[0].gate.key} are outliers and set aside; "
-            f"so are some of {len(strays)} of {len(report.judged)} gates"
+            f"{len(strays)} of {len(report.judged)} gates have such launches"
         )
 
 

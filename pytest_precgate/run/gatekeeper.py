@@ -75,6 +75,7 @@ class Gatekeeper:
         """Return the launch of one precision, measuring it the first time it is asked for.
 
         Raises BaselineError, before anything is launched, for a baseline that nothing could be held against."""
+        self.state.asked.add(suite.name)
         self._sound(suite.name)
         if self.policy.update or self.policy.update_new_only:
             self.store.refuse_unwritable()

@@ -41,7 +41,8 @@ class PendingUpdate:
 class RunState:
     """What a run has read, compared, checked and is about to record; see Gatekeeper for what it is given.
 
-    By suite: the baseline as read, what is to be recorded, the gates that were held. Every report is kept by suite,
+    By suite: the baseline as read, what is to be recorded, the gates that were held; ``asked`` are the suites of which
+    a test wanted a sweep. Every report is kept by suite,
     test and precisions, every comparison by suite and precisions.
     """
 
@@ -58,6 +59,7 @@ class RunState:
     reports: dict[tuple[str, str, str], GateReport] = field(default_factory=dict)
     compared: list[Compared] = field(default_factory=list)
     pairs: dict[tuple[str, str, str], Comparison] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
 
     def read(self, suite: str) -> Stored:
         """Return the suite's baseline as it was when it was first asked for. Raises BaselineError."""
@@ -82,7 +84,7 @@ class RunState:
         problems += self.waivers.problems(whole)
         if not cut_short and unused != "ignore":
             lines, left_out = self._unused(ran)
-            lines += self._ungated_suites(configured)
+            lines += self._ungated_suites(configured, ran.failed)
             (problems if unused == "fail" else warnings).extend(lines)
             warnings += left_out
         return RunReport(
@@ -94,9 +96,10 @@ class RunState:
             costs=self.launches.costs(),
         )
 
-    def _ungated_suites(self, configured: Collection[str]) -> list[str]:
-        """Name every configured suite that has no baseline and that no test checked."""
+    def _ungated_suites(self, configured: Collection[str], failed: Collection[str]) -> list[str]:
+        """Name every configured suite that has no baseline and that no test checked, or failed before it could."""
         known = {*self.store.suites(configured), *(report.suite for report in self.reports.values())}
+        known |= self.asked if failed else set()
         return [
             f"suite {suite} is configured and nothing gates it: no test checks it and it has no baseline"
             for suite in configured

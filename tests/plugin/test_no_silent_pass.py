@@ -198,6 +198,15 @@ def test_a_suite_nothing_gates_fails_a_run_of_everything(accepted: Repository) -
     assert accepted.run("test_kimi.py").ret == 0
 
 
+def test_a_suite_whose_test_failed_before_its_check_is_not_said_to_have_none(repository: Repository) -> None:
+    """Its points are missing: that is the failure, and the only one."""
+    (repository.path / "points.csv").unlink()
+    result = repository.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *RecordedPointsError: *points.csv*"])
+    result.stdout.no_fnmatch_line("*nothing gates it*")
+
+
 def test_an_emptied_test_file_fails_the_run(accepted: Repository) -> None:
     """No test collected is exit 5 elsewhere, which some setups take for green; lost gates are exit 1."""
     accepted.write_test("")

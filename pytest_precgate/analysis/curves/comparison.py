@@ -228,5 +228,10 @@ def compare(
 
     ``hardware`` gives price and power; by default the built-in row for the sweep's hardware is used. Raises
     SweepMismatchError when the sweeps cannot be compared, InvalidValueError for a hardware without price."""
+    if candidate.hardware != reference.hardware:
+        raise SweepMismatchError(
+            f"different hardware, cannot be compared: {candidate.precision} ran on {candidate.hardware}, "
+            f"{reference.precision} on {reference.hardware}"
+        )
     priced = hardware_named(candidate.hardware) if hardware is None else hardware
     return Comparison(Curve(candidate, priced, cost), Curve(reference, priced, cost))

@@ -162,7 +162,7 @@ def _first_good(limits: GateLimits, values: Sequence[float | Absent]) -> GateRul
             return GateRuling(replace(judged, reason=every), limits, launches)
     best = max((value for value, _ in doubted), key=lambda value: limits.gate.gain(value, limits.centre))
     judged = held_to(limits, best, limits.centre, limits.per_launch[-1])
-    every = f"low in all {launches} launches; the best is {judged.reason}" if launches > 1 else judged.reason
+    every = f"worse in all {launches} launches; the best is {judged.reason}" if launches > 1 else judged.reason
     return GateRuling(replace(judged, reason=every), limits, launches)
 
 

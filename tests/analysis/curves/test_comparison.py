@@ -159,7 +159,10 @@ def sweep(precision: str, *pairs: tuple[float, float], hardware: str = "b200", w
     ("other", "why"),
     [
         (sweep("int4", (50, 9), (90, 5), workload=Workload(8192, 1024)), "workload differs: fp4 has isl 1024"),
-        (sweep("int4", (50, 9), (90, 5), hardware="h200"), "the int4 sweep ran on h200, the price is for b200"),
+        (
+            sweep("int4", (50, 9), (90, 5), hardware="h200"),
+            "different hardware, cannot be compared: fp4 ran on b200, int4 on h200",
+        ),
         (sweep("fp4", (50, 9), (90, 5)), "both sweeps are called 'fp4'"),
         (
             sweep("int4", (150, 9), (190, 5)),

@@ -107,7 +107,8 @@ def test_a_regression_shows_the_best_of_its_launches() -> None:
     assert judged is not None
     assert judged.value == 950
     assert judged.reason == (
-        "low in all 3 launches; the best is worse than its baseline by more than 1.8%, the limit that the noise leaves"
+        "worse in all 3 launches; the best is worse than its baseline by more than 1.8%, the limit that the noise "
+        "leaves"
     )
     assert judged.change == pytest.approx(-0.05, abs=0.001)
 

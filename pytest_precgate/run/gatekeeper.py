@@ -104,7 +104,8 @@ class Gatekeeper:
                     "precision column serves one precision"
                 )
             price = suite.hardware, suite.cost
-            pair = self.state.pairs[names] = Comparison(first.curve(*price), second.curve(*price))
+            pair = Comparison(first.curve(*price), second.curve(*price), suite.wording)
+            self.state.pairs[names] = pair
         self.state.compared.append(Compared(suite.name, test, pair, suite.points or ()))
         return pair
 

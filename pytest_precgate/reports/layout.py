@@ -86,6 +86,8 @@ def readable_rows(pair: Comparison, points: Sequence[float]) -> tuple[list[Row],
     return rows, outside
 
 
+COUNTED = "tok/s/GPU, $/M tokens and tok/s/MW count input and output tokens"
+"""What the figures of a comparison count: a note under its table."""
 COMPARISON_HEAD = ("tok/s/user", "tok/s/GPU", "$/M tokens", "tok/s/MW", "concurrency", "tok/s/GPU", "$/M tokens")
 
 

@@ -62,6 +62,7 @@ def comparison(suite: str, pair: Comparison, points: Sequence[float]) -> list[st
         layout.title(suite, pair),
         *layout.terms(pair),
         *layout.columns([*head, *(layout.comparison_cells(row) for row in rows)], left=0),
+        layout.COUNTED,
         *(f"at {row.interactivity:g} tok/s/user: {row.wording}" for row in rows),
         *outside,
     ]

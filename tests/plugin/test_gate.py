@@ -23,6 +23,7 @@ def test_the_accepted_state_passes_and_shows_the_published_picture(accepted: Rep
             "*55  1028.1 / 361.2  0.527 / 1.500  473799 / 166466    ~39 / ~27     2.846x      0.351x",
             "*73   697.4 / 232.5  0.777 / 2.330  321387 / 107143    ~20 / ~13     3.000x      0.333x",
             "*91   500.2 / 159.8  1.083 / 3.389   230485 / 73645     ~11 / ~7     3.130x      0.320x",
+            "tok/s/GPU, $/M tokens and tok/s/MW count input and output tokens",
             "at 55 tok/s/user: FP4 costs 0.351x of INT4 per token (65% less) and delivers 2.85x its tok/s/GPU",
             "fp4/int4 throughput_ratio         3%  0.0% PASS  0.0% PASS  0.0% PASS",
             "test_kimi.py::test_fp4_pays_off: passed, 18 gates: 18 PASS against baselines/kimi.json",

@@ -207,6 +207,13 @@ def test_a_suite_whose_test_failed_before_its_check_is_not_said_to_have_none(rep
     result.stdout.no_fnmatch_line("*nothing gates it*")
 
 
+def test_a_run_that_collects_no_test_and_loses_no_gate_exits_5(accepted: Repository) -> None:
+    """As pytest has it; docs/settings.md lists it."""
+    (accepted.path / "unit").mkdir()
+    (accepted.path / "unit" / "test_none.py").write_text("", encoding="utf-8")
+    assert accepted.run("unit").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
 def test_an_emptied_test_file_fails_the_run(accepted: Repository) -> None:
     """No test collected is exit 5 elsewhere, which some setups take for green; lost gates are exit 1."""
     accepted.write_test("")

@@ -337,8 +337,11 @@ class Run:
             for line, good in summary(self._found):
                 terminalreporter.write_line(printable_lines(line, _LINE_SHOWN), green=good is True, red=good is False)
         # pytest counts tests, and each of them may have passed: its last lines would read as if nothing had failed.
-        errors = terminalreporter.stats.setdefault("error", []) if self._found.problems else []
-        errors += [as_error(printable_lines(problem, _LINE_SHOWN)) for problem in self._found.problems]
+        untold = [
+            problem for problem in self._found.problems if problem not in self._refused
+        ]  # those are tests' errors
+        errors = terminalreporter.stats.setdefault("error", []) if untold else []
+        errors += [as_error(printable_lines(problem, _LINE_SHOWN)) for problem in untold]
 
 
 def _fixtures(item: pytest.Item) -> Sequence[str]:

@@ -23,11 +23,15 @@ def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_compare_prints_the_published_picture(capsys: pytest.CaptureFixture[str]) -> None:
     """Interpolated cost as published: $0.523, 0.775, 1.059 and 1.502, 2.319, 3.384 per million tokens."""
-    assert main(["compare", FP4, INT4, "--at", "55,73,91", "--cost", "interpolated"]) == 0
+    arguments = ["compare", FP4, INT4, "--at", "55,73,91", "--cost", "interpolated"]
+    assert main([*arguments, "--wording", "published"]) == 0
     out = capsys.readouterr().out
     for cost in ("0.523 / 1.502", "0.775 / 2.319", "1.059 / 3.384"):
         assert cost in out
     assert "at 55 tok/s/user: FP4 is 187% cheaper per token; FP4 delivers 185% more tok/s/GPU" in out
+    assert main(arguments) == 0
+    ours = "at 55 tok/s/user: FP4 costs 0.349x of INT4 per token (65% less) and delivers 2.85x its tok/s/GPU"
+    assert ours in capsys.readouterr().out
 
 
 def test_compare_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,7 +50,7 @@ def test_compare_takes_two_files_of_one_precision(tmp_path: Path, capsys: pytest
     (tmp_path / "new.csv").write_text(head + "4,4,100,198\n8,4,60,242\n", encoding="utf-8")
     arguments = ["compare", "new.csv", "old.csv", "--at", "80", "--hardware", "h200", "--isl", "1024", "--osl", "1024"]
     assert main(arguments) == 0
-    assert "NEW delivers 10% more tok/s/GPU" in capsys.readouterr().out
+    assert "NEW costs 0.909x of OLD per token (9% less) and delivers 1.10x its tok/s/GPU" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,8 @@ def test_compare_takes_two_files_of_one_precision(tmp_path: Path, capsys: pytest
         ([str(POINTS), INT4], "holds fp4, int4; say which:"),
         ([f"{POINTS}:fp8", INT4], "holds no fp8 points; it holds fp4, int4"),
         (["nowhere.csv", INT4], "nowhere.csv: cannot be read: No such file"),
-        ([FP4, INT4, "--hardware", "h200"], "hardware is b200, what was stated is h200"),
+        ([FP4, "h200.csv:int4"], "different hardware, cannot be compared: fp4 ran on b200, int4 on h200"),
+        ([FP4, INT4, "--hardware", "h200"], "hardware is b200 in the file, and h200 was given with --hardware"),
         (["bare.csv", "bare.csv"], "bare.csv: does not say its hardware; give --hardware"),
         (["bare.csv", "bare.csv", "--hardware", "h200"], "bare.csv: does not say its isl; give --isl"),
         (["bare.csv", "bare.csv", "--hardware", "x", "--isl=1", "--osl=1"], "no price and power known for 'x'"),
@@ -68,6 +73,7 @@ def test_what_cannot_be_compared_exits_2(
     """Off the band, no such precision or file, another hardware, nothing said: one line on stderr, no traceback."""
     text = "concurrency,gpus,interactivity,throughput_per_gpu\n4,4,100,100\n8,4,60,120\n"
     (tmp_path / "bare.csv").write_text(text, encoding="utf-8")
+    (tmp_path / "h200.csv").write_text(POINTS.read_text(encoding="utf-8").replace("b200", "h200"), encoding="utf-8")
     assert main(["compare", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

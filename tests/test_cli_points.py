@@ -218,7 +218,7 @@ def test_compare_refuses_a_row_that_cannot_be(capsys: pytest.CaptureFixture[str]
     [
         (["import", "raw.json"], "raw.json: does not say its gpus, precision, hardware; give --gpus, --precision, --"),
         (["import", "raw.json", "--gpus", "0"], "stated.gpus: got 0, wanted a whole number of at least 1"),
-        (["import", "agg.json", "--gpus", "8"], "agg.json: gpus is 4, what was stated is 8"),
+        (["import", "agg.json", "--gpus", "8"], "agg.json: gpus is 4 in the file, and 8 was given with --gpus"),
         (["import", "agg.json", "agg.json", "ag*.json", "again.json"], "holds concurrency 10 twice"),
         (["import", "x*.json"], "x*.json: matches no file below"),
         (["import", "."], "is a directory, wanted a file"),

@@ -53,3 +53,13 @@ def test_the_packages_of_the_page_are_those_there_are() -> None:
     folders = {path.parent.name for path in (ROOT / "pytest_precgate").glob("*/__init__.py")} - {"analysis"}
     assert folders <= named
     assert {row.split(".")[0] for row in layers.ALLOWED if "." not in row} >= folders
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / ".pre-commit-config.yaml"], ids=lambda page: page.name)
+def test_every_command_of_make_is_one_a_person_may_call(page: Path) -> None:
+    """A target of .PHONY: a file that make keeps for itself is half a step of it."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    known = {*re.findall(r"(?m)^\.PHONY:(.*)$", makefile)[0].split()}
+    text = page.read_text(encoding="utf-8")
+    calls = re.findall(r"`make ([^`]+)`|(?m:^    make ([^#\n]+))", text)
+    assert {word for call in calls for word in "".join(call).split() if "=" not in word} <= known

@@ -104,13 +104,13 @@ class KindCost:
 class SuiteCost:
     """The cost of one suite, by kind: ``costs`` of this run, and the cost of ``reused`` launches in earlier runs.
 
-    ``reads_files`` says that points were recorded elsewhere and only read; ``replayed`` that nothing was measured."""
+    ``is_without_gpu`` says that points were read or computed without a GPU; ``replayed`` that nothing was measured."""
 
     suite: str
     hardware: Hardware
     costs: Sequence[KindCost] = ()
     reused: Sequence[KindCost] = ()
-    reads_files: bool = False
+    is_without_gpu: bool = False
     replayed: bool = False
 
     def __post_init__(self) -> None:

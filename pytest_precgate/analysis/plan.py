@@ -52,7 +52,7 @@ class Expected:
 class Candidate:
     """A configuration that tests may launch: its number from 0, the kind of its engine, how it is paid for.
 
-    ``paid`` is None for points that were recorded elsewhere: nothing is launched."""
+    ``paid`` is None for points that take no GPU: nothing is launched."""
 
     precision: str
     number: int
@@ -161,7 +161,7 @@ def plan(
             continue
         least, most = launches[candidate.precision] if use == "measured" else (int(use == "up"), 1)
         if candidate.paid is None or (candidate.paid == "simulated" and use != "measured"):
-            least, most = 0, 0  # a file is read; a simulation that tests only talk to holds no GPU
+            least, most = 0, 0  # it takes no GPU; a simulation that tests only talk to holds no GPU
         planned.append(PlannedLaunch(candidate, use, least, most))
     return SuitePlan(suite, hardware, len(asked), planned)
 

@@ -12,6 +12,7 @@ from pytest_precgate.analysis.cost import SuiteCost
 from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.gating.verdict import JudgedGate, all_pass
+from pytest_precgate.analysis.gating.waiver import Waiver
 
 Outcome = Literal["passed", "failed", "skipped", "recorded", "added"]
 """The outcome of a check. ``recorded``: its baseline is rewritten, so it was not compared with one. ``added``: the
@@ -44,7 +45,8 @@ class Ran(Protocol):
 class GateReport:
     """One check of one test: the comparison, its targets, every judged gate, and the outcome.
 
-    ``baseline`` is what it was compared with, ``rule`` the launch rule."""
+    ``baseline`` is what it was compared with, ``rule`` the launch rule, ``waivers`` those that would let a failed check
+    pass."""
 
     suite: str
     test: str
@@ -55,6 +57,7 @@ class GateReport:
     notes: tuple[str, ...] = ()
     baseline: str = ""
     rule: str = ""
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -135,6 +138,7 @@ def _unused_gates(path: str, test: str, gates: Sequence[GateKey]) -> str:
     what = f"gate {gates[0]}" if len(gates) == 1 else f"{len(gates)} gates, the first {gates[0]},"
     return (
         f"{path}: {what} of {test} not used by this run: was the test renamed, removed, skipped, or does it check "
-        "less? Record it anew with --precgate-update; if the test is gone for good, `precgate baseline prune` removes "
-        "it; while it is skipped, --precgate-unused=warn lets the run pass"
+        "less? Renamed: --precgate-update-new-only records the new name's gates from the accepted points, and "
+        "`precgate baseline prune` then removes the old name's. Removed: prune. Skipped for a while: "
+        "--precgate-unused=warn lets the run pass. Checks less: --precgate-update"
     )

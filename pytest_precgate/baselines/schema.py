@@ -6,6 +6,7 @@ Invariant: a reader reads every older schema and refuses a newer one with its nu
      GPU-seconds; a null start is unknown, and a launch without cost has no entry.
   3  the acceptance length of a point that was measured with speculation, and the error of a point whose error is larger
      than was asked for.
+  4  a launch that cannot be repeated, and one that is simulated, say so (to 3 the kind of the engine says it).
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from pytest_precgate.errors import BaselineCorruptError, BaselineSchemaError
 from pytest_precgate.values import TableReader
 
 T = TypeVar("T")
-SCHEMA = 3
+SCHEMA = 4
 SIGMA_DECIMALS = 5
 _TOP_FIELDS = ("cost", "gates", "hardware", "history", "launches", "recorded", "schema", "suite")
+_LAUNCH_OPTIONAL = ("costs", "repeatable", "simulated")
 _HARDWARE = TableReader(Hardware)
 _COST = TableReader(LaunchCost)
 # A point without one of these lacks its key; null would say that it was asked and not known, which no writer says.
@@ -94,8 +96,12 @@ def _launch_text(launch: Launch) -> str:
         "precision": _line(launch.sweep.precision),
     }
     if launch.costs:
-        fields = {"costs": _block([_line(asdict(cost)) for cost in launch.costs], "     "), **fields}
-    return "{" + ",\n     ".join(f'"{key}": {text}' for key, text in fields.items()) + "}"
+        fields["costs"] = _block([_line(asdict(cost)) for cost in launch.costs], "     ")
+    if not launch.is_repeatable:
+        fields["repeatable"] = "false"
+    if launch.sweep.simulated:
+        fields["simulated"] = "true"
+    return "{" + ",\n     ".join(f'"{key}": {text}' for key, text in sorted(fields.items())) + "}"
 
 
 def parse(text: str, source: str) -> Baseline:
@@ -117,7 +123,7 @@ def parse(text: str, source: str) -> Baseline:
     with root.building():
         return Baseline(
             suite=members["suite"].text(),
-            launches=[_launch(node) for node in members["launches"].items()],
+            launches=[_launch(node, schema) for node in members["launches"].items()],
             gates=[_gate(node) for node in members["gates"].items()],
             recorded=_built(_PROVENANCE, members["recorded"]),
             hardware=_built(_HARDWARE, members["hardware"]),
@@ -169,8 +175,8 @@ def _built(reader: TableReader[T], node: Node) -> T:
         return reader.read(node)
 
 
-def _launch(node: Node) -> Launch:
-    members = node.table(required=["fingerprint", "points", "precision"], optional=["costs"])
+def _launch(node: Node, schema: int) -> Launch:
+    members = node.table(required=["fingerprint", "points", "precision"], optional=_LAUNCH_OPTIONAL)
     parts = members["fingerprint"].table(required=["hard", "soft"])
     hard, soft = parts["hard"].mapping(), parts["soft"].mapping()
     for key in ("engine", "hardware", "isl", "osl", "range_ratio"):
@@ -181,10 +187,14 @@ def _launch(node: Node) -> Launch:
         points = [_built(_POINT, point) for point in members["points"].items()]
         _ = hard["engine"].text()
         fingerprint = Fingerprint(_facts(hard), _facts(soft))
-        simulated = "simulated" in fingerprint.engines
+        if schema < 4:
+            simulated, repeatable = "simulated" in fingerprint.engines, fingerprint.engines != ("recorded",)
+        else:
+            simulated = "simulated" in members and members["simulated"].flag()
+            repeatable = "repeatable" not in members or members["repeatable"].flag()
         sweep = Sweep(members["precision"].text(), workload, hard["hardware"].text(), points, simulated)
         costs = [_built(_COST, cost) for cost in members["costs"].items()] if "costs" in members else []
-        return Launch(sweep, fingerprint, tuple(costs))
+        return Launch(sweep, fingerprint, tuple(costs), is_repeatable=repeatable)
 
 
 def _facts(members: Mapping[str, Node]) -> dict[str, Fact]:

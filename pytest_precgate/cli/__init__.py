@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from pytest_precgate.analysis.accepted.baseline import Baseline, Provenance
-from pytest_precgate.analysis.curves.comparison import COST_MODES, compare
+from pytest_precgate.analysis.curves.comparison import COST_MODES, WORDINGS, compare
 from pytest_precgate.analysis.curves.economics import hardware_named
 from pytest_precgate.baselines.housekeeping import problems, prune
 from pytest_precgate.baselines.store import BaselineStore
@@ -101,6 +101,9 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--at", metavar="X,Y,Z", type=_points, help="interactivities, tok/s/user; default: quartiles")
     add_stated(parser, _COMPARED)
     parser.add_argument("--cost", choices=COST_MODES, default="derived", help="how cost is read; default derived")
+    parser.add_argument(
+        "--wording", choices=WORDINGS, default="ratios", help="how a row is put into words; default by its ratios"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_compare)
 
@@ -162,7 +165,7 @@ def _compare(options: argparse.Namespace) -> int:
         candidate = replace(candidate, precision=f"{candidate.precision} {options.candidate}")
         reference = replace(reference, precision=f"{reference.precision} {options.reference}")
     hardware = hardware_named(candidate.hardware, load(Path.cwd()).hardware)
-    pair = compare(candidate, reference, hardware=hardware, cost=options.cost)
+    pair = compare(candidate, reference, hardware=hardware, cost=options.cost, wording=options.wording)
     points = tuple(float(point) for point in options.at or pair.quartile_points())
     for point in points:
         pair.at(point)  # off the band there is no row, and an incomplete table is not printed

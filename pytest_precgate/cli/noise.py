@@ -91,7 +91,7 @@ def _noise(options: argparse.Namespace) -> int:
     suite = _suite(options, root)
     record = _record(options, root, told)
     launches = Launches(root, lambda: record, os.environ, on_point=told.point, say=told.line)
-    _refuse_recorded(suite, launches)
+    _refuse_unrepeatable(suite)
     signals = StopSignals()
     signals.watch()
     try:
@@ -109,6 +109,7 @@ def _noise(options: argparse.Namespace) -> int:
         study=_studied(suite, measured),
         launches=[launch for each in measured.values() for launch in each],
         costs=tuple(launches.costs()),
+        attached=_attached(suite),
         run=run,
         replay=f"--precgate-replay={run}" + f" --precgate-engine={options.engine}" * (options.engine is not None),
     )
@@ -140,15 +141,21 @@ def _precisions(suite: Suite) -> tuple[str, str]:
     return candidate, reference
 
 
-def _refuse_recorded(suite: Suite, launches: Launches) -> None:
+def _refuse_unrepeatable(suite: Suite) -> None:
     for precision in _precisions(suite):
-        if not launches.can_repeat(suite, precision):
-            raise SettingsError(
-                f"suite {suite.name}",
-                precision,
-                'engine = "recorded" cannot be launched again: one file has no noise to measure. Rehearse with '
-                "--engine simulated, or name an engine that runs",
-            )
+        for engine in suite.configurations(precision):
+            if not engine.is_repeatable:
+                raise SettingsError(
+                    f"suite {suite.name}",
+                    precision,
+                    f'engine = "{engine.kind}" cannot be launched again, so it has no noise to measure. Rehearse with '
+                    "--engine simulated, or name an engine that runs",
+                )
+
+
+def _attached(suite: Suite) -> tuple[str, ...]:
+    """The precisions measured on servers that run already."""
+    return tuple(name for name in _precisions(suite) if any(each.paid == "endpoint" for each in suite.engines[name]))
 
 
 def _record(options: argparse.Namespace, root: Path, told: _Narrator) -> Record:

@@ -117,14 +117,20 @@ class RecordedRow:
             return replace(row, isl=int(means[0]), osl=int(means[1]))
         return row
 
-    def refuse_other(self, stated: Stated, whose: str = "what was stated") -> None:
-        """Refuse the row when it contradicts ``stated``; ``whose`` names the other side in the message."""
+    def refuse_other(self, stated: Stated, whose: str | None = None) -> None:
+        """Refuse the row when it contradicts ``stated``: an option or what stands beside ``path``, or where ``whose``
+        names it, another side."""
         for name in FACTS:
             got, wanted = getattr(self, name), getattr(stated, name)
-            if None not in (got, wanted) and got != wanted:
-                self.node.fail(
-                    f"{name} is {printable(str(got))}, {whose} is {wanted}; keep one file per hardware and workload"
-                )
+            if None in (got, wanted) or got == wanted:
+                continue
+            says = f"{name} is {printable(str(got))}"
+            if whose is not None:
+                self.node.fail(f"{says}, {whose} is {wanted}; keep one file per hardware and workload")
+            self.node.fail(
+                f"{says} in the file, and {wanted} was given with --{name} or beside path in the settings; it is for "
+                "what a file does not say: drop it, or read the right file"
+            )
 
     def refuse_lacking(self, names: Iterable[str]) -> None:
         """Refuse the row when it lacks one of ``names``, naming each."""
@@ -139,7 +145,10 @@ class RecordedRow:
             mean, what = averages.get(name, (None, ""))
             told.append(name if mean is None else f"{name} (its {what} average {mean:.6g} tokens)")
         options = ", ".join(f"--{name}" for name in lacking)
-        self.node.fail(f"does not say its {', '.join(told)}; give {options}, or state it beside path in the settings")
+        self.node.fail(
+            f"does not say its {', '.join(told)}; give {options} on the command line, or the same beside path in the "
+            "settings"
+        )
 
     def point(self, isl: int, osl: int) -> SweepPoint:
         """Return the point under a workload of ``isl`` and ``osl`` tokens.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.cost import KINDS, Kind
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.analysis.quantity import count, one_line, positive
@@ -92,16 +93,20 @@ class RunOpened:
 class LaunchOpened:
     """A launch can be measured from here on; ``facts`` are what its engine says of itself, beyond its kind.
 
-    ``starting_gpu_s`` are the GPU seconds its engine took to start, None where that is not known.
+    ``starting_gpu_s`` are the GPU seconds its engine took to start, None where that is not known. ``paid`` is what its
+    GPU seconds are, None where it takes none.
     """
 
     key: LaunchKey
     engine: str
     facts: Fingerprint
     starting_gpu_s: float | None = None
+    paid: Kind | None = None
 
     def __post_init__(self) -> None:
         one_line("LaunchOpened", "engine", self.engine)
+        if self.paid is not None and self.paid not in KINDS:
+            raise InvalidValueError(f"LaunchOpened.paid: got {self.paid!r}, wanted one of {', '.join(KINDS)}, or null")
         if self.starting_gpu_s is not None:
             positive("LaunchOpened", "starting_gpu_s", self.starting_gpu_s, "GPU seconds")
 

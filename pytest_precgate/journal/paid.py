@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import math
 
-from pytest_precgate.analysis.cost import Kind, KindCost, LaunchCost, known_sum
+from pytest_precgate.analysis.cost import KindCost, LaunchCost, known_sum
 from pytest_precgate.journal.state import RecordedLaunch
 
 
-def paid(launch: RecordedLaunch, before: RecordedLaunch | None = None) -> KindCost:
-    """Return what a launch cost, or what it cost since it was as ``before``; how long GPUs were held is not known."""
+def paid(launch: RecordedLaunch, before: RecordedLaunch | None = None) -> KindCost | None:
+    """Return what a launch cost, or what it cost since it was as ``before``; None for one that takes no GPU.
+
+    How long GPUs were held is not known."""
     openings, points = (0, 0) if before is None else (len(before.starts_gpu_s), len(before.points))
     starts = launch.starts_gpu_s[openings:]
-    kind = kind_of(launch.opened.engine)
+    kind = launch.opened.paid
+    if kind is None:
+        return None
     return KindCost(
         kind=kind,
         launches=0 if kind == "endpoint" else len(starts),
@@ -24,15 +28,12 @@ def paid(launch: RecordedLaunch, before: RecordedLaunch | None = None) -> KindCo
     )
 
 
-def kind_of(engine: str) -> Kind:
-    """Return how an engine of a kind, as settings name it, is paid for."""
-    if engine in ("endpoint", "simulated"):
-        return "endpoint" if engine == "endpoint" else "simulated"
-    return "started"
+def launch_cost(launch: RecordedLaunch) -> LaunchCost | None:
+    """Return what a launch takes when nothing interrupts it: every point of it, and its last start.
 
-
-def launch_cost(launch: RecordedLaunch) -> LaunchCost:
-    """Return what a launch takes when nothing interrupts it: every point of it, and its last start."""
+    None for one that takes no GPU."""
+    if launch.opened.paid is None:
+        return None
     return LaunchCost(
         configuration=launch.points[0].configuration,
         points=len(launch.points),

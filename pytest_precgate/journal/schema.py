@@ -7,6 +7,7 @@ schema and refuses a newer one with its number. Schema history, newest last:
   3  a run has a salt; a point has its token counts, the number of requests sent again, and the error asked for; its own
      error is the half-width of a 90% interval (before: a standard error); disturbed runs of points are kept.
   4  a launch has the names configuration and launch (to 3: number and attempt); settings say stop_rule (extent).
+  5  a launch has what its GPU-seconds are, null where it takes none ("paid"; to 4 the kind of the engine says it).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import asdict, replace
 from typing import NoReturn, cast
 
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.cost import KINDS, Kind
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.metrics import Measurement
 from pytest_precgate.analysis.measure.point import MeasuredPoint
@@ -38,13 +40,15 @@ from pytest_precgate.journal.events import (
 )
 from pytest_precgate.values import TableReader
 
-SCHEMA = 4
+SCHEMA = 5
 _DIGEST = "sha256"
 _INTERVAL_OF_STANDARD_ERROR = 1.645  # 90% of a normal distribution
 _RUN = ("suite", "utc", "commit", "tool_version", "hardware", "workload", "configurations", "settings")
 _TRIED = ("configuration", "concurrency", "cause", "gpu_seconds")
 _POINT_KEYS = Keys("event", "launch", "measurement", "gpu_seconds", "configuration")
-_LAUNCH_KEYS = Keys("event", "launch", "engine", "hard", "soft", optional=("starting_gpu_s",))
+_LAUNCH_OPTIONAL = ("starting_gpu_s", "paid")
+_LAUNCH_KEYS = Keys("event", "launch", "engine", "hard", "soft", optional=_LAUNCH_OPTIONAL)
+_PAID_TO_4: Mapping[str, Kind] = {"endpoint": "endpoint", "simulated": "simulated"}  # every other kind was started
 _TRIED_KEYS = Keys("event", "launch", *_TRIED)
 _FINISHED_KEYS = Keys("event", "launch")
 _KEY = TableReader(LaunchKey, counts=("launch",))
@@ -84,8 +88,8 @@ def _fields(event: Event) -> dict[str, object]:
     key = asdict(event.key)
     if isinstance(event, LaunchOpened):
         facts = {"hard": dict(event.facts.hard), "soft": dict(event.facts.soft)}
-        start = {"starting_gpu_s": event.starting_gpu_s}
-        return {"event": "launch", "launch": key, "engine": event.engine, **facts, **start}
+        cost = {"starting_gpu_s": event.starting_gpu_s, "paid": event.paid}
+        return {"event": "launch", "launch": key, "engine": event.engine, **facts, **cost}
     if isinstance(event, PointMeasured):
         return {"event": "point", "launch": key, **asdict(event.point)}
     if isinstance(event, PointTried):
@@ -186,15 +190,21 @@ def _setting(node: Node) -> Setting:
 
 
 def _launch(node: Node) -> LaunchOpened:
-    members = node.table(required=["event", "launch", "engine", "hard", "soft"], optional=["starting_gpu_s"])
+    members = node.table(required=["event", "launch", "engine", "hard", "soft"], optional=_LAUNCH_OPTIONAL)
     hard, soft = (
         {name: cast(Fact, member.value) for name, member in members[part].mapping().items()}
         for part in ("hard", "soft")
     )
     start = members.get("starting_gpu_s")
     starting_gpu_s = None if start is None or start.value is None else start.number()
-    key = _key(node.fields(_LAUNCH_KEYS))
-    return LaunchOpened(key, members["engine"].text(), Fingerprint(hard, soft), starting_gpu_s)
+    key, engine = _key(node.fields(_LAUNCH_KEYS)), members["engine"].text()
+    return LaunchOpened(key, engine, Fingerprint(hard, soft), starting_gpu_s, paid=_paid(members, engine))
+
+
+def _paid(members: Mapping[str, Node], engine: str) -> Kind | None:
+    if "paid" not in members:
+        return _PAID_TO_4.get(engine, "started")
+    return None if members["paid"].value is None else cast(Kind, members["paid"].choice(KINDS))
 
 
 def _point(node: Node) -> PointMeasured:

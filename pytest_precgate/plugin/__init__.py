@@ -34,9 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "unused": ("fail", "warn", "ignore"),
     }
     about = {
-        "missing": "what a gate without baseline does (skip and create have no effect under CI)",
-        "mismatch": "what a baseline of other hardware, workload or engine does (skip has no effect under CI)",
-        "unused": "what a stored gate that no selected test held does (ignore is warn under CI)",
+        "missing": "what becomes of a gate without a baseline (skip and create have no effect under CI)",
+        "mismatch": "what becomes of a baseline of other hardware, workload or engine (skip has no effect under CI)",
+        "unused": "what becomes of a gate of a baseline that no selected test checked (ignore is warn under CI)",
     }
     for name, choices in policies.items():
         group.addoption(f"--precgate-{name}", choices=choices, help=f"{about[name]}; default fail")
@@ -54,7 +54,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--precgate-engine",
         choices=("simulated",),
-        help="run the same tests on this kind of engine, without a GPU; its baselines lie in DIR/simulated",
+        help="run the same tests on this kind of engine, without a GPU; its baselines have a directory of their own "
+        "inside that of the baselines: simulated/",
     )
     group.addoption(
         "--precgate-resume",

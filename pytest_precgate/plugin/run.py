@@ -15,6 +15,7 @@ import pytest
 from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.faults import Contained
 from pytest_precgate.plugin.frames import AsUsageErrors, presentable
+from pytest_precgate.plugin.last_lines import as_error
 from pytest_precgate.plugin.ordering import in_order, rank
 from pytest_precgate.plugin.report_files import write_reports
 from pytest_precgate.plugin.runs import FLAGS, earlier_run, record_of, refuse_no_directory
@@ -92,7 +93,7 @@ class Run:
             given = self._config.getoption(flag.removeprefix("--").replace("-", "_"))
             if given and in_ci(os.environ) and not self._selection.was_typed(flag):
                 raise pytest.UsageError(
-                    f"{flag}: under CI it must stand on the command line, not in a configuration file"
+                    f"{flag}: under CI it is accepted on the command line alone, not from a configuration file"
                 )
 
     def pytest_report_header(self) -> str | None:
@@ -335,6 +336,12 @@ class Run:
         with AsUsageErrors():
             for line, good in summary(self._found):
                 terminalreporter.write_line(printable_lines(line, _LINE_SHOWN), green=good is True, red=good is False)
+        # pytest counts tests, and each of them may have passed: its last lines would read as if nothing had failed.
+        untold = [
+            problem for problem in self._found.problems if problem not in self._refused
+        ]  # those are tests' errors
+        errors = terminalreporter.stats.setdefault("error", []) if untold else []
+        errors += [as_error(printable_lines(problem, _LINE_SHOWN)) for problem in untold]
 
 
 def _fixtures(item: pytest.Item) -> Sequence[str]:

@@ -15,10 +15,10 @@ def lines(cost: SuiteCost) -> Iterator[str]:
     hardware = cost.hardware
     yield from (f"cost of this run: {_sentence(costs, hardware)}" for costs in cost.costs)
     if not cost.costs:
-        reused = "everything was reused" if cost.reused else "its points were recorded"
+        reused = "everything was reused" if cost.reused else "its points take no GPU"
         yield f"cost of this run: nothing, {'judged again' if cost.replayed else reused}"
-    elif cost.reads_files:
-        yield "recorded points cost this run nothing"
+    elif cost.is_without_gpu:
+        yield "its other points take no GPU and cost this run nothing"
     had = "the judged run had cost" if cost.replayed else "reused, paid for by an earlier run"
     yield from (f"{had}: {_sentence(costs, hardware)}" for costs in cost.reused)
 

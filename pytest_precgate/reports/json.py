@@ -114,7 +114,7 @@ def _cost(cost: SuiteCost) -> dict[str, object]:
         "price_per_gpu_hour": cost.hardware.price_per_gpu_hour,
         "cost": [_cost_of_kind(costs, cost.hardware) for costs in cost.costs],
         "reused": [_cost_of_kind(costs, cost.hardware) for costs in cost.reused],
-        "reads_files": cost.reads_files,
+        "is_without_gpu": cost.is_without_gpu,
         "replayed": cost.replayed,
     }
 

@@ -86,6 +86,8 @@ def readable_rows(pair: Comparison, points: Sequence[float]) -> tuple[list[Row],
     return rows, outside
 
 
+COUNTED = "tok/s/GPU, $/M tokens and tok/s/MW count input and output tokens"
+"""What the figures of a comparison count: a note under its table."""
 COMPARISON_HEAD = ("tok/s/user", "tok/s/GPU", "$/M tokens", "tok/s/MW", "concurrency", "tok/s/GPU", "$/M tokens")
 
 
@@ -160,7 +162,7 @@ def set_aside(report: GateReport) -> Iterator[str]:
         first = strays[0].evidence
         yield (
             f"{first.set_aside} of {first.launches} launches of {strays[0].gate.key} are outliers and set aside; "
-            f"so are some of {len(strays)} of {len(report.judged)} gates"
+            f"{len(strays)} of {len(report.judged)} gates have such launches"
         )
 
 

@@ -42,6 +42,7 @@ def _comparison(suite: str, pair: Comparison, points: Sequence[float]) -> list[s
         "",
         *_table([head, *(layout.comparison_cells(row) for row in rows)]),
         "",
+        f"- {_escaped(layout.COUNTED)}",
         *(f"- at {row.interactivity:g} tok/s/user: {row.wording}" for row in rows),
         *(f"- {_escaped(line)}" for line in outside),
         *(f"- {_escaped(line)}" for line in layout.terms(pair)),

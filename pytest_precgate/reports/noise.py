@@ -24,7 +24,8 @@ _HEAD = (
 class Studied:
     """A study with all its launches.
 
-    ``run`` names their directory, ``replay`` is the flag with which pytest reads it."""
+    ``run`` names their directory, ``replay`` is the flag with which pytest reads it; ``attached`` are the precisions of
+    servers that were swept again, not started again."""
 
     suite: str
     study: NoiseStudy
@@ -32,6 +33,7 @@ class Studied:
     run: str
     replay: str
     costs: Sequence[SuiteCost] = ()
+    attached: tuple[str, ...] = ()
 
     @property
     def sweeps(self) -> list[Sweep]:
@@ -49,12 +51,6 @@ class Studied:
     def simulated(self) -> tuple[str, ...]:
         """The precisions with simulated figures."""
         return tuple(dict.fromkeys(sweep.precision for sweep in self.sweeps if sweep.simulated))
-
-    @property
-    def attached(self) -> tuple[str, ...]:
-        """The precisions of an endpoint: swept again, not started again."""
-        kinds = {each.sweep.precision: each.fingerprint.engines for each in self.launches}
-        return tuple(name for name, of in kinds.items() if "endpoint" in of)
 
     @property
     def resumed(self) -> int:
@@ -134,7 +130,9 @@ def _doubts(found: Studied) -> list[str]:
     lines = []
     if found.attached:
         names = " and ".join(name.upper() for name in found.attached)
-        lines.append(f"{names}: an endpoint is swept again, not started again; the noise from start to start is not in")
+        lines.append(
+            f"{names}: a running server is swept again, not started again; the noise from start to start is not in"
+        )
     if found.resumed:
         lines.append(
             f"{found.resumed} of these launches were resumed: they consist of several starts and scatter differently"

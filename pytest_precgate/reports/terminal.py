@@ -10,7 +10,7 @@ from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES
 from pytest_precgate.analysis.gating.power import INTERVAL, TARGET_POWER
 from pytest_precgate.analysis.gating.verdict import JudgedGate, Verdict
 from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport
-from pytest_precgate.reports import cost, layout
+from pytest_precgate.reports import cost, layout, waivers
 
 Line = tuple[str, bool | None]
 """A line and its mood: True good, False bad, None neither."""
@@ -28,6 +28,8 @@ def failure(report: GateReport) -> str:
     ]
     if report.notes:
         lines += ["", *(f"note: {note}" for note in report.notes)]
+    if pasted := waivers.to_paste(report):
+        lines += ["", *pasted]
     return "\n".join(lines)
 
 
@@ -59,6 +61,7 @@ def comparison(suite: str, pair: Comparison, points: Sequence[float]) -> list[st
         layout.title(suite, pair),
         *layout.terms(pair),
         *layout.columns([*head, *(layout.comparison_cells(row) for row in rows)], left=0),
+        layout.COUNTED,
         *(f"at {row.interactivity:g} tok/s/user: {row.wording}" for row in rows),
         *outside,
     ]
@@ -108,6 +111,7 @@ def _check(report: GateReport) -> Iterator[Line]:
         for quantity in quantities
     ]
     yield from ((line, None) for line in layout.columns([head, *rows]))
+    yield from ((line, None) for line in waivers.waived(report))
     yield from _evidence(report)
     improved = sum(judged.verdict is Verdict.IMPROVED for judged in report.judged)
     stale = f"; {improved} better than a stale baseline: consider --precgate-update" if improved else ""
@@ -177,10 +181,14 @@ def properties(report: GateReport) -> list[tuple[str, str]]:
             f"precgate {report.suite} {judged.gate.key}",
             f"{word}{judged.verdict}: {layout.figure(judged.gate.key.metric, judged.value)}, baseline "
             f"{layout.figure(judged.gate.key.metric, judged.baseline)}, change {layout.change(judged.change)}, "
-            f"tolerance {layout.tolerance(judged.gate)}{_rests_on(judged)}",
+            f"tolerance {layout.tolerance(judged.gate)}{_rests_on(judged)}{_waived(judged)}",
         )
         for judged in report.judged
     ]
+
+
+def _waived(judged: JudgedGate) -> str:
+    return f", {judged.reason}" if judged.verdict is Verdict.WAIVED else ""
 
 
 def _rests_on(judged: JudgedGate) -> str:

@@ -48,7 +48,7 @@ def _expected(
 ) -> Expected:
     """The best there is: a simulation of itself, the baseline, a simulation that stands for it, a count of points."""
     if engine.paid is None:
-        return Expected("read from its file")
+        return Expected("takes no GPU")
     before, grid = None, _grid(engine.load)
     if baseline is not None:
         before = from_baseline(baseline, suite.workload, suite.hardware.name, candidate, kinds, grid)

@@ -15,6 +15,7 @@ from pytest_precgate.analysis.accepted.matching import JudgingContext, how_old, 
 from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.curves.search import SweepTargets
 from pytest_precgate.analysis.gating.gates import Gate
+from pytest_precgate.analysis.gating.proposed_waivers import proposed
 from pytest_precgate.analysis.gating.verdict import JudgedGate, Verdict
 from pytest_precgate.analysis.gating.waiver import WaiverBook
 from pytest_precgate.analysis.plan import Asked, SuitePlan
@@ -65,13 +66,17 @@ class Gatekeeper:
 
     def plan(self, tests: Sequence[tuple[Suite, Asked]]) -> list[SuitePlan]:
         """Return what the tests of a suite would launch and cost. Nothing is run. Raises BaselineError."""
-        baseline = self.state.read(tests[0][0].name).baseline
+        baseline = self._sound(tests[0][0].name).baseline
         return plans_of(self.policy, tests, baseline, self.launches.root, self.sweep_targets)
 
     # --- while tests run ------------------------------------------------------------------------------------------
 
     def launch(self, suite: Suite, precision: str) -> Launch:
-        """Return the launch of one precision, measuring it the first time it is asked for."""
+        """Return the launch of one precision, measuring it the first time it is asked for.
+
+        Raises BaselineError, before anything is launched, for a baseline that nothing could be held against."""
+        self.state.asked.add(suite.name)
+        self._sound(suite.name)
         if self.policy.update or self.policy.update_new_only:
             self.store.refuse_unwritable()
         if self.policy.paired_with is not None:
@@ -99,7 +104,8 @@ class Gatekeeper:
                     "precision column serves one precision"
                 )
             price = suite.hardware, suite.cost
-            pair = self.state.pairs[names] = Comparison(first.curve(*price), second.curve(*price))
+            pair = Comparison(first.curve(*price), second.curve(*price), suite.wording)
+            self.state.pairs[names] = pair
         self.state.compared.append(Compared(suite.name, test, pair, suite.points or ()))
         return pair
 
@@ -111,10 +117,7 @@ class Gatekeeper:
         if not isinstance(pair, Comparison):
             raise PrecgateError(f"check() takes what precgate.compare() returned, got {type(pair).__name__}")
         launches = self._launches_behind(suite, pair)
-        stored = self.state.read(suite.name)
-        side = self.policy.paired_with
-        if side is None:
-            stored.refuse_edited()
+        stored, side = self._sound(suite.name), self.policy.paired_with
         points = self._points(suite, pair, stored)
         candidate, reference = pair.curves
         gates = suite.gates_for(candidate, reference, points)
@@ -128,9 +131,17 @@ class Gatekeeper:
         against = self.store.shown(stored.path) if side is None else f"fresh launches of {side}"
         repeats = any(self.launches.can_repeat(suite, precision) for precision in pair.curves)
         rule = str(self.policy.launches(suite)) if repeats else ""
-        report = GateReport(suite.name, test, pair, points, tuple(judged), outcome, notes, against, rule)
+        waivers = proposed(suite.name, judged, self.waivers.day) if outcome == "failed" else ()
+        report = GateReport(suite.name, test, pair, points, tuple(judged), outcome, notes, against, rule, waivers)
         self.state.reports[(suite.name, test, "/".join(pair.curves))] = report
         return report
+
+    def _sound(self, suite: str) -> Stored:
+        """Return the suite's baseline, which was edited by nobody; pairs are not held against it."""
+        stored = self.state.read(suite)
+        if self.policy.paired_with is None:
+            stored.refuse_edited()
+        return stored
 
     def _judged(
         self, suite: Suite, gates: Sequence[Gate], now: Mapping[str, Fingerprint], test: str

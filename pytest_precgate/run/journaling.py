@@ -16,6 +16,7 @@ from typing import Literal
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.cost import KindCost
 from pytest_precgate.analysis.measure.point import MeasuredPoint
+from pytest_precgate.engines.base import Engine
 from pytest_precgate.errors import ReplayError, RunDiffersError
 from pytest_precgate.journal.directory import RunDirectory
 from pytest_precgate.journal.events import (
@@ -136,13 +137,13 @@ class Record:
         return number
 
     def begin(
-        self, suite: Suite, key: LaunchKey, engine: str, facts: Fingerprint, starting_gpu_s: float | None
+        self, suite: Suite, key: LaunchKey, engine: Engine, facts: Fingerprint, starting_gpu_s: float | None
     ) -> LaunchLog:
-        """Open a launch of an engine of kind ``engine``, or go on with it. Raises as ``finished`` does.
+        """Open a launch of ``engine``, or go on with it. Raises as ``finished`` does.
 
         ``starting_gpu_s`` is what its start took, None where that is not known.
         """
-        opened = LaunchOpened(key, engine, facts, starting_gpu_s)
+        opened = LaunchOpened(key, engine.kind, facts, starting_gpu_s, paid=engine.paid)
         journal = self._reopened(suite)
         if journal is None:
             self.directory.make(suite.name)
@@ -160,17 +161,29 @@ class Record:
         journal, before = self._journals.get(suite), self._before.get(suite, {})
         launches = {} if journal is None else journal.recorded.launches
         costs = [paid(launch, before.get(key)) for key, launch in launches.items()]
-        return [cost for cost in costs if cost.launches or cost.points]
+        return [cost for cost in costs if cost is not None and (cost.launches or cost.points)]
 
     def reused(self, suite: str) -> list[KindCost]:
         """Return what launches and points that were taken from an earlier run had cost it."""
         before = self._replayed[suite].launches if suite in self._replayed else self._before.get(suite, {})
         asked = self._asked.get(suite, ())
-        return [paid(before[key]) for key in asked if key in before and before[key].points]
+        costs = [paid(before[key]) for key in asked if key in before and before[key].points]
+        return [cost for cost in costs if cost is not None]
 
     def origin(self, suite: str) -> RunOpened | None:
         """Return the run whose figures are judged instead of measuring; None when nothing is replayed."""
         return self._replayed[suite].run if suite in self._replayed else None
+
+    def whole(self, suite: str) -> str | None:
+        """Return the name of the run that holds every launch of ``suite`` that was asked for, finished, so that it can
+        be replayed; None where there is none."""
+        if suite in self._replayed:
+            return self.directory.home(suite).name
+        journal = self._journals.get(suite)
+        if journal is None:
+            return None
+        each = (journal.launch(key) for key in self._asked.get(suite, ()))
+        return journal.path.parent.name if all(launch is not None and launch.is_finished for launch in each) else None
 
     def remarks(self) -> Iterator[str]:
         """Yield what a reader of the verdicts must know, and how an unfinished run goes on."""

@@ -55,7 +55,7 @@ class Launches:
     _suites: dict[str, Suite] = field(default_factory=dict)
     _loads: Loads = field(default_factory=lambda: Loads(time.monotonic))
     _wanted: set[str] = field(default_factory=set)
-    _from_files: set[str] = field(default_factory=set)
+    _without_gpu: set[str] = field(default_factory=set)
     _sweep_targets: Callable[[Suite, str], SweepTargets] = lambda _suite, _precision: NO_TARGETS
     _unsearched: list[str] = field(default_factory=list)
     _pool: ServerPool | None = None
@@ -168,6 +168,10 @@ class Launches:
         """Return the recorded run that was judged in place of measuring ``suite``; None where it was measured."""
         return None if self._record is None else self._record.origin(suite)
 
+    def kept(self, suite: str) -> str | None:
+        """Return the name of the run whose journal holds everything that was measured of ``suite``, else None."""
+        return None if self._record is None else self._record.whole(suite)
+
     def remarks(self) -> Iterator[str]:
         """Yield what a reader of the verdicts must know of how they were measured, and what went to waste."""
         yield from started_again([] if self._pool is None else self._pool.started)
@@ -180,7 +184,7 @@ class Launches:
         """Return what each suite of this run cost so far, those that measured nothing left out."""
         started = by_suite([] if self._pool is None else self._pool.started)
         each = [self._cost(suite, started.get(name, [])) for name, suite in self._suites.items()]
-        return tuple(cost for cost in each if cost.costs or cost.reused or cost.reads_files or cost.replayed)
+        return tuple(cost for cost in each if cost.costs or cost.reused or cost.is_without_gpu or cost.replayed)
 
     def close(self) -> None:
         """Stop every server. Raises EngineStopError or GpuBusyError when something of one is left."""
@@ -204,7 +208,7 @@ class Launches:
                 time.monotonic(),
             ),
             reused=by_kind([] if record is None else record.reused(suite.name)),
-            reads_files=suite.name in self._from_files,
+            is_without_gpu=suite.name in self._without_gpu,
             replayed=self.origin(suite.name) is not None,
         )
 
@@ -229,10 +233,11 @@ class Launches:
     def _sweep(self, suite: Suite, launch: LaunchKey) -> Swept:
         precision, number = launch.precision, launch.launch
         engine = self._engines_of(suite, precision)[launch.configuration]
+        if engine.paid is None:
+            self._without_gpu.add(suite.name)
         if isinstance(engine, SelfSweeping) and not engine.is_repeatable:  # its files are its record
             sweep = engine.sweep(precision, suite.workload, suite.hardware.name, launch=number)
-            self._from_files.add(suite.name)
-            return Swept(sweep, engine.kind, engine.identity(), engine.facts())
+            return Swept(sweep, engine.kind, engine.identity(), engine.facts(), is_repeatable=False)
         record = self._the_record()
         found = record.finished(suite, launch, lambda: self._facts_before(suite, launch, engine))
         sweep_targets = self._sweep_targets(suite, precision)
@@ -246,7 +251,7 @@ class Launches:
             return self._sweep_endpoint(suite, launch, engine)
         assert isinstance(engine, SelfSweeping), engine
         facts = said_by(engine)
-        log = record.begin(suite, launch, engine.kind, facts, engine.starting_gpu_s)
+        log = record.begin(suite, launch, engine, facts, engine.starting_gpu_s)
         known = log.launch.points
         engine.sweep(precision, suite.workload, suite.hardware.name, known, log.add, sweep_targets, launch=number)
         return Swept.recorded(suite, log.finish())  # what is judged is what is kept
@@ -257,7 +262,7 @@ class Launches:
         addresses = self._the_endpoints().addresses(engine.endpoint)
         shared = {"addresses": len(addresses)} if addresses else {}
         facts = said_by(engine) | Fingerprint({}, shared)
-        log = self._the_record().begin(suite, launch, engine.kind, facts, None)
+        log = self._the_record().begin(suite, launch, engine, facts, None)
         with self._loads.of(suite.name, engine.endpoint.gpus):
             self._load(suite, log, engine.endpoint, addresses=addresses)
         return Swept.recorded(suite, log.finish())
@@ -265,7 +270,7 @@ class Launches:
     def _sweep_server(self, suite: Suite, request: ServerRequest) -> Swept:
         up, engine = self._started(suite, request), request.engine
         start = up.start.starting_gpu_s(time.monotonic())
-        log = self._the_record().begin(suite, request.key.launch, engine.kind, said_by(engine) | up.facts, start)
+        log = self._the_record().begin(suite, request.key.launch, engine, said_by(engine) | up.facts, start)
         try:
             self._load(suite, log, up.endpoint, up.hooks(self._the_pool().machine))
         except (LoadError, InvalidPointError):

@@ -40,7 +40,8 @@ class PendingUpdate:
 class RunState:
     """What a run has read, compared, checked and is about to record; see Gatekeeper for what it is given.
 
-    By suite: the baseline as read, what is to be recorded, the gates that were held. Every report is kept by suite,
+    By suite: the baseline as read, what is to be recorded, the gates that were held; ``asked`` are the suites of which
+    a test wanted a sweep. Every report is kept by suite,
     test and precisions, every comparison by suite and precisions.
     """
 
@@ -57,6 +58,7 @@ class RunState:
     reports: dict[tuple[str, str, str], GateReport] = field(default_factory=dict)
     compared: list[Compared] = field(default_factory=list)
     pairs: dict[tuple[str, str, str], Comparison] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
 
     def read(self, suite: str) -> Stored:
         """Return the suite's baseline as it was when it was first asked for. Raises BaselineError."""
@@ -75,13 +77,13 @@ class RunState:
         ]
         problems = [f"{update.path}: not written: {update.reason}" for update in updates if update.outcome == "refused"]
         problems += self._hidden(ran.failed)
-        warnings = list(self.launches.remarks())
+        warnings = [*self.launches.remarks(), *self._judged_again()]
         unused = "warn" if self.policy.unused == "ignore" and self.policy.in_ci else self.policy.unused
         whole = () if cut_short or self.policy.update else configured
         problems += self.waivers.problems(whole)
         if not cut_short and unused != "ignore":
             lines, left_out = self._unused(ran)
-            lines += self._ungated_suites(configured)
+            lines += self._ungated_suites(configured, ran.failed)
             (problems if unused == "fail" else warnings).extend(lines)
             warnings += left_out
         return RunReport(
@@ -93,9 +95,10 @@ class RunState:
             costs=self.launches.costs(),
         )
 
-    def _ungated_suites(self, configured: Collection[str]) -> list[str]:
-        """Name every configured suite that has no baseline and that no test checked."""
+    def _ungated_suites(self, configured: Collection[str], failed: Collection[str]) -> list[str]:
+        """Name every configured suite that has no baseline and that no test checked, or failed before it could."""
         known = {*self.store.suites(configured), *(report.suite for report in self.reports.values())}
+        known |= self.asked if failed else set()
         return [
             f"suite {suite} is configured and nothing gates it: no test checks it and it has no baseline"
             for suite in configured
@@ -126,7 +129,7 @@ class RunState:
         unsound = sorted({*pending.checked, *old_tests} & {*ran.failed, *ran.xfailed})
         if interrupted or unsound:
             why = "the run was interrupted" if interrupted else f"tests that gate it failed: {', '.join(unsound)}"
-            return BaselineUpdate(suite, path, "refused", reason=why)
+            return BaselineUpdate(suite, path, "refused", reason=f"{why}{self._recordable_later(suite)}")
         try:
             stale = set() if cut_short else {test for test in old_tests if ran.holds(test)} - {*ran.seen}
             plan = self._plan(pending, stale)
@@ -178,7 +181,29 @@ class RunState:
         more = f" and {len(plan.lowered) - 3} more" if len(plan.lowered) > 3 else ""
         raise BaselineError(
             f"it would make {lowered}{more} easier to pass; if that is meant, say why with --precgate-reason TEXT. The "
-            "baseline is left as it was"
+            f"baseline is left as it was{self._recordable_later(plan.baseline.suite)}"
+        )
+
+    def _judged_again(self) -> list[str]:
+        """How each suite with a failed check is judged again without measuring again, where it was measured."""
+        failed = dict.fromkeys(report.suite for report in self.reports.values() if report.outcome == "failed")
+        runs = {suite: self.launches.kept(suite) for suite in failed if self.launches.origin(suite) is None}
+        how = "judge it again, with other tolerances or points and without an engine, with"
+        return [
+            f"suite {suite}: what was measured is kept: {how} --precgate-replay={run}"
+            for suite, run in runs.items()
+            if run is not None
+        ]
+
+    def _recordable_later(self, suite: str) -> str:
+        """How a refused update is repeated without measuring again; nothing where nothing was measured."""
+        run = self.launches.kept(suite)
+        if run is None:
+            return ""
+        flag = "--precgate-update" if self.policy.update else "--precgate-update-new-only"
+        return (
+            f". What was measured is kept: to record it without an engine: --precgate-replay={run} {flag} "
+            '--precgate-reason "...", with the other flags of this run'
         )
 
     def _unused(self, ran: Ran) -> tuple[list[str], list[str]]:

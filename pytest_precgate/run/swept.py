@@ -29,12 +29,13 @@ class Swept:
     identity: Mapping[str, Fact]
     facts: Mapping[str, Fact]
     cost: LaunchCost | None = None
+    is_repeatable: bool = True
 
     @staticmethod
     def recorded(suite: Suite, launch: RecordedLaunch) -> Swept:
         """What a journal holds. Points of several starts of a server stand in one launch, and a fact says so."""
         opened, facts = launch.opened, launch.opened.facts
-        is_simulated = opened.engine == "simulated"  # whose launch draws the same pace again from its seed
+        is_simulated = opened.paid == "simulated"  # whose launch draws the same pace again from its seed
         points = [finished.point for finished in launch.points]
         sweep = Sweep(opened.key.precision, suite.workload, suite.hardware.name, points, is_simulated)
         seen: dict[str, Fact] = {}
@@ -72,7 +73,8 @@ def merged(swept: Sequence[Swept]) -> Launch:
     fingerprint = Fingerprint.of(
         cloud, tuple(each.kind for each in swept), _numbered([each.facts for each in swept]), identity
     )
-    return Launch(cloud, fingerprint, costs if len(costs) == len(swept) else ())
+    is_repeatable = all(each.is_repeatable for each in swept)
+    return Launch(cloud, fingerprint, costs if len(costs) == len(swept) else (), is_repeatable=is_repeatable)
 
 
 def said_by(engine: Engine) -> Fingerprint:

@@ -137,7 +137,7 @@ def _refuse_nul(node: Node) -> None:
 
 
 def _waiver(node: Node, suites: Mapping[str, Suite]) -> Waiver:
-    members = node.table(required=["suite", "metric", "point", "ceiling", "reason", "expires"], optional=["precision"])
+    members = node.table(required=["suite", "metric", "ceiling", "reason", "expires"], optional=["point", "precision"])
     metric = Metric(members["metric"].choice(metric.value for metric in Metric))
     precisions = None
     if "precision" in members:
@@ -148,12 +148,18 @@ def _waiver(node: Node, suites: Mapping[str, Suite]) -> Waiver:
         return Waiver(
             suite=members["suite"].choice(suites),
             metric=metric,
-            point=members["point"].number(),
+            points=_points(members["point"]) if "point" in members else None,
             ceiling=members["ceiling"].number(),
             reason=members["reason"].text(),
             expires=members["expires"].day(),
             precisions=precisions,
         )
+
+
+def _points(node: Node) -> tuple[float, ...]:
+    """Read one point or a list of them."""
+    nodes = node.items() if isinstance(node.value, list) else [node]
+    return tuple(each.number() for each in nodes)
 
 
 def _hardware(name: str, node: Node) -> Hardware:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
-from pytest_precgate.analysis.curves.comparison import COST_MODES, Comparison, CostMode
+from pytest_precgate.analysis.curves.comparison import COST_MODES, WORDINGS, Comparison, CostMode, Wording
 from pytest_precgate.analysis.curves.economics import Hardware, hardware_named
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.gating.gates import DEFAULT_METRICS, IMPLAUSIBLE_GAIN, Gate, Metric, gates_of
@@ -33,7 +33,7 @@ _MOST_TOKENS = 100_000_000
 _MOST_DAYS = 36_500
 _MOST_INTERACTIVITY = 1e6
 _SUITE_REQUIRED = ("hardware", "workload", "interactivity")
-_SUITE_OPTIONAL = ("cost", "metrics", "tolerance", "implausible")
+_SUITE_OPTIONAL = ("cost", "wording", "metrics", "tolerance", "implausible")
 _LAUNCHES = ("max_launches", "launch_rule", "baseline_launches", "max_baseline_age_days", "must_detect", "paired")
 MARKED = ("points", "tolerance", "metrics", "max_launches")
 """The keys that a test's mark may override."""
@@ -65,6 +65,7 @@ class Suite:
     max_baseline_age_days: float | None = None
     must_detect: float | None = None
     paired: Mapping[str, Engines] = field(default_factory=dict)
+    wording: Wording = "ratios"
 
     def __post_init__(self) -> None:
         for name in ("engines", "paired", "tolerances"):
@@ -200,6 +201,7 @@ def suite_from(name: str, node: Node, hardware: Mapping[str, Hardware], base: Pa
         tolerances=_tolerances(members, dict.fromkeys(DEFAULT_METRICS), None),
         tolerance_for_all=_for_all(members),
         implausible=members["implausible"].number() if "implausible" in members else IMPLAUSIBLE_GAIN,
+        wording=cast(Wording, members["wording"].choice(WORDINGS)) if "wording" in members else "ratios",
     )
     _refuse_empty(suite, members.get("tolerance", members.get("implausible", node)))
     return _with_launches(suite, node, members, base)

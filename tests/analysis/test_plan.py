@@ -70,7 +70,7 @@ def test_fixtures_say_what_else_is_wanted() -> None:
 
 def test_what_launches_nothing_is_planned_as_nothing() -> None:
     """A file that is read, and a simulation that is only talked to."""
-    recorded = replace(FP4, engine="recorded", paid=None, expected=Expected("read from its file"))
+    recorded = replace(FP4, engine="recorded", paid=None, expected=Expected("takes no GPU"))
     simulated = replace(INT4, engine="simulated", paid="simulated")
     found = plan("kimi", B200, [COMPARES, Asked("t", engines=("int4",))], [recorded], ONCE, None)
     assert [(each.least, each.most, each.is_known) for each in found.launches] == [(0, 0, True)]

@@ -24,8 +24,9 @@ from pytest_precgate.baselines.schema import SCHEMA, dump, parse, recorded_value
 from pytest_precgate.baselines.store import BaselineStore, Stored
 from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, BaselineError, BaselineWriteError
 from tests import clouds
-from tests.builders.baselines import kimi_baseline
+from tests.builders.baselines import kimi_baseline, launch
 from tests.calls import calls_of
+from tests.published import kimi
 from tests.test_files import temporary_of
 
 
@@ -113,10 +114,25 @@ def test_a_launch_keeps_what_it_cost() -> None:
 
 
 def test_a_file_of_the_first_schema_is_read() -> None:
-    """It knows no cost, and that is all it lacks."""
-    text = dump(kimi_baseline()).replace(f'"schema": {SCHEMA}', '"schema": 1')
+    """It knows no cost, and what cannot be launched again is told by the kind of its engine."""
+    text = dump(kimi_baseline()).replace(f'"schema": {SCHEMA}', '"schema": 1').replace('"repeatable": false', "")
+    text = text.replace(",\n     }", "}")
     assert "costs" not in text
     assert parse(text, "kimi.json") == kimi_baseline()
+
+
+@pytest.mark.parametrize(("simulated", "repeatable"), [(False, False), (False, True), (True, True)])
+def test_a_launch_says_what_it_is_whatever_its_engine_is_called(simulated: bool, repeatable: bool) -> None:
+    """Whether it can be launched again and is simulated is kept, and said only where it is out of the ordinary."""
+    launches = [
+        Launch(replace(each.sweep, simulated=simulated), each.fingerprint, is_repeatable=repeatable)
+        for each in (launch(kimi(name), "mine").rounded() for name in ("fp4", "int4"))
+    ]
+    told = replace(kimi_baseline(), launches=launches)
+    text = dump(told)
+    assert parse(text, "kimi.json") == told
+    assert text.count('"repeatable": false') == 2 * (not repeatable)
+    assert text.count('"simulated": true') == 2 * simulated
 
 
 def test_gate_values_in_the_file_are_for_readers() -> None:

@@ -19,7 +19,8 @@ FP4 = GateKey(Metric.THROUGHPUT_PER_GPU, ("fp4",), 55)
 
 
 def launch(sweep: Sweep, engine: str = "recorded") -> Launch:
-    return Launch(sweep, Fingerprint.of(sweep, (engine,), {"source": "points.csv"}))
+    facts = Fingerprint.of(sweep, (engine,), {"source": "points.csv"})
+    return Launch(sweep, facts, is_repeatable=engine != "recorded")
 
 
 def kimi_baseline() -> Baseline:

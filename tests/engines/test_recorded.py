@@ -335,7 +335,10 @@ def test_what_a_file_lacks_may_stand_beside_its_path(tmp_path: Path) -> None:
         (4, "tp4", 300.0)
     ]
     assert spec.facts()["stated"] == "gpus 4, configuration tp4"
-    with pytest.raises(RecordedPointsError, match=r"raw\.json: does not say its gpus; give --gpus, or state it beside"):
+    with pytest.raises(
+        RecordedPointsError,
+        match=r"raw\.json: does not say its gpus; give --gpus on",
+    ):
         replace(beside(), base=tmp_path).sweep("fp4", Workload(1000, 500), "b200")
 
 

@@ -152,6 +152,14 @@ def test_the_same_seed_gives_the_same_sweep_and_another_one_another() -> None:
     assert sweep(noise=noise, seed=7) != sweep(noise=noise, seed=8)
 
 
+@pytest.mark.parametrize(("range_ratio", "repeats"), [(1.0, True), (0.8, False)])
+def test_launches_without_noise_differ_by_the_lengths_they_draw(range_ratio: float, repeats: bool) -> None:
+    """All that is left of the noise of a baseline; with prompts of one length there is none."""
+    workload = Workload(64, 32, range_ratio)
+    points = [engine().sweep("fp4", workload, "b200", launch=number).points for number in (1, 2)]
+    assert (points[0] == points[1]) is repeats
+
+
 def test_a_further_concurrency_does_not_change_the_others() -> None:
     """Each point draws from a generator of its own."""
     noise = {"step_sigma": 0.05}

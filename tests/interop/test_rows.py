@@ -52,7 +52,7 @@ def test_a_fact_that_file_and_person_state_differently_is_refused(name: str) -> 
     row = replace(ROW, **{name: getattr(ALL, name)})
     row.refuse_other(ALL)
     other = Stated(8, "int4", "h100", 2000, 100, "tp8")
-    with pytest.raises(RecordedPointsError, match=rf"f: {name} is {getattr(ALL, name)}, what was stated is .* @ \$"):
+    with pytest.raises(RecordedPointsError, match=rf"f: {name} is {getattr(ALL, name)} in the file, and .* @ \$"):
         row.refuse_other(other)
 
 
@@ -63,8 +63,8 @@ def test_everything_that_lacks_is_asked_for_at_once() -> None:
         row.refuse_lacking(["gpus", "precision", "hardware", "isl", "osl"])
     assert str(caught.value) == (
         "f: does not say its gpus, precision, hardware, isl (its prompts average 925.6 tokens), osl (its outputs "
-        "average 450 tokens); give --gpus, --precision, --hardware, --isl, --osl, or state it beside path in the "
-        "settings @ $"
+        "average 450 tokens); give --gpus, --precision, --hardware, --isl, --osl on the command line, or the same "
+        "beside path in the settings @ $"
     )
 
 
@@ -114,7 +114,7 @@ def test_random_lengths_and_chat_templates_are_the_nominal_workload(mean_isl: fl
 
 def test_a_row_without_gpus_is_no_point() -> None:
     """They are asked for by name."""
-    with pytest.raises(RecordedPointsError, match="does not say its gpus; give --gpus, or state it beside path"):
+    with pytest.raises(RecordedPointsError, match="does not say its gpus; give --gpus on the command line"):
         ROW.point(1000, 500)
 
 

@@ -30,7 +30,7 @@ def test_a_fact_stated_against_the_file_is_refused_for_the_chosen_rows_alone() -
     """Rows of the other precision are ignored."""
     both = rows(results.agg(), results.agg(precision="int4", tp=8, tput_per_gpu=100.0))
     assert len(sweep_of(both, "fp4", WORKLOAD, "b200", Stated(gpus=4)).points) == 1
-    with pytest.raises(RecordedPointsError, match=r"gpus is 8, what was stated is 4; .* @ \$\[1\]"):
+    with pytest.raises(RecordedPointsError, match=r"gpus is 8 in the file, and 4 was given with --gpus .* @ \$\[1\]"):
         sweep_of(both, "int4", WORKLOAD, "b200", Stated(gpus=4))
 
 

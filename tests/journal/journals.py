@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.cost import KINDS
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.metrics import Measurement, Spread
 from pytest_precgate.analysis.measure.point import MeasuredPoint
@@ -78,7 +79,9 @@ def events(draw: st.DrawFn) -> list[Event]:
     found: list[Event] = [draw(runs)]
     for key in draw(st.lists(keys, unique=True, max_size=3)):
         told = st.builds(Fingerprint, facts, facts)
-        opened = draw(st.builds(LaunchOpened, st.just(key), texts, told, st.none() | figures))
+        opened = draw(
+            st.builds(LaunchOpened, st.just(key), texts, told, st.none() | figures, st.sampled_from([*KINDS, None]))
+        )
         found.append(opened)
         count = draw(st.integers(0, 4))
         for concurrency in range(1, count + 1):

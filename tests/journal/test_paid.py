@@ -33,10 +33,19 @@ def test_a_launch_costs_its_starts_and_its_points() -> None:
 def test_an_unknown_start_is_not_free() -> None:
     """One unknown start makes the sum unknown; an endpoint is never started here."""
     unknown = replace(LAUNCH, starting_gpu_s=None)
-    assert paid(launch(LAUNCH, unknown, point(1))).starting_gpu_s is None
-    endpoint = replace(unknown, engine="endpoint")
+    both = paid(launch(LAUNCH, unknown, point(1)))
+    assert both is not None
+    assert both.starting_gpu_s is None
+    endpoint = replace(unknown, paid="endpoint")
     assert paid(launch(endpoint, point(1))) == KindCost("endpoint", 0, 1, 42.5, None, None)
-    assert paid(launch(replace(LAUNCH, engine="trtllm"), point(1))).kind == "started"
+
+
+def test_the_engine_decides_what_its_seconds_are_and_not_its_name() -> None:
+    """A kind of any name is paid for as it says; one that takes no GPU costs nothing and keeps no cost."""
+    mine = replace(LAUNCH, engine="mine", paid="endpoint", starting_gpu_s=None)
+    assert paid(launch(mine, point(1))) == KindCost("endpoint", 0, 1, 42.5, None, None)
+    free = launch(replace(mine, paid=None), point(1), LaunchFinished(KEY))
+    assert (paid(free), launch_cost(free)) == (None, None)
 
 
 @settings(max_examples=50)
@@ -49,8 +58,12 @@ def test_before_and_since_are_the_whole(events: list[Event], data: st.DataObject
     assert whole is not None
     for key, now in whole.launches.items():
         before = earlier.launches.get(key)
+        first: KindCost | None
         first = KindCost("simulated", 0, 0, 0.0, 0.0, None) if before is None else paid(before)
         since, all_of_it = paid(now, before), paid(now)
+        if since is None or all_of_it is None or first is None:
+            assert now.opened.paid is None
+            continue
         assert first.launches + since.launches == all_of_it.launches
         assert first.points + since.points == all_of_it.points
         assert first.measuring_gpu_s + since.measuring_gpu_s == pytest.approx(all_of_it.measuring_gpu_s)

@@ -28,7 +28,7 @@ from pytest_precgate.journal.events import (
     PointTried,
     RunOpened,
 )
-from pytest_precgate.journal.schema import line, read_line
+from pytest_precgate.journal.schema import SCHEMA, line, read_line
 from pytest_precgate.journal.state import JournalState, Recorded, parse
 from tests.calls import per_further_unit
 from tests.journal import journals
@@ -44,7 +44,7 @@ RUN = RunOpened(
     settings={"fp4.seed": 1, "int4.seed": 1},
 )
 KEY = LaunchKey("fp4", 0, 1)
-LAUNCH = LaunchOpened(KEY, "simulated", Fingerprint({"calibration": "kimi"}, {"seed": 1}), 3600.0)
+LAUNCH = LaunchOpened(KEY, "simulated", Fingerprint({"calibration": "kimi"}, {"seed": 1}), 3600.0, "simulated")
 
 
 def point(concurrency: int, throughput: float = 250.0) -> PointMeasured:
@@ -289,8 +289,22 @@ def test_an_older_journals_standard_error_is_read_as_a_90_percent_interval() -> 
 
 def test_a_newer_schema_is_refused_by_name() -> None:
     """With any other content of the line."""
-    with pytest.raises(JournalSchemaError, match="j: schema 5 was written by a newer pytest-precgate"):
-        parsed(line(RUN).replace('"schema": 4', '"schema": 5, "more": true').encode())
+    with pytest.raises(JournalSchemaError, match=f"j: schema {SCHEMA + 1} was written by a newer pytest-precgate"):
+        parsed(line(RUN).replace(f'"schema": {SCHEMA}', f'"schema": {SCHEMA + 1}, "more": true').encode())
+
+
+@pytest.mark.parametrize(
+    ("engine", "paid"), [("endpoint", "endpoint"), ("simulated", "simulated"), ("trtllm", "started"), ("x", "started")]
+)
+def test_an_older_journal_says_by_the_kind_of_engine_what_its_seconds_are(engine: str, paid: str) -> None:
+    """Up to schema 4 there were no other kinds; a journal of today says it, and refuses a word it does not know."""
+    fields = json.loads(line(replace(LAUNCH, engine=engine)))
+    del fields["paid"]
+    state = parsed(resigned(line(RUN), schema=4) + resigned(json.dumps(fields)))
+    assert state is not None
+    assert state.launches[KEY].opened.paid == paid
+    with pytest.raises(JournalCorruptError, match=r"unknown value 'gift'; known: .*paid"):
+        parsed(line(RUN).encode() + resigned(line(LAUNCH), paid="gift"))
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_a_replay_and_a_resumption_tell_what_was_paid_for_before(simulated: Repo
 def test_recorded_points_cost_nothing_and_say_so(repository: Repository) -> None:
     """In few words."""
     result = repository.run("--precgate-update")
-    assert said(result) == ["kimi: cost of this run: nothing, its points were recorded"]
+    assert said(result) == ["kimi: cost of this run: nothing, its points take no GPU"]
     document = json.loads(repository.baseline.read_text(encoding="utf-8"))
     assert all("costs" not in launch for launch in document["launches"])
 

@@ -24,11 +24,26 @@ def test_the_accepted_state_passes_and_shows_the_published_picture(accepted: Rep
             "*55  1028.1 / 361.2  0.527 / 1.500  473799 / 166466    ~39 / ~27     2.846x      0.351x",
             "*73   697.4 / 232.5  0.777 / 2.330  321387 / 107143    ~20 / ~13     3.000x      0.333x",
             "*91   500.2 / 159.8  1.083 / 3.389   230485 / 73645     ~11 / ~7     3.130x      0.320x",
-            "at 55 tok/s/user: FP4 is 185% cheaper per token; FP4 delivers 185% more tok/s/GPU",
+            "tok/s/GPU, $/M tokens and tok/s/MW count input and output tokens",
+            "at 55 tok/s/user: FP4 costs 0.351x of INT4 per token (65% less) and delivers 2.85x its tok/s/GPU",
             "fp4/int4 throughput_ratio       2.5%  0.0% PASS  0.0% PASS  0.0% PASS",
             "test_kimi.py::test_fp4_pays_off: passed, 9 gates: 9 PASS against baselines/kimi.json",
         ]
     )
+
+
+def test_a_suite_may_ask_for_the_wording_of_the_published_page(accepted: Repository) -> None:
+    """In the terminal and in JSON; any other word is a usage error."""
+    accepted.change_settings('hardware = "b200"', 'hardware = "b200"\nwording = "published"')
+    result = accepted.run("--precgate-json=out.json")
+    assert result.ret == 0
+    words = "FP4 is 185% cheaper per token; FP4 delivers 185% more tok/s/GPU"
+    result.stdout.fnmatch_lines([f"at 55 tok/s/user: {words}"])
+    assert words in (accepted.path / "out.json").read_text(encoding="utf-8")
+    accepted.change_settings('"published"', '"loud"')
+    result = accepted.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*unknown value 'loud'; known: published, ratios @ *.wording"])
 
 
 def test_an_8_percent_slower_fp4_blocks_the_merge(accepted: Repository) -> None:
@@ -142,9 +157,7 @@ def test_tolerance_is_set_by_suite_and_mark(accepted: Repository) -> None:
     )
     result = accepted.run()
     assert result.ret == 1
-    result.stdout.fnmatch_lines(
-        ["*3 of 9 gates fail*", "REGRESSED  fp4/int4 throughput_ratio at 55 *tolerance 1%*"]
-    )
+    result.stdout.fnmatch_lines(["*3 of 9 gates fail*", "REGRESSED  fp4/int4 throughput_ratio at 55 *tolerance 1%*"])
 
 
 def test_marks_of_module_class_and_test_are_merged(accepted: Repository) -> None:
@@ -294,7 +307,7 @@ def test_a_row_that_cannot_be_fails_the_test(accepted: Repository) -> None:
     assert result.ret == 1
     why = f"impossible: 4 requests at 50 *whole system* @ line {number + 1}"
     result.stdout.fnmatch_lines([f"E *RecordedPointsError: *points.csv: {why}"])
-    result.stdout.no_fnmatch_line("*cheaper*")
+    result.stdout.no_fnmatch_line("*costs*")
 
 
 def test_an_empty_file_of_points_fails_the_test(repository: Repository) -> None:

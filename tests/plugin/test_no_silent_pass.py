@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_precgate.cli import main
 from tests.repository import QUIET, SETTINGS, TEST, Repository
 
 RENAMED = TEST.replace("pays_off", "is_worth_it")
@@ -16,8 +17,10 @@ def test_a_renamed_test_fails_and_the_old_name_is_said(accepted: Repository) -> 
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "MISSING  fp4/int4 *it has the same gate of test_kimi.py::test_fp4_pays_off (renamed?)*",
-            "FAIL: baselines/kimi.json: 9 gates, *of test_kimi.py::test_fp4_pays_off not used by this run: *renamed*",
+            "MISSING  fp4/int4 *it has the same gate of test_kimi.py::test_fp4_pays_off (renamed?); "
+            "record it with --precgate-update-new-only; after a rename then remove *with precgate baseline prune",
+            "FAIL: baselines/kimi.json: 9 gates, *of test_kimi.py::test_fp4_pays_off not used by this run: *renamed*"
+            "Renamed: --precgate-update-new-only records *, and `precgate baseline prune` then removes the old *",
         ]
     )
 
@@ -34,6 +37,10 @@ def test_a_renamed_test_is_recorded_without_measuring_the_baseline_again(accepte
     assert [line for line in before.splitlines() if "concurrency" in line] == [
         line for line in after.splitlines() if "concurrency" in line
     ]
+    accepted.pytester.chdir()
+    assert main(["baseline", "prune", "--reason=renamed"]) == 0
+    accepted.write_points()
+    assert accepted.run().ret == 0
 
 
 def test_an_update_of_the_whole_run_drops_the_renamed_test_s_gates(accepted: Repository) -> None:
@@ -189,6 +196,22 @@ def test_a_suite_nothing_gates_fails_a_run_of_everything(accepted: Repository) -
     assert result.ret == 1
     result.stdout.fnmatch_lines(["FAIL: suite llama is configured and nothing gates it: *"])
     assert accepted.run("test_kimi.py").ret == 0
+
+
+def test_a_suite_whose_test_failed_before_its_check_is_not_said_to_have_none(repository: Repository) -> None:
+    """Its points are missing: that is the failure, and the only one."""
+    (repository.path / "points.csv").unlink()
+    result = repository.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *RecordedPointsError: *points.csv*"])
+    result.stdout.no_fnmatch_line("*nothing gates it*")
+
+
+def test_a_run_that_collects_no_test_and_loses_no_gate_exits_5(accepted: Repository) -> None:
+    """As pytest has it; docs/settings.md lists it."""
+    (accepted.path / "unit").mkdir()
+    (accepted.path / "unit" / "test_none.py").write_text("", encoding="utf-8")
+    assert accepted.run("unit").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 def test_an_emptied_test_file_fails_the_run(accepted: Repository) -> None:
@@ -375,3 +398,14 @@ def test_points_cut_in_half_are_warned_about_elsewhere(accepted: Repository, mon
     monkeypatch.delenv("CI", raising=False)
     result = accepted.run("-W", "default")
     result.stdout.fnmatch_lines(["*PrecgateWarning: *points.csv: the last line has no line end, so*"])
+
+
+def test_what_fails_a_run_of_passing_tests_stands_in_its_last_lines(accepted: Repository) -> None:
+    """Not above "1 passed" alone: in the short summary, and in pytest's own count."""
+    accepted.write_settings(SETTINGS + SETTINGS.replace("suites.kimi", "suites.llama"))
+    accepted.write_test("import pytest\npytestmark = pytest.mark.precgate(suite='kimi')\n" + TEST)
+    result = accepted.run()
+    assert result.ret == 1
+    *_, short, last = (line for line in result.outlines if line)
+    assert short.startswith("ERROR precgate - suite llama is configured and nothing gates it")
+    assert "1 passed, 1 error in " in last

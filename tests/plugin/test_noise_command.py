@@ -156,7 +156,7 @@ def test_a_recorded_suite_is_refused_and_rehearsed(repository: Repository, capsy
     assert main(["noise"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert 'suite kimi: engine = "recorded" cannot be launched again: one file has no noise to measure' in captured.err
+    assert 'suite kimi: engine = "recorded" cannot be launched again, so it has no noise to measure' in captured.err
     assert not (repository.path / ".precgate").exists()
     repository.change_settings("isl = 1024, osl = 1024", "isl = 64, osl = 64")
     repository.change_settings("[55, 73, 91]", '"quartiles"')

@@ -166,7 +166,7 @@ def test_a_rehearsal_is_planned_as_one(site: Site) -> None:
 def test_recorded_points_are_planned_to_cost_nothing(repository: Repository) -> None:
     """A file is read."""
     told = plan(repository.run("--precgate-plan"))
-    assert told[4].strip() == "fp4 (recorded) 0 - - - - - read from its file"
+    assert told[4].strip() == "fp4 (recorded) 0 - - - - - takes no GPU"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_plan_in_a_configuration_file_is_refused_under_ci(
     simulated.write_settings(SETTINGS + '\n[tool.pytest.ini_options]\naddopts = "--precgate-plan"\n')
     result = simulated.run()
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["*--precgate-plan: under CI it must stand on the command line*"])
+    result.stderr.fnmatch_lines(["*--precgate-plan: under CI it is accepted on the command line alone*"])
 
 
 def test_tests_that_cannot_be_collected_end_a_plan_as_a_run(simulated: Repository) -> None:

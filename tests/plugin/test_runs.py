@@ -300,7 +300,7 @@ def test_under_ci_the_flags_stand_on_the_command_line_or_nowhere(
     (simulated.path / "pytest.ini").write_text(f"[pytest]\naddopts = --precgate-{flag}=latest\n", encoding="utf-8")
     result = simulated.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: --precgate-{flag}: under CI it must stand on the command line*"])
+    result.stderr.fnmatch_lines([f"ERROR: --precgate-{flag}: under CI it is accepted on the command line alone*"])
     assert simulated.run(f"--precgate-{flag}=latest").ret == 0
 
 
@@ -321,3 +321,52 @@ def test_a_baseline_that_is_rewritten_does_not_cost_the_finished_points(simulate
     result = simulated.run("--precgate-resume=latest")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["E *RunDiffersError: *commit is *-dirty, the run's was *"])
+
+
+def test_a_refused_update_says_how_it_is_recorded_without_measuring_again(simulated: Repository) -> None:
+    """The run by its name, and the flags; they record what was measured, and nothing more is."""
+    simulated.change_settings('fp4-tp4"\n', 'fp4-tp4"\nslowdown = 0.1\n')
+    result = simulated.run("--precgate-update")
+    assert result.ret == 1
+    *_, refused = journals(simulated)
+    (line,) = (each for each in result.outlines if "NOT written: it would make" in each)
+    flags = (f"--precgate-replay={refused.parent.name}", "--precgate-update", "--precgate-reason")
+    assert f'is kept: to record it without an engine: {" ".join(flags)} "...", with the other flags' in line
+    before = len(journals(simulated))
+    again = simulated.run(*flags, "slower")
+    assert again.ret == 0
+    again.stdout.fnmatch_lines(["baselines/kimi.json: written, reason: slower"])
+    assert len(journals(simulated)) == before
+
+
+def test_a_run_whose_gates_failed_says_how_to_judge_it_again(simulated: Repository) -> None:
+    """Every launch is finished, so it is a replay's flag; a wider tolerance passes. A replay says nothing."""
+    simulated.change_settings('fp4-tp4"\n', 'fp4-tp4"\nslowdown = 0.1\n')
+    result = simulated.run()
+    assert result.ret == 1
+    *_, failed = journals(simulated)
+    flag = f"--precgate-replay={failed.parent.name}"
+    result.stdout.fnmatch_lines([f"warning: suite kimi: what was measured is kept: judge it again, *, with {flag}"])
+    result.stdout.no_fnmatch_line("*--precgate-resume*")
+    simulated.change_settings("baseline_launches = 1", "baseline_launches = 1\ntolerance = 0.8\nimplausible = 0.9")
+    assert simulated.run(flag).ret == 0
+    simulated.change_settings("tolerance = 0.8", "tolerance = 0.01")
+    again = simulated.run(flag)
+    assert again.ret == 1
+    again.stdout.no_fnmatch_line("*what was measured is kept*")
+
+
+def test_an_edited_baseline_is_found_before_anything_is_launched(simulated: Repository) -> None:
+    """Half an hour of measuring would be judged by nothing: exit 1 without a run, and the plan is a usage error."""
+    text = simulated.baseline.read_text(encoding="utf-8")
+    value = re.search(r'"value": ([0-9.]+)', text)
+    assert value is not None
+    simulated.baseline.write_text(text.replace(value[0], f'"value": {float(value[1]) * 1.1:.6g}', 1), encoding="utf-8")
+    before = journals(simulated)
+    result = simulated.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["E *BaselineCorruptError: kimi.json: *edited by hand or merged badly*"])
+    assert journals(simulated) == before
+    planned = simulated.run("--precgate-plan")
+    assert planned.ret == pytest.ExitCode.USAGE_ERROR
+    planned.stderr.fnmatch_lines(["ERROR: precgate: kimi.json: *edited by hand or merged badly*"])

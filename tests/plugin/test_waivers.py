@@ -36,9 +36,17 @@ def slower_and_waived(repository: Repository, waiver: str = WAIVER) -> None:
 def test_a_waived_gate_passes_and_is_never_shown_as_pass(repository: Repository) -> None:
     """Exit 0, WAIVED in the table and in the count."""
     slower_and_waived(repository)
-    result = repository.run("--precgate-json=out.json")
+    result = repository.run("--precgate-json=out.json", "--junitxml=out.xml")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["fp4 throughput_per_gpu *-8.0% WAIVED", "*: passed, 2 gates: 1 WAIVED, 1 PASS *"])
+    words = "waived until 2999-12-31 up to 10.0%: kernel rewritten for correctness"
+    result.stdout.fnmatch_lines(
+        [
+            "fp4 throughput_per_gpu *-8.0% WAIVED",
+            f"WAIVED  fp4 throughput_per_gpu at 55 tok/s/user: {words}",
+            "*: passed, 2 gates: 1 WAIVED, 1 PASS *",
+        ]
+    )
+    assert f"launches 1, {words}" in (repository.path / "out.xml").read_text(encoding="utf-8")
     text = (repository.path / "out.json").read_text(encoding="utf-8")
     assert "waived until 2999-12-31 up to 10.0%: kernel rewritten for correctness" in text
 
@@ -68,6 +76,34 @@ def test_an_expired_or_unused_waiver_fails_the_run(repository: Repository, waive
     result = repository.run()
     assert result.ret == 1
     result.stdout.fnmatch_lines([f"FAIL: {why}"])
+
+
+def test_a_failed_check_prints_the_waivers_that_let_it_pass(repository: Repository) -> None:
+    """Pasted as they are, they do: the points are named only where another one held."""
+    assert repository.run("--precgate-update").ret == 0
+    repository.write_points(fp4=0.92)
+    result = repository.run()
+    assert result.ret == 1
+    lines = result.outlines
+    start = next(
+        number for number, line in enumerate(lines) if line.startswith("to accept this for a while, give a reason")
+    )
+    block = "\n".join(lines[start + 1 : next(i for i in range(start, len(lines)) if lines[i].startswith("="))])
+    assert 'metric    = "throughput_ratio"\nprecision = "fp4/int4"\nceiling   = 0.09\nexpires   = 20' in block
+    assert "point" not in block
+    repository.write_settings((repository.path / "pyproject.toml").read_text(encoding="utf-8") + block)
+    again = repository.run("-v")
+    assert again.ret == 0
+    again.stdout.fnmatch_lines(
+        ["WAIVED  fp4 throughput_per_gpu at 55, 73, 91 tok/s/user: waived until 20* up to 9.0%: ..."]
+    )
+
+
+@pytest.mark.parametrize("point", ["point = [55]", ""])
+def test_a_waiver_may_list_its_points_or_name_none(repository: Repository, point: str) -> None:
+    """Then it is for every point of the metric."""
+    slower_and_waived(repository, WAIVER.replace("point = 55", point))
+    assert repository.run().ret == 0
 
 
 def test_an_update_waives_nothing(repository: Repository) -> None:

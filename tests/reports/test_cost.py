@@ -50,7 +50,7 @@ def test_what_was_read_reused_or_replayed_cost_this_run_nothing() -> None:
     """And what it had cost is told beside."""
     before = replace(STARTED, launches=1, points=7, held_gpu_s=None)
     had = "1 launch, 7 points, 96.3 GPU-minutes (80.0 starting, 16.3 measuring), $3.13 at $1.95 per GPU-hour"
-    assert said(reads_files=True) == ["cost of this run: nothing, its points were recorded"]
+    assert said(is_without_gpu=True) == ["cost of this run: nothing, its points take no GPU"]
     assert said(reused=[before], replayed=True) == [
         "cost of this run: nothing, judged again",
         f"the judged run had cost: {had}",
@@ -59,9 +59,9 @@ def test_what_was_read_reused_or_replayed_cost_this_run_nothing() -> None:
         "cost of this run: nothing, everything was reused",
         f"reused, paid for by an earlier run: {had}",
     ]
-    first, second, third = said(STARTED, reads_files=True, reused=[replace(before, starting_gpu_s=None)])
+    first, second, third = said(STARTED, is_without_gpu=True, reused=[replace(before, starting_gpu_s=None)])
     assert first.startswith("cost of this run: 2 launches")
-    assert second == "recorded points cost this run nothing"
+    assert second == "its other points take no GPU and cost this run nothing"
     assert third.endswith(
         "16.3 GPU-minutes (16.3 measuring), $0.53 at $1.95 per GPU-hour; starts not counted: not known"
     )

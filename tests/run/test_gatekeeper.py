@@ -188,7 +188,9 @@ def test_a_waiver_lets_a_regression_pass_and_changes_no_recording(accepted: Home
     accepted.write(slower)
     metrics = (Metric.THROUGHPUT_RATIO, Metric.COST_RATIO, Metric.THROUGHPUT_PER_GPU, Metric.COST)
     accepted.waivers = [
-        Waiver("kimi", metric, point, 0.1, "known", date(2026, 12, 1)) for metric in metrics for point in (55.0, 73.0)
+        Waiver("kimi", metric, (point,), 0.1, "known", date(2026, 12, 1))
+        for metric in metrics
+        for point in (55.0, 73.0)
     ]
     report = accepted.run()
     assert ([check.outcome for check in report.checks], Verdict.WAIVED in verdicts(report)) == (["passed"], True)

@@ -35,11 +35,13 @@ Points = tuple[float, ...] | None
 class Launch:
     """One sweep of one precision and the facts under which it was measured.
 
-    ``costs`` holds the cost of each of its configurations, in order; empty when unknown. Gates ignore it."""
+    ``costs`` holds the cost of each of its configurations, in order; empty when unknown. Gates ignore it.
+    ``is_repeatable`` is false where there can be no second launch, as of recorded points."""
 
     sweep: Sweep
     fingerprint: Fingerprint
     costs: tuple[LaunchCost, ...] = ()
+    is_repeatable: bool = True
 
     def rounded(self) -> Launch:
         """Return the launch with its figures rounded to the digits that a baseline keeps."""
@@ -54,7 +56,7 @@ class Launch:
             for point in self.sweep.points
         ]
         costs = tuple(cost.rounded() for cost in self.costs)
-        return Launch(replace(self.sweep, points=points), self.fingerprint, costs)
+        return replace(self, sweep=replace(self.sweep, points=points), costs=costs)
 
     def curve(self, hardware: Hardware, cost: CostMode) -> Curve:
         """Return its curve at a price, computed on first use."""
@@ -189,8 +191,9 @@ class Baseline:
         return {}
 
     def _was_read_once(self, precision: str) -> bool:
-        """Whether its only launch was read from a file; it is then paired with every launch of the other precision."""
-        return [launch.fingerprint.engines for launch in self.launches_of(precision)] == [("recorded",)]
+        """Whether there can be no launch but its only one; it is then paired with every launch of the other
+        precision."""
+        return [launch.is_repeatable for launch in self.launches_of(precision)] == [False]
 
     def holds(self, gate: RecordedGate) -> bool:
         """Whether a gate is among those recorded."""

@@ -91,7 +91,8 @@ def _missing_gate(baseline: Baseline, gate: RecordedGate) -> str:
     owners = baseline.tests_of(gate.key)
     more = f" and {len(owners) - _OWNERS_SHOWN} more tests" if len(owners) > _OWNERS_SHOWN else ""
     known = f"; it has the same gate of {', '.join(owners[:_OWNERS_SHOWN])}{more} (renamed?)" if owners else ""
-    return f"the baseline has no such gate of {gate.test}{known}; record it with --precgate-update-new-only"
+    then = "; after a rename then remove the old name's with precgate baseline prune" if owners else ""
+    return f"the baseline has no such gate of {gate.test}{known}; record it with --precgate-update-new-only{then}"
 
 
 def how_old(baseline: Baseline, today: JudgingContext) -> str:

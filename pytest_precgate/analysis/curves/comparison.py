@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 CostMode = Literal["derived", "interpolated"]
 COST_MODES: tuple[CostMode, ...] = ("derived", "interpolated")
+Wording = Literal["ratios", "published"]
+"""How a row is put into words: by its ratios, or in the sentences of the published page."""
+WORDINGS: tuple[Wording, ...] = ("ratios", "published")
 
 
 @dataclass(frozen=True)
@@ -127,11 +130,13 @@ def percent_more(larger: float, smaller: float) -> int:
 
 @dataclass(frozen=True)
 class Row:
-    """Both precisions read at one interactivity; ratios are candidate / reference."""
+    """Both precisions read at one interactivity; ratios are candidate / reference, ``says`` is how ``wording`` puts
+    them."""
 
     interactivity: float
     candidate: Reading
     reference: Reading
+    says: Wording = "ratios"
 
     @property
     def throughput_ratio(self) -> float:
@@ -145,7 +150,23 @@ class Row:
 
     @property
     def wording(self) -> str:
-        """The two sentences of the published page; each names the precision that is better."""
+        """The row in words, as ``says`` asks."""
+        if self.says == "published":
+            return self._published_wording
+        first, second = (reading.precision.upper() for reading in (self.candidate, self.reference))
+        percent = round((self.cost_ratio - 1) * 100)
+        share = f"{abs(percent)}% {'more' if percent > 0 else 'less'}" if percent else "the same"
+        return (
+            f"{first} costs {self.cost_ratio:.3f}x of {second} per token ({share}) and delivers "
+            f"{self.throughput_ratio:.2f}x its tok/s/GPU"
+        )
+
+    @property
+    def _published_wording(self) -> str:
+        """The two sentences of the published page; each names the precision that is better.
+
+        By how many percent the dearer one is dearer stands there as how much cheaper the other one is, so that it may
+        exceed 100%."""
         cheap, dear = sorted((self.candidate, self.reference), key=lambda reading: reading.cost)
         more, less = sorted((self.candidate, self.reference), key=lambda reading: -reading.throughput_per_gpu)
         return (
@@ -157,14 +178,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two curves of one workload on one hardware. Build it with :func:`compare`.
+    """Two curves of one workload on one hardware, and how its rows are put into words. Build it with :func:`compare`.
 
     Raises SweepMismatchError when they cannot be compared, or share no interactivity."""
 
     candidate: Curve
     reference: Curve
+    wording: Wording = "ratios"
 
     def __post_init__(self) -> None:
+        if self.wording not in WORDINGS:
+            raise InvalidValueError(f"Comparison.wording: got {self.wording!r}, wanted one of {', '.join(WORDINGS)}")
         ours, theirs = self.candidate.sweep, self.reference.sweep
         if ours.precision == theirs.precision:
             raise SweepMismatchError(
@@ -218,15 +242,25 @@ class Comparison:
 
     def at(self, interactivity: float) -> Row:
         """Read both curves at ``interactivity`` tok/s/user; raise OutsideSweepError off either's range."""
-        return Row(interactivity, self.candidate.at(interactivity), self.reference.at(interactivity))
+        return Row(interactivity, self.candidate.at(interactivity), self.reference.at(interactivity), self.wording)
 
 
 def compare(
-    candidate: Sweep, reference: Sweep, *, hardware: Hardware | None = None, cost: CostMode = "derived"
+    candidate: Sweep,
+    reference: Sweep,
+    *,
+    hardware: Hardware | None = None,
+    cost: CostMode = "derived",
+    wording: Wording = "ratios",
 ) -> Comparison:
     """Compare two sweeps of one workload on one hardware, candidate first.
 
     ``hardware`` gives price and power; by default the built-in row for the sweep's hardware is used. Raises
     SweepMismatchError when the sweeps cannot be compared, InvalidValueError for a hardware without price."""
+    if candidate.hardware != reference.hardware:
+        raise SweepMismatchError(
+            f"different hardware, cannot be compared: {candidate.precision} ran on {candidate.hardware}, "
+            f"{reference.precision} on {reference.hardware}"
+        )
     priced = hardware_named(candidate.hardware) if hardware is None else hardware
-    return Comparison(Curve(candidate, priced, cost), Curve(reference, priced, cost))
+    return Comparison(Curve(candidate, priced, cost), Curve(reference, priced, cost), wording)

@@ -188,7 +188,7 @@ def _worst_case(limits: GateLimits, doubted: Sequence[tuple[float, JudgedGate]])
             every = f"no good one among {launches} launches; {judged.reason}" if launches > 1 else judged.reason
             return replace(judged, reason=every)
     _, best = max(doubted, key=lambda each: limits.gate.gain(each[0], limits.centre))
-    every = f"in all {launches} launches; the best is {best.reason}" if launches > 1 else best.reason
+    every = f"worse in all {launches} launches; the best is {best.reason}" if launches > 1 else best.reason
     return with_remedies(limits, replace(best, reason=every))
 
 

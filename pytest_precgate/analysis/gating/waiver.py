@@ -1,8 +1,8 @@
 """Waivers: a regression accepted until a date and up to a ceiling, shown as WAIVED, never as PASS.
 
 Input: waivers of the settings, verdicts, today's date. Output: waived verdicts and problems. Invariant: a waiver covers
-one suite, one metric and one point; an expired or unnecessary waiver fails the run, because it would hide a later
-regression."""
+one suite and one metric, at the points it names or at all of them; an expired or unnecessary waiver, and an unnecessary
+point of one, fails the run, because it would hide a later regression."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from pytest_precgate.errors import InvalidValueError
 class Waiver:
     """Lets a gate of ``suite`` lose up to ``ceiling`` (a share of its baseline) until the end of the day ``expires``.
 
-    ``precisions`` is None for every gate of the metric at that point.
+    ``points`` is None for every point of the metric, ``precisions`` for every gate of the metric at those points.
     """
 
     suite: str
     metric: Metric
-    point: float
+    points: tuple[float, ...] | None
     ceiling: float
     reason: str
     expires: date
@@ -34,27 +34,44 @@ class Waiver:
     def __post_init__(self) -> None:
         one_line("Waiver", "suite", self.suite)
         one_line("Waiver", "reason", self.reason)
-        positive("Waiver", "point", self.point, "tok/s/user")
+        if self.points is not None:
+            points = tuple(positive("Waiver", "point", point, "tok/s/user") for point in self.points)
+            if not points or len({*points}) < len(points):
+                raise InvalidValueError(f"Waiver.point: got {list(points)}, wanted at least one point, each once")
+            object.__setattr__(self, "points", points)
         positive("Waiver", "ceiling", self.ceiling, "share of the baseline")
         if not self.ceiling < 1:
             raise InvalidValueError(f"Waiver.ceiling: got {self.ceiling!r}, wanted a share below 1 (0.1 is 10%)")
 
     def __str__(self) -> str:
         precisions = "" if self.precisions is None else f"{'/'.join(self.precisions)} "
-        return f"waiver of suite {self.suite}, {precisions}{self.metric.value} at {self.point:g} tok/s/user"
+        return f"waiver of suite {self.suite}, {precisions}{self.metric.value} {_at(self.points)}"
 
     def covers(self, suite: str, key: GateKey) -> bool:
         """Whether this waiver applies to that gate."""
         return (
             suite == self.suite
             and key.metric is self.metric
-            and key.point == self.point
+            and (self.points is None or key.point in self.points)
             and self.precisions in (None, key.precisions)
         )
 
     def has_expired(self, today: date) -> bool:
         """Whether its last day is over."""
         return today > self.expires
+
+
+def _at(points: Sequence[float] | None) -> str:
+    return "at every point" if points is None else f"at {', '.join(f'{point:g}' for point in points)} tok/s/user"
+
+
+def loss_of(judged: JudgedGate) -> float | None:
+    """Return the share of its baseline that a waiver of the gate has to cover, negative for a gain; None where a number
+    is absent. A collapsed serving point counts: no waiver covers it by the value between two."""
+    if judged.value is None or judged.baseline is None:
+        return None
+    lowest = None if judged.evidence is None else judged.evidence.lowest
+    return -min(judged.gate.gain(value, judged.baseline) for value in (judged.value, lowest) if value is not None)
 
 
 def waived(suite: str, judged: JudgedGate, waivers: Sequence[Waiver], today: date) -> tuple[JudgedGate, Waiver | None]:
@@ -69,10 +86,9 @@ def waived(suite: str, judged: JudgedGate, waivers: Sequence[Waiver], today: dat
         return judged, None
     first = covering[0]
     told = judged.verdict in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE, Verdict.INCONCLUSIVE) or judged.verdict.passes
-    if not told or judged.refusal is not None or judged.value is None or judged.baseline is None:
+    loss = loss_of(judged)
+    if not told or judged.refusal is not None or loss is None:
         return judged, first  # whether it is needed is unknown
-    lowest = None if judged.evidence is None else judged.evidence.lowest  # no waiver covers a collapsed point
-    loss = -min(judged.gate.gain(value, judged.baseline) for value in (judged.value, lowest) if value is not None)
     if judged.verdict is Verdict.INCONCLUSIVE and loss <= judged.gate.tolerance + LAST_BITS:
         return judged, first  # not for its loss, so whether it is needed is unknown
     if judged.verdict not in (Verdict.REGRESSED, Verdict.INCONCLUSIVE):
@@ -95,12 +111,12 @@ def _may_return(judged: JudgedGate, loss: float) -> bool:
 
 @dataclass
 class WaiverBook:
-    """The waivers of one run, and which of them a gate needed."""
+    """The waivers of one run, and which of them a gate needed, and at which point."""
 
     waivers: Sequence[Waiver]
     day: date
     _judged: set[tuple[str, GateKey]] = field(default_factory=set)
-    _needed: set[Waiver] = field(default_factory=set)
+    _needed: set[tuple[Waiver, float]] = field(default_factory=set)
 
     def apply(self, suite: str, judged: JudgedGate, *, of_baseline: bool = True) -> JudgedGate:
         """Return the gate after its waiver.
@@ -108,11 +124,12 @@ class WaiverBook:
         A gate that is not compared with the baseline (``of_baseline``) does not show whether the regression from it has
         ended."""
         left, needed = waived(suite, judged, self.waivers, self.day)
-        self._judged.add((suite, judged.gate.key))
+        key = judged.gate.key
+        self._judged.add((suite, key))
         if not of_baseline:
-            self._needed.update(each for each in self.waivers if each.covers(suite, judged.gate.key))
+            self._needed.update((each, key.point) for each in self.waivers if each.covers(suite, key))
         if needed is not None:
-            self._needed.add(needed)
+            self._needed.add((needed, key.point))
         return left
 
     def problems(self, whole: Collection[str]) -> Iterator[str]:
@@ -121,15 +138,24 @@ class WaiverBook:
         ``whole`` are the suites whose every gate this run should have judged; waivers of other suites may be unused.
         """
         for waiver in self.waivers:
-            judged = any(waiver.covers(suite, key) for suite, key in self._judged)
-            if not judged and waiver.suite not in whole:
+            judged = {key.point for suite, key in self._judged if waiver.covers(suite, key)}
+            is_whole = waiver.suite in whole
+            if not judged and not is_whole:
                 continue
             if waiver.has_expired(self.day):
-                why = f"expired on {waiver.expires:%Y-%m-%d}; remove it, or give it a later day and a reason"
-            elif waiver in self._needed:
-                continue
-            elif judged:
-                why = "not needed: the gate passes without it; remove it"
+                whys = [f"expired on {waiver.expires:%Y-%m-%d}; remove it, or give it a later day and a reason"]
             else:
-                why = "no gate of its suite matches it; correct or remove it"
-            yield f"{waiver} ({waiver.reason}): {why}"
+                whys = self._idle(waiver, judged, is_whole=is_whole)
+            yield from (f"{waiver} ({waiver.reason}): {why}" for why in whys)
+
+    def _idle(self, waiver: Waiver, judged: Collection[float], *, is_whole: bool) -> list[str]:
+        """Say of a waiver, or of the points it names, what no gate needed or has; of ``judged`` points it is known."""
+        if not judged:
+            return ["no gate of its suite matches it; correct or remove it"]
+        needed = {point for each, point in self._needed if each == waiver}
+        if not needed:
+            return ["not needed: the gate passes without it; remove it"]
+        unneeded = [point for point in waiver.points or () if point in judged and point not in needed]
+        unknown = [point for point in waiver.points or () if point not in judged] if is_whole else []
+        whys = [f"not needed {_at(unneeded)}: the gate passes without it; remove that point"] if unneeded else []
+        return whys + ([f"no gate of its suite matches it {_at(unknown)}; remove that point"] if unknown else [])

@@ -285,6 +285,6 @@ def _refuse_distorted(run: PointRun, measured: Measurement) -> None:
     if breaches:
         raise InvalidPointError(
             run.concurrency,
-            f"{'; '.join(breaches)}. Use more client processes or a quieter machine",
+            f"{'; '.join(breaches)}. Use more client processes (processes in the settings) or a quieter machine",
             is_outside=True,
         )

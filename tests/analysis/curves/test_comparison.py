@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.curves.comparison import COST_MODES, Curve, Reading, Row, compare, percent_more
+from pytest_precgate.analysis.curves.comparison import (
+    COST_MODES,
+    WORDINGS,
+    Curve,
+    Reading,
+    Row,
+    compare,
+    percent_more,
+)
 from pytest_precgate.analysis.curves.economics import (
     HARDWARE,
     Hardware,
@@ -60,7 +68,7 @@ def published_row(published: PublishedRow) -> Row:
             strict=True,
         )
     )
-    return Row(published.interactivity, candidate, reference)
+    return Row(published.interactivity, candidate, reference, "published")
 
 
 @pytest.mark.parametrize("published", PUBLISHED, ids=lambda row: f"{row.interactivity:g}")
@@ -92,9 +100,30 @@ def test_the_published_points_are_the_quartiles_of_the_published_band() -> None:
 def test_wording_names_the_better_precision_whichever_it_is() -> None:
     """When the reference wins, the sentence says so."""
     row = published_row(PUBLISHED[0])
-    turned = Row(row.interactivity, row.reference, row.candidate)
+    turned = Row(row.interactivity, row.reference, row.candidate, "published")
     assert turned.wording == row.wording
     assert (row.cost_ratio, row.throughput_ratio) == pytest.approx((0.509 / 1.569, 1057.2 / 344.4))
+
+
+def test_our_own_wording_never_makes_anything_more_than_100_percent_cheaper() -> None:
+    """0.509 $ against 1.569 $ is 68% less, and the other way round it is 208% more."""
+    row = replace(published_row(PUBLISHED[0]), says="ratios")
+    assert row.wording == "FP4 costs 0.324x of INT4 per token (68% less) and delivers 3.07x its tok/s/GPU"
+    turned = Row(row.interactivity, row.reference, row.candidate)
+    assert turned.wording == "INT4 costs 3.083x of FP4 per token (208% more) and delivers 0.33x its tok/s/GPU"
+    same = Row(row.interactivity, row.candidate, replace(row.candidate, precision="int4"))
+    assert same.wording == "FP4 costs 1.000x of INT4 per token (the same) and delivers 1.00x its tok/s/GPU"
+
+
+def test_a_comparison_is_put_into_words_as_it_was_asked_for() -> None:
+    """Nothing else of it depends on that; an unknown wording is refused."""
+    fp4, int4 = sweep("fp4", (50, 9), (90, 5)), sweep("int4", (50, 4), (90, 2))
+    ours, published = (compare(fp4, int4, wording=each).at(60) for each in WORDINGS)
+    assert ours.wording.startswith("FP4 costs 0.4")
+    assert "% cheaper per token" in published.wording
+    assert replace(ours, says="published") == published
+    with pytest.raises(InvalidValueError, match=r"Comparison\.wording: got 'loud', wanted one of ratios, published"):
+        compare(fp4, int4, wording="loud")  # type: ignore[arg-type]
 
 
 def test_percent_more_rounds_as_published() -> None:
@@ -109,7 +138,8 @@ def test_swapping_the_precisions_inverts_the_ratios(fp4: Sweep, int4: Sweep, poi
     row, turned = compare(fp4, int4).at(point), compare(int4, fp4).at(point)
     assert turned.throughput_ratio == pytest.approx(1 / row.throughput_ratio)
     assert turned.cost_ratio == pytest.approx(1 / row.cost_ratio)
-    assert turned.wording == row.wording or row.throughput_ratio == pytest.approx(1)
+    published, swapped = (replace(each, says="published") for each in (row, turned))
+    assert swapped.wording == published.wording or row.throughput_ratio == pytest.approx(1)
 
 
 @given(clouds.sweeps("fp4"), clouds.sweeps("int4"), st.floats(0.1, 50.0), st.sampled_from(["derived", "interpolated"]))
@@ -159,7 +189,10 @@ def sweep(precision: str, *pairs: tuple[float, float], hardware: str = "b200", w
     ("other", "why"),
     [
         (sweep("int4", (50, 9), (90, 5), workload=Workload(8192, 1024)), "workload differs: fp4 has isl 1024"),
-        (sweep("int4", (50, 9), (90, 5), hardware="h200"), "the int4 sweep ran on h200, the price is for b200"),
+        (
+            sweep("int4", (50, 9), (90, 5), hardware="h200"),
+            "different hardware, cannot be compared: fp4 ran on b200, int4 on h200",
+        ),
         (sweep("fp4", (50, 9), (90, 5)), "both sweeps are called 'fp4'"),
         (
             sweep("int4", (150, 9), (190, 5)),

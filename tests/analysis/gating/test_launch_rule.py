@@ -112,7 +112,9 @@ def test_a_regression_shows_the_best_of_its_launches() -> None:
     judged = ruled((0.93, 0.94, 0.935)).judged
     assert judged is not None
     assert judged.value == 940
-    assert judged.reason == "in all 3 launches; the best is 6.0% worse than its baseline, beyond the tolerance (5%)"
+    assert (
+        judged.reason == "worse in all 3 launches; the best is 6.0% worse than its baseline, beyond the tolerance (5%)"
+    )
     assert judged.change == pytest.approx(-0.06, abs=0.001)
 
 
@@ -139,7 +141,7 @@ def test_a_loss_between_the_tolerance_and_the_noise_floor_is_inconclusive_and_sa
     assert judged is not None
     assert judged.verdict is Verdict.INCONCLUSIVE
     assert judged.reason == (
-        "in all 3 launches; the best is 4.0% worse than its baseline, beyond the tolerance (2%) and inside the noise "
+        "worse in all 3 launches; the best is 4.0% worse than its baseline, beyond the tolerance (2%) and inside the noise "
         "floor (4.8%); to settle it, set a tolerance of 4.8%"
     )
     assert verdict(ruled((0.955, 0.96, 0.99), NOISY, held=held)) is Verdict.PASS

@@ -17,7 +17,7 @@ from pytest_precgate.errors import InvalidValueError
 KEY = GateKey(Metric.THROUGHPUT_PER_GPU, ("fp4",), 91)
 GATE = Gate(KEY, 0.05)
 TODAY = date(2026, 11, 24)
-WAIVER = Waiver("kimi", Metric.THROUGHPUT_PER_GPU, 91, 0.12, "kernel rewritten", TODAY)
+WAIVER = Waiver("kimi", Metric.THROUGHPUT_PER_GPU, (91,), 0.12, "kernel rewritten", TODAY)
 
 
 @given(st.floats(0.5, 1.5), st.floats(0.01, 0.9))
@@ -88,7 +88,7 @@ def test_a_waiver_holds_through_its_last_day() -> None:
     [
         replace(WAIVER, suite="another"),
         replace(WAIVER, metric=Metric.COST),
-        replace(WAIVER, point=73),
+        replace(WAIVER, points=(73,)),
         replace(WAIVER, precisions=("int4",)),
     ],
 )
@@ -117,7 +117,7 @@ def test_expired_unneeded_and_misdirected_waivers_are_problems() -> None:
     assert "throughput_per_gpu at 91 tok/s/user (kernel rewritten): expired on 2026-11-24; remove it" in expired
     (unneeded,) = problems(replace(WAIVER, precisions=("fp4",)), 1.0)
     assert "fp4 throughput_per_gpu at 91 tok/s/user (kernel rewritten): not needed" in unneeded
-    (nowhere,) = problems(replace(WAIVER, point=92), 1.0)
+    (nowhere,) = problems(replace(WAIVER, points=(92,)), 1.0)
     assert "no gate of its suite matches it" in nowhere
 
 
@@ -127,8 +127,49 @@ def test_a_run_that_did_not_hold_the_gate_says_nothing_of_its_waiver() -> None:
     assert problems(WAIVER, None, TODAY + timedelta(days=1), whole=()) == []
 
 
+def checked(points: dict[float, float], *waivers: Waiver, whole: tuple[str, ...] = ("kimi",)) -> list[str]:
+    """The problems of a run that judged the metric at ``points``, each with its value; the baseline is 1."""
+    book = WaiverBook(waivers, TODAY)
+    for point, value in points.items():
+        book.apply("kimi", judge(Gate(replace(KEY, point=point), 0.05), value, 1.0))
+    return list(book.problems(whole))
+
+
+def test_a_waiver_without_a_point_covers_every_point_and_is_needed_while_one_of_them_is() -> None:
+    """It says so; where every point holds without it, it goes."""
+    every = replace(WAIVER, points=None)
+    for point in (55.0, 91.0):
+        low = judge(Gate(replace(KEY, point=point), 0.05), 0.9, 1.0)
+        assert waived("kimi", low, [every], TODAY)[0].verdict is Verdict.WAIVED
+    assert checked({55.0: 0.9, 91.0: 1.0}, every) == []
+    (line,) = checked({55.0: 1.0, 91.0: 1.0}, every)
+    assert "throughput_per_gpu at every point (kernel rewritten): not needed" in line
+
+
+def test_each_point_that_a_waiver_lists_must_be_needed_and_there() -> None:
+    """A listed point that holds by itself would hide a later regression; one that no gate has is a mistake."""
+    listed = replace(WAIVER, points=(55.0, 91.0))
+    assert checked({55.0: 0.9, 91.0: 0.9}, listed) == []
+    (unneeded,) = checked({55.0: 0.9, 91.0: 1.0}, listed)
+    assert unneeded.endswith("not needed at 91 tok/s/user: the gate passes without it; remove that point")
+    (unknown,) = checked({55.0: 0.9}, listed)
+    assert unknown.endswith("no gate of its suite matches it at 91 tok/s/user; remove that point")
+    assert checked({55.0: 0.9}, listed, whole=()) == []
+    (whole,) = checked({55.0: 1.0, 91.0: 1.0}, listed)
+    assert whole.endswith("not needed: the gate passes without it; remove it")
+
+
 @pytest.mark.parametrize(
-    "change", [{"ceiling": 0.0}, {"ceiling": 1.0}, {"reason": ""}, {"point": -1.0}, {"suite": "a\nb"}]
+    "change",
+    [
+        {"ceiling": 0.0},
+        {"ceiling": 1.0},
+        {"reason": ""},
+        {"points": (-1.0,)},
+        {"points": ()},
+        {"points": (55.0, 55.0)},
+        {"suite": "a\nb"},
+    ],
 )
 def test_nonsense_is_refused(change: dict[str, object]) -> None:
     """A waiver without a reason or with a ceiling of everything is none."""

@@ -132,7 +132,7 @@ def test_a_client_is_believed_up_to_its_limits(field: str, held: float, beyond: 
     measure(replace(RUN, client=replace(GOOD, **{field: held})), 1)  # type: ignore[arg-type]
     found = refused(replace(RUN, client=replace(GOOD, **{field: beyond})))  # type: ignore[arg-type]
     assert found.is_outside
-    assert str(found).endswith("Use more client processes or a quieter machine")
+    assert str(found).endswith("Use more client processes (processes in the settings) or a quieter machine")
 
 
 def test_a_client_of_slow_requests_may_lag_by_a_hundredth_of_them() -> None:

@@ -71,7 +71,7 @@ HARMLESS = {
         "re",
         "reprlib",
     ),
-    *("shlex", "statistics", "string", "struct", "types", "typing", "warnings"),
+    *("shlex", "statistics", "string", "struct", "textwrap", "types", "typing", "warnings"),
 }
 # Everything else: which modules may import it. ``datetime`` is a clock only where ``now`` is called, see CLOCKS.
 DOORS: Mapping[str, set[str]] = {
@@ -134,6 +134,7 @@ DOORS: Mapping[str, set[str]] = {
     "sys": {"cli", "engines.simulated.served", "environment.gpu_settings", "plugin", "servers.process", "settings"},
     "threading": {"environment.telemetry", "http", "servers.process"},
     "time": {
+        "cli.doctor",
         *("engines.simulated.server", "environment.telemetry", "http", "loadgen", "run.launches", "servers.endpoints"),
         *("servers.machine", "servers.process.guardian"),
     },

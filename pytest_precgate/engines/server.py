@@ -212,6 +212,16 @@ class StartedServer(EngineDefaults):
         """The calibration for a rehearsal, as the settings name it."""
         return self.settings.calibration
 
+    @property
+    def machine(self) -> MachineSettings | None:
+        """What is asked of this machine while it is up."""
+        return self.settings.machine
+
+    @property
+    def occupies_gpus(self) -> bool:
+        """Whether it uses GPUs of this machine."""
+        return self.settings.occupies_gpus
+
     def identity(self) -> Mapping[str, Fact]:
         """Return the model, the API and the window; a baseline with another one does not match.
 

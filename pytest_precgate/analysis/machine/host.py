@@ -54,11 +54,14 @@ class GpuState:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the settings ask of a server: its placement, and whether clocks, persistence and load are seen to."""
+    """What the settings ask of a server: its placement, and whether clocks and persistence are set.
+
+    ``follows_gpus`` says that it runs on the node of its GPUs, whichever that is."""
 
     what: str
     cpus: tuple[int, ...] = ()
     client: tuple[int, ...] = ()
     uses_gpus: bool = True
+    follows_gpus: bool = False
     locks_clocks: bool = False
     sets_persistence: bool = False

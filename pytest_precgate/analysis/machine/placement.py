@@ -88,8 +88,9 @@ def placement_of(
     usable = set(topology.allowed)
     server = set(cpus) or ((of_nodes or usable) & usable) - set(client)
     if not server:
+        beside = f" beside client_cpus = {cpus_text(client)}" if client else ""
         raise InvalidValueError(
-            f"no core is left for the server beside client_cpus = {cpus_text(client)}: {topology}; name fewer there"
+            f"no core is left for the server{beside}: {topology}; name other ones, or start pytest with more"
         )
     rest = set(client) or usable - server
     if not rest:

@@ -201,7 +201,9 @@ def test_a_pytest_that_is_ended_leaves_no_clock_locked(site: Site, number: signa
         assert len(made(calls)) == 4
         run.send_signal(number)
         run.communicate()
-    assert eventually(lambda: made(calls)[4:] == [f"nvmlDeviceResetGpuLockedClocks {gpu}" for gpu in range(4)])
+    # Once by each guardian at most: to let a clock go that is not locked changes nothing.
+    let_go = {f"nvmlDeviceResetGpuLockedClocks {gpu}" for gpu in range(4)}
+    assert eventually(lambda: set(made(calls)[4:]) == let_go)
     assert eventually(lambda: site.running() == [])
 
 

@@ -171,4 +171,4 @@ def test_a_killed_pytest_leaves_the_machine_as_it_was(here: Marked, number: sign
         driver.wait()
         assert eventually(path.exists)
         assert eventually(lambda: here.running() == [])
-    assert path.read_text() == "x"
+    assert set(path.read_text()) == {"x"}  # a guardian that is told twice may leave it to the other one as well

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,39 +89,45 @@ def undoing(changes: Collection[GpuChange]) -> tuple[str, ...]:
 
 
 def apply(changes: Sequence[GpuChange]) -> None:
-    """Make the changes. Raises GpuSettingError, with those made before undone, GpuDriverError."""
+    """Make the changes. Raises GpuSettingError and GpuDriverError, with those made before undone, or named."""
     with opened() as driver:
         if driver is None:
             raise GpuDriverError("the NVIDIA driver that listed the GPUs is no longer available")
+        made: list[str] = []
         try:
             for change in changes:
                 if change.turns_persistence_on:
                     driver.set_persistence(change.gpu, on=True)
+                    made.insert(0, change.words[-1])
                 if change.clock_mhz is not None:
                     driver.lock_clocks(change.gpu, change.clock_mhz)
-        except PrecgateError:
-            # One that was not made yet is undone as well, and may be refused the same way.
-            for word in [word for change in changes for word in change.words]:
-                with suppress(GpuSettingError):
-                    _undo(driver, word)
+                    made.insert(0, change.words[0])
+        except PrecgateError as exc:
+            if left := _all_undone(driver, made):
+                raise GpuSettingError(f"{exc}. Before that others were set, and {'; '.join(left)}") from exc
             raise
+
+
+def _all_undone(driver: Driver, words: Sequence[str]) -> list[str]:
+    """Undo changes, as many as can be; return why others cannot."""
+    failed: list[str] = []
+    for word in words:
+        try:
+            _undo(driver, word)
+        except PrecgateError as exc:
+            failed.append(str(exc))
+    return failed
 
 
 def restore(words: Sequence[str]) -> tuple[str, ...]:
     """Undo changes, as many as can be; return why others cannot."""
-    failed: list[str] = []
     try:
         with opened() as driver:
             if driver is None:
                 return ("the NVIDIA driver is no longer available",)
-            for word in words:
-                try:
-                    _undo(driver, word)
-                except PrecgateError as exc:
-                    failed.append(str(exc))
+            return tuple(_all_undone(driver, words))
     except PrecgateError as exc:
-        failed.append(str(exc))
-    return tuple(failed)
+        return (str(exc),)
 
 
 def _undo(driver: Driver, word: str) -> None:

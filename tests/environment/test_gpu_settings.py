@@ -137,6 +137,19 @@ def test_what_the_driver_refuses_is_named_and_what_was_set_is_undone(
     assert "nvmlDeviceSetPersistenceMode 0 0" in made(record)
 
 
+def test_a_first_gpu_that_cannot_be_set_back_is_named_with_the_second_s_refusal(nvml: Nvml) -> None:
+    """Both are told: one is to be done by hand."""
+    answers = {
+        "nvmlDeviceSetGpuLockedClocks": {"1": ["NVML_ERROR_NOT_SUPPORTED"]},
+        "nvmlDeviceResetGpuLockedClocks": {"": ["NVML_ERROR_UNKNOWN"]},
+    }
+    nvml(gpus=2, answers=answers)
+    with pytest.raises(
+        GpuSettingError, match=r"GPU 1 .*does not have it.*Before that others were set, and GPU 0 .*-rgc"
+    ):
+        apply(planned(gpus(), 1500, persistence=False))
+
+
 def test_a_lost_gpu_is_an_error_of_the_driver(nvml: Nvml) -> None:
     """Not a matter of permission."""
     nvml(gpus=1, answers={"nvmlDeviceSetGpuLockedClocks": {"": ["NVML_ERROR_GPU_IS_LOST"]}})

@@ -159,8 +159,9 @@ def test_clocks_are_locked_while_the_server_is_up_and_let_go(site: Site) -> None
 
 
 def test_without_permission_the_run_fails_and_says_what_to_do(site: Site) -> None:
-    """No server is started, and nothing of the clocks stays."""
-    calls = recorded(site, nvmlDeviceSetGpuLockedClocks={"": ["NVML_ERROR_NO_PERMISSION"]})
+    """No server is started; that what was never set cannot be set back either is no second error."""
+    denied = {"": ["NVML_ERROR_NO_PERMISSION"]}
+    calls = recorded(site, nvmlDeviceSetGpuLockedClocks=denied, nvmlDeviceResetGpuLockedClocks=denied)
     set_fp4(site, 'lock_clocks = "max"')
     result = site.repository.run("--precgate-update")
     assert result.ret == 1

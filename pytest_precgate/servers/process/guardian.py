@@ -278,7 +278,13 @@ def _afterwards(command: list[str]) -> None:
 
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=AFTERWARDS_S, text=True
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=AFTERWARDS_S,
+            text=True,
+            errors="replace",
         )
         why = "" if done.returncode == 0 else done.stderr.strip() or f"exit code {done.returncode}"
     except (OSError, subprocess.SubprocessError) as exc:

@@ -12,8 +12,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -78,7 +78,8 @@ def start(
     secrets = secrets_of(environ, command.variables)
     process = Process(command, log, stop_timeout_s, keep_open, secrets, surroundings.undo)
     try:
-        surroundings.change()  # its guardian is there: whatever happens from here on, the change is undone
+        with process.changing():  # its guardian is there: whatever happens from here on, the change is undone
+            surroundings.change()
         process.begin(order)
     except BaseException:
         process.stop()
@@ -108,7 +109,7 @@ class Process:
         self._left: list[psutil.Process] | None = None
         self._are_left = False
         self._undo = undo
-        self._unrestored: str | None = "its guardians were killed" if undo else None
+        self._unrestored: str | None = "its guardians were killed"
         self._unread = b""
         self._is_silent = False
         # The log's path is for a person who looks at the list of processes.
@@ -145,6 +146,16 @@ class Process:
             raise EngineStartError(self._command.argv[0], f"it cannot be run: {self._refusal}", str(self.log))
         if not self.pid:
             raise EngineStartError(self._command.argv[0], "its guardian did not come up", str(self.log), self.tail(20))
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Change the machine. A change that fails is its maker's to undo and to tell; the guardian tries as well, and
+        may be refused what was refused before."""
+        try:
+            yield
+        except BaseException:
+            self._undo = ()
+            raise
 
     def is_alive(self) -> bool:
         """Whether the server runs, and is minded; costs one system call."""
@@ -230,7 +241,7 @@ class Process:
                 f"{'; '.join(left) or 'processes that were gone when they were looked at'}. A process in "
                 "disk-sleep waits for the kernel or a driver; another user's must be ended by that user"
             )
-        if self._unrestored is not None:
+        if self._undo and self._unrestored is not None:
             raise EngineStopError(
                 f"{self._command.argv[0]}: it ended, and what was set of its GPUs for it is not set back: "
                 f"{self._unrestored}. Do it by hand: sudo nvidia-smi -rgc, and -pm 0 where persistence mode was off"

@@ -10,7 +10,7 @@ from functools import partial
 
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.machine.load import HostLoad
-from pytest_precgate.analysis.machine.placement import ANYWHERE, Placement, placement_of
+from pytest_precgate.analysis.machine.placement import ANYWHERE, Placement, Topology, placement_of
 from pytest_precgate.engines.server import ServerSettings
 from pytest_precgate.environment.gpu_settings import GpuChange, apply, undoing
 from pytest_precgate.environment.host import topology
@@ -29,18 +29,21 @@ def place(what: str, settings: ServerSettings, devices: Sequence[str], machine: 
             f"{what}: cpus and numa place processes of this machine, and the server spans several; bind them with the "
             "launcher (srun --cpu-bind, mpirun --bind-to)"
         )
+    if settings.spans_nodes:
+        require_client(what, client, machine.topology())
+        return Placement(client=client)
     try:
         return placement_of(asked.cpus, _nodes(settings, devices, machine), client, machine.topology())
     except InvalidValueError as exc:
         raise PreflightError(f"{what}: {exc}") from exc
 
 
-def require_client(what: str, cpus: tuple[int, ...]) -> None:
-    """Refuse cores of a load client that are not there or not allowed; its server runs elsewhere.
+def require_client(what: str, cpus: tuple[int, ...], here: Topology | None = None) -> None:
+    """Refuse cores of a load client that are not ``here`` or not allowed; its server runs elsewhere.
 
-    Raises PreflightError."""
+    ``here`` is asked of the kernel where it is None. Raises PreflightError."""
     try:
-        topology().require("client_cpus", cpus)
+        (topology() if here is None else here).require("client_cpus", cpus)
     except InvalidValueError as exc:
         raise PreflightError(f"{what}: {exc}") from exc
 

@@ -75,6 +75,9 @@ def test_a_server_over_several_machines_is_placed_by_its_launcher() -> None:
     with pytest.raises(PreflightError, match="the server spans several; bind them with the launcher"):
         placed(0, {}, spans_nodes=True)
     assert placed(None, {}, spans_nodes=True) == ANYWHERE
+    assert placed(None, {}, spans_nodes=True, client=(6, 7)) == Placement(client=(6, 7))
+    with pytest.raises(PreflightError, match="client_cpus: cores 8 are not there"):
+        placed(None, {}, spans_nodes=True, client=(8,))
 
 
 def test_a_server_that_asks_for_nothing_asks_nothing_of_the_machine() -> None:

@@ -171,6 +171,14 @@ class CheckpointError(PreflightError, DocumentError):
     """A file of a checkpoint is invalid for every engine, or two of its files contradict each other."""
 
 
+class GpuSettingError(EngineError):
+    """Clocks or persistence mode of a GPU cannot be set as the settings ask, or cannot be set back."""
+
+
+class HostBusyError(EngineError):
+    """Other work uses more of the server's and the client's cores than ``load_limit`` allows; nothing was started."""
+
+
 class GpuBusyError(EngineError):
     """The GPUs are held by another run, or their memory did not come back."""
 

@@ -33,6 +33,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "analysis.curves": {"analysis.quantity"},
     "analysis.measure": {"analysis.curves", "analysis.quantity"},
     "analysis.gating": {"analysis.curves", "analysis.quantity"},
+    "analysis.machine": {"analysis.measure", "analysis.quantity"},
     "analysis.cost": {"analysis.curves", "analysis.quantity"},
     "analysis.accepted": {"analysis.curves", "analysis.gating", "analysis.cost", "analysis.quantity"},
     "analysis.plan": {"analysis.accepted", "analysis.cost", "analysis.curves", "analysis.quantity"},
@@ -70,7 +71,7 @@ HARMLESS = {
         "re",
         "reprlib",
     ),
-    *("shlex", "statistics", "string", "struct", "types", "typing", "warnings"),
+    *("shlex", "statistics", "string", "struct", "textwrap", "types", "typing", "warnings"),
 }
 # Everything else: which modules may import it. ``datetime`` is a clock only where ``now`` is called, see CLOCKS.
 DOORS: Mapping[str, set[str]] = {
@@ -96,6 +97,8 @@ DOORS: Mapping[str, set[str]] = {
             "cli",
             "engines.command",
             "environment.facts",
+            "environment.host",
+            "environment.host_load",
             "plugin",
             "servers.process",
         ),
@@ -129,9 +132,10 @@ DOORS: Mapping[str, set[str]] = {
     "ssl": {"http", "loadgen"},
     "stat": {"interop.files"},
     "subprocess": {"environment.origin", "servers.process"},
-    "sys": {"cli", "engines.simulated.served", "plugin", "servers.process", "settings"},
+    "sys": {"cli", "engines.simulated.served", "environment.gpu_settings", "plugin", "servers.process", "settings"},
     "threading": {"environment.telemetry", "http", "servers.process"},
     "time": {
+        "cli.doctor",
         *("engines.simulated.server", "environment.telemetry", "http", "loadgen", "run.launches", "servers.endpoints"),
         *("servers.machine", "servers.process.guardian"),
     },

@@ -1,4 +1,5 @@
-"""The ``precgate`` command: compare, import and export recorded points, measure noise, check and prune baselines."""
+"""The ``precgate`` command: compare, import and export recorded points, measure noise, look at the machine, check and
+prune baselines."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from pytest_precgate.analysis.curves.comparison import COST_MODES, WORDINGS, com
 from pytest_precgate.analysis.curves.economics import hardware_named
 from pytest_precgate.baselines.housekeeping import problems, prune
 from pytest_precgate.baselines.store import BaselineStore
+from pytest_precgate.cli.doctor import add_doctor
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_PROBLEMS, EXIT_REFUSED
 from pytest_precgate.cli.noise import add_noise
 from pytest_precgate.cli.points import add_export, add_import, add_stated, stated_by, sweep_named, write
@@ -54,7 +56,8 @@ def _run(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="precgate",
-        description="Compare sweeps, measure noise, look after the baselines that pytest-precgate gates merges with.",
+        description="Compare sweeps, measure noise and its causes, look after the baselines that pytest-precgate gates "
+        "merges with.",
         epilog="exit codes: 0 done; 1 'baseline check' found something wrong, or 'noise' could not read a gate; "
         "2 the command could not do it; 130 'noise' was interrupted",
     )
@@ -66,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(commands)
     add_noise(commands)
     add_serve(commands)
+    add_doctor(commands)
     baseline = commands.add_parser("baseline", help="show, check or prune the committed baselines")
     actions = baseline.add_subparsers(title="actions", metavar="ACTION", required=True)
     for name, run, about in (

@@ -19,6 +19,7 @@ from pytest_precgate.analysis.curves.sweep import Sweep
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.engines.load import LoadSettings, SweepSettings
+from pytest_precgate.engines.machine_settings import MachineSettings
 
 Api = Literal["completions", "chat"]
 _Engine = TypeVar("_Engine", bound="EngineDefaults")
@@ -64,6 +65,14 @@ class Engine(Protocol):
     @property
     def calibration_name(self) -> str | None:
         """The calibration that simulates it, as the settings name it."""
+
+    @property
+    def machine(self) -> MachineSettings | None:
+        """What is asked of this machine while its server is up; None where it starts no server."""
+
+    @property
+    def occupies_gpus(self) -> bool:
+        """Whether it is a server of this machine that uses GPUs, as far as its settings say."""
 
     def identity(self) -> Mapping[str, Fact]:
         """Return what must agree with the baseline beyond the kind: the model, and how a point is taken."""
@@ -134,6 +143,16 @@ class EngineDefaults:
     def calibration_name(self) -> str | None:
         """The settings name no calibration."""
         return None
+
+    @property
+    def machine(self) -> MachineSettings | None:
+        """It starts no server."""
+        return None
+
+    @property
+    def occupies_gpus(self) -> bool:
+        """It starts no server."""
+        return False
 
     def as_simulated(self) -> SelfSweeping | None:
         """It is not simulated."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -13,6 +13,7 @@ from pytest_precgate.analysis.measure.stopping import DEFAULT, PUBLISHED, StopRu
 from pytest_precgate.analysis.measure.tokens import HIDDEN_TOKENS, HiddenTokens
 from pytest_precgate.analysis.measure.window import WINDOW_KINDS, WindowKind
 from pytest_precgate.documents import MOST_SECONDS, Node
+from pytest_precgate.engines.machine_settings import read_cpus
 
 # Twice the highest concurrency of the published 1T-model sweeps: a target that is still exceeded there is too low.
 HIGHEST_CONCURRENCY = 256
@@ -25,7 +26,11 @@ LOAD_OPTIONAL = (
     *SWEEP_OPTIONAL,
     *("ignore_eos", "min_tokens", "vocabulary", "tokenizer", "max_failures", "processes", "seed"),
     *("silence_limit_s", "request_timeout_s", "point_limit_s", "cached_share", "hidden_tokens", "acceptance_length"),
+    "client_cpus",
 )
+LEFT_OUT_UNSET: Mapping[str, bool] = {"left_out_unset": True}
+"""Marks a field that a snapshot of the settings leaves out where it has its default: a run that was kept before there
+was such a setting can go on."""
 # Beyond any measurement, and far below the capacity of a machine: it detects a typing error before a start.
 MOST_CONCURRENCY = 65_536
 MOST_REQUESTS = 100_000
@@ -59,7 +64,8 @@ class LoadSettings(SweepSettings):
     ``max_failures``; a request fails after ``request_timeout_s``. ``cached_share`` is the expected share of cached
     prompt tokens; ``hidden_tokens`` says what tokens are that usage counts and no event shows. ``acceptance_length`` is
     the mean number of tokens a request gains per verification step of speculative decoding, the bonus token included;
-    None when the server does not speculate."""
+    None when the server does not speculate. ``client_cpus`` are the cores of the load client, wherever the kernel puts
+    it when empty."""
 
     max_failures: int = 0
     processes: int = 1
@@ -74,6 +80,7 @@ class LoadSettings(SweepSettings):
     cached_share: float = 0.0
     hidden_tokens: HiddenTokens = "invalid"
     acceptance_length: float | None = None
+    client_cpus: tuple[int, ...] = field(default=(), metadata=LEFT_OUT_UNSET)
 
     @property
     def facts(self) -> Mapping[str, float | str]:
@@ -109,6 +116,8 @@ def read_load(members: Mapping[str, Node], base: Path) -> LoadSettings:
         given["hidden_tokens"] = members["hidden_tokens"].choice(HIDDEN_TOKENS)
     if "acceptance_length" in members:
         given["acceptance_length"] = _acceptance_length(members["acceptance_length"])
+    if "client_cpus" in members:
+        given["client_cpus"] = read_cpus(members["client_cpus"])
     sweep = read_sweep(members)
     return LoadSettings(sweep.concurrency, sweep.window, sweep.stop_rule, **given)
 

@@ -15,7 +15,8 @@ from pytest_precgate.analysis.cost import Kind
 from pytest_precgate.analysis.measure.gpu import Gpu
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import Api, Engine, EngineDefaults
-from pytest_precgate.engines.load import LOAD_OPTIONAL, MOST_GPUS, LoadSettings, read_load, read_start_s
+from pytest_precgate.engines.load import LEFT_OUT_UNSET, LOAD_OPTIONAL, MOST_GPUS, LoadSettings, read_load, read_start_s
+from pytest_precgate.engines.machine_settings import MACHINE_OPTIONAL, MachineSettings, read_machine
 from pytest_precgate.hidden import Variables
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 SERVER_REQUIRED = ("engine", "model", "gpus")
 SERVER_OPTIONAL = (
     *("configuration", "api", "devices", "variables", "start_timeout_s", "stall_timeout_s", "stop_timeout_s"),
-    *("calibration", "start_s", *LOAD_OPTIONAL),
+    *("calibration", "start_s", *MACHINE_OPTIONAL, *LOAD_OPTIONAL),
 )
 
 
@@ -118,7 +119,7 @@ class ServerSettings:
     ``start_s`` the duration of its start. ``occupies_gpus`` is false for a server without GPUs, which shares the
     machine with any other. ``path`` is where requests are posted, None for the API's own. ``metrics_path`` is where it
     shows its counters as Prometheus text, ``draft_tokens`` the number of tokens of a draft of its speculation, None
-    when unknown."""
+    when unknown. ``machine`` is what keeps the machine quiet while it is up."""
 
     model: str
     gpus: int
@@ -137,6 +138,7 @@ class ServerSettings:
     metrics_path: str = "/metrics"
     draft_tokens: int | None = None
     path: str | None = None
+    machine: MachineSettings = field(default=MachineSettings(), metadata=LEFT_OUT_UNSET)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "variables", Variables(self.variables))
@@ -161,6 +163,7 @@ def read_server_settings(table: Node, members: Mapping[str, Node], base: Path) -
         given["devices"] = _devices(members["devices"], gpus)
     if "variables" in members:
         given["variables"] = _variables(members["variables"].hidden())
+    given["machine"] = read_machine(members, load.client_cpus)
     return ServerSettings(members["model"].path(), gpus, load, **given)
 
 
@@ -208,6 +211,16 @@ class StartedServer(EngineDefaults):
     def calibration_name(self) -> str | None:
         """The calibration for a rehearsal, as the settings name it."""
         return self.settings.calibration
+
+    @property
+    def machine(self) -> MachineSettings | None:
+        """What is asked of this machine while it is up."""
+        return self.settings.machine
+
+    @property
+    def occupies_gpus(self) -> bool:
+        """Whether it uses GPUs of this machine."""
+        return self.settings.occupies_gpus
 
     def identity(self) -> Mapping[str, Fact]:
         """Return the model, the API and the window; a baseline with another one does not match.

@@ -3,8 +3,8 @@
 Input: the host and its GPUs. Output: hard and soft facts. A fact is hard when it identifies what was measured and no
 change under test alters it: model and number of GPUs, MIG mode; for an engine on the CPU the CPU model and its share.
 All other facts are soft and are reported when they differ: versions (driver, CUDA, kernel, Python), because a team
-gates upgrades; VBIOS, power cap and persistence, because they explain a drift; UUIDs, container and commit, because
-they identify machine and state. Invariant: a fact that cannot be determined is left out."""
+gates upgrades; VBIOS, power cap, persistence and CPU governor, because they explain a drift; UUIDs, container and
+commit, because they identify machine and state. Invariant: a fact that cannot be determined is left out."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.measure.gpu import Gpu
+from pytest_precgate.environment.host import governors
 from pytest_precgate.environment.nvml import opened
 from pytest_precgate.environment.origin import tool_version
 from pytest_precgate.text import printable
@@ -64,6 +65,7 @@ def host_facts(commit: str, environ: Mapping[str, str], *, runs_on_cpu: bool, ro
     soft = _known(
         {
             "commit": commit,
+            "cpu.governor": _listed(governors(root).values()),
             "kernel": f"{platform.system()} {platform.release()}",
             "precgate": tool_version(),
             "python": platform.python_version(),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_precgate.analysis.measure.gpu import Gpu, GpuSample, gpus_named
-from pytest_precgate.errors import GpuDriverError
+from pytest_precgate.errors import GpuDriverError, GpuSettingError
 from pytest_precgate.text import printable
 
 
@@ -142,6 +142,60 @@ class Driver:
         """Return the power cap in force, the lowest of all caps, W."""
         return _thousandth(self._of(gpu, "nvmlDeviceGetEnforcedPowerLimit"))
 
+    def pci_bus(self, gpu: Gpu) -> str | None:
+        """Return the PCI address, ``00000000:17:00.0``."""
+        found = self._of(gpu, "nvmlDeviceGetPciInfo")
+        bus = None if found is None else found.busId
+        return bus.decode("ascii", "replace") if isinstance(bus, bytes) else bus
+
+    def max_sm_clock(self, gpu: Gpu) -> int | None:
+        """Return the highest SM clock, MHz."""
+        return self._of(gpu, "nvmlDeviceGetMaxClockInfo", self._pynvml.NVML_CLOCK_SM)
+
+    def sm_clock(self, gpu: Gpu) -> int | None:
+        """Return the SM clock now, MHz."""
+        return self._of(gpu, "nvmlDeviceGetClockInfo", self._pynvml.NVML_CLOCK_SM)
+
+    def clocks_events(self, gpu: Gpu) -> int | None:
+        """Return why the clocks are below their maximum now, as bits."""
+        return self._of(gpu, "nvmlDeviceGetCurrentClocksEventReasons")
+
+    def processes(self, gpu: Gpu) -> int | None:
+        """Return how many processes compute on the GPU."""
+        found = self._of(gpu, "nvmlDeviceGetComputeRunningProcesses_v3")
+        return None if found is None else len(found)
+
+    def lock_clocks(self, gpu: Gpu, mhz: int) -> None:
+        """Hold the SM clock at ``mhz`` until it is reset. Raises GpuSettingError."""
+        self._set(gpu, f"lock_clocks = {mhz}", f"-lgc {mhz},{mhz}", "nvmlDeviceSetGpuLockedClocks", mhz, mhz)
+
+    def reset_clocks(self, gpu: Gpu) -> None:
+        """Let the SM clock go again. Raises GpuSettingError."""
+        self._set(gpu, "its clocks are to be let go again", "-rgc", "nvmlDeviceResetGpuLockedClocks")
+
+    def set_persistence(self, gpu: Gpu, *, on: bool) -> None:
+        """Set the persistence mode. Raises GpuSettingError."""
+        mode = self._pynvml.NVML_FEATURE_ENABLED if on else self._pynvml.NVML_FEATURE_DISABLED
+        what = "persistence = true" if on else "its persistence mode is to be off again"
+        self._set(gpu, what, f"-pm {int(on)}", "nvmlDeviceSetPersistenceMode", mode)
+
+    def _set(self, gpu: Gpu, what: str, option: str, function: str, *arguments: object) -> None:
+        """Change a GPU. The driver wants root for it, and a virtual GPU may not have it."""
+        by_hand = f"sudo nvidia-smi -i {gpu.index} {option}"
+        call = getattr(self._pynvml, function, None)
+        if call is None:
+            raise GpuSettingError(f"{gpu}: {what}: this nvidia-ml-py has no {function}; upgrade it, or: {by_hand}")
+        try:
+            call(self._handle(gpu), *arguments)
+        except self._pynvml.NVMLError as exc:
+            if exc.value in self._gone:
+                raise _failed(function, str(gpu), exc) from exc
+            why = {
+                self._pynvml.NVML_ERROR_NO_PERMISSION: "the driver allows it to root only",
+                self._pynvml.NVML_ERROR_NOT_SUPPORTED: "this GPU does not have it",
+            }.get(exc.value, f"{function} failed: {printable(str(exc))}")
+            raise GpuSettingError(f"{gpu}: {what}: {why}. Set it by hand, once: {by_hand}") from exc
+
     def memory_used(self, gpu: Gpu) -> int | None:
         """Return the bytes in use, the driver's own included."""
         memory = self._of(gpu, "nvmlDeviceGetMemoryInfo")
@@ -192,9 +246,12 @@ class Driver:
                 yield self._must(name, "nvmlDeviceGetUUID", part)
 
     def _of(self, gpu: Gpu, function: str, *arguments: object) -> Any | None:
+        return self._ask(str(gpu), function, self._handle(gpu), *arguments)
+
+    def _handle(self, gpu: Gpu) -> Any:
         if gpu.uuid not in self._handles:
             self._handles[gpu.uuid] = self._must(str(gpu), "nvmlDeviceGetHandleByUUID", gpu.uuid)
-        return self._ask(str(gpu), function, self._handles[gpu.uuid], *arguments)
+        return self._handles[gpu.uuid]
 
     def _must(self, of: str, function: str, *arguments: object) -> Any:
         try:

@@ -89,6 +89,10 @@ class RunOpened:
         return {"suite": self.suite, "hardware": self.hardware, "workload": self.workload, **counts}
 
 
+_MOMENTARY = ("host.load",)
+"""Facts of a moment and not of an engine: a run that was killed on a quiet machine goes on on a busy one."""
+
+
 @dataclass(frozen=True)
 class LaunchOpened:
     """A launch can be measured from here on; ``facts`` are what its engine says of itself, beyond its kind.
@@ -112,10 +116,13 @@ class LaunchOpened:
 
     def unlike(self, earlier: LaunchOpened) -> tuple[str, ...]:
         """Return one line per fact in which this launch's engine is another than that of ``earlier``."""
+        lasting = [
+            {name: fact for name, fact in each.facts.soft.items() if name not in _MOMENTARY} for each in (self, earlier)
+        ]
         return (
             *differences({"engine": self.engine}, {"engine": earlier.engine}),
             *differences(self.facts.hard, earlier.facts.hard),
-            *differences(self.facts.soft, earlier.facts.soft),
+            *differences(*lasting),
         )
 
 

@@ -10,7 +10,8 @@ import fcntl
 import multiprocessing
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
@@ -38,17 +39,43 @@ def run_point(
     processes: int = 1,
     on_progress: OnProgress | None = None,
     stop: Stop | None = None,
+    cpus: tuple[int, ...] = (),
 ) -> PointRun:
     """Run one point and return its records; failed requests are included, with their causes.
 
     ``on_progress`` is called about once a second. ``stop`` is called every 50 ms; True closes every connection and
-    raises LoadStoppedError. Raises ConnectFailedError when the point cannot begin, LoadProcessError when a process
-    dies, InvalidValueError when the plan cannot be run with these processes."""
+    raises LoadStoppedError. ``cpus`` are the cores of the client; each of several processes has its own where there are
+    enough. Raises ConnectFailedError when the point cannot begin, LoadProcessError when a process dies,
+    InvalidValueError when the plan cannot be run with these processes, or on these cores."""
     if not 1 <= processes <= plan.concurrency:
         raise InvalidValueError(f"processes: got {processes}, wanted 1 to {plan.concurrency}, one slot each at least")
-    if processes == 1:
-        return run_alone(target, plan, on_progress, stop)
-    return _Crew(target, plan, processes, on_progress, stop).run()
+    with _on(cpus):  # children start on the cores of their parent
+        if processes == 1:
+            return run_alone(target, plan, on_progress, stop)
+        return _Crew(target, plan, processes, on_progress, stop, cpus).run()
+
+
+@contextmanager
+def _on(cpus: tuple[int, ...]) -> Iterator[None]:
+    """Have the calling thread run on these cores, and where it did before at the end."""
+    if not cpus:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    _move(cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _move(cpus: tuple[int, ...]) -> None:
+    try:
+        os.sched_setaffinity(0, cpus)
+    except OSError as exc:
+        raise InvalidValueError(
+            f"client_cpus: the load client cannot run on the cores {list(cpus)}: {exc.strerror}"
+        ) from exc
 
 
 # Sent by a process that has its connections open, or its warm-up done, and waits for the others; and by the parent.
@@ -63,6 +90,7 @@ class _Part:
     plan: LoadPlan
     number: int
     of: int
+    cpus: tuple[int, ...] = ()
 
     @property
     def slots(self) -> int:
@@ -95,9 +123,18 @@ class _Crew:
     """The parent's side: starts the processes, releases them together, collects their records, and ends all of them."""
 
     def __init__(
-        self, target: Target, plan: LoadPlan, processes: int, on_progress: OnProgress | None, stop: Stop | None
+        self,
+        target: Target,
+        plan: LoadPlan,
+        processes: int,
+        on_progress: OnProgress | None,
+        stop: Stop | None,
+        cpus: tuple[int, ...],
     ) -> None:
-        self._parts = [_Part(target, plan, number, processes) for number in range(processes)]
+        self._parts = [
+            _Part(target, plan, number, processes, cpus[number::processes] if len(cpus) >= processes else ())
+            for number in range(processes)
+        ]
         self._on_tick = watcher(plan.most, on_progress, stop)
         self._is_enough = plan.is_enough()
         self._records: list[RequestRecord] = []
@@ -216,6 +253,8 @@ def _work(parent: Pipe, tickets: Pipe, part: _Part) -> None:
     with suppress(BrokenPipeError, ConnectionResetError, EOFError, KeyboardInterrupt):
         said: Share | PrecgateError
         try:
+            if part.cpus:
+                _move(part.cpus)
             said = _share(parent, tickets, part)
         except PrecgateError as exc:
             said = exc

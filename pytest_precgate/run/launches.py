@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_precgate.analysis.accepted.baseline import Launch
-from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.cost import SuiteCost, by_kind
 from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets
 from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.analysis.machine.cpus import cpus_text
 from pytest_precgate.engines.base import Attached, Endpoint, Engine, SelfSweeping
 from pytest_precgate.engines.endpoint import require_key
 from pytest_precgate.engines.server import Started
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from pytest_precgate.run.measuring import OnPoint
     from pytest_precgate.servers.endpoints import Endpoints
     from pytest_precgate.servers.hooks import LoadHooks
-    from pytest_precgate.servers.pool import RunningServer, ServerPool
+    from pytest_precgate.servers.pool import ServerPool
+    from pytest_precgate.servers.running_server import RunningServer
 
 
 @dataclass
@@ -159,6 +161,10 @@ class Launches:
         mode = self._the_record().mode
         for endpoint in self._endpoints_of(suite) if mode != "replay" else ():
             require_key(endpoint, self.environ)
+            if endpoint.load.client_cpus:
+                from pytest_precgate.servers.quiet import require_client  # noqa: PLC0415  # only where it is asked for
+
+                require_client(f"suite {suite.name}", endpoint.load.client_cpus)
         for request in self._family(suite) if mode != "replay" else ():
             self._the_pool().preflight(request)
         for endpoint in self._endpoints_of(suite) if mode == "measure" else ():
@@ -260,7 +266,9 @@ class Launches:
         if suite.base_name in self._wanted:
             self.preflight(suite)
         addresses = self._the_endpoints().addresses(engine.endpoint)
-        shared = {"addresses": len(addresses)} if addresses else {}
+        shared: dict[str, Fact] = {"addresses": len(addresses)} if addresses else {}
+        if engine.endpoint.load.client_cpus:
+            shared["client.cpus"] = cpus_text(engine.endpoint.load.client_cpus)
         facts = said_by(engine) | Fingerprint({}, shared)
         log = self._the_record().begin(suite, launch, engine, facts, None)
         with self._loads.of(suite.name, engine.endpoint.gpus):

@@ -124,6 +124,7 @@ class Loaded:
             processes=processes,
             on_progress=lambda progress: self.on_point(self.precision, plan.concurrency, progress),
             stop=None if self.hooks is None else self.hooks.is_dead,
+            cpus=self.endpoint.load.client_cpus,
         )
         return _without_key(run, target.api_key)
 

@@ -11,7 +11,7 @@ from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.faults import Contained
 
 if TYPE_CHECKING:
-    from pytest_precgate.servers.pool import RunningServer
+    from pytest_precgate.servers.running_server import RunningServer
 
 
 class RunningEngine:

@@ -22,8 +22,9 @@ _HIDDEN = "variables"
 def settings_of(suite: Suite, root: Path) -> dict[str, Setting]:
     """Return what every engine of ``suite`` is set to, by precision: ``fp4.seed``, ``int4[1].options.tp``.
 
-    Paths below ``root`` are written from there; of environment variables only a digest is kept. Raises
-    InvalidValueError for a setting that is no plain value.
+    Paths below ``root`` are written from there; of environment variables only a digest is kept. A field that is marked
+    to be left out unset (``engines.load.LEFT_OUT_UNSET``) has a key only where it is set. Raises InvalidValueError for
+    a setting that is no plain value.
     """
     return {
         key: value
@@ -35,7 +36,11 @@ def settings_of(suite: Suite, root: Path) -> dict[str, Setting]:
 
 def _flat(value: object, key: str, root: Path) -> Iterator[tuple[str, Setting]]:
     if is_dataclass(value) and not isinstance(value, type):
-        members: Mapping[str, object] = {field.name: getattr(value, field.name) for field in fields(value)}
+        members: Mapping[str, object] = {
+            field.name: member
+            for field in fields(value)
+            if not ((member := getattr(value, field.name)) == field.default and "left_out_unset" in field.metadata)
+        }
     elif isinstance(value, Mapping):
         members = {str(name): member for name, member in value.items()}
     elif isinstance(value, (list, tuple)) and not all(isinstance(member, _PLAIN) for member in value):

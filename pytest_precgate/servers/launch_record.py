@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.machine.cpus import cpus_text
+from pytest_precgate.analysis.machine.load import HostLoad
 from pytest_precgate.engines.server import ServerCommand, ServerSlot, device_variables
 from pytest_precgate.errors import EngineError
 from pytest_precgate.servers.request import ServerRequest
@@ -32,8 +34,12 @@ def environment_fact(environ: Mapping[str, str]) -> Fingerprint:
     return Fingerprint({}, {"environment": hashlib.sha256(json.dumps(telling).encode()).hexdigest()[:16]})
 
 
-def write_record(path: Path, request: ServerRequest, command: ServerCommand, facts: Fingerprint) -> None:
-    """Keep what was started. Of the variables the names alone: a value may be a secret. Raises EngineError."""
+def write_record(
+    path: Path, request: ServerRequest, command: ServerCommand, facts: Fingerprint, load: HostLoad | None
+) -> None:
+    """Keep what was started, and the other load before. Of the variables the names alone: a value may be a secret.
+
+    Raises EngineError."""
     record = {
         "suite": request.suite,
         "precision": request.precision,
@@ -42,6 +48,9 @@ def write_record(path: Path, request: ServerRequest, command: ServerCommand, fac
         "variables": sorted(command.variables),
         "hard": dict(facts.hard),
         "soft": dict(facts.soft),
+        "other_load": None
+        if load is None
+        else {"cores": cpus_text(load.cores), "share": load.share, "stolen": load.stolen, "runnable": load.runnable},
     }
     try:
         path.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -7,8 +7,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.machine.load import HostLoad
+from pytest_precgate.analysis.machine.placement import Topology
 from pytest_precgate.analysis.measure.gpu import Gpu, gpus_named
+from pytest_precgate.engines.machine_settings import Clocks
 from pytest_precgate.environment import GpuWatch, gpu_facts, host_facts, memory_used
+from pytest_precgate.environment.gpu_settings import GpuChange, planned
+from pytest_precgate.environment.gpu_state import gpu_nodes
+from pytest_precgate.environment.host import topology
+from pytest_precgate.environment.host_load import load_now
+from pytest_precgate.errors import GpuSettingError
 from pytest_precgate.hidden import Variables
 
 
@@ -43,6 +51,28 @@ class Machine:
     def watch(self, devices: Sequence[str], is_ours: Callable[[int], bool]) -> GpuWatch:
         """Return the watch over the devices of one engine while a point runs; it does nothing without GPUs."""
         return GpuWatch(self._named(devices), is_ours)
+
+    def topology(self) -> Topology:
+        """Return the cores and memory nodes, and the cores that this process may use."""
+        return topology()
+
+    def gpu_nodes(self, devices: Sequence[str]) -> Mapping[Gpu, int | None]:
+        """Return the memory node of each device's GPU, None where nothing can tell."""
+        return gpu_nodes(self._named(devices))
+
+    def planned(
+        self, what: str, devices: Sequence[str], clocks: Clocks | None, *, persistence: bool
+    ) -> tuple[GpuChange, ...]:
+        """Return the changes of the devices' GPUs that the settings of ``what`` ask for. Raises GpuSettingError."""
+        try:
+            return planned(self._named(devices), clocks, persistence=persistence)
+        except GpuSettingError as exc:
+            raise GpuSettingError(f"{what}: {exc}") from exc
+
+    def load(self, cores: tuple[int, ...]) -> HostLoad | None:
+        """Look for half a second at how busy the cores are with other work; all that may be used where none is
+        named."""
+        return load_now(cores or self.topology().allowed, self.clock, self.pause)
 
     def _named(self, devices: Collection[str]) -> tuple[Gpu, ...]:
         return gpus_named(tuple(devices), self.gpus) if self.gpus else ()

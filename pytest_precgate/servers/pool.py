@@ -11,12 +11,12 @@ from pathlib import Path
 
 from pytest_precgate import http
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
-from pytest_precgate.analysis.measure.gpu import GpuTelemetry
-from pytest_precgate.engines.base import Endpoint
+from pytest_precgate.analysis.machine.load import HostLoad
+from pytest_precgate.analysis.machine.placement import Placement
 from pytest_precgate.engines.server import Confirmed, HostContext, Network, ServerSlot
 from pytest_precgate.environment import unread_gpus, visible_gpus
+from pytest_precgate.environment.gpu_settings import GpuChange
 from pytest_precgate.errors import (
-    EngineError,
     EngineStartError,
     EngineStopError,
     GpuBusyError,
@@ -27,92 +27,23 @@ from pytest_precgate.journal.directory import RunDirectory
 from pytest_precgate.servers.gpu_assignment import devices_of, identities
 from pytest_precgate.servers.gpu_locks import DIRECTORY, GpuLocks
 from pytest_precgate.servers.gpu_time import Start
-from pytest_precgate.servers.hooks import LoadHooks
 from pytest_precgate.servers.launch_record import environment_fact, with_variables, write_record
 from pytest_precgate.servers.machine import Machine
-from pytest_precgate.servers.process.readiness import require_alive, wait_until_ready
+from pytest_precgate.servers.process.readiness import wait_until_ready
 from pytest_precgate.servers.process.supervised import Process, start
+from pytest_precgate.servers.quiet import changes_of, place, quiet_facts, refuse_load, surroundings_of
 from pytest_precgate.servers.readiness import Readiness, Until
 from pytest_precgate.servers.request import ServerRequest, SuiteLaunch
+from pytest_precgate.servers.running_server import RunningServer
 
 HOST = "127.0.0.1"
 _PORT_ATTEMPTS = 3
 _LOCK_WAIT_S = 3600.0  # another job's gate, engines loading included
 _PAUSE_S = 0.5
 _PORT_CLOSES_S = 30.0
-_LOOK_S = 5.0
 _DYING_S = 2.0
 _MEMORY_RETURNS_S = 60.0
 _MEMORY_MARGIN = 1 << 30
-
-
-@dataclass(frozen=True)
-class RunningServer:
-    """A server that answers."""
-
-    request: ServerRequest
-    slot: ServerSlot
-    process: Process
-    confirmed: Confirmed
-    facts: Fingerprint
-    memory_before: Mapping[str, int] | None
-    start: Start
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """Where it is loaded, and how."""
-        settings = self.request.engine.settings
-        return Endpoint(
-            url=self.slot.url,
-            model=self.confirmed.model,
-            gpus=settings.gpus,
-            load=settings.load,
-            api=settings.api,
-            configuration=settings.configuration,
-            metrics_path=settings.metrics_path,
-            draft_tokens=settings.draft_tokens,
-            path=settings.path,
-        )
-
-    def hooks(self, machine: Machine) -> LoadHooks:
-        """Return how it is watched while it is loaded."""
-        return LoadHooks(
-            is_dead=lambda: not self.process.is_alive(),
-            watch=lambda: machine.watch(self.slot.devices, _Ours(self.process.pids, machine.clock)),
-            keep=self._keep,
-        )
-
-    def _keep(self, concurrency: int, telemetry: Sequence[GpuTelemetry]) -> None:
-        """Write down what was seen of the GPUs while a point ran, beside the server's output."""
-        path = self.slot.run_dir / "gpus.log"
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.writelines(f"concurrency {concurrency}: {each.line()}\n" for each in telemetry)
-        except OSError as exc:
-            raise EngineError(f"{path}: what the GPUs did cannot be written down: {exc.strerror}") from exc
-
-    def require_alive(self, clock: Callable[[], float]) -> None:
-        """Raise EngineDiedError when it ended before it was told to; nothing of it is left then."""
-        try:
-            require_alive(self.process, self.request.what, self.request.engine.cause)
-        except EngineError:
-            self.start.end(clock())
-            raise
-
-
-class _Ours:
-    """Whether a process id is the server's. To look at every process of a machine costs: it is done for new ids."""
-
-    def __init__(self, pids: Callable[[], frozenset[int]], clock: Callable[[], float]) -> None:
-        self._pids = pids
-        self._clock = clock
-        self._known: frozenset[int] = frozenset()
-        self._looked_s = -_LOOK_S
-
-    def __call__(self, pid: int) -> bool:
-        if pid not in self._known and self._clock() - self._looked_s >= _LOOK_S:
-            self._known, self._looked_s = self._pids(), self._clock()
-        return pid in self._known
 
 
 @dataclass
@@ -177,8 +108,16 @@ class ServerPool:
         """Return what is known of a server before its start. Raises PreflightError where it cannot work."""
         about = request.key.server
         if about not in self._preflown:
-            self._preflown[about] = request.engine.preflight(request.precision, request.hardware, self.host)
+            found = request.engine.preflight(request.precision, request.hardware, self.host)
+            self._surrounded(request)
+            self._preflown[about] = found
         return self._preflown[about]
+
+    def _surrounded(self, request: ServerRequest) -> tuple[Placement, tuple[GpuChange, ...]]:
+        """Where a server runs, and what is set of its GPUs. Raises PreflightError, GpuSettingError."""
+        settings, devices = request.engine.settings, self._devices(request)
+        placement = place(request.what, settings, devices, self.machine)
+        return placement, changes_of(request.what, settings, devices, self.machine)
 
     def close(self) -> None:
         """Stop every server and give the GPUs back. Raises the first error after all were tried."""
@@ -237,6 +176,8 @@ class ServerPool:
         request = begun.request
         engine, settings = request.engine, request.engine.settings
         command = with_variables(engine.command(slot, self.host), settings.variables, slot)
+        placement, changes = self._surrounded(request)
+        load = self._other_load(request, placement)
         before = self.machine.memory_used(slot.devices)
         log = slot.run_dir / "server.log"
         self.say(f"starting {request.what}, log {log}")
@@ -247,6 +188,7 @@ class ServerPool:
             settings.stop_timeout_s,
             keep_scheduler=command.keeps_scheduler,
             keep_open=self.locks.descriptors if slot.devices else (),
+            surroundings=surroundings_of(placement, changes),
         )
         wait_until_ready(
             process,
@@ -263,15 +205,28 @@ class ServerPool:
             _refuse(request, confirmed, process)
             facts |= self.machine.facts(slot.devices) | Fingerprint({}, confirmed.facts)
             facts |= environment_fact({**self.host.environ, **command.variables})
-            write_record(slot.run_dir / "launch.json", request, command, facts)
+            facts |= quiet_facts(placement, changes, load)
+            write_record(slot.run_dir / "launch.json", request, command, facts, load)
         except BaseException:
             process.stop()
             raise
-        up = RunningServer(request, slot, process, confirmed, facts, before, begun)
+        up = RunningServer(request, slot, process, confirmed, facts, before, begun, placement)
         self._up[request.key] = up
         begun.ready_s = self.machine.clock()
         self.say(f"{request.what} is ready after {begun.ready_s - begun.began_s:.0f} s")
         return up
+
+    def _other_load(self, request: ServerRequest, placement: Placement) -> HostLoad | None:
+        """Look what else the machine does before a server starts, and say it. Raises HostBusyError above the limit.
+
+        A server without GPUs of its own, which stands for a simulation, is not measured."""
+        if not request.engine.settings.occupies_gpus:
+            return None
+        load = self.machine.load((*placement.cpus, *placement.client))
+        refuse_load(request.what, request.engine.settings.machine.load_limit, load)
+        if load is not None and load.is_busy:
+            self.say(f"{request.what}: before its start {load}; its figures may scatter (precgate doctor)")
+        return load
 
     def _until(self, limit_s: float) -> Network:
         """Return the network for the next ``limit_s``: no question to a server that starts goes on after it."""

@@ -148,6 +148,7 @@ def test_a_machine_that_shows_nothing_gives_no_fact(tmp_path: Path) -> None:
 def test_the_page_names_every_fact(root: Path, nvml: Nvml) -> None:
     """And calls those hard that are."""
     write(root / "sys/fs/cgroup/cpu.max", "250000 100000")
+    write(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance")
     write(root / "run/.containerenv", PODMAN)
     nvml()
     rows = [line.split("|") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]

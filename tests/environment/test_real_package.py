@@ -15,19 +15,29 @@ import pytest
 
 LIBRARY = Path(__file__).parent.parent / "stand_ins" / "nvml.c"
 ASK = """
-import dataclasses, json, os
+import dataclasses, json, os, pathlib
 from pytest_precgate.analysis.measure.gpu import refusals
 from pytest_precgate.environment import GpuWatch, gpu_facts, memory_used, visible_gpus
+from pytest_precgate.environment.gpu_settings import apply, planned, restore
+from pytest_precgate.environment.gpu_state import gpu_states
 
 gpus = visible_gpus()
 with GpuWatch(gpus, lambda pid: pid == os.getpid(), 1e6, clock=lambda: 0.0) as watch:
     pass
+changes = planned(gpus, 1500, persistence=False)
+apply(changes)
+numa_node = pathlib.Path("sys/bus/pci/devices/0000:17:00.0/numa_node")
+numa_node.parent.mkdir(parents=True)
+numa_node.write_text("3\\n")
+(state,) = gpu_states(pathlib.Path())
 print(json.dumps({
     "gpus": [dataclasses.asdict(gpu) for gpu in gpus],
     "memory": memory_used(["GPU-8932f937"]),
     "facts": {"hard": dict((found := gpu_facts(gpus)).hard), "soft": dict(found.soft)},
     "seen": dataclasses.asdict(watch.telemetry[0]),
     "refusals": refusals(watch.telemetry),
+    "state": [state.node, state.persistent, state.max_sm_clock, state.processes],
+    "restored": restore([word for change in changes for word in change.words]),
 }))
 """
 
@@ -43,7 +53,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     subprocess.run(build, check=True, timeout=120)
     environ = {**os.environ, "LD_LIBRARY_PATH": str(home)}
     run = subprocess.run(
-        [sys.executable, "-c", ASK], env=environ, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", ASK], env=environ, cwd=home, capture_output=True, text=True, timeout=120, check=True
     )
     found: dict[str, Any] = json.loads(run.stdout)
     return found
@@ -83,3 +93,11 @@ def test_the_driver_s_events_refuse_the_point(told: dict[str, Any]) -> None:
     heat, stranger = told["refusals"]
     assert "HW_THERMAL_SLOWDOWN 0x40" in heat
     assert "pid 4711" in stranger
+
+
+def test_the_driver_s_gpu_is_set_and_refuses_by_name(told: dict[str, Any]) -> None:
+    """Clocks are locked at the MHz asked for; what needs root is said with the command; the node is the device's."""
+    assert told["state"] == [3, None, 1980, 2]
+    (why,) = told["restored"]
+    assert "its clocks are to be let go again: the driver allows it to root only" in why
+    assert "sudo nvidia-smi -i 0 -rgc" in why

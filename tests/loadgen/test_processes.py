@@ -16,7 +16,7 @@ import pytest
 
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.records import RequestRecord
-from pytest_precgate.errors import ConnectFailedError, LoadProcessError, LoadStoppedError
+from pytest_precgate.errors import ConnectFailedError, InvalidValueError, LoadProcessError, LoadStoppedError
 from pytest_precgate.loadgen import Limits, LoadPlan, Progress, Prompts, Target, run_point
 from tests.loadgen.servers import Exchange, standing_in
 from tests.loadgen.streams import chunk, event, head, sized, token
@@ -188,3 +188,50 @@ def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
             parent.wait()
         server.ended.set()
         assert server.wait_for(lambda: server.open == 0)
+
+
+def where(_: Sequence[int]) -> str:
+    """A tokenizer that says on which cores its process runs."""
+    return "cores " + ",".join(map(str, sorted(os.sched_getaffinity(0))))
+
+
+def prompts_on(cpus: tuple[int, ...], processes: int) -> set[str]:
+    plan = replace(PLAN, prompts=replace(PLAN.prompts, detokenize=where))
+    every_slot = threading.Barrier(PLAN.concurrency, timeout=30)  # none of the processes takes all requests
+
+    def together(exchange: Exchange) -> None:
+        every_slot.wait()
+        exchange.answer()
+
+    with standing_in(together) as server:
+        run_point(Target(server.url, "m"), plan, processes=processes, cpus=cpus)
+    return {str(exchange.body["prompt"]) for exchange in server.heard}
+
+
+def test_a_client_runs_on_its_cores_and_its_process_where_it_did_before() -> None:
+    """One process moves for the point, a thread of pytest's; nothing else of it does."""
+    before = os.sched_getaffinity(0)
+    core = max(before)
+    assert prompts_on((core,), 1) == {f"cores {core}"}
+    assert os.sched_getaffinity(0) == before
+
+
+def test_each_client_process_has_a_core_of_its_own_where_there_are_enough() -> None:
+    """Else they share all of them."""
+    before = sorted(os.sched_getaffinity(0))
+    if len(before) < 2:
+        pytest.skip("needs two cores")
+    first, second, *_ = before
+    assert prompts_on((first, second), 2) == {f"cores {first}", f"cores {second}"}
+    assert prompts_on((first,), 2) == {f"cores {first}"}
+    assert sorted(os.sched_getaffinity(0)) == before
+
+
+def test_cores_the_client_cannot_have_are_refused() -> None:
+    """Before a request is sent."""
+    with (
+        standing_in(lambda exchange: exchange.answer()) as server,
+        pytest.raises(InvalidValueError, match=r"client_cpus: the load client cannot run on the cores \[65000\]"),
+    ):
+        run_point(Target(server.url, "m"), PLAN, cpus=(65_000,))
+    assert server.heard == []

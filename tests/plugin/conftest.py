@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_precgate.analysis.machine.load import HostLoad
 from pytest_precgate.analysis.measure import metrics
 from pytest_precgate.engines.simulated.engine import SimulatedEngine
+from pytest_precgate.servers.machine import Machine
 from tests.engines.marked import marked
 from tests.plugin.paced import Paced
 from tests.plugin.sites import PYNVML, Site, make_site
@@ -24,6 +26,8 @@ def site(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(metrics, "MAX_CPU_SHARE", math.inf)
     monkeypatch.setattr(metrics, "MAX_EVENTS_PER_READ", math.inf)
     monkeypatch.setattr(metrics, "MIN_ACHIEVED_SHARE", 0.0)
+    # A test machine's other work would be told, and differ from launch to launch.
+    monkeypatch.setattr(Machine, "load", lambda _machine, _cores: HostLoad((0,), 0.0, 0.0, 0, ()))
     monkeypatch.setenv("PYTHONPATH", f"{PYNVML.parent}:{Path(__file__).parents[2]}")
     with marked(tmp_path) as mark:
         yield make_site(repository, mark, monkeypatch)

@@ -336,6 +336,17 @@ def test_a_server_that_says_something_else_of_itself_gets_no_further_points(mach
     assert again.measured == []
 
 
+@pytest.mark.parametrize("load", [{"host.load": "busy"}, {"host.load": "quiet"}])
+def test_other_load_on_the_machine_does_not_keep_a_launch_from_going_on(
+    machine: MachineOf, load: dict[str, str]
+) -> None:
+    """It is a fact of a moment, as a run from before it was looked at knows none; the server is the same."""
+    killed_run(machine)
+    again = machine("resume", told=VERSION_1 | Fingerprint({}, load))
+    assert again.points(suite(), "int4") == [1, 2, 4]
+    assert again.measured == [4]
+
+
 def test_a_finished_launch_is_held_against_what_is_known_before_a_start(
     machine: MachineOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

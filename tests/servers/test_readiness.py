@@ -13,8 +13,8 @@ from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.engines.server import Confirmed, ServerCommand, ServerSettings, ServerSlot
 from pytest_precgate.errors import EngineStartError, ReadFailedError
 from pytest_precgate.http import Answer
-from pytest_precgate.servers.pool import RunningServer
 from pytest_precgate.servers.readiness import Readiness, Until
+from pytest_precgate.servers.running_server import RunningServer
 from tests.engines.hosts import CannedNetwork
 
 

@@ -1,6 +1,7 @@
 /* A driver's library of NVML with one GPU, for the real pynvml to load where there is none: what crosses from C to Python
    (sizes, units, texts, pointers) is then the package's own doing. Signatures and values as in NVML's nvml.h. It has no
-   persistence mode, as an older driver lacks a function; its GPU has no MIG mode and gets hot from the second look on. */
+   persistence mode, as an older driver lacks a function; its GPU has no MIG mode and gets hot from the second look on.
+   Its clocks are locked at 1500 MHz by anybody, and let go by root alone. */
 
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,13 @@ typedef void *gpu;
 typedef struct { unsigned long long total, free, used; } memory;
 typedef struct { unsigned int pid; unsigned long long used; unsigned int gpu_instance, compute_instance; } process;
 
-enum { SUCCESS = 0, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
+typedef struct {
+    char legacy[16];
+    unsigned int domain, bus, device, pci_device, pci_subsystem;
+    char bus_id[32];
+} pci;
+
+enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
 
 static int only;
 static const char UUID[] = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6";
@@ -93,3 +100,18 @@ int nvmlDeviceGetComputeRunningProcesses_v3(gpu of, unsigned int *count, process
     into[1] = (process){4711, 2, ~0U, ~0U};
     return SUCCESS;
 }
+
+int nvmlDeviceGetPciInfo_v3(gpu of, pci *into) { (void)of; return text(into->bus_id, 32, "00000000:17:00.0"); }
+
+int nvmlDeviceGetMaxClockInfo(gpu of, int clock, unsigned int *mhz) {
+    (void)of;
+    *mhz = clock == 1 ? 1980 : 0;
+    return SUCCESS;
+}
+
+int nvmlDeviceSetGpuLockedClocks(gpu of, unsigned int least, unsigned int most) {
+    (void)of;
+    return least == 1500 && most == 1500 ? SUCCESS : INVALID_ARGUMENT;
+}
+
+int nvmlDeviceResetGpuLockedClocks(gpu of) { (void)of; return NO_PERMISSION; }

@@ -8,6 +8,8 @@ It acts out what the variable STAND_IN_NVML says, a JSON object, read when it is
     answers   {function: {GPU index, or "" for all: [answers]}}: the k-th call on a GPU gets the k-th answer, the last
               one over and over. "NVML_ERROR_..." is raised. Processes are lists of pids, where "self" is this process
               and "children" all it has started; memory is [total, used].
+    record    a file to which every call that changes a GPU is appended: function, GPU index, arguments, before it fails
+              or not. Clocks and persistence mode are not remembered.
 
 Names, signatures and values are those of nvidia-ml-py; a test holds them against the real package."""
 
@@ -17,6 +19,7 @@ import json
 import os
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -71,6 +74,11 @@ class _Handle:
 class _Memory:
     total: int
     used: int
+
+
+@dataclass(frozen=True)
+class _PciInfo:
+    busId: str  # noqa: N815
 
 
 @dataclass(frozen=True)
@@ -179,6 +187,35 @@ def nvmlDeviceGetVbiosVersion(handle: _Handle) -> str:
 
 def nvmlDeviceGetPersistenceMode(handle: _Handle) -> int:
     return int(_answer("nvmlDeviceGetPersistenceMode", handle, NVML_FEATURE_ENABLED))
+
+
+def _change(function: str, handle: _Handle, *arguments: int) -> None:
+    """Write down a call that changes a GPU."""
+    if "record" in _SCRIPT:
+        with Path(_SCRIPT["record"]).open("a", encoding="utf-8") as file:
+            file.write(" ".join(map(str, (function, handle.index, *arguments))) + "\n")
+    _answer(function, handle, None)
+
+
+def nvmlDeviceSetPersistenceMode(handle: _Handle, mode: int) -> None:
+    _change("nvmlDeviceSetPersistenceMode", handle, mode)
+
+
+def nvmlDeviceSetGpuLockedClocks(handle: _Handle, minGpuClockMHz: int, maxGpuClockMHz: int) -> None:
+    _change("nvmlDeviceSetGpuLockedClocks", handle, minGpuClockMHz, maxGpuClockMHz)
+
+
+def nvmlDeviceResetGpuLockedClocks(handle: _Handle) -> None:
+    _change("nvmlDeviceResetGpuLockedClocks", handle)
+
+
+def nvmlDeviceGetMaxClockInfo(handle: _Handle, type: int) -> int:
+    assert type == NVML_CLOCK_SM
+    return int(_answer("nvmlDeviceGetMaxClockInfo", handle, 1965))
+
+
+def nvmlDeviceGetPciInfo(handle: _Handle) -> _PciInfo:
+    return _PciInfo(_answer("nvmlDeviceGetPciInfo", handle, f"00000000:{0x10 + handle.index:02X}:00.0"))
 
 
 def nvmlDeviceGetEnforcedPowerLimit(handle: _Handle) -> int:

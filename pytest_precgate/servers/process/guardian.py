@@ -2,12 +2,14 @@
 
 As child subreaper it inherits every descendant whose parent ends, in any session or process group: no process is left
 exactly when waitpid() reports no child. There are two of them: the outer one watches pytest, the inner one the server,
-and each watches the other. Run by path, with -I -S: only the standard library, started in milliseconds, independent of
-PYTHON* variables."""
+and each watches the other. When all is over the inner one runs the command that sets back what was changed of the
+machine for the server, and the outer one does where the inner one was killed. Run by path, with -I -S: only the
+standard library and output.py, started in milliseconds, independent of PYTHON* variables."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import select
@@ -20,23 +22,46 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+if not __package__:  # run by path: the package is found without the path of a user's Python
+    sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from pytest_precgate.servers.process.output import Output
+
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _LOOK_S = 0.25  # how often it looks whether its parent is still there; everything else wakes it
 _ROUND_S = 0.02
-# A server's output on the disk: its beginning, which says what was started, and at least so much of its end.
-HEAD_BYTES, TAIL_BYTES = 8 << 20, 4 << 20
-_BLOCK_BYTES, _BLOCKS_A_LOOK = 1 << 16, 64
 # What is left of the stop timeout once pytest is gone, or the server is and others are not: a clean end is not
 # waited for any more, and the next run on this machine needs the GPUs.
 _LAST_GRACE_S = 5.0
 # A process that SIGKILL has not ended by then sits in the kernel; it ends when the kernel lets go of it.
 _KILL_S = 5.0
+# A driver that does not answer must not keep pytest; the command is ended then, and that is told.
+AFTERWARDS_S = 20.0
+_MPOL_BIND = 2  # linux/mempolicy.h
+_SET_MEMPOLICY = {"x86_64": 238, "aarch64": 237}  # the number of the system call; the C library has no function for it
 
 
 def _prctl(option: int, value: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _bind_memory(nodes: list[int]) -> None:
+    """Have this process, and what it becomes and starts, take its memory from these nodes, as numactl --membind."""
+    call = _SET_MEMPOLICY.get(os.uname().machine)
+    if call is None:
+        raise OSError(errno.ENOSYS, f"numa: set_mempolicy is not known on {os.uname().machine}")
+    bits = ctypes.c_ulong * (max(nodes) // 64 + 1)
+    mask = bits()
+    for node in nodes:
+        mask[node // 64] |= 1 << node % 64
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    # The kernel reads one bit less than it is told.
+    if libc.syscall(ctypes.c_long(call), ctypes.c_int(_MPOL_BIND), mask, ctypes.c_ulong(len(mask) * 64 + 1)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"numa: memory cannot be bound to nodes {nodes}: {os.strerror(number)} (set_mempolicy)")
 
 
 def _below() -> dict[int, int]:
@@ -70,84 +95,6 @@ def _tell(*words: object) -> None:
     """Say a line to pytest, if it is still there."""
     with suppress(BrokenPipeError):
         os.write(1, " ".join(map(str, words)).encode() + b"\n")
-
-
-def _append(descriptor: int, data: bytes) -> None:
-    """Write everything, or what a full disk takes: a server does not end for want of its log."""
-    with suppress(OSError):
-        while data:
-            data = data[os.write(descriptor, data) :]
-
-
-class Output:
-    """What a server writes, taken from its pipe block by block into ``path``; the middle of too much is left out.
-
-    The end is kept in two files beside it that take turns, and is put behind the beginning when all is over.
-    """
-
-    def __init__(self, path: str, read_end: int) -> None:
-        self.source: int | None = read_end
-        self._path = path
-        self._room = HEAD_BYTES
-        self._head = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self._tail: int | None = None
-        self._tail_room = 0
-        self._beyond = 0
-        os.set_blocking(read_end, False)
-
-    def pump(self) -> None:
-        """Take in what there is, without waiting, and no more than so many blocks of it."""
-        for _ in range(_BLOCKS_A_LOOK):
-            try:
-                block = b"" if self.source is None else os.read(self.source, _BLOCK_BYTES)
-            except BlockingIOError:
-                return
-            if not block:
-                self._close_source()
-                return
-            _append(self._head, block[: self._room])
-            self._keep(block[self._room :])
-            self._room = max(0, self._room - len(block))
-
-    def finish(self) -> None:
-        """Take in what is left, which is no more than a pipe holds, and put the end behind the beginning."""
-        self.pump()
-        self._close_source()
-        if self._tail is not None:
-            os.close(self._tail)
-            self._join()
-        os.close(self._head)
-
-    def _close_source(self) -> None:
-        if self.source is not None:
-            os.close(self.source)
-            self.source = None
-
-    def _keep(self, data: bytes) -> None:
-        """Append to the newer of the two files of the end; once it is full it is the older one."""
-        if not data:
-            return
-        self._beyond += len(data)
-        if self._tail_room < len(data):
-            with suppress(OSError):
-                if self._tail is not None:
-                    os.close(self._tail)
-                    Path(f"{self._path}.tail").replace(f"{self._path}.tail-before")
-                self._tail = os.open(f"{self._path}.tail", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-            self._tail_room = TAIL_BYTES
-        if self._tail is not None:
-            _append(self._tail, data)
-        self._tail_room -= len(data)
-
-    def _join(self) -> None:
-        parts = [Path(f"{self._path}.tail-before"), Path(f"{self._path}.tail")]
-        kept = [part for part in parts if part.exists()]
-        left_out = self._beyond - sum(part.stat().st_size for part in kept)
-        if left_out:
-            _append(self._head, f"\n[precgate: {left_out} bytes of output are left out here]\n".encode())
-        for part in kept:
-            _append(self._head, part.read_bytes())
-            part.unlink()
 
 
 class Guard:
@@ -292,6 +239,13 @@ def _spawn(order: dict[str, Any], output: int) -> int:
     return pid
 
 
+def _run_on(cpus: list[int]) -> None:
+    try:
+        os.sched_setaffinity(0, cpus)
+    except OSError as exc:
+        raise OSError(exc.errno, f"cpus: cores {cpus} cannot be set: {exc.strerror} (sched_setaffinity)") from exc
+
+
 def _become_server(order: dict[str, Any], guardian: int, complaints: int, output: int) -> NoReturn:
     try:
         os.setsid()
@@ -305,6 +259,10 @@ def _become_server(order: dict[str, Any], guardian: int, complaints: int, output
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         os.chdir(order["cwd"])
+        if order.get("cpus"):
+            _run_on(order["cpus"])
+        if order.get("nodes"):
+            _bind_memory(order["nodes"])
         os.execve(order["program"], order["argv"], order["environ"])
     except (OSError, ValueError) as exc:
         os.write(complaints, str(exc).replace("\n", " ").encode(errors="replace"))
@@ -312,42 +270,72 @@ def _become_server(order: dict[str, Any], guardian: int, complaints: int, output
         os._exit(127)
 
 
-def _mind_pytest(inner: int, pytest: int) -> None:
+def _afterwards(command: list[str]) -> None:
+    """Run what sets the machine back, and tell where it cannot; no process of the server is there any more."""
+    if not command:
+        return
+    import subprocess  # noqa: PLC0415  # 20 ms that most servers do not need
+
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=AFTERWARDS_S,
+            text=True,
+            errors="replace",
+        )
+        why = "" if done.returncode == 0 else done.stderr.strip() or f"exit code {done.returncode}"
+    except (OSError, subprocess.SubprocessError) as exc:
+        why = str(exc)
+    _tell(*(["unrestored", " ".join(why.split())] if why else ["restored"]))
+
+
+def _mind_pytest(inner: int, pytest: int, afterwards: list[str]) -> None:
     """What the outer guardian does: pass the end of pytest on, and clean up behind the inner one, killed or not."""
     os.close(0)
     guard = Guard(pytest)
-    ended: list[int] = []
+    ended: dict[int, int] = {}
     while inner not in ended:
         if guard.is_orphan:
             os.kill(inner, signal.SIGTERM)
         guard.wait(_LOOK_S)
-        guard.reap(lambda pid, _code: ended.append(pid))
+        guard.reap(ended.__setitem__)
     _tell("left", *guard.kill_everybody())
+    if ended[inner] != 0:
+        _afterwards(afterwards)
 
 
-def _mind_server(outer: int) -> None:
+def _mind_server(outer: int, afterwards: list[str]) -> None:
     guard = Guard(outer, control=0)
     while b"\n" not in guard.heard and not guard.is_orphan:
         guard.wait(_LOOK_S)
     order, is_whole, _ = guard.heard.partition(b"\n")
-    if is_whole:
-        Service(guard).run(json.loads(order))
+    try:
+        if is_whole:
+            Service(guard).run(json.loads(order))
+    finally:
+        _afterwards(afterwards)
 
 
 def main() -> None:
-    """Mind the server the first line on stdin describes, until pytest says so, closes the pipe, or ends."""
+    """Mind the server the first line on stdin describes, until pytest says so, closes the pipe, or ends.
+
+    Arguments: pytest's process id, the log, the command that sets the machine back as a JSON list, and descriptors."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    for descriptor in sys.argv[3:]:  # held here as long as the server has a process, and by none of its children
+    afterwards = json.loads(sys.argv[3])
+    for descriptor in sys.argv[4:]:  # held here as long as the server has a process, and by none of its children
         os.set_inheritable(int(descriptor), False)
     outer = os.getpid()
     inner = os.fork()
     if inner == 0:
-        _mind_server(outer)
+        _mind_server(outer, afterwards)
     else:
-        _mind_pytest(inner, int(sys.argv[1]))
+        _mind_pytest(inner, int(sys.argv[1]), afterwards)
 
 
 if __name__ == "__main__":

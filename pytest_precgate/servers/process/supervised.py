@@ -12,8 +12,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,7 +22,9 @@ import psutil
 from pytest_precgate.engines.server import ServerCommand
 from pytest_precgate.errors import EngineStartError, EngineStopError, PreflightError
 from pytest_precgate.hidden import secrets_of, without
-from pytest_precgate.servers.process.guardian import HEAD_BYTES, TAIL_BYTES
+from pytest_precgate.servers.process.guardian import AFTERWARDS_S
+from pytest_precgate.servers.process.output import HEAD_BYTES, TAIL_BYTES
+from pytest_precgate.servers.process.surroundings import PLAIN, Surroundings
 from pytest_precgate.servers.process.variables import inherited
 from pytest_precgate.text import printable, printable_lines
 
@@ -43,12 +45,14 @@ def start(
     *,
     keep_scheduler: bool = False,
     keep_open: Collection[int] = (),
+    surroundings: Surroundings = PLAIN,
 ) -> Process:
     """Write the command's files and start it, in a session of its own, with its output in ``log``, written anew.
 
     ``environ`` is what it inherits, less what ``inherited`` takes away. ``stop_timeout_s`` is how long it may take to
     end after SIGTERM. ``keep_open`` are descriptors its guardian holds until all of it is gone: the locks of its GPUs.
-    Raises PreflightError when there is no such program, EngineStartError when it does not start.
+    ``surroundings`` are its cores and what of the machine is changed for it. Raises PreflightError when there is no
+    such program, EngineStartError when it does not start, and what the change of the machine raises.
     """
     if sys.platform != "linux":
         raise PreflightError(
@@ -63,14 +67,19 @@ def start(
         "environ": variables,
         "cwd": str(cwd),
         "stop_timeout_s": stop_timeout_s,
+        "cpus": list(surroundings.placement.cpus),
+        "nodes": list(surroundings.placement.nodes),
     }
     for path, text in command.files.items():
         _write(path, text)
     _write(log, "")
     for ending in _TAILS:
         log.with_name(f"{log.name}{ending}").unlink(missing_ok=True)
-    process = Process(command, log, stop_timeout_s, keep_open, secrets_of(environ, command.variables))
+    secrets = secrets_of(environ, command.variables)
+    process = Process(command, log, stop_timeout_s, keep_open, secrets, surroundings.undo)
     try:
+        with process.changing():  # its guardian is there: whatever happens from here on, the change is undone
+            surroundings.change()
         process.begin(order)
     except BaseException:
         process.stop()
@@ -88,6 +97,7 @@ class Process:
         stop_timeout_s: float,
         keep_open: Collection[int] = (),
         secrets: Mapping[str, str] = MappingProxyType({}),
+        undo: tuple[str, ...] = (),
     ) -> None:
         self.pid = 0
         self.log = log
@@ -98,10 +108,13 @@ class Process:
         self._refusal: str | None = None
         self._left: list[psutil.Process] | None = None
         self._are_left = False
+        self._undo = undo
+        self._unrestored: str | None = "its guardians were killed"
         self._unread = b""
         self._is_silent = False
         # The log's path is for a person who looks at the list of processes.
-        words = [sys.executable, "-I", "-S", str(GUARDIAN), str(os.getpid()), str(log), *map(str, keep_open)]
+        words = [sys.executable, "-I", "-S", str(GUARDIAN), str(os.getpid()), str(log)]
+        words += [json.dumps(undo), *map(str, keep_open)]
         pipe = subprocess.PIPE
         try:
             with log.open("ab") as output:
@@ -133,6 +146,16 @@ class Process:
             raise EngineStartError(self._command.argv[0], f"it cannot be run: {self._refusal}", str(self.log))
         if not self.pid:
             raise EngineStartError(self._command.argv[0], "its guardian did not come up", str(self.log), self.tail(20))
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Change the machine. A change that fails is its maker's to undo and to tell; the guardian tries as well, and
+        may be refused what was refused before."""
+        try:
+            yield
+        except BaseException:
+            self._undo = ()
+            raise
 
     def is_alive(self) -> bool:
         """Whether the server runs, and is minded; costs one system call."""
@@ -197,7 +220,7 @@ class Process:
         """End the server with everything below it, in any session or process group; at once when it has ended.
 
         SIGTERM for the server, its stop timeout for all of them, SIGKILL until no process is left. May be called again.
-        Raises EngineStopError naming what is left.
+        Raises EngineStopError naming what is left, and what of the machine could not be set back.
         """
         is_first = self._guardian.returncode is None
         if is_first:
@@ -217,6 +240,11 @@ class Process:
                 f"{self._command.argv[0]}: told to stop, then killed, and still there: "
                 f"{'; '.join(left) or 'processes that were gone when they were looked at'}. A process in "
                 "disk-sleep waits for the kernel or a driver; another user's must be ended by that user"
+            )
+        if self._undo and self._unrestored is not None:
+            raise EngineStopError(
+                f"{self._command.argv[0]}: it ended, and what was set of its GPUs for it is not set back: "
+                f"{self._unrestored}. Do it by hand: sudo nvidia-smi -rgc, and -pm 0 where persistence mode was off"
             )
 
     def _say(self, words: bytes) -> None:
@@ -243,6 +271,10 @@ class Process:
             self.pid = int(rest)
         elif word == "failed":
             self._refusal = printable(rest)
+        elif word == "restored":
+            self._unrestored = None
+        elif word == "unrestored":
+            self._unrestored = printable(rest)
         elif word == "exit":
             self._exit_code = int(rest)
         elif word == "left":
@@ -253,7 +285,7 @@ class Process:
 
     def _await_guardian(self) -> None:
         """Wait until both guardians have ended. Each in turn is killed when they do not: the other one cleans up."""
-        patience_s = self._stop_timeout_s + _GUARDIAN_S
+        patience_s = self._stop_timeout_s + _GUARDIAN_S + (AFTERWARDS_S if self._undo else 0.0)
         for remedy in (self._kill_inner_guardian, self._guardian.kill):
             while self._hear(patience_s):
                 pass

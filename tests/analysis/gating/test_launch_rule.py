@@ -141,8 +141,8 @@ def test_a_loss_between_the_tolerance_and_the_noise_floor_is_inconclusive_and_sa
     assert judged is not None
     assert judged.verdict is Verdict.INCONCLUSIVE
     assert judged.reason == (
-        "worse in all 3 launches; the best is 4.0% worse than its baseline, beyond the tolerance (2%) and inside the noise "
-        "floor (4.8%); to settle it, set a tolerance of 4.8%"
+        "worse in all 3 launches; the best is 4.0% worse than its baseline, beyond the tolerance (2%) and inside the "
+        "noise floor (4.8%); to settle it, set a tolerance of 4.8%"
     )
     assert verdict(ruled((0.955, 0.96, 0.99), NOISY, held=held)) is Verdict.PASS
     assert verdict(ruled((0.94, 0.945, 0.94), NOISY, held=held)) is Verdict.REGRESSED

@@ -58,5 +58,5 @@ def test_a_point_is_named_only_where_another_held_and_the_loss_is_rounded_up() -
 
 def test_a_regression_that_cannot_be_told_from_noise_is_not_offered() -> None:
     """No waiver covers it."""
-    noisy = replace(gate(Metric.COST, 55, 1.2), evidence=Evidence(0.1, 0.4, 3, 0.2, "scatters too much"))
+    noisy = replace(gate(Metric.COST, 55, 1.2), evidence=Evidence(0.1, 0.4, 3, refusal="scatters too much"))
     assert proposed("kimi", [noisy], DAY) == ()

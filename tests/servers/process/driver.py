@@ -1,9 +1,10 @@
 """Stands for pytest in a process of its own: starts the stand-in server and waits until it is ended.
 
-    driver.py LOG PORT BEHAVE [fork]
+    driver.py LOG PORT BEHAVE [fork | undo COMMAND...]
 
 Says "started" and, where it gets so far, "ready". With ``fork`` a child of it, whose pid is said first, holds every
-descriptor it has. Nothing here stops a ready server on the way out: that is what is tested."""
+descriptor it has. With ``undo`` the guardian runs the command when all is over. Nothing here stops a ready server on
+the way out: that is what is tested."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from pytest_precgate.engines.server import ServerCommand
 from pytest_precgate.servers.process.readiness import wait_until_ready
 from pytest_precgate.servers.process.supervised import start
+from pytest_precgate.servers.process.surroundings import Surroundings
 from tests.engines.marked import STAND_IN, answers_200
 
 
@@ -29,8 +31,9 @@ def main() -> None:
     words = ("--behave", behave, "--host", "127.0.0.1", "--port", port, "--workers", "3")
     command = ServerCommand((sys.executable, "-S", str(STAND_IN), *words))
     # Longer than a test waits: the guardian must not take all of it once its pytest is gone.
-    process = start(command, Path(log), os.environ, 3600.0)
-    if "fork" in options:
+    undo = tuple(options[1:]) if options[:1] == ["undo"] else ()
+    process = start(command, Path(log), os.environ, 3600.0, surroundings=Surroundings(undo=undo))
+    if options == ["fork"]:
         holder = os.fork()
         if holder == 0:
             signal.pause()

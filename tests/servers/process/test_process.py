@@ -16,7 +16,7 @@ import pytest
 
 from pytest_precgate.engines.server import ServerCommand
 from pytest_precgate.errors import EngineStartError, EngineStopError, PreflightError
-from pytest_precgate.servers.process import guardian, supervised
+from pytest_precgate.servers.process import guardian, output, supervised
 from pytest_precgate.servers.process.supervised import Process, start
 from tests.engines.marked import STAND_IN, Marked, answers_200, eventually, free_port, marked, words
 
@@ -216,7 +216,7 @@ def test_the_output_of_a_server_that_writes_without_end_is_capped(here: Marked) 
     most = 0
     while process.is_alive():
         most = max([most, *(memory(guard) for guard in psutil.Process().children(recursive=True))])
-        assert process.log_size() <= CAP + 2 * guardian.TAIL_BYTES  # while the end is put behind the beginning
+        assert process.log_size() <= CAP + 2 * output.TAIL_BYTES  # while the end is put behind the beginning
     assert process.exit_text() == "ended with exit code 0"
     assert process.log_text().startswith("the beginning\nxxx")
     assert process.tail(1) == "the end"
@@ -233,7 +233,7 @@ def test_the_output_of_a_server_that_writes_without_end_is_capped(here: Marked) 
     assert most < 8 * CAP
 
 
-CAP = guardian.HEAD_BYTES + 2 * guardian.TAIL_BYTES + 100
+CAP = output.HEAD_BYTES + 2 * output.TAIL_BYTES + 100
 
 
 def memory(process: psutil.Process) -> int:

@@ -99,6 +99,7 @@ def _gate(judged: JudgedGate) -> dict[str, object]:
         "largest_detectable_drop": None if found is None else found.largest_detectable_drop,
         "launches": None if found is None else found.launches,
         "values": [] if found is None else list(found.values),
+        "old_values": [] if found is None else list(found.old_values),
         "implausible": judged.gate.implausible,
         "value": judged.value,
         "baseline": judged.baseline,

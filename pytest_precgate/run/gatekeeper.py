@@ -26,6 +26,7 @@ from pytest_precgate.errors import (
     SweepMismatchError,
 )
 from pytest_precgate.run.checked_gates import CheckedGates
+from pytest_precgate.run.confirmation import Confirmation, not_confirmed
 from pytest_precgate.run.evaluation import AgainstBaseline, GateEvaluation, InPairs, Recording
 from pytest_precgate.run.launches import Launches
 from pytest_precgate.run.planning import launch_side, plans_of, targets_of
@@ -81,6 +82,8 @@ class Gatekeeper:
             self.store.refuse_unwritable()
         if self.policy.paired_with is not None:
             launch_side(self.launches, suite, self.policy.paired_with, precision)
+        elif suite.confirm_with is not None and not self.policy.update:
+            self.launches.preflight(suite.beside(suite.confirm_with))  # found before hours of launches, not after
         return self.launches.of(suite, precision)
 
     def sweep_targets(self, suite: Suite, precision: str) -> SweepTargets:
@@ -154,7 +157,21 @@ class Gatekeeper:
         paired = self.policy.paired_with is not None
         if self.policy.update and not paired:
             return list(judged)
-        return [self.waivers.apply(suite.name, each, of_baseline=not paired) for each in judged]
+        waived = [self.waivers.apply(suite.name, each, of_baseline=not paired) for each in judged]
+        return waived if paired else self._confirmed(suite, gates, now, test, waived)
+
+    def _confirmed(
+        self, suite: Suite, gates: Sequence[Gate], now: Mapping[str, Fingerprint], test: str, judged: list[JudgedGate]
+    ) -> list[JudgedGate]:
+        """Measure what regressed beside the old state, where the suite says how to start it."""
+        checked, baseline = CheckedGates(self.launches, suite, tuple(now), gates), self.state.read(suite.name).baseline
+        if baseline is None or not checked.is_repeatable:
+            return judged
+        if suite.confirm_with is None:
+            return not_confirmed(judged)
+        matched = match_baseline(baseline, test, gates, self._today(suite, now))
+        side, policy = suite.beside(suite.confirm_with), self.policy.launches(suite)
+        return list(Confirmation(checked, side, baseline, matched, policy).confirm(judged))
 
     def _evaluation(
         self, suite: Suite, gates: Sequence[Gate], now: Mapping[str, Fingerprint], test: str

@@ -34,11 +34,21 @@ _MOST_DAYS = 36_500
 _MOST_INTERACTIVITY = 1e6
 _SUITE_REQUIRED = ("hardware", "workload", "interactivity")
 _SUITE_OPTIONAL = ("cost", "wording", "metrics", "tolerance", "implausible")
-_LAUNCHES = ("max_launches", "launch_rule", "baseline_launches", "max_baseline_age_days", "must_detect", "paired")
+_LAUNCHES = (
+    "max_launches",
+    "launch_rule",
+    "baseline_launches",
+    "max_baseline_age_days",
+    "must_detect",
+    "paired",
+    "confirm_with",
+)
 MARKED = ("points", "tolerance", "metrics", "max_launches")
 """The keys that a test's mark may override."""
 
 BASELINE_LAUNCHES = 5
+ACCEPTED = "accepted"
+"""The name of the side that confirms regressions where a suite does not say."""
 BESIDE = "@"
 """Separates a suite's name from that of its other side; names of configured suites must not contain it."""
 
@@ -48,7 +58,8 @@ class Suite:
     """One workload on one hardware, its precisions, its gates, and the number of launches.
 
     ``points`` is None for "quartiles", a tolerance, ``max_launches`` and ``must_detect`` None for their defaults.
-    ``paired`` holds, by name, the engines of another side for comparisons of pairs."""
+    ``paired`` holds, by name, the engines of another side for comparisons of pairs; ``confirm_with`` is the side that
+    starts the state of the baseline, None where none does."""
 
     name: str
     hardware: Hardware
@@ -65,6 +76,7 @@ class Suite:
     max_baseline_age_days: float | None = None
     must_detect: float | None = None
     paired: Mapping[str, Engines] = field(default_factory=dict)
+    confirm_with: str | None = None
     wording: Wording = "ratios"
 
     def __post_init__(self) -> None:
@@ -135,7 +147,7 @@ class Suite:
         engines = {
             precision: tuple(engine.on_side(side) for engine in each) for precision, each in self.paired[side].items()
         }
-        return replace(self, name=f"{self.name}{BESIDE}{side}", engines=engines, paired={})
+        return replace(self, name=f"{self.name}{BESIDE}{side}", engines=engines, paired={}, confirm_with=None)
 
     def under_ci(self) -> Suite:
         """Return the suite in a mode that refuses recorded files that may have been cut; otherwise they are warned
@@ -227,7 +239,19 @@ def _with_launches(suite: Suite, node: Node, members: Mapping[str, Node], base: 
         sides = members["paired"].mapping()
         given["paired"] = {side: _side(side, table, members, suite.engines, base) for side, table in sides.items()}
     with node.building():
-        return replace(suite, **given)
+        return _with_confirmation(replace(suite, **given), members)
+
+
+def _with_confirmation(suite: Suite, members: Mapping[str, Node]) -> Suite:
+    """The side that confirms a regression: the one named, or the one called ``accepted``."""
+    if "confirm_with" in members:
+        side = members["confirm_with"].choice(suite.paired)
+    elif ACCEPTED in suite.paired:
+        side = ACCEPTED
+    else:
+        return suite
+    suite.beside(side)  # refuses recorded points, which cannot be launched again
+    return replace(suite, confirm_with=side)
 
 
 def _side(side: str, node: Node, members: Mapping[str, Node], engines: Engines, base: Path) -> Engines:
@@ -246,7 +270,8 @@ def _side(side: str, node: Node, members: Mapping[str, Node], engines: Engines, 
         else specs
         for precision, specs in engines.items()
     }
-    if found == dict(engines):
+    confirms = members["confirm_with"].value if "confirm_with" in members else ACCEPTED
+    if found == dict(engines) and side != confirms:  # the accepted state is the suite's own until a merge changes it
         node.fail("does not differ from the suite: it would be compared with itself")
     return found
 

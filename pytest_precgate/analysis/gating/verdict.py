@@ -26,6 +26,7 @@ class Verdict(Enum):
     IMPROVED = ("IMPROVED", True)
     WAIVED = ("WAIVED", True)
     REGRESSED = ("REGRESSED", False)
+    ENVIRONMENT_CHANGED = ("ENVIRONMENT_CHANGED", False)
     IMPLAUSIBLE = ("IMPLAUSIBLE", False)
     MISSING = ("MISSING", False)
     MISMATCH = ("MISMATCH", False)
@@ -60,8 +61,8 @@ class Evidence:
     which noise alone fails a suite once in a hundred runs: shares. ``launches`` is the number of launches that decided.
     ``refusal`` says why nothing passes because of noise, None when something can; ``set_aside`` how many baseline
     launches are outliers; ``values`` are the inputs of the rule, in order (of pairs, candidate over the other side).
-    ``lowest`` is the gate's value from a serving point that was beyond its limit in the launch that decided; None when
-    there was none."""
+    ``old_values`` are those of the old state, launched to confirm a regression. ``lowest`` is the gate's value from a
+    serving point that was beyond its limit in the launch that decided; None when there was none."""
 
     sigma: float | None
     minimum_detectable_drop: float | None
@@ -71,6 +72,7 @@ class Evidence:
     refusal: str | None = None
     set_aside: int = 0
     values: tuple[float, ...] = ()
+    old_values: tuple[float, ...] = ()
     lowest: float | None = None
 
 

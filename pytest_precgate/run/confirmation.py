@@ -1,0 +1,129 @@
+"""Confirms a regression: the old state is launched beside the new one, on the machine and the day of the run.
+
+Input: judged gates, and a side of the suite that starts the state the baseline was recorded from. Output: the same
+gates; one that is REGRESSED is worse than the old state as well, or is ENVIRONMENT_CHANGED. Invariant: a gate that
+blocks goes on blocking, and no other gate changes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_precgate.analysis.accepted.baseline import Baseline
+from pytest_precgate.analysis.accepted.matching import GateBaselines
+from pytest_precgate.analysis.curves.comparison import Curve
+from pytest_precgate.analysis.gating.launch_rule import SuiteRule
+from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy
+from pytest_precgate.analysis.gating.serving import ServedLimits
+from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent, JudgedGate, Verdict
+from pytest_precgate.run.checked_gates import CheckedGates, Read, Value
+from pytest_precgate.settings import Suite
+
+NOT_CONFIRMED = "old state not measured again"
+_VERSIONS = ("version", "engine_version")
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Gates that were judged against a baseline, and the ``side`` that starts its state, at most ``policy.launches``
+    times."""
+
+    checked: CheckedGates
+    side: Suite
+    baseline: Baseline
+    matched: GateBaselines
+    policy: LaunchPolicy
+
+    def confirm(self, judged: Sequence[JudgedGate]) -> tuple[JudgedGate, ...]:
+        """Return the gates, each REGRESSED one after its comparison with the old state.
+
+        It stays REGRESSED when it is worse than the best launch of the old state by more than its limit, and where the
+        old state cannot be compared; the reason says which. Raises PreflightError, EngineStartError and LoadError as a
+        launch of the suite does."""
+        limits = SuiteRule(self.matched.held, self.policy, self.matched.noise).gate_limits
+        waiting = {index for index, gate in enumerate(judged) if gate.verdict is Verdict.REGRESSED}
+        confirmed = list(judged)
+        if not waiting:
+            return tuple(confirmed)
+        if (why := self._not_comparable(waiting)) is not None:
+            for index in waiting:
+                confirmed[index] = _with_reason(judged[index], f"{NOT_CONFIRMED}: {why}")
+            return tuple(confirmed)
+        old: dict[int, list[float]] = {index: [] for index in waiting}
+        for number in range(1, self.policy.launches + 1):
+            values = self.checked.values(self.side, number, waiting, self._read(limits))
+            for index in sorted(waiting):
+                value = values[index]
+                if isinstance(value, Absent):
+                    confirmed[index] = _with_reason(judged[index], f"{NOT_CONFIRMED}: {value.reason}")
+                    waiting.discard(index)
+                    continue
+                old[index].append(value)
+                confirmed[index] = self._compared(judged[index], limits[index], old[index])
+                if confirmed[index].verdict is Verdict.REGRESSED:
+                    waiting.discard(index)
+            if not waiting:
+                break
+        return tuple(confirmed)
+
+    def _not_comparable(self, wanted: Collection[int]) -> str | None:
+        """Say why launches of the side are not those of the baseline's state; None when they are.
+
+        The first launch tells: its hard facts and its version must be the baseline's."""
+        for precision in self.checked.read_by(wanted):
+            if self.checked.launches.held(self.side, precision) == 0:
+                return "the replayed run does not hold it"
+            now = self.checked.launches.of(self.side, precision).fingerprint
+            then = self.baseline.launches_of(precision)[0].fingerprint
+            versions = [
+                f"{name} is {now.soft.get(name, 'not known')}, the baseline's is {then.soft.get(name, 'not known')}"
+                for name in _VERSIONS
+                if now.soft.get(name) != then.soft.get(name)
+            ]
+            if differing := [*now.mismatches(then), *versions]:
+                return f"{self.side.name} is not the baseline's state: {precision}: {'; '.join(differing)}"
+        return None
+
+    def _read(self, limits: Sequence[GateLimits | None]) -> Read:
+        """How the side's launches are read: through the points that serve the gates, like those of the new state."""
+
+        def read(index: int, curves: Mapping[str, Curve]) -> Value:
+            served, held = self.matched.held[index].served, limits[index]
+            if served is None or held is None:
+                return self.checked.on_curve(index, curves)
+            found = served.read(curves)
+            if isinstance(found, Absent):
+                return found
+            point = held.point_limit(served.deviation, len(served.points))
+            return found.held_to(held.gate, ServedLimits(held.centre, held.fails_beyond, point))
+
+        return read
+
+    def _compared(self, judged: JudgedGate, limits: GateLimits | None, old: Sequence[float]) -> JudgedGate:
+        """Return the gate after these launches of the old state: REGRESSED, or ENVIRONMENT_CHANGED so far."""
+        assert limits is not None, "a gate without a baseline is not REGRESSED"
+        assert judged.value is not None
+        gate, launches = judged.gate, f"{len(old)} launch{'es' * (len(old) > 1)}"
+        best = max(old, key=lambda value: gate.gain(value, limits.centre))
+        # What the rule was given: the value, or a serving point's where the value alone would have passed.
+        lowest = None if judged.evidence is None else judged.evidence.lowest
+        is_low = gate.gain(judged.value, limits.centre) < -limits.fails_beyond - LAST_BITS
+        loss = -gate.gain(judged.value if is_low or lowest is None else lowest, best)
+        evidence = None if judged.evidence is None else replace(judged.evidence, old_values=tuple(old))
+        beside = f"{loss:.1%} worse than the old state, measured now ({self.side.name}, {launches})"
+        if loss > limits.fails_beyond + LAST_BITS:
+            return replace(_with_reason(judged, beside), evidence=evidence)
+        reason = (
+            f"{judged.reason}, but only {beside}: the machine, or what runs on it, has changed since the baseline; "
+            "record it again with --precgate-update"
+        )
+        return replace(judged, verdict=Verdict.ENVIRONMENT_CHANGED, reason=reason, evidence=evidence)
+
+
+def _with_reason(judged: JudgedGate, more: str) -> JudgedGate:
+    return replace(judged, reason=f"{judged.reason}; {more}")
+
+
+def not_confirmed(judged: Sequence[JudgedGate]) -> list[JudgedGate]:
+    """Return the gates, each REGRESSED one saying that the old state was not measured again."""
+    return [_with_reason(each, NOT_CONFIRMED) if each.verdict is Verdict.REGRESSED else each for each in judged]

@@ -1,0 +1,162 @@
+"""A regression is confirmed beside the old state, on the machine and the day of the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from tests.plugin.paced import JSON, QUIET, SETTINGS, Paced, gates, launches, verdicts
+from tests.repository import Repository
+
+# What the suite is until a merge changes it.
+ACCEPTED = """
+[tool.precgate.suites.kimi.paired.accepted.fp4]
+slowdown = 0.0
+
+[tool.precgate.suites.kimi.paired.accepted.int4]
+slowdown = 0.0
+"""
+
+
+def side_launches(repository: Repository, side: str) -> Mapping[str, int]:
+    """How many launches of each precision the last run measured on a side."""
+    journal = max(repository.path.glob(f".precgate/runs/*kimi@{side}*/journal.jsonl"))
+    lines = [json.loads(line) for line in journal.read_text(encoding="ascii").splitlines()]
+    done = [line["launch"]["precision"] for line in lines if line["event"] == "finished"]
+    return {name: done.count(name) for name in ("fp4", "int4")}
+
+
+@pytest.fixture
+def confirmed(repository: Repository, paced: Paced) -> Repository:
+    """A suite with a baseline of five launches and a side that starts its state."""
+    repository.write_settings(SETTINGS + ACCEPTED)
+    paced(fp4=QUIET, int4=QUIET[::-1])
+    assert repository.run("--precgate-update").ret == 0
+    paced()
+    return repository
+
+
+def test_what_passes_starts_no_old_state(confirmed: Repository) -> None:
+    """One launch of each precision, and none of the side."""
+    assert confirmed.run(JSON).ret == 0
+    assert launches(confirmed) == {"fp4": 1, "int4": 1}
+    assert list(confirmed.path.glob(".precgate/runs/*@accepted*")) == []
+
+
+def test_a_loss_that_the_old_state_does_not_share_is_confirmed(confirmed: Repository) -> None:
+    """8% longer steps of the candidate alone: REGRESSED, and the report gives both losses. One launch of the old state
+    is enough."""
+    confirmed.change_settings('fp4-tp4"\n', 'fp4-tp4"\nslowdown = 0.08\n')
+    result = confirmed.run(JSON)
+    assert result.ret == 1
+    assert verdicts(confirmed) == {"REGRESSED", "PASS"}
+    result.stdout.fnmatch_lines(
+        [
+            "REGRESSED  fp4 throughput_per_gpu at 85 *% worse than its baseline, beyond the tolerance (2.5%)*; *% "
+            "worse than the old state, measured now (kimi@accepted, 1 launch)"
+        ]
+    )
+    assert len(gates(confirmed)["fp4 throughput_per_gpu", 85]["old_values"]) == 1  # type: ignore[arg-type]
+    assert gates(confirmed)["int4 throughput_per_gpu", 85]["old_values"] == []
+    assert side_launches(confirmed, "accepted") == {"fp4": 1, "int4": 1}
+
+
+def test_a_machine_that_got_slower_is_an_environment_that_changed(confirmed: Repository, paced: Paced) -> None:
+    """Both states lose 4%: blocked, but not called a regression; three launches of the old state, and what to do."""
+    paced(fp4=[1.04 * pace for pace in QUIET], int4=[1.04 * pace for pace in QUIET])
+    result = confirmed.run(JSON)
+    assert result.ret == 1
+    assert "ENVIRONMENT_CHANGED" in verdicts(confirmed)
+    assert "REGRESSED" not in verdicts(confirmed)
+    result.stdout.fnmatch_lines(
+        [
+            "ENVIRONMENT_CHANGED  fp4 throughput_per_gpu at 85 *% worse than its baseline, *, but only *% worse than "
+            "the old state, measured now (kimi@accepted, 3 launches): the machine, or what runs on it, has changed "
+            "since the baseline; record it again with --precgate-update"
+        ]
+    )
+    assert side_launches(confirmed, "accepted") == {"fp4": 3, "int4": 3}
+
+
+def test_no_policy_lets_a_changed_environment_pass(confirmed: Repository, paced: Paced) -> None:
+    """Neither as a mismatch nor as something missing."""
+    paced(fp4=[1.04], int4=[1.04])
+    flags = ["--precgate-missing=skip", "--precgate-mismatch=skip", "--precgate-unused=ignore"]
+    assert confirmed.run(JSON, *flags).ret == 1
+    assert "ENVIRONMENT_CHANGED" in verdicts(confirmed)
+
+
+def test_without_an_old_state_a_regression_says_so(repository: Repository, paced: Paced) -> None:
+    """It blocks all the same; recorded points, which cannot be measured again, say nothing."""
+    repository.write_settings(SETTINGS)
+    paced(fp4=QUIET, int4=QUIET[::-1])
+    assert repository.run("--precgate-update").ret == 0
+    paced(fp4=[1.08])
+    result = repository.run(JSON)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["REGRESSED  fp4 throughput_per_gpu at 85 *; old state not measured again"])
+
+
+def test_a_side_that_is_not_the_baseline_s_state_confirms_nothing(confirmed: Repository) -> None:
+    """Another way to measure is another hard fact: REGRESSED, and the reason names the fact."""
+    confirmed.change_settings('fp4-tp4"\n', 'fp4-tp4"\nslowdown = 0.08\n')
+    text = (confirmed.path / "pyproject.toml").read_text(encoding="utf-8")
+    other = text.replace("paired.accepted.fp4]\n", 'paired.accepted.fp4]\nwindow = "whole"\n')
+    confirmed.write_settings(other)
+    result = confirmed.run(JSON)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "REGRESSED  fp4 throughput_per_gpu at 85 *; old state not measured again: kimi@accepted is not the "
+            "baseline's state: fp4: window is whole, *"
+        ]
+    )
+
+
+def test_a_waived_regression_starts_no_old_state(confirmed: Repository, paced: Paced) -> None:
+    """It is accepted up to its ceiling, whatever the old state does now."""
+    waivers = "".join(
+        f'\n[[tool.precgate.waive]]\nsuite = "kimi"\nmetric = "{metric}"\nceiling = 0.3\nreason = "known"\n'
+        "expires = 2100-01-01\n"
+        for metric in ("throughput_ratio", "throughput_per_gpu")
+    )
+    text = (confirmed.path / "pyproject.toml").read_text(encoding="utf-8")
+    confirmed.write_settings(text + waivers)
+    paced(fp4=[1.08], int4=[1.02])
+    confirmed.run(JSON, "--precgate-unused=ignore")
+    assert "WAIVED" in verdicts(confirmed)
+    assert list(confirmed.path.glob(".precgate/runs/*@accepted*")) == []
+
+
+def test_a_confirmed_run_is_replayed_without_measuring(confirmed: Repository, paced: Paced) -> None:
+    """The verdicts and the old state's figures come out again; a run that holds no old state confirms nothing."""
+    paced(fp4=[1.04], int4=[1.04])
+    assert confirmed.run(JSON).ret == 1
+    before = gates(confirmed)
+    assert confirmed.run(JSON, "--precgate-replay=latest").ret == 1
+    assert gates(confirmed) == before
+
+
+def test_a_replay_of_a_run_without_the_old_state_confirms_nothing(confirmed: Repository, paced: Paced) -> None:
+    """The run passed; by a tighter tolerance it regressed, and a replay launches nothing."""
+    confirmed.change_settings("interactivity", "tolerance = 0.2\nmax_launches = 1\ninteractivity")
+    paced(fp4=[1.03], int4=[1.0])
+    assert confirmed.run(JSON).ret == 0
+    confirmed.change_settings("tolerance = 0.2", "tolerance = 0.02")
+    result = confirmed.run(JSON, "--precgate-replay=latest")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["REGRESSED  fp4 throughput_per_gpu at 85 *; old state not measured again: the replayed *"]
+    )
+
+
+def test_a_side_that_there_is_not_is_refused_by_name(repository: Repository) -> None:
+    """Before anything is measured."""
+    side = ACCEPTED.replace("accepted", "main").replace("slowdown = 0.0", "seed = 1")
+    settings = SETTINGS.replace("interactivity", 'confirm_with = "release"\ninteractivity', 1)
+    repository.write_settings(settings + side)
+    result = repository.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *unknown value 'release'; known: main @ *confirm_with"])

@@ -6,6 +6,7 @@ Invariant: a reader reads every older schema and refuses a newer one with its nu
      GPU-seconds; a null start is unknown, and a launch without cost has no entry.
   3  the acceptance length of a point that was measured with speculation, and the error of a point whose error is larger
      than was asked for.
+  4  when and where a launch was measured: "utc" of its begin, "node", "gpus" (their UUIDs); each only where known.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import NoReturn, TypeVar, cast
 
 from pytest_precgate.analysis.accepted.baseline import SIGNIFICANT_DIGITS, Baseline, Launch, Provenance, RecordedGate
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.cost import LaunchCost
 from pytest_precgate.analysis.curves.comparison import COST_MODES, CostMode
 from pytest_precgate.analysis.curves.economics import Hardware
@@ -28,7 +30,7 @@ from pytest_precgate.errors import BaselineCorruptError, BaselineSchemaError
 from pytest_precgate.values import TableReader
 
 T = TypeVar("T")
-SCHEMA = 3
+SCHEMA = 4
 SIGMA_DECIMALS = 5
 _TOP_FIELDS = ("cost", "gates", "hardware", "history", "launches", "recorded", "schema", "suite")
 _HARDWARE = TableReader(Hardware)
@@ -88,8 +90,10 @@ def _launch_text(launch: Launch) -> str:
         "precision": _line(launch.sweep.precision),
     }
     if launch.costs:
-        fields = {"costs": _block([_line(asdict(cost)) for cost in launch.costs], "     "), **fields}
-    return "{" + ",\n     ".join(f'"{key}": {text}' for key, text in fields.items()) + "}"
+        fields["costs"] = _block([_line(asdict(cost)) for cost in launch.costs], "     ")
+    origin = {"utc": launch.origin.utc, "node": launch.origin.node, "gpus": list(launch.origin.gpus)}
+    fields |= {name: _line(value) for name, value in origin.items() if value}
+    return "{" + ",\n     ".join(f'"{key}": {text}' for key, text in sorted(fields.items())) + "}"
 
 
 def parse(text: str, source: str) -> Baseline:
@@ -164,7 +168,7 @@ def _built(reader: TableReader[T], node: Node) -> T:
 
 
 def _launch(node: Node) -> Launch:
-    members = node.table(required=["fingerprint", "points", "precision"], optional=["costs"])
+    members = node.table(required=["fingerprint", "points", "precision"], optional=["costs", "gpus", "node", "utc"])
     parts = members["fingerprint"].table(required=["hard", "soft"])
     hard, soft = parts["hard"].mapping(), parts["soft"].mapping()
     for key in ("engine", "hardware", "isl", "osl", "range_ratio"):
@@ -178,7 +182,13 @@ def _launch(node: Node) -> Launch:
         simulated = "simulated" in fingerprint.engines
         sweep = Sweep(members["precision"].text(), workload, hard["hardware"].text(), points, simulated)
         costs = [_built(_COST, cost) for cost in members["costs"].items()] if "costs" in members else []
-        return Launch(sweep, fingerprint, tuple(costs))
+        return Launch(sweep, fingerprint, tuple(costs), _origin(members))
+
+
+def _origin(members: Mapping[str, Node]) -> LaunchOrigin:
+    gpus = members["gpus"].items() if "gpus" in members else ()
+    utc, node = (members[name].text() if name in members else None for name in ("utc", "node"))
+    return LaunchOrigin(utc, node, tuple(gpu.text() for gpu in gpus))
 
 
 def _facts(members: Mapping[str, Node]) -> dict[str, Fact]:

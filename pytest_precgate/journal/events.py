@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.origin import UNKNOWN, LaunchOrigin
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.analysis.quantity import count, one_line, positive
@@ -92,13 +93,15 @@ class RunOpened:
 class LaunchOpened:
     """A launch can be measured from here on; ``facts`` are what its engine says of itself, beyond its kind.
 
-    ``starting_gpu_s`` are the GPU seconds its engine took to start, None where that is not known.
+    ``starting_gpu_s`` are the GPU seconds its engine took to start, None where that is not known. ``origin`` says when
+    and where; a launch may go on at another time and on another node, so it is none of the facts that must agree.
     """
 
     key: LaunchKey
     engine: str
     facts: Fingerprint
     starting_gpu_s: float | None = None
+    origin: LaunchOrigin = UNKNOWN
 
     def __post_init__(self) -> None:
         one_line("LaunchOpened", "engine", self.engine)

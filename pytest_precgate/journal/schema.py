@@ -7,6 +7,7 @@ schema and refuses a newer one with its number. Schema history, newest last:
   3  a run has a salt; a point has its token counts, the number of requests sent again, and the error asked for; its own
      error is the half-width of a 90% interval (before: a standard error); disturbed runs of points are kept.
   4  a launch has the names configuration and launch (to 3: number and attempt); settings say stop_rule (extent).
+  5  a launch has the time of its opening, the node and the UUIDs of its GPUs ("utc", "node", "gpus"), where known.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import asdict, replace
 from typing import NoReturn, cast
 
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.metrics import Measurement
 from pytest_precgate.analysis.measure.point import MeasuredPoint
@@ -37,13 +39,14 @@ from pytest_precgate.journal.events import (
 )
 from pytest_precgate.values import TableReader
 
-SCHEMA = 4
+SCHEMA = 5
 _DIGEST = "sha256"
 _INTERVAL_OF_STANDARD_ERROR = 1.645  # 90% of a normal distribution
 _RUN = ("suite", "utc", "commit", "tool_version", "hardware", "workload", "configurations", "settings")
 _TRIED = ("configuration", "concurrency", "cause", "gpu_seconds")
 _POINT_KEYS = Keys("event", "launch", "measurement", "gpu_seconds", "configuration")
-_LAUNCH_KEYS = Keys("event", "launch", "engine", "hard", "soft", optional=("starting_gpu_s",))
+_LAUNCH_OPTIONAL = ("starting_gpu_s", "utc", "node", "gpus")
+_LAUNCH_KEYS = Keys("event", "launch", "engine", "hard", "soft", optional=_LAUNCH_OPTIONAL)
 _TRIED_KEYS = Keys("event", "launch", *_TRIED)
 _FINISHED_KEYS = Keys("event", "launch")
 _KEY = TableReader(LaunchKey, counts=("launch",))
@@ -82,12 +85,18 @@ def _fields(event: Event) -> dict[str, object]:
     if isinstance(event, LaunchOpened):
         facts = {"hard": dict(event.facts.hard), "soft": dict(event.facts.soft)}
         start = {"starting_gpu_s": event.starting_gpu_s}
-        return {"event": "launch", "launch": key, "engine": event.engine, **facts, **start}
+        return {"event": "launch", "launch": key, "engine": event.engine, **facts, **start, **_origin_fields(event)}
     if isinstance(event, PointMeasured):
         return {"event": "point", "launch": key, **asdict(event.point)}
     if isinstance(event, PointTried):
         return {"event": "tried", "launch": key, **{name: getattr(event, name) for name in _TRIED}}
     return {"event": "finished", "launch": key}
+
+
+def _origin_fields(event: LaunchOpened) -> dict[str, object]:
+    """What is known of when and where, and nothing of what is not."""
+    known = {"utc": event.origin.utc, "node": event.origin.node, "gpus": list(event.origin.gpus)}
+    return {name: value for name, value in known.items() if value}
 
 
 def _canonical(fields: Mapping[str, object]) -> str:
@@ -173,7 +182,7 @@ def _setting(node: Node) -> Setting:
 
 
 def _launch(node: Node) -> LaunchOpened:
-    members = node.table(required=["event", "launch", "engine", "hard", "soft"], optional=["starting_gpu_s"])
+    members = node.table(required=["event", "launch", "engine", "hard", "soft"], optional=_LAUNCH_OPTIONAL)
     hard, soft = (
         {name: cast(Fact, member.value) for name, member in members[part].mapping().items()}
         for part in ("hard", "soft")
@@ -181,7 +190,12 @@ def _launch(node: Node) -> LaunchOpened:
     start = members.get("starting_gpu_s")
     starting_gpu_s = None if start is None or start.value is None else start.number()
     key = _key(node.fields(_LAUNCH_KEYS))
-    return LaunchOpened(key, members["engine"].text(), Fingerprint(hard, soft), starting_gpu_s)
+    origin = LaunchOrigin(
+        members["utc"].text() if "utc" in members else None,
+        members["node"].text() if "node" in members else None,
+        tuple(gpu.text() for gpu in members["gpus"].items()) if "gpus" in members else (),
+    )
+    return LaunchOpened(key, members["engine"].text(), Fingerprint(hard, soft), starting_gpu_s, origin)
 
 
 def _point(node: Node) -> PointMeasured:

@@ -265,7 +265,8 @@ class Launches:
     def _sweep_server(self, suite: Suite, request: ServerRequest) -> Swept:
         up, engine = self._started(suite, request), request.engine
         start = up.start.starting_gpu_s(time.monotonic())
-        log = self._the_record().begin(suite, request.key.launch, engine.kind, said_by(engine) | up.facts, start)
+        facts, record = said_by(engine) | up.facts, self._the_record()
+        log = record.begin(suite, request.key.launch, engine.kind, facts, start, up.origin)
         try:
             self._load(suite, log, up.endpoint, up.hooks(self._the_pool().machine))
         except (LoadError, InvalidPointError):

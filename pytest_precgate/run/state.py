@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime
 
 from pytest_precgate.analysis import report as said
-from pytest_precgate.analysis.accepted.baseline import UTC_FORMAT, Provenance, RecordedGate
+from pytest_precgate.analysis.accepted.baseline import Provenance, RecordedGate
+from pytest_precgate.analysis.accepted.origin import utc_text
 from pytest_precgate.analysis.accepted.update import Measured, PlannedUpdate, plan_additions, plan_rewrite
 from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.gating.gates import GateKey
@@ -162,7 +163,7 @@ class RunState:
             hardware=suite.hardware,
             cost=suite.cost,
         )
-        utc = self.clock().astimezone(timezone.utc).strftime(UTC_FORMAT)
+        utc = utc_text(self.clock())
         recorded = Provenance(self.commit(), utc, self.tool_version, self.policy.reason)
         replayed = self.launches.origin(suite.name)
         if replayed is not None:  # a baseline says where its figures come from, not when they were looked at again

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pytest_precgate import http
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.origin import UNKNOWN, LaunchOrigin
 from pytest_precgate.analysis.measure.gpu import GpuTelemetry
 from pytest_precgate.engines.base import Endpoint
 from pytest_precgate.engines.server import Confirmed, HostContext, Network, ServerSlot
@@ -57,6 +58,7 @@ class RunningServer:
     facts: Fingerprint
     memory_before: Mapping[str, int] | None
     start: Start
+    origin: LaunchOrigin = UNKNOWN
 
     @property
     def endpoint(self) -> Endpoint:
@@ -267,7 +269,8 @@ class ServerPool:
         except BaseException:
             process.stop()
             raise
-        up = RunningServer(request, slot, process, confirmed, facts, before, begun)
+        origin = self.machine.origin(slot.devices)
+        up = RunningServer(request, slot, process, confirmed, facts, before, begun, origin)
         self._up[request.key] = up
         begun.ready_s = self.machine.clock()
         self.say(f"{request.what} is ready after {begun.ready_s - begun.began_s:.0f} s")

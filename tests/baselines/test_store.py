@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pytest_precgate.analysis.accepted.baseline import Baseline, Launch, Provenance, RecordedGate
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.cost import LaunchCost
 from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.analysis.curves.sweep import Sweep
@@ -101,6 +102,20 @@ def test_a_launch_keeps_what_it_cost() -> None:
     ) in text.splitlines()
     with pytest.raises(BaselineCorruptError, match=r"LaunchCost\.starting_gpu_s: got 0\.0.*launches\[0\]\.costs\[0\]"):
         parse(text.replace("3600.0", "0"), "kimi.json")
+
+
+def test_a_launch_keeps_when_and_where_it_was_measured() -> None:
+    """Each in a line of its own, and none where nothing is known; a time in another format is refused at its spot."""
+    first, *others = kimi_baseline().launches
+    origin = LaunchOrigin("2026-11-24T06:10:00Z", "b200-7", ("GPU-8932f937-d72c", "GPU-1"))
+    told = replace(kimi_baseline(), launches=[replace(first, origin=origin), *others])
+    text = dump(told)
+    again = parse(text, "kimi.json")
+    assert [launch.origin for launch in again.launches] == [launch.origin for launch in told.launches]
+    assert '     "gpus": ["GPU-8932f937-d72c", "GPU-1"],' in text.splitlines()
+    assert text.count('"utc": ') == 2
+    with pytest.raises(BaselineCorruptError, match=r"LaunchOrigin\.utc: got 'noon'.*launches\[0\]"):
+        parse(text.replace("2026-11-24T06:10:00Z", "noon"), "kimi.json")
 
 
 def test_a_file_of_the_first_schema_is_read() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.metrics import Measurement, Spread
 from pytest_precgate.analysis.measure.point import MeasuredPoint
@@ -28,7 +29,7 @@ from pytest_precgate.journal.events import (
     PointTried,
     RunOpened,
 )
-from pytest_precgate.journal.schema import line, read_line
+from pytest_precgate.journal.schema import SCHEMA, line, read_line
 from pytest_precgate.journal.state import JournalState, Recorded, parse
 from tests.calls import per_further_unit
 from tests.journal import journals
@@ -97,6 +98,7 @@ def folded(events: list[Event]) -> dict[LaunchKey, list[object]]:
             any(isinstance(event, LaunchFinished) for event in own),
             tuple(event.starting_gpu_s for event in own if isinstance(event, LaunchOpened)),
             tuple(event for event in own if isinstance(event, PointTried)),
+            tuple(event.origin for event in own if isinstance(event, LaunchOpened)),
         ]
     return launches
 
@@ -276,8 +278,22 @@ def test_an_older_journals_standard_error_is_read_as_a_90_percent_interval() -> 
 
 def test_a_newer_schema_is_refused_by_name() -> None:
     """With any other content of the line."""
-    with pytest.raises(JournalSchemaError, match="j: schema 5 was written by a newer pytest-precgate"):
-        parsed(line(RUN).replace('"schema": 4', '"schema": 5, "more": true').encode())
+    with pytest.raises(JournalSchemaError, match=f"j: schema {SCHEMA + 1} was written by a newer pytest-precgate"):
+        parsed(line(RUN).replace(f'"schema": {SCHEMA}', f'"schema": {SCHEMA + 1}, "more": true').encode())
+
+
+def test_a_launch_keeps_when_and_where_it_began() -> None:
+    """One that goes on on another node has none: it is no launch of either. What is not known is not written."""
+    first = replace(LAUNCH, origin=LaunchOrigin("2026-11-24T08:31:00Z", "b200-7", ("GPU-1", "GPU-2")))
+    again = replace(LAUNCH, origin=LaunchOrigin("2026-11-25T09:00:00Z", "b200-8", ("GPU-3",)))
+    found = parsed(written([RUN, first, point(1)]))
+    assert found is not None
+    assert found.launches[KEY].origin == first.origin
+    resumed = parsed(written([RUN, first, point(1), again, point(2)]))
+    assert resumed is not None
+    expected = LaunchOrigin("2026-11-24T08:31:00Z", None, ("GPU-1", "GPU-2", "GPU-3"))
+    assert resumed.launches[KEY].origin == expected
+    assert not {"utc", "node", "gpus"} & {*json.loads(line(LAUNCH))}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.launch_curves import LaunchCurves
+from pytest_precgate.analysis.accepted.origin import UNKNOWN, UTC_FORMAT, LaunchOrigin
 from pytest_precgate.analysis.cost import LaunchCost
 from pytest_precgate.analysis.curves.comparison import CostMode, Curve
 from pytest_precgate.analysis.curves.economics import Hardware
@@ -25,7 +26,6 @@ from pytest_precgate.analysis.quantity import one_line
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
 
 SIGNIFICANT_DIGITS = 6
-UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 Points = tuple[float, ...] | None
 """The interactivity targets of a test, tok/s/user; None for the quartiles of the band."""
@@ -35,11 +35,13 @@ Points = tuple[float, ...] | None
 class Launch:
     """One sweep of one precision and the facts under which it was measured.
 
-    ``costs`` holds the cost of each of its configurations, in order; empty when unknown. Gates ignore it."""
+    ``costs`` holds the cost of each of its configurations, in order; empty when unknown. Gates ignore it, and
+    ``origin``: when and where it was measured."""
 
     sweep: Sweep
     fingerprint: Fingerprint
     costs: tuple[LaunchCost, ...] = ()
+    origin: LaunchOrigin = UNKNOWN
 
     def rounded(self) -> Launch:
         """Return the launch with its figures rounded to the digits that a baseline keeps."""
@@ -54,7 +56,7 @@ class Launch:
             for point in self.sweep.points
         ]
         costs = tuple(cost.rounded() for cost in self.costs)
-        return Launch(replace(self.sweep, points=points), self.fingerprint, costs)
+        return replace(self, sweep=replace(self.sweep, points=points), costs=costs)
 
     def curve(self, hardware: Hardware, cost: CostMode) -> Curve:
         """Return its curve at a price, computed on first use."""

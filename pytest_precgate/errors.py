@@ -94,6 +94,14 @@ class EasierGateError(BaselineError):
     """An update would make a gate easier to pass and no reason was given."""
 
 
+class BelowAnchorError(BaselineError):
+    """An update would leave a gate far below its anchor, and the flag that accepts that was not given."""
+
+
+class UnlikeBaselineError(BaselineError):
+    """Launches cannot be added to a baseline: its facts, version, gates or launches do not allow it."""
+
+
 class JournalError(PrecgateError):
     """Base of errors about the journal of a run. Earlier lines are left as they were."""
 

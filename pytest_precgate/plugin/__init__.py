@@ -52,6 +52,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="record the gates that have no baseline, judge the others",
     )
     group.addoption(
+        "--precgate-update-add",
+        action="store_true",
+        help="measure and add the launches to those of the baselines, of the same state on another day",
+    )
+    group.addoption(
+        "--precgate-update-launches",
+        type=int,
+        metavar="N",
+        help="how many launches of each precision an update takes, in place of every suite's baseline_launches",
+    )
+    group.addoption(
+        "--precgate-lower-anchor",
+        action="store_true",
+        help="accept for good gates that an update leaves more than 3%% below their anchor; needs a reason",
+    )
+    group.addoption(
         "--precgate-engine",
         choices=("simulated",),
         help="run the same tests on this kind of engine, without a GPU; its baselines lie in DIR/simulated",

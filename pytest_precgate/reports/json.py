@@ -129,6 +129,7 @@ def _update(update: BaselineUpdate) -> dict[str, object]:
         "path": update.path,
         "outcome": update.outcome,
         "reason": update.reason,
+        "notes": list(update.notes),
         "gates": [
             {
                 "test": change.gate.test,
@@ -138,6 +139,9 @@ def _update(update: BaselineUpdate) -> dict[str, object]:
                 "before": change.before,
                 "after": change.after,
                 "change": change.change,
+                "sigma_before": change.sigmas[0],
+                "sigma_after": change.sigmas[1],
+                "anchor": change.anchor,
             }
             for change in update.changes
         ],

@@ -9,9 +9,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from pytest_precgate.analysis.accepted.addition import require_addable, require_baseline
+from pytest_precgate.analysis.accepted.anchor import held_to_anchors
 from pytest_precgate.analysis.accepted.baseline import Launch, Points, RecordedGate, targets_at
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.matching import JudgingContext, how_old, match_baseline
+from pytest_precgate.analysis.accepted.remarks import days_told
 from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.curves.search import SweepTargets
 from pytest_precgate.analysis.gating.gates import Gate
@@ -74,6 +77,8 @@ class Gatekeeper:
         """Return the launch of one precision, measuring it the first time it is asked for."""
         if self.policy.update or self.policy.update_new_only:
             self.store.refuse_unwritable()
+        if self.policy.update_add:  # before anything is measured for nothing
+            require_baseline(self.state.read(suite.base_name).baseline)
         if self.policy.paired_with is not None:
             launch_side(self.launches, suite, self.policy.paired_with, precision)
         return self.launches.of(suite, precision)
@@ -119,6 +124,8 @@ class Gatekeeper:
         candidate, reference = pair.curves
         gates = suite.gates_for(candidate, reference, points)
         now = {precision: launch.fingerprint for precision, launch in launches.items()}
+        if self.policy.update_add:  # before further launches are measured for nothing
+            require_addable(stored.baseline, test, [gate.key for gate in gates], now, self.state.version_of(suite.name))
         judged = self._judged(suite, gates, now, test)
         self.state.used.setdefault(suite.name, set()).update(RecordedGate(test, gate.key) for gate in gates)
         outcome = self._outcome(suite, pair, test, judged)
@@ -139,10 +146,12 @@ class Gatekeeper:
 
         A gate whose baseline is being rewritten is not held against it, so nothing of it is waived.
         """
-        judged = self._evaluation(suite, gates, now, test).judge()
+        judged: Sequence[JudgedGate] = self._evaluation(suite, gates, now, test).judge()
         paired = self.policy.paired_with is not None
         if self.policy.update and not paired:
             return list(judged)
+        if not paired:
+            judged = held_to_anchors(judged, self.state.read(suite.name).baseline, suite.hardware, suite.cost)
         return [self.waivers.apply(suite.name, each, of_baseline=not paired) for each in judged]
 
     def _evaluation(
@@ -171,7 +180,7 @@ class Gatekeeper:
                 doubts = [*stored.baseline.mismatches(now, list(now))]
                 doubts += [how_old(stored.baseline, today)] if today.is_too_old else []
                 notes = tuple(f"judged all the same: {line}" for line in doubts)
-            notes += stored.baseline.drifts(now)
+            notes += stored.baseline.drifts(now) + days_told(stored.baseline, judged)
             notes += stored.baseline.repeated({name: self.launches.measured(suite.name)[name][0] for name in now})
         if self.policy.paired_with is not None:
             beside = self.launches.measured(suite.beside(self.policy.paired_with).name)
@@ -202,7 +211,8 @@ class Gatekeeper:
         """The points to gate. Quartiles are the baseline's: a moving band would move every gate off its baseline."""
         baseline = stored.baseline
         known = () if baseline is None else baseline.precisions
-        if suite.points is None and baseline is not None and not self.policy.update and set(pair.curves) <= set(known):
+        is_anew = self.policy.update and not self.policy.update_add
+        if suite.points is None and baseline is not None and not is_anew and set(pair.curves) <= set(known):
             first, second = (baseline.launches_of(precision)[0] for precision in pair.curves)
             price = replace(pair.hardware, name=first.sweep.hardware), pair.candidate.cost
             return suite.points_for(Comparison(first.curve(*price), second.curve(*price)))
@@ -229,7 +239,8 @@ class Gatekeeper:
 
     def _record(self, suite: Suite, pair: Comparison, test: str, judged: Sequence[JudgedGate]) -> None:
         baseline = None if self.policy.update else self.state.read(suite.name).baseline
-        launch_for_baseline(self.launches, suite, baseline, [gate.gate.key for gate in judged])
+        keys, wanted = [gate.gate.key for gate in judged], self.policy.recorded_launches(suite)
+        launch_for_baseline(self.launches, suite, baseline, keys, wanted)
         pending = self.state.pending.setdefault(suite.name, PendingUpdate(suite, pair))
         keys = pending.checked.setdefault(test, [])
         keys += [gate.gate.key for gate in judged if gate.gate.key not in keys]

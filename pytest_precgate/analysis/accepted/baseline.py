@@ -114,11 +114,61 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class AnchorState:
+    """The accepted state that some gates are anchored at: its launches, without their costs, and those gates.
+
+    Raises InvalidValueError when it has no gate, or a gate no launch."""
+
+    recorded: Provenance
+    launches: Sequence[Launch]
+    keys: Sequence[GateKey]
+
+    def __post_init__(self) -> None:
+        keys = tuple(sorted(dict.fromkeys(self.keys), key=lambda key: key.order))
+        needed = {precision for key in keys for precision in key.precisions}
+        launches = [
+            replace(each, costs=()) if each.costs else each for each in self.launches if each.sweep.precision in needed
+        ]
+        object.__setattr__(self, "keys", keys)
+        object.__setattr__(self, "launches", tuple(sorted(launches, key=lambda launch: launch.sweep.precision)))
+        without = needed - {launch.sweep.precision for launch in launches}
+        if not keys or without:
+            what = f"no {', '.join(sorted(without))} launch" if without else "no gate"
+            raise InvalidValueError(f"AnchorState of {self.recorded.utc}: has {what}")
+
+    def at(self, hardware: Hardware, cost: CostMode) -> LaunchCurves:
+        """Return the launches' curves at a price, computed on first use."""
+        if (hardware, cost) not in self._curves:
+            self._curves[hardware, cost] = curves_of(self.launches, self.keys, hardware, cost)
+        return self._curves[hardware, cost]
+
+    @cached_property
+    def _curves(self) -> dict[tuple[Hardware, CostMode], LaunchCurves]:
+        return {}
+
+
+def curves_of(launches: Sequence[Launch], keys: Sequence[GateKey], hardware: Hardware, cost: CostMode) -> LaunchCurves:
+    """Return the curves of one state's launches at a price; its gates are ``keys``."""
+    by_precision: dict[str, list[Launch]] = {}
+    for launch in launches:
+        by_precision.setdefault(launch.sweep.precision, []).append(launch)
+    # An only launch that was read from a file is paired with every launch of the other precision.
+    read_once = {name for name, each in by_precision.items() if [one.fingerprint.engines for one in each] == _READ}
+    curves = {name: [launch.curve(hardware, cost) for launch in each] for name, each in by_precision.items()}
+    return LaunchCurves(curves, read_once, keys)
+
+
+_READ = [("recorded",)]
+
+
+@dataclass(frozen=True)
 class Baseline:
     """The accepted state of one suite. ``hardware`` and ``cost`` are those of the day of the record.
 
-    ``history`` holds the provenance of every earlier state, oldest first. Raises InvalidValueError when there is no
-    launch, no gate, a gate twice, a gate without launch, or launches of different hardware or workload."""
+    ``history`` holds the provenance of every earlier state, oldest first. ``anchors`` are the oldest accepted states,
+    each with the gates that may not fall far below it; a gate of none is anchored at this state, and gates that are
+    gone leave theirs. Raises InvalidValueError when there is no launch, no gate, a gate twice, a gate without launch,
+    launches of different hardware or workload, or a gate with two anchors."""
 
     suite: str
     launches: Sequence[Launch]
@@ -127,6 +177,7 @@ class Baseline:
     hardware: Hardware
     cost: CostMode = "derived"
     history: Sequence[Provenance] = ()
+    anchors: Sequence[AnchorState] = ()
 
     def __post_init__(self) -> None:
         one_line("Baseline", "suite", self.suite)
@@ -151,11 +202,44 @@ class Baseline:
             for precision in gate.key.precisions:
                 if precision not in launched:
                     raise InvalidValueError(f"Baseline {self.suite}: gate {gate.key} has no {precision} launch")
+        object.__setattr__(self, "anchors", self._anchored())
+
+    def _anchored(self) -> tuple[AnchorState, ...]:
+        """Every gate's anchor: those given, this state for the others."""
+        gated = dict.fromkeys(gate.key for gate in self.gates)
+        states = []
+        for state in self.anchors:
+            keys = [key for key in state.keys if key in gated]
+            states += [state if len(keys) == len(state.keys) else replace(state, keys=keys)] if keys else []
+        anchored = {key for state in states for key in state.keys}
+        if len(anchored) != sum(len(state.keys) for state in states):
+            raise InvalidValueError(f"Baseline {self.suite}: a gate has two anchors")
+        free = [key for key in gated if key not in anchored]
+        return (*states, *([AnchorState(self.recorded, self.launches, free)] if free else []))
+
+    def anchor_of(self, key: GateKey) -> AnchorState:
+        """Return the state that a gate of this baseline is anchored at."""
+        return self._anchor_by_key[key]
+
+    @cached_property
+    def _anchor_by_key(self) -> Mapping[GateKey, AnchorState]:
+        return {key: state for state in self.anchors for key in state.keys}
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """The precisions with launches, each once, in order of first appearance."""
         return tuple(dict.fromkeys(launch.sweep.precision for launch in self.launches))
+
+    @property
+    def only_day(self) -> str | None:
+        """The day (UTC) of all its measured launches; None when they are of several, or the day of one is not known.
+
+        Recorded points and a simulation have no day."""
+        measured = [
+            each for each in self.launches if not each.sweep.simulated and each.fingerprint.engines not in _READ
+        ]
+        days = {launch.origin.day for launch in measured}
+        return days.pop() if len(days) == 1 else None
 
     def launches_of(self, precision: str) -> tuple[Launch, ...]:
         """Return the launches of one precision."""
@@ -164,14 +248,8 @@ class Baseline:
     def at(self, hardware: Hardware, cost: CostMode) -> LaunchCurves:
         """Return the launches' curves at a price, computed on first use."""
         if (hardware, cost) not in self._curves:
-            self._curves[hardware, cost] = LaunchCurves(
-                {
-                    precision: [launch.curve(hardware, cost) for launch in self.launches_of(precision)]
-                    for precision in self.precisions
-                },
-                {precision for precision in self.precisions if self._was_read_once(precision)},
-                tuple(dict.fromkeys(gate.key for gate in self.gates)),
-            )
+            keys = tuple(dict.fromkeys(gate.key for gate in self.gates))
+            self._curves[hardware, cost] = curves_of(self.launches, keys, hardware, cost)
         return self._curves[hardware, cost]
 
     def noises(self, hardware: Hardware, cost: CostMode) -> Mapping[GateKey, GateNoise]:
@@ -189,10 +267,6 @@ class Baseline:
     @cached_property
     def _curves(self) -> dict[tuple[Hardware, CostMode], LaunchCurves]:
         return {}
-
-    def _was_read_once(self, precision: str) -> bool:
-        """Whether its only launch was read from a file; it is then paired with every launch of the other precision."""
-        return [launch.fingerprint.engines for launch in self.launches_of(precision)] == [("recorded",)]
 
     def holds(self, gate: RecordedGate) -> bool:
         """Whether a gate is among those recorded."""

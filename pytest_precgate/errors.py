@@ -102,6 +102,18 @@ class UnlikeBaselineError(BaselineError):
     """Launches cannot be added to a baseline: its facts, version, gates or launches do not allow it."""
 
 
+class HistoryError(PrecgateError):
+    """Base of errors about the history of judged runs. Lines that were there are left as they were."""
+
+
+class HistoryCorruptError(HistoryError, DocumentError):
+    """A line of a history is no entry."""
+
+
+class HistorySchemaError(HistoryError):
+    """A line of a history was written by a newer version than this one can read."""
+
+
 class JournalError(PrecgateError):
     """Base of errors about the journal of a run. Earlier lines are left as they were."""
 

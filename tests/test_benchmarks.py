@@ -24,6 +24,7 @@ pytestmark = pytest.mark.benchmarks
         ),
         (("padded_steps.py", "--cases", "1"), "50%  fp4       now"),
         (("realtime.py", "--help"), "--speed"),
+        (("boiling_frog.py", "--runs", "2"), "updates that ask a reason"),
         (("days.py", "--runs", "20"), "sigmas in percent, true | found"),
         (("decision_rule.py", "--runs", "8"), "alarms of single baselines"),
         (("end_to_end.py", "--suites", "1"), "predicted from 20 suites"),

@@ -106,6 +106,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="print what the selected tests would launch, and the GPU-minutes and dollars expected; run nothing",
     )
     group.addoption("--precgate-reason", metavar="TEXT", default="", help="why a baseline changes; kept in its history")
+    group.addoption(
+        "--precgate-history",
+        metavar="PATH",
+        help="append one line per judged suite to this file, and warn when accepted states sink",
+    )
+    parser.addini("precgate_history", "default of --precgate-history, from the root directory", default="")
     group.addoption("--precgate-json", metavar="PATH", help="write what was found as JSON")
     group.addoption("--precgate-markdown", metavar="PATH", help="write what was found as Markdown")
 

@@ -5,10 +5,12 @@ Input: the values of the flags. Output: nothing, or a UsageError that names the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from pytest_precgate.plugin.runs import FLAGS
+from pytest_precgate.text import printable
 
 STANDING = (
     *("update", "update-new-only", "update-add", "update-launches", "lower-anchor"),
@@ -47,6 +49,30 @@ def refuse_contradictions(option: Callable[[str], object], missing: str) -> None
     if given("lower-anchor") and not (measures_anew and reason.strip()):
         lacks = "--precgate-reason TEXT" if measures_anew else "--precgate-update or --precgate-update-add"
         raise pytest.UsageError(f"--precgate-lower-anchor: accepts a new state for good; it needs {lacks}")
+
+
+def history_path(config: pytest.Config, *, in_ci: bool) -> Path | None:
+    """Return the file of the history, None where none is configured.
+
+    Raises UsageError for one that cannot be a file, and under CI for one that is not there: its trend would begin anew
+    with every run."""
+    typed, standing = config.getoption("precgate_history"), str(config.getini("precgate_history"))
+    if not (typed or standing):
+        return None
+    path = Path(config.invocation_params.dir / typed if typed else config.rootpath / standing)
+    where = f"--precgate-history or ini key precgate_history: {printable(str(path))}"
+    try:
+        is_there, is_file = path.exists(), path.is_file()
+    except OSError as exc:  # a name no file system could hold
+        raise pytest.UsageError(f"{where}: cannot be read: {exc.strerror}; wanted the file of the history") from exc
+    if is_there and not is_file:
+        raise pytest.UsageError(f"{where}: is not a file; wanted the file of the history")
+    if in_ci and not is_there:
+        raise pytest.UsageError(
+            f"{where}: is not there, and under CI it is not made: a trend that begins with every run shows nothing. "
+            "Restore it before the run (an artifact, a cache, a shared disk), or make an empty file to begin"
+        )
+    return path
 
 
 def refuse_standing(option: Callable[[str], object], was_typed: Callable[[str], bool]) -> None:

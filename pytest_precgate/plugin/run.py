@@ -14,7 +14,7 @@ import pytest
 
 from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.faults import Contained
-from pytest_precgate.plugin.flags import refuse_contradictions, refuse_standing
+from pytest_precgate.plugin.flags import history_path, refuse_contradictions, refuse_standing
 from pytest_precgate.plugin.frames import AsUsageErrors, presentable
 from pytest_precgate.plugin.ordering import in_order, rank
 from pytest_precgate.plugin.report_files import write_reports
@@ -57,6 +57,7 @@ class Run:
         self._earlier: RunDirectory | None = None
         self._sweeping: dict[str, list[Points]] = {}
         self._rehearsed: dict[str, Suite] = {}
+        self._history: Path | None = None
         self._signals = StopSignals()
 
     def prepare(self) -> None:
@@ -67,6 +68,7 @@ class Run:
         refuse_contradictions(option, self._option("missing"))
         from pytest_precgate.environment import in_ci  # noqa: PLC0415
 
+        self._history = history_path(self._config, in_ci=in_ci(os.environ))
         if in_ci(os.environ):
             refuse_standing(option, self._selection.was_typed)
         self._earlier = earlier_run(self._config)
@@ -155,6 +157,7 @@ class Run:
                 launches=Launches(root, open_record, os.environ, said.point, said.line, policy.update_launches),
                 waivers=WaiverBook(self.settings.waivers, _now().date()),
                 asked=self._sweeping,
+                history=self._history,
             )
             self._gatekeeper.launches.expect(self._sweeping, self._gatekeeper.sweep_targets)
         return self._gatekeeper

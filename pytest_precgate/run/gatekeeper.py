@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 
 from pytest_precgate.analysis.accepted.addition import require_addable, require_baseline
 from pytest_precgate.analysis.accepted.anchor import held_to_anchors
@@ -33,6 +34,7 @@ from pytest_precgate.run.launches import Launches
 from pytest_precgate.run.planning import launch_side, plans_of, targets_of
 from pytest_precgate.run.recording import launch_for_baseline
 from pytest_precgate.run.state import PendingUpdate, RunState
+from pytest_precgate.run.trends import with_history
 from pytest_precgate.settings import Policy, Suite
 
 
@@ -41,7 +43,8 @@ class Gatekeeper:
     """The state of one run.
 
     ``clock`` gives UTC; ``commit`` and ``tool_version`` say what is being measured, ``launches`` measures it.
-    ``waivers`` are the accepted regressions, ``asked`` the points of all tests, by suite.
+    ``waivers`` are the accepted regressions, ``asked`` the points of all tests, by suite; ``history`` is the
+    file that takes a line per judged suite, None for none.
     """
 
     policy: Policy
@@ -52,6 +55,7 @@ class Gatekeeper:
     launches: Launches
     waivers: WaiverBook
     asked: Mapping[str, Sequence[Points]] = field(default_factory=dict)
+    history: Path | None = None
 
     def __post_init__(self) -> None:
         self.state = RunState(
@@ -253,4 +257,5 @@ class Gatekeeper:
         A run ``cut_short`` calls nothing unused and drops nothing; an ``interrupted`` one writes nothing. Suites of
         ``configured`` that nothing gates are named. A failed test's gates are neither recorded nor unused.
         """
-        return self.state.report(ran, configured, cut_short=cut_short, interrupted=interrupted)
+        report = self.state.report(ran, configured, cut_short=cut_short, interrupted=interrupted)
+        return report if self.history is None or interrupted else with_history(report, self.history, self.state)

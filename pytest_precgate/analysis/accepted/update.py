@@ -64,6 +64,11 @@ class GateChange:
     since: str = ""
 
     @property
+    def sigma(self) -> float | None:
+        """The noise of a launch in the new state; None when it is not known."""
+        return self.sigmas[1]
+
+    @property
     def change(self) -> float | None:
         """The relative change as a share; None for a new or removed gate."""
         if self.before is None or self.after is None:
@@ -276,10 +281,11 @@ def _told(old: Baseline | None, new: Baseline, key: GateKey, measured: Measured)
     anchor = anchor_value(new, key, *price)
     assert anchor is not None, "a baseline anchors each of its gates"
     blank = GateChange(RecordedGate("-", key), None, None, anchor=anchor.value, since=anchor.since)
+    sigma = _sigma(new.noises(*price).get(key))
     if old is None or not old.tests_of(key):
-        return blank
+        return replace(blank, sigmas=(None, sigma))
     then = replace(measured.hardware, name=old.launches[0].sweep.hardware), measured.cost
-    sigmas = _sigma(old.noises(*then).get(key)), _sigma(new.noises(*price).get(key))
+    sigmas = _sigma(old.noises(*then).get(key)), sigma
     error, gates = _error(old, new, key, measured), max(1, new.at(*price).noise.independent)
     return replace(blank, explained=standard_errors(gates) * (error or 0.0), sigmas=sigmas)
 

@@ -1,7 +1,7 @@
 """Small losses, each accepted: when the anchor refuses the update, when the history warns, and what both cost in peace.
 
-Six gates whose launches scatter normally, 70% of it shared by the gates of a launch, one launch in twenty 10% slow; five
-launches a state; an update after every merge, each with a reason. Every state is planned by the product's own code
+Six gates whose launches scatter normally, 70% of it shared by the gates of a launch, one launch in twenty 10% slow;
+five launches a state, an update after every merge, each with a reason. Every state is planned by the product's own code
 (analysis/accepted: update, anchor, cusum). Run it with
 
     python benchmarks/boiling_frog.py [--runs 200] [--seed 0]

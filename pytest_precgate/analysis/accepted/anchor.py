@@ -70,7 +70,10 @@ def held_to_anchors(
     if baseline is None:
         return list(judged)
     priced = replace(hardware, name=baseline.launches[0].sweep.hardware)
-    return [drifted(each, anchor_value(baseline, each.gate.key, priced, cost)) for each in judged]
+    return [
+        drifted(each, anchor_value(baseline, each.gate.key, priced, cost)) if each.verdict.passes else each
+        for each in judged
+    ]
 
 
 def drifted(judged: JudgedGate, anchor: AnchorValue | None) -> JudgedGate:

@@ -184,7 +184,8 @@ class Gatekeeper:
                 doubts = [*stored.baseline.mismatches(now, list(now))]
                 doubts += [how_old(stored.baseline, today)] if today.is_too_old else []
                 notes = tuple(f"judged all the same: {line}" for line in doubts)
-            notes += stored.baseline.drifts(now) + days_told(stored.baseline, judged)
+            notes += stored.baseline.drifts(now)
+            notes += () if self.policy.update else days_told(stored.baseline, judged)
             notes += stored.baseline.repeated({name: self.launches.measured(suite.name)[name][0] for name in now})
         if self.policy.paired_with is not None:
             beside = self.launches.measured(suite.beside(self.policy.paired_with).name)

@@ -196,7 +196,7 @@ class RunState:
             )
 
     def _refuse_sunk(self, plan: PlannedUpdate) -> None:
-        if plan.sunk:
+        if plan.sunk and self.policy.update:  # additions of gates move no value
             raise BelowAnchorError(
                 f"it would leave {plan.sunk_listed} (allowed are {ALLOWED_FALL:.0%}): small accepted losses have added "
                 "up. Look for them in the history of the baseline; if the new state is to stay, accept it for good "

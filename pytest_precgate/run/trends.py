@@ -41,7 +41,13 @@ def with_history(report: RunReport, path: Path, state: RunState) -> RunReport:
 
 def _entry(suite: str, checks: Sequence[GateReport], report: RunReport, state: RunState) -> HistoryEntry:
     updates = [update for update in report.updates if update.suite == suite and update.outcome == "written"]
-    written = {(change.gate.test, change.gate.key): change for update in updates for change in update.changes}
+    policy = state.policy
+    written = {
+        (change.gate.test, change.gate.key): change
+        for update in updates
+        for change in update.changes
+        if not policy.update_add and (policy.update or change.before is None)
+    }
     measured = state.launches.measured(suite)
     replayed = state.launches.origin(suite)
     outcomes = [check.outcome for check in checks]
@@ -63,7 +69,9 @@ def _entry(suite: str, checks: Sequence[GateReport], report: RunReport, state: R
 
 
 def _gate(test: str, judged: JudgedGate, accepted: GateChange | None) -> GateEntry:
-    """A gate as it was judged; where its baseline was written, with the centre, noise and anchor of that state."""
+    """A gate as it was judged; where a new state was accepted, with its centre, noise and anchor.
+
+    Launches or gates that join a state are no new one: it would count twice."""
     found = judged.evidence
     values = () if found is None else found.values
     blank = GateEntry(test, judged.gate.key, str(judged.verdict), judged.value, judged.baseline, values=values)

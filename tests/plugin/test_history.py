@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.plugin.paced import QUIET, SETTINGS, Paced
-from tests.repository import Repository
+from tests.repository import TEST, Repository
 
 HISTORY = "--precgate-history=trend.jsonl"
 
@@ -56,6 +56,22 @@ def test_accepted_states_that_sink_are_told_with_their_beginning(repository: Rep
     )
     paced()
     assert any("accepted states sink" in line for line in repository.run(HISTORY).outlines)
+
+
+def test_launches_and_gates_that_join_a_state_are_no_new_one(repository: Repository, paced: Paced) -> None:
+    """Accepted, and without an anchor: the sum would count the state twice."""
+    repository.write_settings(SETTINGS)
+    paced(fp4=QUIET, int4=QUIET)
+    assert repository.run(HISTORY, "--precgate-update").ret == 0
+    paced(fp4=[pace * 1.0003 for pace in QUIET], int4=[pace * 1.0003 for pace in QUIET])
+    assert repository.run(HISTORY, "--precgate-update-add").ret == 0
+    repository.write_test(TEST + TEST.replace("pays_off", "other"))
+    assert repository.run(HISTORY, "--precgate-update-new-only").ret == 0
+    first, added, more = lines(repository.path / "trend.jsonl")
+    assert [each["accepted"] for each in (first, added, more)] == [True] * 3
+    anchors = [[gate["anchor"] is not None for gate in each["gates"]] for each in (first, added, more)]  # type: ignore[attr-defined]
+    assert (all(anchors[0]), any(anchors[1])) == (True, False)
+    assert anchors[2].count(True) == len(anchors[0])  # those of the new test alone
 
 
 def test_the_path_is_an_ini_key_from_the_root_directory(accepted: Repository) -> None:

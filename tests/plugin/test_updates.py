@@ -6,6 +6,10 @@ import json
 
 import pytest
 
+from pytest_precgate.analysis.gating.limits import MOST_LAUNCHES
+from pytest_precgate.errors import InvalidValueError
+from pytest_precgate.plugin import flags as flags_module
+from pytest_precgate.settings import Policy
 from tests.plugin.paced import JSON, QUIET, SETTINGS, Paced, gates, launches, verdicts
 from tests.repository import Repository
 
@@ -124,6 +128,15 @@ def test_flags_that_contradict_are_a_usage_error(repository: Repository, flags: 
     result = repository.run(*flags)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {why}"])
+
+
+def test_a_policy_that_adds_updates_and_takes_launches() -> None:
+    """What the flags cannot say is refused as well; the largest number is that of every other count of launches."""
+    assert flags_module._MOST_LAUNCHES == MOST_LAUNCHES
+    with pytest.raises(InvalidValueError, match=r"Policy\.update_add: adding to a baseline is an update"):
+        Policy(update_add=True)
+    with pytest.raises(InvalidValueError, match=r"Policy\.update_launches: got 0, wanted a whole number of at least 1"):
+        Policy(update=True, update_launches=0)
 
 
 @pytest.mark.parametrize("flags", [ADD, f"--precgate-update --precgate-lower-anchor '{REASON}'"])

@@ -90,6 +90,26 @@ class BaselineWriteError(BaselineError):
     """The baseline directory or file cannot be written."""
 
 
+class BelowAnchorError(BaselineError):
+    """An update would leave a gate far below its anchor, and the flag that accepts that was not given."""
+
+
+class UnlikeBaselineError(BaselineError):
+    """Launches cannot be added to a baseline: its facts, version, gates or launches do not allow it."""
+
+
+class HistoryError(PrecgateError):
+    """Base of errors about the history of judged runs. Lines that were there are left as they were."""
+
+
+class HistoryCorruptError(HistoryError, DocumentError):
+    """A line of a history is no entry."""
+
+
+class HistorySchemaError(HistoryError):
+    """A line of a history was written by a newer version than this one can read."""
+
+
 class JournalError(PrecgateError):
     """The journal of a run cannot be used. Its lines are left as they were."""
 

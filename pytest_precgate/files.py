@@ -9,7 +9,7 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,6 +19,7 @@ _NO_FLUSH = (errno.EINVAL, errno.ENOTSUP)
 # A bind mount, a directory without write permission, a read-only file system around a writable file.
 _NO_RENAME = (errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV)
 _MOST_LINKS = 40  # as Linux follows
+_READ_BACK = 1 << 16
 
 
 def replace(path: Path, text: str) -> None:
@@ -144,6 +145,37 @@ def append(descriptor: int, data: bytes) -> None:
     except OSError:
         os.ftruncate(descriptor, before)
         raise
+
+
+def append_lines(path: Path, data: bytes, is_whole: Callable[[bytes], bool]) -> None:
+    """Append whole lines to a file that other processes append to, under its lock, waiting for its present holder.
+
+    A last line without an end gets one if it ``is_whole``; else a writer was killed in it, and it is cut off.
+    """
+    is_new = not path.exists()
+    descriptor = _open_locked(path)
+    try:
+        size = os.fstat(descriptor).st_size
+        start, tail = _last_line(descriptor, size)
+        if tail and not is_whole(tail):
+            os.ftruncate(descriptor, start)
+        os.lseek(descriptor, 0, os.SEEK_END)
+        append(descriptor, b"\n" + data if tail and is_whole(tail) else data)
+    finally:
+        os.close(descriptor)
+    if is_new:
+        flush_directory(path.parent)
+
+
+def _last_line(descriptor: int, size: int) -> tuple[int, bytes]:
+    """Where the line without an end begins that a file ends with, and its bytes; none when it ends with a line end."""
+    tail, start = b"", size
+    while start > 0 and b"\n" not in tail:
+        length = min(start, _READ_BACK)
+        start -= length
+        tail = os.pread(descriptor, length, start) + tail
+    last = tail.rpartition(b"\n")[2]
+    return size - len(last), last
 
 
 def flush_directory(directory: Path) -> None:

@@ -43,12 +43,13 @@ ALLOWED: Mapping[str, set[str]] = {
     "reports": {"analysis"},
     "baselines": {"analysis"},
     "journal": {"analysis"},
+    "history": {"analysis"},
     "environment": {"analysis"},
     "loadgen": {"analysis", "http"},
     "engines": {"analysis", "http", "interop"},
     "settings": {"analysis", "engines"},
     "servers": {"analysis", "engines", "environment", "http", "journal"},
-    "run": {"analysis", "baselines", "engines", "journal", "loadgen", "servers", "settings"},
+    "run": {"analysis", "baselines", "engines", "history", "journal", "loadgen", "servers", "settings"},
     "plugin": {"analysis", "baselines", "environment", "journal", "loadgen", "reports", "run", "servers", "settings"},
     "cli": {
         *("analysis", "baselines", "engines", "environment", "interop", "journal", "loadgen", "reports", "run"),
@@ -112,6 +113,7 @@ DOORS: Mapping[str, set[str]] = {
             "environment",
             "faults",
             "files",
+            "history.file",
             "interop.files",
             "journal.directory",
             "journal.file",
@@ -160,6 +162,7 @@ ENVIRONMENTS = {"cli", "plugin"}
 PURE = (
     *("analysis", "reports", "documents", "errors", "text", "values", "address", "hidden", "baselines.schema"),
     *(f"journal.{name}" for name in ("events", "paid", "schema", "state")),
+    "history.entry",
     *(f"loadgen.{name}" for name in ("target", "prompts", "plan", "sse", "wire", "tally", "events")),
     *(f"engines.simulated.{name}" for name in ("model", "scheduler", "prefix_cache")),
     *(f"engines.simulated.{name}" for name in ("request_fields", "chunks", "counters")),  # of the server over HTTP

@@ -25,6 +25,8 @@ pytestmark = pytest.mark.benchmarks
         (("padded_steps.py", "--cases", "1"), "50%  fp4       now"),
         (("realtime.py", "--help"), "--speed"),
         (("quiet_machine.py", "--help"), "--quiet-cgroup"),
+        (("boiling_frog.py", "--runs", "2"), "updates that ask a reason"),
+        (("days.py", "--runs", "20"), "sigmas in percent, true | found"),
         (("decision_rule.py", "--runs", "8"), "alarms of single baselines"),
         (("end_to_end.py", "--suites", "1"), "predicted from 20 suites"),
         (("loadgen_capacity.py", "--help"), "--peers"),

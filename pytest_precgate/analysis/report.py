@@ -90,13 +90,14 @@ class Compared:
 
 @dataclass(frozen=True)
 class BaselineUpdate:
-    """What happened to one baseline file: written, unchanged, or refused (and then why)."""
+    """What happened to one baseline file: written, unchanged, or refused (and then why). ``notes`` are told with it."""
 
     suite: str
     path: str
     outcome: Literal["written", "unchanged", "refused"]
     changes: tuple[GateChange, ...] = ()
     reason: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,27 @@ Invariant: a reader reads every older schema and refuses a newer one with its nu
   3  the acceptance length of a point that was measured with speculation, and the error of a point whose error is larger
      than was asked for.
   4  a launch that cannot be repeated, and one that is simulated, say so (to 3 the kind of the engine says it).
+     When and where a launch was measured: "utc" of its begin, "node", "gpus" (their UUIDs); each only where known.
+     "oldest_accepted": the states that gates are anchored at, with their launches, null where these are the file's own.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import NoReturn, TypeVar, cast
 
-from pytest_precgate.analysis.accepted.baseline import SIGNIFICANT_DIGITS, Baseline, Launch, Provenance, RecordedGate
+from pytest_precgate.analysis.accepted.baseline import (
+    SIGNIFICANT_DIGITS,
+    AnchorState,
+    Baseline,
+    Launch,
+    Provenance,
+    RecordedGate,
+)
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.cost import LaunchCost
 from pytest_precgate.analysis.curves.comparison import COST_MODES, CostMode
 from pytest_precgate.analysis.curves.economics import Hardware
@@ -32,7 +42,8 @@ T = TypeVar("T")
 SCHEMA = 4
 SIGMA_DECIMALS = 5
 _TOP_FIELDS = ("cost", "gates", "hardware", "history", "launches", "recorded", "schema", "suite")
-_LAUNCH_OPTIONAL = ("costs", "repeatable", "simulated")
+_LAUNCH_OPTIONAL = ("costs", "gpus", "node", "repeatable", "simulated", "utc")
+_ANCHORS = "oldest_accepted"
 _HARDWARE = TableReader(Hardware)
 _COST = TableReader(LaunchCost)
 # A point without one of these lacks its key; null would say that it was asked and not known, which no writer says.
@@ -52,7 +63,8 @@ def dump(baseline: Baseline) -> str:
         "gates": _block([_line(fields) for fields in _gates_fields(baseline)], "  "),
         "hardware": _line(asdict(baseline.hardware)),
         "history": _block([_line(asdict(entry)) for entry in baseline.history], "  "),
-        "launches": _block([_launch_text(launch) for launch in baseline.launches], "  "),
+        "launches": _launches_text(baseline.launches),
+        _ANCHORS: _block([_anchor_text(baseline, state) for state in baseline.anchors], "  "),
         "recorded": _line(asdict(baseline.recorded)),
         "schema": str(SCHEMA),
         "suite": _line(baseline.suite),
@@ -74,34 +86,59 @@ def _gates_fields(baseline: Baseline) -> Iterator[dict[str, object]]:
     for gate in baseline.gates:
         noise = noises.get(gate.key)
         yield {
-            "metric": gate.key.metric.value,
-            "point": gate.key.point,
-            "precision": "/".join(gate.key.precisions),
+            **_key_fields(gate.key),
             "sigma": None if noise is None else round(noise.sigma, SIGMA_DECIMALS),
             "test": gate.test,
-            "value": float(f"{values[gate.key]:.{SIGNIFICANT_DIGITS}g}"),
+            "value": _digits(values[gate.key]),
         }
+
+
+def _anchor_text(baseline: Baseline, state: AnchorState) -> str:
+    """An anchor: its gates with the values it gives them, who recorded it, and its launches."""
+    values = state.at(baseline.hardware, baseline.cost).values(state.keys)
+    gates = [{**_key_fields(key), "value": _digits(values[key])} for key in state.keys]
+    is_here = state.launches == AnchorState(state.recorded, baseline.launches, state.keys).launches
+    fields = {
+        "gates": _block([_line(fields) for fields in gates], "     "),
+        "launches": "null" if is_here else _launches_text(state.launches, "     "),
+        "recorded": _line(asdict(state.recorded)),
+    }
+    return "{" + ",\n     ".join(f'"{key}": {text}' for key, text in fields.items()) + "}"
+
+
+def _launches_text(launches: Sequence[Launch], indent: str = "  ") -> str:
+    return _block([_launch_text(launch, f"{indent}   ") for launch in launches], indent)
+
+
+def _key_fields(key: GateKey) -> dict[str, object]:
+    return {"metric": key.metric.value, "point": key.point, "precision": "/".join(key.precisions)}
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
 def _point_fields(point: SweepPoint) -> dict[str, object]:
     return {name: value for name, value in asdict(point).items() if value is not None}
 
 
-def _launch_text(launch: Launch) -> str:
+def _launch_text(launch: Launch, indent: str) -> str:
     fingerprint = {"hard": dict(launch.fingerprint.hard), "soft": dict(launch.fingerprint.soft)}
     points = [_line(_point_fields(point)) for point in launch.sweep.points]
     fields = {
         "fingerprint": _line(fingerprint),
-        "points": _block(points, "     "),
+        "points": _block(points, indent),
         "precision": _line(launch.sweep.precision),
     }
     if launch.costs:
-        fields["costs"] = _block([_line(asdict(cost)) for cost in launch.costs], "     ")
+        fields["costs"] = _block([_line(asdict(cost)) for cost in launch.costs], indent)
     if not launch.is_repeatable:
         fields["repeatable"] = "false"
     if launch.sweep.simulated:
         fields["simulated"] = "true"
-    return "{" + ",\n     ".join(f'"{key}": {text}' for key, text in sorted(fields.items())) + "}"
+    origin = {"utc": launch.origin.utc, "node": launch.origin.node, "gpus": list(launch.origin.gpus)}
+    fields |= {name: _line(value) for name, value in origin.items() if value}
+    return "{" + f",\n{indent}".join(f'"{key}": {text}' for key, text in sorted(fields.items())) + "}"
 
 
 def parse(text: str, source: str) -> Baseline:
@@ -119,11 +156,15 @@ def parse(text: str, source: str) -> Baseline:
             f"{source}: schema {schema} was written by a newer pytest-precgate; this one reads up to {SCHEMA}. Upgrade "
             "pytest-precgate; the file is left as it is"
         )
-    members = root.table(required=_TOP_FIELDS)
+    members = root.table(required=_TOP_FIELDS, optional=[_ANCHORS])
+    launches = [_launch(node, schema) for node in members["launches"].items()]
     with root.building():
         return Baseline(
             suite=members["suite"].text(),
-            launches=[_launch(node, schema) for node in members["launches"].items()],
+            launches=launches,
+            anchors=[_anchor(node, launches, schema) for node in members[_ANCHORS].items()]
+            if _ANCHORS in members
+            else (),
             gates=[_gate(node) for node in members["gates"].items()],
             recorded=_built(_PROVENANCE, members["recorded"]),
             hardware=_built(_HARDWARE, members["hardware"]),
@@ -132,11 +173,42 @@ def parse(text: str, source: str) -> Baseline:
         )
 
 
-def recorded_values(text: str, source: str) -> dict[RecordedGate, float]:
+@dataclass(frozen=True)
+class WrittenValues:
+    """The values that stand in a file, for its readers: of its gates, and of the gates of each anchor, in order."""
+
+    gates: Mapping[RecordedGate, float] = field(default_factory=dict)
+    anchors: Sequence[Mapping[GateKey, float]] = ()
+
+
+def recorded_values(text: str, source: str) -> WrittenValues:
     """Return the value each gate had when the file was written, for `precgate baseline check`."""
-    root = Node(_document(text, source), source, "$", BaselineCorruptError)
-    gates = root.table(required=_TOP_FIELDS)["gates"].items()
-    return {_gate(node): node.mapping()["value"].number() for node in gates}
+    members = Node(_document(text, source), source, "$", BaselineCorruptError).mapping()
+    return WrittenValues(
+        {_gate(node): node.mapping()["value"].number() for node in members["gates"].items()},
+        [
+            {_key(node.mapping()): node.mapping()["value"].number() for node in state.mapping()["gates"].items()}
+            for state in (members[_ANCHORS].items() if _ANCHORS in members else ())
+        ],
+    )
+
+
+def _anchor(node: Node, launches: Sequence[Launch], schema: int) -> AnchorState:
+    members = node.table(required=["gates", "launches", "recorded"])
+    keys = []
+    for gate in members["gates"].items():
+        fields = gate.table(required=["metric", "point", "precision", "value"])
+        with gate.building():
+            keys.append(_key(fields))
+    own = members["launches"]
+    with node.building():
+        read = launches if own.value is None else [_launch(launch, schema) for launch in own.items()]
+        return AnchorState(_built(_PROVENANCE, members["recorded"]), read, keys)
+
+
+def _key(members: Mapping[str, Node]) -> GateKey:
+    metric = Metric(members["metric"].choice(metric.value for metric in Metric))
+    return GateKey(metric, tuple(members["precision"].text().split("/")), members["point"].number())
 
 
 def _document(text: str, source: str) -> object:
@@ -156,10 +228,8 @@ def _document(text: str, source: str) -> object:
 
 def _gate(node: Node) -> RecordedGate:
     members = node.table(required=["metric", "point", "precision", "test", "value"], optional=["sigma"])
-    metric = Metric(members["metric"].choice(metric.value for metric in Metric))
     with node.building():
-        key = GateKey(metric, tuple(members["precision"].text().split("/")), members["point"].number())
-        return RecordedGate(members["test"].text(), key)
+        return RecordedGate(members["test"].text(), _key(members))
 
 
 def _reason(node: Node) -> str:
@@ -194,7 +264,13 @@ def _launch(node: Node, schema: int) -> Launch:
             repeatable = "repeatable" not in members or members["repeatable"].flag()
         sweep = Sweep(members["precision"].text(), workload, hard["hardware"].text(), points, simulated)
         costs = [_built(_COST, cost) for cost in members["costs"].items()] if "costs" in members else []
-        return Launch(sweep, fingerprint, tuple(costs), is_repeatable=repeatable)
+        return Launch(sweep, fingerprint, tuple(costs), _origin(members), is_repeatable=repeatable)
+
+
+def _origin(members: Mapping[str, Node]) -> LaunchOrigin:
+    gpus = members["gpus"].items() if "gpus" in members else ()
+    utc, node = (members[name].text() if name in members else None for name in ("utc", "node"))
+    return LaunchOrigin(utc, node, tuple(gpu.text() for gpu in gpus))
 
 
 def _facts(members: Mapping[str, Node]) -> dict[str, Fact]:

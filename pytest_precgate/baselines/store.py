@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from pytest_precgate import files
-from pytest_precgate.analysis.accepted.baseline import SIGNIFICANT_DIGITS, Baseline, RecordedGate
-from pytest_precgate.baselines.schema import dump, parse, recorded_values
+from pytest_precgate.analysis.accepted.baseline import SIGNIFICANT_DIGITS, Baseline
+from pytest_precgate.baselines.schema import WrittenValues, dump, parse, recorded_values
 from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, BaselineError, BaselineWriteError
 
 
@@ -25,7 +25,7 @@ class Stored:
     path: Path
     digest: str
     baseline: Baseline | None
-    written: Mapping[RecordedGate, float] = field(default_factory=dict)
+    written: WrittenValues = field(default_factory=WrittenValues)
 
     def refuse_edited(self) -> None:
         """Raise BaselineCorruptError when a gate's written value does not follow from the points: a hand or a merge.
@@ -46,12 +46,26 @@ class Stored:
         """One line per gate whose written value does not follow from its points."""
         if self.baseline is None:
             return ()
-        values = self.baseline.values([gate.key for gate in self.written], self.baseline.hardware, self.baseline.cost)
-        return tuple(
+        price = self.baseline.hardware, self.baseline.cost
+        values = self.baseline.values([gate.key for gate in self.written.gates], *price)
+        lines = [
             f"{gate.key} says {written:g}, its points give {values[gate.key]:.6g}"
-            for gate, written in self.written.items()
-            if abs(written / values[gate.key] - 1) > 10.0 ** (1 - SIGNIFICANT_DIGITS)
-        )
+            for gate, written in self.written.gates.items()
+            if _differs(written, values[gate.key])
+        ]
+        for state, written_values in zip(self.baseline.anchors, self.written.anchors, strict=False):
+            anchored = state.at(*price).values(written_values)
+            lines += [
+                f"the anchor of {key} says {written:g}, its points give {anchored[key]:.6g}"
+                for key, written in written_values.items()
+                if _differs(written, anchored[key])
+            ]
+        return tuple(lines)
+
+
+def _differs(written: float, value: float) -> bool:
+    """Whether they differ by more than the digits a file keeps."""
+    return abs(written / value - 1) > 10.0 ** (1 - SIGNIFICANT_DIGITS)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from pytest_precgate.analysis.accepted.anchor import anchor_value
 from pytest_precgate.analysis.accepted.baseline import Baseline, Provenance
+from pytest_precgate.analysis.accepted.remarks import remarks
 from pytest_precgate.analysis.curves.comparison import COST_MODES, WORDINGS, compare
 from pytest_precgate.analysis.curves.economics import hardware_named
 from pytest_precgate.baselines.housekeeping import problems, prune
@@ -210,16 +212,21 @@ def _shown(path: str, baseline: Baseline) -> list[str]:
         sweep = launch.sweep
         engine = ", ".join(launch.fingerprint.engines)
         word = "SIMULATED " * sweep.simulated
+        origin = launch.origin
+        where = "".join(f", {word}{text}" for word, text in (("", origin.utc), ("node ", origin.node)) if text)
         lines.append(
-            f"  launch: {word}{sweep.precision} on {sweep.hardware}, engine {engine}, {len(sweep.points)} points"
+            f"  launch: {word}{sweep.precision} on {sweep.hardware}, engine {engine}, {len(sweep.points)} points{where}"
         )
-    rows = [("gate", "tok/s/user", "value", "sigma", "test")]
+    lines += [f"  {remark}" for remark in remarks(baseline)]
+    rows = [("gate", "tok/s/user", "value", "anchor", "sigma", "test")]
     priced = (baseline.hardware, baseline.cost)
     values, noises = baseline.values([gate.key for gate in baseline.gates], *priced), baseline.noises(*priced)
     for gate in baseline.gates:
         key, noise = gate.key, noises.get(gate.key)
         sigma = layout.share(None if noise is None else noise.sigma)
-        rows.append((key.quantity, f"{key.point:g}", layout.figure(key.metric, values[key]), sigma, gate.test))
+        anchor = anchor_value(baseline, key, *priced)
+        oldest = layout.figure(key.metric, None if anchor is None else anchor.value)
+        rows.append((key.quantity, f"{key.point:g}", layout.figure(key.metric, values[key]), oldest, sigma, gate.test))
     return lines + [f"  {line}" for line in layout.columns(rows)]
 
 

@@ -75,6 +75,11 @@ def host_facts(commit: str, environ: Mapping[str, str], *, runs_on_cpu: bool, ro
     return Fingerprint(processor, soft) if runs_on_cpu else Fingerprint({}, {**soft, **processor})
 
 
+def node_name() -> str | None:
+    """Return the name of this machine on its network, None when it has none."""
+    return printable(platform.node()).strip() or None
+
+
 def _usable_cpus() -> int | None:
     """The CPUs that this process may use; a machine may have more."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.origin import UNKNOWN, LaunchOrigin
 from pytest_precgate.analysis.cost import KINDS, Kind
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.point import MeasuredPoint
@@ -99,6 +100,8 @@ class LaunchOpened:
 
     ``starting_gpu_s`` are the GPU seconds its engine took to start, None where that is not known. ``paid`` is what its
     GPU seconds are, None where it takes none.
+    ``origin`` says when and where; a launch may go on at another time and on another node, so it is none of the facts
+    that must agree.
     """
 
     key: LaunchKey
@@ -106,6 +109,7 @@ class LaunchOpened:
     facts: Fingerprint
     starting_gpu_s: float | None = None
     paid: Kind | None = None
+    origin: LaunchOrigin = UNKNOWN
 
     def __post_init__(self) -> None:
         one_line("LaunchOpened", "engine", self.engine)

@@ -8,6 +8,7 @@ schema and refuses a newer one with its number. Schema history, newest last:
      error is the half-width of a 90% interval (before: a standard error); disturbed runs of points are kept.
   4  a launch has the names configuration and launch (to 3: number and attempt); settings say stop_rule (extent).
   5  a launch has what its GPU-seconds are, null where it takes none ("paid"; to 4 the kind of the engine says it).
+     It has the time of its opening, the node and the UUIDs of its GPUs ("utc", "node", "gpus"), where known.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import asdict, replace
 from typing import NoReturn, cast
 
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.cost import KINDS, Kind
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.metrics import Measurement
@@ -46,7 +48,7 @@ _INTERVAL_OF_STANDARD_ERROR = 1.645  # 90% of a normal distribution
 _RUN = ("suite", "utc", "commit", "tool_version", "hardware", "workload", "configurations", "settings")
 _TRIED = ("configuration", "concurrency", "cause", "gpu_seconds")
 _POINT_KEYS = Keys("event", "launch", "measurement", "gpu_seconds", "configuration")
-_LAUNCH_OPTIONAL = ("starting_gpu_s", "paid")
+_LAUNCH_OPTIONAL = ("starting_gpu_s", "paid", "utc", "node", "gpus")
 _LAUNCH_KEYS = Keys("event", "launch", "engine", "hard", "soft", optional=_LAUNCH_OPTIONAL)
 _PAID_TO_4: Mapping[str, Kind] = {"endpoint": "endpoint", "simulated": "simulated"}  # every other kind was started
 _TRIED_KEYS = Keys("event", "launch", *_TRIED)
@@ -89,12 +91,18 @@ def _fields(event: Event) -> dict[str, object]:
     if isinstance(event, LaunchOpened):
         facts = {"hard": dict(event.facts.hard), "soft": dict(event.facts.soft)}
         cost = {"starting_gpu_s": event.starting_gpu_s, "paid": event.paid}
-        return {"event": "launch", "launch": key, "engine": event.engine, **facts, **cost}
+        return {"event": "launch", "launch": key, "engine": event.engine, **facts, **cost, **_origin_fields(event)}
     if isinstance(event, PointMeasured):
         return {"event": "point", "launch": key, **asdict(event.point)}
     if isinstance(event, PointTried):
         return {"event": "tried", "launch": key, **{name: getattr(event, name) for name in _TRIED}}
     return {"event": "finished", "launch": key}
+
+
+def _origin_fields(event: LaunchOpened) -> dict[str, object]:
+    """What is known of when and where, and nothing of what is not."""
+    known = {"utc": event.origin.utc, "node": event.origin.node, "gpus": list(event.origin.gpus)}
+    return {name: value for name, value in known.items() if value}
 
 
 def _canonical(fields: Mapping[str, object]) -> str:
@@ -198,7 +206,12 @@ def _launch(node: Node) -> LaunchOpened:
     start = members.get("starting_gpu_s")
     starting_gpu_s = None if start is None or start.value is None else start.number()
     key, engine = _key(node.fields(_LAUNCH_KEYS)), members["engine"].text()
-    return LaunchOpened(key, engine, Fingerprint(hard, soft), starting_gpu_s, paid=_paid(members, engine))
+    origin = LaunchOrigin(
+        members["utc"].text() if "utc" in members else None,
+        members["node"].text() if "node" in members else None,
+        tuple(gpu.text() for gpu in members["gpus"].items()) if "gpus" in members else (),
+    )
+    return LaunchOpened(key, engine, Fingerprint(hard, soft), starting_gpu_s, _paid(members, engine), origin)
 
 
 def _paid(members: Mapping[str, Node], engine: str) -> Kind | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.curves.sweep import PointKey
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.errors import InvalidValueError, JournalCorruptError
@@ -29,7 +30,7 @@ class RecordedLaunch:
     """A launch as far as it came: its points in the order they were measured, and how many each opening gave.
 
     ``starts_gpu_s`` is what the engine took to start at each opening, None where that is not known; ``tries`` are the
-    runs of points that gave nothing.
+    runs of points that gave nothing; ``origins`` is when and where each opening was.
     """
 
     opened: LaunchOpened
@@ -38,6 +39,12 @@ class RecordedLaunch:
     is_finished: bool = False
     starts_gpu_s: tuple[float | None, ...] = (None,)
     tries: tuple[PointTried, ...] = ()
+    origins: tuple[LaunchOrigin, ...] = ()
+
+    @property
+    def origin(self) -> LaunchOrigin:
+        """When it began, and where it ran: no node where it went on on another one."""
+        return LaunchOrigin.joint(self.origins or (self.opened.origin,))
 
     @property
     def times_resumed(self) -> int:
@@ -66,6 +73,7 @@ class _Launch:
         self._is_finished = False
         self._starts_gpu_s = [opened.starting_gpu_s]
         self._tries: list[PointTried] = []
+        self._origins = [opened.origin]
         self._recorded: RecordedLaunch | None = None
 
     def refuse(self, event: LaunchOpened | PointMeasured | PointTried | LaunchFinished) -> None:
@@ -86,6 +94,7 @@ class _Launch:
         if isinstance(event, LaunchOpened):
             self._per_opening.append(0)
             self._starts_gpu_s.append(event.starting_gpu_s)
+            self._origins.append(event.origin)
         elif isinstance(event, LaunchFinished):
             self._is_finished = True
         elif isinstance(event, PointTried):
@@ -104,6 +113,7 @@ class _Launch:
                 self._is_finished,
                 tuple(self._starts_gpu_s),
                 tuple(self._tries),
+                tuple(self._origins),
             )
         return self._recorded
 

@@ -52,6 +52,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="record the gates that have no baseline, judge the others",
     )
     group.addoption(
+        "--precgate-update-add",
+        action="store_true",
+        help="measure and add the launches to those of the baselines, of the same state on another day",
+    )
+    group.addoption(
+        "--precgate-update-launches",
+        type=int,
+        metavar="N",
+        help="how many launches of each precision an update takes, in place of every suite's baseline_launches",
+    )
+    group.addoption(
+        "--precgate-lower-anchor",
+        action="store_true",
+        help="accept for good gates that an update leaves more than 3%% below their anchor; needs a reason",
+    )
+    group.addoption(
         "--precgate-engine",
         choices=("simulated",),
         help="run the same tests on this kind of engine, without a GPU; its baselines have a directory of their own "
@@ -91,6 +107,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="print what the selected tests would launch, and the GPU-minutes and dollars expected; run nothing",
     )
     group.addoption("--precgate-reason", metavar="TEXT", default="", help="why a baseline changes; kept in its history")
+    group.addoption(
+        "--precgate-history",
+        metavar="PATH",
+        help="append one line per judged suite to this file, and warn when accepted states sink",
+    )
+    parser.addini("precgate_history", "default of --precgate-history, from the root directory", default="")
     group.addoption("--precgate-json", metavar="PATH", help="write what was found as JSON")
     group.addoption("--precgate-markdown", metavar="PATH", help="write what was found as Markdown")
 

@@ -14,11 +14,12 @@ import pytest
 
 from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.faults import Contained
+from pytest_precgate.plugin.flags import history_path, refuse_contradictions, refuse_standing
 from pytest_precgate.plugin.frames import AsUsageErrors, presentable
 from pytest_precgate.plugin.last_lines import as_error
 from pytest_precgate.plugin.ordering import in_order, rank
 from pytest_precgate.plugin.report_files import write_reports
-from pytest_precgate.plugin.runs import FLAGS, earlier_run, record_of, refuse_no_directory
+from pytest_precgate.plugin.runs import earlier_run, record_of, refuse_no_directory
 from pytest_precgate.plugin.said import ProgressReporter
 from pytest_precgate.plugin.selection import MARK, Selection, marked
 from pytest_precgate.servers.process.stop_signals import StopSignals
@@ -57,6 +58,7 @@ class Run:
         self._earlier: RunDirectory | None = None
         self._sweeping: dict[str, list[Points]] = {}
         self._rehearsed: dict[str, Suite] = {}
+        self._history: Path | None = None
         self._signals = StopSignals()
 
     def prepare(self) -> None:
@@ -64,17 +66,12 @@ class Run:
 
         Raises PrecgateError for invalid settings or policies, UsageError for flags that contradict."""
         option = self._config.getoption
-        if option("precgate_update") and option("precgate_update_new_only"):
-            raise pytest.UsageError("--precgate-update and --precgate-update-new-only: give one of them")
-        records = option("precgate_update") or option("precgate_update_new_only")
-        if records and option("precgate_paired_with"):
-            raise pytest.UsageError("--precgate-paired-with: pairs are held against no baseline, so none is recorded")
-        reason = option("precgate_reason")
-        if reason and not records and self._option("missing") != "create":
-            raise pytest.UsageError("--precgate-reason: nothing is recorded without --precgate-update")
-        if not reason.isprintable():
-            raise pytest.UsageError(f"--precgate-reason: got {reason!r}, wanted one line of text")
-        self._refuse_standing_flags()
+        refuse_contradictions(option, self._option("missing"))
+        from pytest_precgate.environment import in_ci  # noqa: PLC0415
+
+        self._history = history_path(self._config, in_ci=in_ci(os.environ))
+        if in_ci(os.environ):
+            refuse_standing(option, self._selection.was_typed)
         self._earlier = earlier_run(self._config)
         root = self._config.rootpath
         project = root / "pyproject.toml"
@@ -83,18 +80,6 @@ class Run:
             self._policy()
         if self._settings is not None or self._config.getoption("precgate_baselines") is not None:
             refuse_no_directory(self._config.rootpath / (self._option("baselines") or "baselines"))
-
-    def _refuse_standing_flags(self) -> None:
-        """Under CI these flags are accepted only on the command line: in a file they would switch the gate off."""
-        from pytest_precgate.environment import in_ci  # noqa: PLC0415
-
-        for name in ("update", "update-new-only", "engine", "paired-with", "plan", *FLAGS):
-            flag = f"--precgate-{name}"
-            given = self._config.getoption(flag.removeprefix("--").replace("-", "_"))
-            if given and in_ci(os.environ) and not self._selection.was_typed(flag):
-                raise pytest.UsageError(
-                    f"{flag}: under CI it is accepted on the command line alone, not from a configuration file"
-                )
 
     def pytest_report_header(self) -> str | None:
         """Report settings above the root directory, which this run does not read."""
@@ -155,6 +140,7 @@ class Run:
             from pytest_precgate.run.launches import Launches  # noqa: PLC0415
 
             root, said, version = self._config.rootpath, ProgressReporter(self._config), tool_version()
+            policy = self._policy()
 
             def commit() -> str:
                 return git_commit(root, self._baselines)
@@ -164,14 +150,15 @@ class Run:
                 return record_of(self._config, self._earlier, _now, commit, version, said.line)
 
             self._gatekeeper = Gatekeeper(
-                policy=self._policy(),
+                policy=policy,
                 store=BaselineStore(self._baselines, root),
                 clock=_now,
                 commit=commit,
                 tool_version=version,
-                launches=Launches(root, open_record, os.environ, on_point=said.point, say=said.line),
+                launches=Launches(root, open_record, os.environ, said.point, said.line, policy.update_launches),
                 waivers=WaiverBook(self.settings.waivers, _now().date()),
                 asked=self._sweeping,
+                history=self._history,
             )
             self._gatekeeper.launches.expect(self._sweeping, self._gatekeeper.sweep_targets)
         return self._gatekeeper
@@ -193,8 +180,12 @@ class Run:
 
         given = {
             name: self._config.getoption(f"precgate_{name}")
-            for name in ("update", "update_new_only", "reason", "launch_rule", "max_launches", "paired_with")
+            for name in (
+                *("update", "update_new_only", "update_add", "update_launches", "lower_anchor", "reason"),
+                *("launch_rule", "max_launches", "paired_with"),
+            )
         }
+        given["update"] = given["update"] or given["update_add"]
         words = {name: self._option(name) for name in ("missing", "mismatch", "unused")}
         return policy_from(words, Policy(in_ci=in_ci(os.environ), **given))
 

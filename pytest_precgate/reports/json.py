@@ -131,6 +131,7 @@ def _update(update: BaselineUpdate) -> dict[str, object]:
         "path": update.path,
         "outcome": update.outcome,
         "reason": update.reason,
+        "notes": list(update.notes),
         "gates": [
             {
                 "test": change.gate.test,
@@ -140,6 +141,9 @@ def _update(update: BaselineUpdate) -> dict[str, object]:
                 "before": change.before,
                 "after": change.after,
                 "change": change.change,
+                "sigma_before": change.sigmas[0],
+                "sigma_after": change.sigmas[1],
+                "anchor": change.anchor,
             }
             for change in update.changes
         ],

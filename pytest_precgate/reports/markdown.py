@@ -67,6 +67,7 @@ def _update(update: BaselineUpdate) -> list[str]:
     return [
         f"**`{update.path}` {update.outcome}**{reason}",
         "",
+        *(f"- {_escaped(note)}" for note in update.notes),
         *(f"- `{change.gate.test}`: {_escaped(moved_gate(change))}" for change in moved),
     ]
 

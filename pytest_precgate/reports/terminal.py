@@ -153,6 +153,7 @@ def _update(update: BaselineUpdate) -> Iterator[Line]:
         return
     reason = f", reason: {update.reason}" if update.reason else ""
     yield f"{update.path}: {update.outcome}{reason}", True
+    yield from ((f"  {note}", None) for note in update.notes)
     moved = [change for change in update.changes if change.before != change.after]
     for test in dict.fromkeys(change.gate.test for change in moved):
         yield f"  {test}", None
@@ -168,7 +169,7 @@ def moved_gate(change: GateChange) -> str:
         return f"{key}: new, {layout.figure(key.metric, change.after)}"
     if change.after is None:
         return f"{key}: removed, was {layout.figure(key.metric, change.before)}"
-    lower = ", easier to pass" if change.is_easier else ""
+    lower = (", easier to pass" if change.is_easier else "") + (", louder" if change.is_louder else "")
     before, after = (layout.figure(key.metric, value) for value in (change.before, change.after))
     return f"{key}: {before} -> {after} ({layout.change(change.change)}{lower})"
 

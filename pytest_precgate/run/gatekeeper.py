@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 
+from pytest_precgate.analysis.accepted.addition import require_addable, require_baseline
+from pytest_precgate.analysis.accepted.anchor import held_to_anchors
 from pytest_precgate.analysis.accepted.baseline import Launch, Points, RecordedGate, targets_at
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.matching import JudgingContext, how_old, match_baseline
+from pytest_precgate.analysis.accepted.remarks import days_told
 from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.curves.search import SweepTargets
 from pytest_precgate.analysis.gating.gates import Gate
@@ -32,6 +36,7 @@ from pytest_precgate.run.launches import Launches
 from pytest_precgate.run.planning import launch_side, plans_of, targets_of
 from pytest_precgate.run.recording import launch_for_baseline
 from pytest_precgate.run.state import PendingUpdate, RunState
+from pytest_precgate.run.trends import with_history
 from pytest_precgate.settings import Policy, Suite
 
 
@@ -40,7 +45,8 @@ class Gatekeeper:
     """The state of one run.
 
     ``clock`` gives UTC; ``commit`` and ``tool_version`` say what is being measured, ``launches`` measures it.
-    ``waivers`` are the accepted regressions, ``asked`` the points of all tests, by suite.
+    ``waivers`` are the accepted regressions, ``asked`` the points of all tests, by suite; ``history`` is the
+    file that takes a line per judged suite, None for none.
     """
 
     policy: Policy
@@ -51,6 +57,7 @@ class Gatekeeper:
     launches: Launches
     waivers: WaiverBook
     asked: Mapping[str, Sequence[Points]] = field(default_factory=dict)
+    history: Path | None = None
 
     def __post_init__(self) -> None:
         self.state = RunState(
@@ -80,6 +87,8 @@ class Gatekeeper:
         self._sound(suite.name)
         if self.policy.update or self.policy.update_new_only:
             self.store.refuse_unwritable()
+        if self.policy.update_add:  # before anything is measured for nothing
+            require_baseline(self.state.read(suite.base_name).baseline)
         if self.policy.paired_with is not None:
             launch_side(self.launches, suite, self.policy.paired_with, precision)
         elif suite.confirm_with is not None and not self.policy.update:
@@ -125,6 +134,8 @@ class Gatekeeper:
         candidate, reference = pair.curves
         gates = suite.gates_for(candidate, reference, points)
         now = {precision: launch.fingerprint for precision, launch in launches.items()}
+        if self.policy.update_add:  # before further launches are measured for nothing
+            require_addable(stored.baseline, test, [gate.key for gate in gates], now, self.state.version_of(suite.name))
         judged = self._judged(suite, gates, now, test)
         self.state.used.setdefault(suite.name, set()).update(RecordedGate(test, gate.key) for gate in gates)
         outcome = self._outcome(suite, pair, test, judged)
@@ -153,10 +164,12 @@ class Gatekeeper:
 
         A gate whose baseline is being rewritten is not held against it, so nothing of it is waived.
         """
-        judged = self._evaluation(suite, gates, now, test).judge()
+        judged: Sequence[JudgedGate] = self._evaluation(suite, gates, now, test).judge()
         paired = self.policy.paired_with is not None
         if self.policy.update and not paired:
             return list(judged)
+        if not paired:
+            judged = held_to_anchors(judged, self.state.read(suite.name).baseline, suite.hardware, suite.cost)
         waived = [self.waivers.apply(suite.name, each, of_baseline=not paired) for each in judged]
         return waived if paired else self._confirmed(suite, gates, now, test, waived)
 
@@ -200,6 +213,7 @@ class Gatekeeper:
                 doubts += [how_old(stored.baseline, today)] if today.is_too_old else []
                 notes = tuple(f"judged all the same: {line}" for line in doubts)
             notes += stored.baseline.drifts(now)
+            notes += () if self.policy.update else days_told(stored.baseline, judged)
             notes += stored.baseline.repeated({name: self.launches.measured(suite.name)[name][0] for name in now})
         if self.policy.paired_with is not None:
             beside = self.launches.measured(suite.beside(self.policy.paired_with).name)
@@ -239,7 +253,8 @@ class Gatekeeper:
         """The points to gate. Quartiles are the baseline's: a moving band would move every gate off its baseline."""
         baseline = stored.baseline
         known = () if baseline is None else baseline.precisions
-        if suite.points is None and baseline is not None and not self.policy.update and set(pair.curves) <= set(known):
+        is_anew = self.policy.update and not self.policy.update_add
+        if suite.points is None and baseline is not None and not is_anew and set(pair.curves) <= set(known):
             first, second = (baseline.launches_of(precision)[0] for precision in pair.curves)
             price = replace(pair.hardware, name=first.sweep.hardware), pair.candidate.cost
             return suite.points_for(Comparison(first.curve(*price), second.curve(*price)))
@@ -266,7 +281,8 @@ class Gatekeeper:
 
     def _record(self, suite: Suite, pair: Comparison, test: str, judged: Sequence[JudgedGate]) -> None:
         baseline = None if self.policy.update else self.state.read(suite.name).baseline
-        launch_for_baseline(self.launches, suite, baseline, [gate.gate.key for gate in judged])
+        keys, wanted = [gate.gate.key for gate in judged], self.policy.recorded_launches(suite)
+        launch_for_baseline(self.launches, suite, baseline, keys, wanted)
         pending = self.state.pending.setdefault(suite.name, PendingUpdate(suite, pair))
         keys = pending.checked.setdefault(test, [])
         keys += [gate.gate.key for gate in judged if gate.gate.key not in keys]
@@ -279,4 +295,5 @@ class Gatekeeper:
         A run ``cut_short`` calls nothing unused and drops nothing; an ``interrupted`` one writes nothing. Suites of
         ``configured`` that nothing gates are named. A failed test's gates are neither recorded nor unused.
         """
-        return self.state.report(ran, configured, cut_short=cut_short, interrupted=interrupted)
+        report = self.state.report(ran, configured, cut_short=cut_short, interrupted=interrupted)
+        return report if self.history is None or interrupted else with_history(report, self.history, self.state)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.origin import UNKNOWN, LaunchOrigin, utc_text
 from pytest_precgate.analysis.cost import KindCost
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.engines.base import Engine
@@ -137,13 +138,20 @@ class Record:
         return number
 
     def begin(
-        self, suite: Suite, key: LaunchKey, engine: Engine, facts: Fingerprint, starting_gpu_s: float | None
+        self,
+        suite: Suite,
+        key: LaunchKey,
+        engine: Engine,
+        facts: Fingerprint,
+        starting_gpu_s: float | None,
+        where: LaunchOrigin = UNKNOWN,
     ) -> LaunchLog:
         """Open a launch of ``engine``, or go on with it. Raises as ``finished`` does.
 
-        ``starting_gpu_s`` is what its start took, None where that is not known.
+        ``starting_gpu_s`` is what its start took, None where that is not known; ``where`` its node and GPUs.
         """
-        opened = LaunchOpened(key, engine.kind, facts, starting_gpu_s, paid=engine.paid)
+        began = replace(where, utc=utc_text(self.clock()))
+        opened = LaunchOpened(key, engine.kind, facts, starting_gpu_s, engine.paid, began)
         journal = self._reopened(suite)
         if journal is None:
             self.directory.make(suite.name)
@@ -219,7 +227,7 @@ class Record:
     def _opened(self, suite: Suite) -> RunOpened:
         return RunOpened(
             suite=suite.name,
-            utc=self.clock().astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            utc=utc_text(self.clock()),
             commit=self._commit,
             tool_version=self.tool_version,
             hardware=suite.hardware.name,

@@ -44,6 +44,7 @@ class Launches:
 
     ``root`` is where relative paths start; ``open_record`` gives, before the first measurement, what keeps it and knows
     an earlier run; keys of servers come from ``environ``; ``on_point`` is told how a point goes, ``say`` how an engine.
+    ``recorded_launches`` is how many launches a baseline is made of, None for as many as its suite says.
     """
 
     root: Path
@@ -51,6 +52,7 @@ class Launches:
     environ: Mapping[str, str] = field(repr=False)
     on_point: OnPoint
     say: Callable[[str], None]
+    recorded_launches: int | None = None
     _swept: dict[SuiteLaunch, Swept | PrecgateError] = field(default_factory=dict)
     _failed: dict[SuiteLaunch, PrecgateError] = field(default_factory=dict)
     _launches: dict[str, dict[tuple[int, str], Launch]] = field(default_factory=dict)
@@ -93,12 +95,12 @@ class Launches:
     def recordable(self, suite: Suite, precision: str) -> int:
         """Return how many launches a baseline of this precision is made of: what the suite asks for, or what there is.
 
-        Recorded points are one launch; of a replayed run every one is kept.
+        Recorded points are one launch; of a replayed run every one is kept, or as many as were asked for.
         """
-        held = self.held(suite, precision)
+        held, wanted = self.held(suite, precision), self.recorded_launches
         if held is not None:
-            return max(1, held)  # asked for the first, a run that holds none says so
-        return suite.baseline_launches if self.can_repeat(suite, precision) else 1
+            return max(1, held if wanted is None else min(held, wanted))  # a run that holds none says so when asked
+        return (wanted or suite.baseline_launches) if self.can_repeat(suite, precision) else 1
 
     def unsearched(self, suite: Suite, precision: str, sweep: Sweep, points: Collection[float]) -> set[float]:
         """Return the ``points`` around which ``sweep`` lacks the neighbours that a launch of today looks for."""
@@ -278,7 +280,8 @@ class Launches:
     def _sweep_server(self, suite: Suite, request: ServerRequest) -> Swept:
         up, engine = self._started(suite, request), request.engine
         start = up.start.starting_gpu_s(time.monotonic())
-        log = self._the_record().begin(suite, request.key.launch, engine, said_by(engine) | up.facts, start)
+        facts, record = said_by(engine) | up.facts, self._the_record()
+        log = record.begin(suite, request.key.launch, engine, facts, start, up.origin)
         try:
             self._load(suite, log, up.endpoint, up.hooks(self._the_pool().machine))
         except (LoadError, InvalidPointError):

@@ -91,7 +91,8 @@ def launches_of(
             return rule.launches, rule.launches
         if precision in known:
             return rule.good, rule.launches
-        number = suite.baseline_launches if records else 1  # without a baseline the first launch decides: MISSING
+        # Without a baseline the first launch decides: MISSING.
+        number = policy.recorded_launches(suite) if records else 1
         return number, number
 
     return {precision: of(precision) for precision in suite.engines}

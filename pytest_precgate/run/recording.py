@@ -11,12 +11,17 @@ from pytest_precgate.run.launches import Launches
 from pytest_precgate.settings import Suite
 
 
-def launch_for_baseline(launches: Launches, suite: Suite, baseline: Baseline | None, keys: Sequence[GateKey]) -> None:
+def launch_for_baseline(
+    launches: Launches, suite: Suite, baseline: Baseline | None, keys: Sequence[GateKey], wanted: int
+) -> None:
     """Launch what the gates of ``keys`` need in a baseline; ``baseline`` is the one they are added to, if any.
+
+    ``wanted`` is how many launches are recorded of each precision.
 
     Raises BaselineError when a replayed run holds fewer launches than a baseline is made of, or the baseline's points
     were not searched for a gate that is new.
     """
+    named = "baseline_launches" if wanted == suite.baseline_launches else "--precgate-update-launches"
     known = () if baseline is None else baseline.precisions
     for precision in dict.fromkeys(name for key in keys for name in key.precisions):
         if baseline is not None and precision in known:
@@ -24,11 +29,11 @@ def launch_for_baseline(launches: Launches, suite: Suite, baseline: Baseline | N
             _refuse_unsearched(launches, suite, baseline, precision, points)
             continue
         number = launches.recordable(suite, precision)
-        if number < suite.baseline_launches and launches.can_repeat(suite, precision):
+        if number < wanted and launches.can_repeat(suite, precision):
             raise BaselineError(
                 f"{suite.name}: the replayed run holds {number} launches of {precision}, as a verdict took them, and a "
-                f"baseline is made of {suite.baseline_launches} (baseline_launches); record with --precgate-update, "
-                "or from a run of `precgate noise`"
+                f"baseline is made of {wanted} ({named}); record with --precgate-update, or from a run of "
+                "`precgate noise`"
             )
         for launch in range(1, number + 1):
             launches.of(suite, precision, launch)

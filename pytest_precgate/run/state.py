@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime
 
 from pytest_precgate.analysis import report as said
-from pytest_precgate.analysis.accepted.baseline import UTC_FORMAT, Provenance, RecordedGate
+from pytest_precgate.analysis.accepted.addition import plan_addition
+from pytest_precgate.analysis.accepted.anchor import ALLOWED_FALL
+from pytest_precgate.analysis.accepted.baseline import Provenance, RecordedGate
+from pytest_precgate.analysis.accepted.origin import utc_text
+from pytest_precgate.analysis.accepted.remarks import remarks
 from pytest_precgate.analysis.accepted.update import Measured, PlannedUpdate, plan_additions, plan_rewrite
 from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.gating.gates import GateKey
@@ -20,6 +24,7 @@ from pytest_precgate.analysis.report import BaselineUpdate, Compared, GateReport
 from pytest_precgate.baselines.store import BaselineStore, Stored
 from pytest_precgate.errors import (
     BaselineError,
+    BelowAnchorError,
     InvalidValueError,
     OutsideSweepError,
 )
@@ -137,10 +142,12 @@ class RunState:
             if not plan.is_change:
                 return BaselineUpdate(suite, path, "unchanged", plan.changes)
             self._refuse_lowered(plan)
+            self._refuse_sunk(plan)
             self.store.write(plan.baseline, stored)
         except (BaselineError, InvalidValueError, OutsideSweepError) as exc:
             return BaselineUpdate(suite, path, "refused", reason=str(exc))
-        return BaselineUpdate(suite, path, "written", plan.changes, self.policy.reason)
+        notes = (*plan.remarks, *remarks(plan.baseline))
+        return BaselineUpdate(suite, path, "written", plan.changes, self.policy.reason, notes)
 
     def _refuse_split_quartiles(self, pending: PendingUpdate, plan: PlannedUpdate) -> None:
         """Quartiles move with the points: gates of tests that were not run would be left at the old ones."""
@@ -163,26 +170,33 @@ class RunState:
             checked=checked,
             hardware=suite.hardware,
             cost=suite.cost,
+            lower_anchor=self.policy.lower_anchor,
+            adds=self.policy.update_add,
         )
-        utc = self.clock().astimezone(timezone.utc).strftime(UTC_FORMAT)
+        utc = utc_text(self.clock())
         recorded = Provenance(self.commit(), utc, self.tool_version, self.policy.reason)
         replayed = self.launches.origin(suite.name)
         if replayed is not None:  # a baseline says where its figures come from, not when they were looked at again
             recorded = replace(recorded, commit=replayed.commit, utc=replayed.utc, tool_version=replayed.tool_version)
         old = self.stored[suite.name].baseline
+        if self.policy.update_add:
+            return plan_addition(old, measured, recorded)
         if self.policy.update:
             return plan_rewrite(old, measured, recorded, stale)
         return plan_additions(old, measured, recorded)
 
+    def version_of(self, suite: str) -> str:
+        """Return the version of this tool that measured, or had measured the run that is replayed."""
+        replayed = self.launches.origin(suite)
+        return self.tool_version if replayed is None else replayed.tool_version
+
     def _refuse_lowered(self, plan: PlannedUpdate) -> None:
-        if not plan.lowered or self.policy.reason.strip():
-            return
-        lowered = ", ".join(str(change.gate.key) for change in plan.lowered[:3])
-        more = f" and {len(plan.lowered) - 3} more" if len(plan.lowered) > 3 else ""
-        raise BaselineError(
-            f"it would make {lowered}{more} easier to pass; if that is meant, say why with --precgate-reason TEXT. The "
-            f"baseline is left as it was{self._recordable_later(plan.baseline.suite)}"
-        )
+        why = plan.needs_reason
+        if why and not self.policy.reason.strip():
+            raise BaselineError(
+                f"it would {why}; if that is meant, say why with --precgate-reason TEXT. The baseline is left as it was"
+                f"{self._recordable_later(plan.baseline.suite)}"
+            )
 
     def _judged_again(self) -> list[str]:
         """How each suite with a failed check is judged again without measuring again, where it was measured."""
@@ -200,11 +214,21 @@ class RunState:
         run = self.launches.kept(suite)
         if run is None:
             return ""
-        flag = "--precgate-update" if self.policy.update else "--precgate-update-new-only"
+        flag = "--precgate-update-new-only" if self.policy.update_new_only else "--precgate-update"
+        flag += "-add" * self.policy.update_add
         return (
             f". What was measured is kept: to record it without an engine: --precgate-replay={run} {flag} "
             '--precgate-reason "...", with the other flags of this run'
         )
+
+    def _refuse_sunk(self, plan: PlannedUpdate) -> None:
+        if plan.sunk and self.policy.update:  # additions of gates move no value
+            raise BelowAnchorError(
+                f"it would leave {plan.sunk_listed} (allowed are {ALLOWED_FALL:.0%}): small accepted losses have added "
+                "up. Look for them in the history of the baseline; if the new state is to stay, accept it for good "
+                "with --precgate-lower-anchor --precgate-reason TEXT. The baseline is left as it was"
+                f"{self._recordable_later(plan.baseline.suite)}"
+            )
 
     def _unused(self, ran: Ran) -> tuple[list[str], list[str]]:
         """Name the stored gates their tests should have held and did not; then those a narrowed run left out."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_precgate.analysis.accepted.baseline import Launch
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.accepted.origin import UNKNOWN, LaunchOrigin
 from pytest_precgate.analysis.cost import LaunchCost
 from pytest_precgate.analysis.curves.search import SweepTargets
 from pytest_precgate.analysis.curves.sweep import Sweep
@@ -29,6 +30,7 @@ class Swept:
     identity: Mapping[str, Fact]
     facts: Mapping[str, Fact]
     cost: LaunchCost | None = None
+    origin: LaunchOrigin = UNKNOWN
     is_repeatable: bool = True
 
     @staticmethod
@@ -42,7 +44,8 @@ class Swept:
         if not is_simulated:
             seen = {"resumed": launch.times_resumed} if launch.times_resumed else {}
             seen |= _token_facts([tokens for each in launch.points if (tokens := each.measurement.tokens) is not None])
-        return Swept(sweep, opened.engine, facts.hard, {**facts.soft, **seen}, launch_cost(launch))
+        soft = {**facts.soft, **seen}
+        return Swept(sweep, opened.engine, facts.hard, soft, launch_cost(launch), launch.origin)
 
 
 def _token_facts(points: Sequence[TokenFacts]) -> dict[str, Fact]:
@@ -74,7 +77,9 @@ def merged(swept: Sequence[Swept]) -> Launch:
         cloud, tuple(each.kind for each in swept), _numbered([each.facts for each in swept]), identity
     )
     is_repeatable = all(each.is_repeatable for each in swept)
-    return Launch(cloud, fingerprint, costs if len(costs) == len(swept) else (), is_repeatable=is_repeatable)
+    origin = LaunchOrigin.joint([each.origin for each in swept])
+    known_costs = costs if len(costs) == len(swept) else ()
+    return Launch(cloud, fingerprint, known_costs, origin, is_repeatable=is_repeatable)
 
 
 def said_by(engine: Engine) -> Fingerprint:

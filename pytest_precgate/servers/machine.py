@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.machine.load import HostLoad
 from pytest_precgate.analysis.machine.placement import Topology
 from pytest_precgate.analysis.measure.gpu import Gpu, gpus_named
 from pytest_precgate.engines.machine_settings import Clocks
-from pytest_precgate.environment import GpuWatch, gpu_facts, host_facts, memory_used
+from pytest_precgate.environment import GpuWatch, gpu_facts, host_facts, memory_used, node_name
 from pytest_precgate.environment.gpu_settings import GpuChange, planned
 from pytest_precgate.environment.gpu_state import gpu_nodes
 from pytest_precgate.environment.host import topology
@@ -47,6 +48,10 @@ class Machine:
         """Return what is known of the machine and of the devices an engine runs on."""
         gpus = self._named(devices)
         return host_facts(self.commit(), self.environ, runs_on_cpu=not gpus) | gpu_facts(gpus)
+
+    def origin(self, devices: Sequence[str]) -> LaunchOrigin:
+        """Return the node and the whole UUIDs of the devices an engine runs on, without a time."""
+        return LaunchOrigin(None, node_name(), tuple(gpu.uuid for gpu in self._named(devices)))
 
     def watch(self, devices: Sequence[str], is_ours: Callable[[int], bool]) -> GpuWatch:
         """Return the watch over the devices of one engine while a point runs; it does nothing without GPUs."""

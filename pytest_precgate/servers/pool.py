@@ -210,7 +210,8 @@ class ServerPool:
         except BaseException:
             process.stop()
             raise
-        up = RunningServer(request, slot, process, confirmed, facts, before, begun, placement)
+        origin = self.machine.origin(slot.devices)
+        up = RunningServer(request, slot, process, confirmed, facts, before, begun, placement, origin)
         self._up[request.key] = up
         begun.ready_s = self.machine.clock()
         self.say(f"{request.what} is ready after {begun.ready_s - begun.began_s:.0f} s")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.origin import UNKNOWN, LaunchOrigin
 from pytest_precgate.analysis.machine.placement import ANYWHERE, Placement
 from pytest_precgate.analysis.measure.gpu import GpuTelemetry
 from pytest_precgate.engines.base import Endpoint
@@ -33,6 +34,7 @@ class RunningServer:
     memory_before: Mapping[str, int] | None
     start: Start
     placement: Placement = ANYWHERE
+    origin: LaunchOrigin = UNKNOWN
 
     @property
     def endpoint(self) -> Endpoint:

@@ -10,8 +10,9 @@ from typing import Literal, cast, get_args
 
 from pytest_precgate.analysis.gating.limits import Kind, LaunchPolicy
 from pytest_precgate.analysis.gating.verdict import Verdict
+from pytest_precgate.analysis.quantity import count
 from pytest_precgate.documents import Node
-from pytest_precgate.errors import SettingsError
+from pytest_precgate.errors import InvalidValueError, SettingsError
 from pytest_precgate.settings.suite import LaunchRule, Suite
 
 Missing = Literal["fail", "skip", "create"]
@@ -27,18 +28,32 @@ class Policy:
     """What a run does when a baseline is missing, differs or is unused, and what it may write.
 
     ``launch_rule`` and ``max_launches`` replace a suite's own; ``paired_with`` names the other side of every suite that
-    is judged in pairs."""
+    is judged in pairs. ``update`` rewrites baselines, or with ``update_add`` adds launches to them; it takes
+    ``update_launches`` launches, None for those of each suite. ``lower_anchor`` accepts a fall far below the anchor."""
 
     missing: Missing = "fail"
     mismatch: Mismatch = "fail"
     unused: Unused = "fail"
     update: bool = False
     update_new_only: bool = False
+    update_add: bool = False
+    update_launches: int | None = None
+    lower_anchor: bool = False
     reason: str = ""
     in_ci: bool = False
     launch_rule: LaunchRule | None = None
     max_launches: int | None = None
     paired_with: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.update_add and not self.update:
+            raise InvalidValueError("Policy.update_add: adding to a baseline is an update; wanted update as well")
+        if self.update_launches is not None:
+            count("Policy", "update_launches", self.update_launches, "launches")
+
+    def recorded_launches(self, suite: Suite) -> int:
+        """Return how many launches of each precision an update takes."""
+        return suite.baseline_launches if self.update_launches is None else self.update_launches
 
     def launches(self, suite: Suite) -> LaunchPolicy:
         """Return the launch rule of ``suite``, and how many launches a verdict may take.

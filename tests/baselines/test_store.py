@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pytest_precgate.analysis.accepted.baseline import Baseline, Launch, Provenance, RecordedGate
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.cost import LaunchCost
 from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.analysis.curves.sweep import Sweep
@@ -50,7 +51,7 @@ def test_a_diff_of_the_file_is_one_line_per_point_and_gate() -> None:
     text = dump(kimi_baseline())
     lines = text.splitlines()
     assert sum('"concurrency"' in line for line in lines) == 21
-    assert sum('"metric"' in line for line in lines) == 2
+    assert sum('"metric"' in line for line in lines) == 4  # two of gates, two of their anchor
     assert (
         '       {"concurrency": 4, "configuration": "vllm-tp4-ep1", "gpus": 4, "interactivity": 124.702, '
         '"throughput_per_gpu": 241.637},'
@@ -113,6 +114,20 @@ def test_a_launch_keeps_what_it_cost() -> None:
         parse(text.replace("3600.0", "0"), "kimi.json")
 
 
+def test_a_launch_keeps_when_and_where_it_was_measured() -> None:
+    """Each in a line of its own, and none where nothing is known; a time in another format is refused at its spot."""
+    first, *others = kimi_baseline().launches
+    origin = LaunchOrigin("2026-11-24T06:10:00Z", "b200-7", ("GPU-8932f937-d72c", "GPU-1"))
+    told = replace(kimi_baseline(), launches=[replace(first, origin=origin), *others], anchors=())
+    text = dump(told)
+    again = parse(text, "kimi.json")
+    assert [launch.origin for launch in again.launches] == [launch.origin for launch in told.launches]
+    assert '     "gpus": ["GPU-8932f937-d72c", "GPU-1"],' in text.splitlines()
+    assert text.count('"utc": ') == 3  # its own, that of the record, and that of the anchor
+    with pytest.raises(BaselineCorruptError, match=r"LaunchOrigin\.utc: got 'noon'.*launches\[0\]"):
+        parse(text.replace("2026-11-24T06:10:00Z", "noon"), "kimi.json")
+
+
 def test_a_file_of_the_first_schema_is_read() -> None:
     """It knows no cost, and what cannot be launched again is told by the kind of its engine."""
     text = dump(kimi_baseline()).replace(f'"schema": {SCHEMA}', '"schema": 1').replace('"repeatable": false', "")
@@ -140,7 +155,7 @@ def test_gate_values_in_the_file_are_for_readers() -> None:
     text = dump(kimi_baseline())
     edited = text.replace("2.84622", "1.0")
     assert parse(edited, "kimi.json") == parse(text, "kimi.json")
-    assert 1.0 in recorded_values(edited, "kimi.json").values()
+    assert 1.0 in recorded_values(edited, "kimi.json").gates.values()
 
 
 @given(st.data())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timezone
+
 from hypothesis import strategies as st
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.origin import LaunchOrigin, utc_text
 from pytest_precgate.analysis.cost import KINDS
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.metrics import Measurement, Spread
@@ -27,6 +30,8 @@ figures = st.floats(1e-9, 1e9)
 texts = st.text(min_size=1, max_size=8).filter(lambda text: bool(text.strip()) and "\n" not in text)
 spreads = st.builds(Spread, figures, figures, figures, figures)
 clients = st.builds(ClientCheck, figures, figures, figures, figures, st.integers(1, 8))
+times = st.datetimes(timezones=st.just(timezone.utc)).filter(lambda time: time.year > 999).map(utc_text)
+origins = st.builds(LaunchOrigin, st.none() | times, st.none() | texts, st.lists(texts, max_size=2).map(tuple))
 facts = st.dictionaries(texts, texts | st.integers() | figures, max_size=3)
 settings = st.dictionaries(texts, texts | st.integers() | figures | st.booleans() | st.none(), max_size=4)
 
@@ -79,9 +84,8 @@ def events(draw: st.DrawFn) -> list[Event]:
     found: list[Event] = [draw(runs)]
     for key in draw(st.lists(keys, unique=True, max_size=3)):
         told = st.builds(Fingerprint, facts, facts)
-        opened = draw(
-            st.builds(LaunchOpened, st.just(key), texts, told, st.none() | figures, st.sampled_from([*KINDS, None]))
-        )
+        kinds = st.sampled_from([*KINDS, None])
+        opened = draw(st.builds(LaunchOpened, st.just(key), texts, told, st.none() | figures, kinds, origins))
         found.append(opened)
         count = draw(st.integers(0, 4))
         for concurrency in range(1, count + 1):

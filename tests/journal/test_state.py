@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.metrics import Measurement, Spread
 from pytest_precgate.analysis.measure.point import MeasuredPoint
@@ -97,6 +98,7 @@ def folded(events: list[Event]) -> dict[LaunchKey, list[object]]:
             any(isinstance(event, LaunchFinished) for event in own),
             tuple(event.starting_gpu_s for event in own if isinstance(event, LaunchOpened)),
             tuple(event for event in own if isinstance(event, PointTried)),
+            tuple(event.origin for event in own if isinstance(event, LaunchOpened)),
         ]
     return launches
 
@@ -305,6 +307,20 @@ def test_an_older_journal_says_by_the_kind_of_engine_what_its_seconds_are(engine
     assert state.launches[KEY].opened.paid == paid
     with pytest.raises(JournalCorruptError, match=r"unknown value 'gift'; known: .*paid"):
         parsed(line(RUN).encode() + resigned(line(LAUNCH), paid="gift"))
+
+
+def test_a_launch_keeps_when_and_where_it_began() -> None:
+    """One that goes on on another node has none: it is no launch of either. What is not known is not written."""
+    first = replace(LAUNCH, origin=LaunchOrigin("2026-11-24T08:31:00Z", "b200-7", ("GPU-1", "GPU-2")))
+    again = replace(LAUNCH, origin=LaunchOrigin("2026-11-25T09:00:00Z", "b200-8", ("GPU-3",)))
+    found = parsed(written([RUN, first, point(1)]))
+    assert found is not None
+    assert found.launches[KEY].origin == first.origin
+    resumed = parsed(written([RUN, first, point(1), again, point(2)]))
+    assert resumed is not None
+    expected = LaunchOrigin("2026-11-24T08:31:00Z", None, ("GPU-1", "GPU-2", "GPU-3"))
+    assert resumed.launches[KEY].origin == expected
+    assert not {"utc", "node", "gpus"} & {*json.loads(line(LAUNCH))}
 
 
 @pytest.mark.parametrize(

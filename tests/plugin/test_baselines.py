@@ -66,7 +66,7 @@ def test_an_update_to_better_values_lists_what_changed(accepted: Repository) -> 
 
 
 def test_an_update_that_makes_a_gate_easier_to_pass_asks_for_a_reason(accepted: Repository) -> None:
-    """Without one: exit 1 and the old file. With one: written, and marked as easier to pass."""
+    """Without one: exit 1 and the old file. So too 8% below its anchor without the flag for that. Then it is marked."""
     before = accepted.baseline.read_bytes()
     accepted.write_points(fp4=0.92)
     refused = accepted.run("--precgate-update")
@@ -75,9 +75,24 @@ def test_an_update_that_makes_a_gate_easier_to_pass_asks_for_a_reason(accepted: 
         ["FAIL: baselines/kimi.json: not written: it would make *and 3 more easier to pass; *--precgate-reason TEXT*"]
     )
     assert accepted.baseline.read_bytes() == before
-    given = accepted.run("--precgate-update", "--precgate-reason", "traded speed for quality")
+    reason = ("--precgate-reason", "traded speed for quality")
+    sunk = accepted.run("--precgate-update", *reason)
+    assert sunk.ret == 1
+    sunk.stdout.fnmatch_lines(
+        [
+            "FAIL: baselines/kimi.json: not written: it would leave fp4/int4 throughput_ratio at 55 tok/s/user 8.0% "
+            "below its anchor, the state accepted * and 9 more (allowed are 3%): *--precgate-lower-anchor *"
+        ]
+    )
+    assert accepted.baseline.read_bytes() == before
+    given = accepted.run("--precgate-update", "--precgate-lower-anchor", *reason)
     assert given.ret == 0
-    given.stdout.fnmatch_lines(["*fp4 throughput_per_gpu at 55 *(-8.0%, easier to pass)"])
+    given.stdout.fnmatch_lines(
+        [
+            "  anchor lowered to this state: fp4/int4 throughput_ratio at 55 tok/s/user* and 9 more",
+            "*fp4 throughput_per_gpu at 55 *(-8.0%, easier to pass)",
+        ]
+    )
     assert accepted.run().ret == 0
 
 

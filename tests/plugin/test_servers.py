@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import platform
+
 import pytest
 
 from tests.plugin.sites import Site
@@ -17,13 +20,18 @@ def serves(engine):
 
 
 def test_a_gate_starts_loads_and_stops_both_engines(site: Site) -> None:
-    """Recorded first, then held: one start each, facts of GPU, driver, checkpoint and version in the baseline."""
+    """Recorded first, then held: one start each, facts of GPU, driver, checkpoint and version in the baseline, time,
+    node and GPUs of each launch."""
     result = site.repository.run("--precgate-update")
     assert result.ret == 0
     assert site.starts(result) == {"fp4": 1, "int4": 1}
     baseline = site.repository.baseline.read_text(encoding="utf-8")
     for fact in ('"gpu.name": "NVIDIA B200"', '"gpu.count": 4', '"quantization": "', '"engine_version": "1.2.0"'):
         assert fact in baseline
+    fp4, int4 = json.loads(baseline)["launches"]
+    assert (len(fp4["gpus"]), len(int4["gpus"])) == (4, 8)
+    assert fp4["node"] == int4["node"] == platform.node()
+    assert fp4["utc"] <= int4["utc"]
     assert site.running() == []
     assert site.repository.run().ret == 0
     assert site.running() == []

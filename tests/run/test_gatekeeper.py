@@ -28,6 +28,7 @@ from tests.published import WORKLOAD, kimi
 
 TEST = "test_kimi.py::test_fp4"
 UPDATE = Policy(update=True, reason="a test")
+LOWER = Policy(update=True, lower_anchor=True, reason="a test")
 
 
 @dataclass
@@ -194,7 +195,7 @@ def test_a_waiver_lets_a_regression_pass_and_changes_no_recording(accepted: Home
     ]
     report = accepted.run()
     assert ([check.outcome for check in report.checks], Verdict.WAIVED in verdicts(report)) == (["passed"], True)
-    again = accepted.run(UPDATE)
+    again = accepted.run(LOWER)
     assert Verdict.WAIVED not in verdicts(again)
     assert [each.outcome for each in again.updates] == ["written"]
 
@@ -227,14 +228,17 @@ def test_a_run_that_did_not_end_well_records_nothing(home: Home, ran: Ran, inter
 
 
 def test_a_worse_baseline_wants_a_reason(accepted: Home) -> None:
-    """Without one the old file stays, byte for byte."""
+    """Without one the old file stays, byte for byte; far below the anchor also without the flag for that."""
     accepted.write(slower)
     before = (accepted.root / "baselines" / "kimi.json").read_bytes()
     [refused] = accepted.run(Policy(update=True)).updates
     assert refused.outcome == "refused"
     assert "easier to pass" in refused.reason
     assert (accepted.root / "baselines" / "kimi.json").read_bytes() == before
-    [written] = accepted.run(UPDATE).updates
+    [sunk] = accepted.run(UPDATE).updates
+    assert (sunk.outcome, "below its anchor" in sunk.reason) == ("refused", True)
+    assert (accepted.root / "baselines" / "kimi.json").read_bytes() == before
+    [written] = accepted.run(LOWER).updates
     assert written.outcome == "written"
 
 

@@ -12,6 +12,7 @@ from typing import ClassVar, cast
 import pytest
 
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.analysis.curves.search import Grid, Range, SweepTargets
 from pytest_precgate.analysis.curves.workload import Workload
@@ -133,6 +134,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MachineOf:
             endpoint = Endpoint("http://127.0.0.1:1", "model", 4, request.engine.settings.load)
             start = Start(request, began_s=0.0, ready_s=60.0)
             return SimpleNamespace(
+                origin=LaunchOrigin(None, "b200-7", ("GPU-1",)),
                 request=request,
                 facts=facts,
                 process=process,

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.launch_curves import LaunchCurves
+from pytest_precgate.analysis.accepted.origin import UNKNOWN, UTC_FORMAT, LaunchOrigin
 from pytest_precgate.analysis.cost import LaunchCost
 from pytest_precgate.analysis.curves.comparison import CostMode, Curve
 from pytest_precgate.analysis.curves.economics import Hardware
@@ -25,7 +26,6 @@ from pytest_precgate.analysis.quantity import one_line
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
 
 SIGNIFICANT_DIGITS = 6
-UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 Points = tuple[float, ...] | None
 """The interactivity targets of a test, tok/s/user; None for the quartiles of the band."""
@@ -35,12 +35,14 @@ Points = tuple[float, ...] | None
 class Launch:
     """One sweep of one precision and the facts under which it was measured.
 
-    ``costs`` holds the cost of each of its configurations, in order; empty when unknown. Gates ignore it.
-    ``is_repeatable`` is false where there can be no second launch, as of recorded points."""
+    ``costs`` holds the cost of each of its configurations, in order; empty when unknown. Gates ignore it, and
+    ``origin``: when and where it was measured. ``is_repeatable`` is false where there can be no second launch, as of
+    recorded points."""
 
     sweep: Sweep
     fingerprint: Fingerprint
     costs: tuple[LaunchCost, ...] = ()
+    origin: LaunchOrigin = UNKNOWN
     is_repeatable: bool = True
 
     def rounded(self) -> Launch:
@@ -114,11 +116,58 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class AnchorState:
+    """The accepted state that some gates are anchored at: its launches, without their costs, and those gates.
+
+    Raises InvalidValueError when it has no gate, or a gate no launch."""
+
+    recorded: Provenance
+    launches: Sequence[Launch]
+    keys: Sequence[GateKey]
+
+    def __post_init__(self) -> None:
+        keys = tuple(sorted(dict.fromkeys(self.keys), key=lambda key: key.order))
+        needed = {precision for key in keys for precision in key.precisions}
+        launches = [
+            replace(each, costs=()) if each.costs else each for each in self.launches if each.sweep.precision in needed
+        ]
+        object.__setattr__(self, "keys", keys)
+        object.__setattr__(self, "launches", tuple(sorted(launches, key=lambda launch: launch.sweep.precision)))
+        without = needed - {launch.sweep.precision for launch in launches}
+        if not keys or without:
+            what = f"no {', '.join(sorted(without))} launch" if without else "no gate"
+            raise InvalidValueError(f"AnchorState of {self.recorded.utc}: has {what}")
+
+    def at(self, hardware: Hardware, cost: CostMode) -> LaunchCurves:
+        """Return the launches' curves at a price, computed on first use."""
+        if (hardware, cost) not in self._curves:
+            self._curves[hardware, cost] = curves_of(self.launches, self.keys, hardware, cost)
+        return self._curves[hardware, cost]
+
+    @cached_property
+    def _curves(self) -> dict[tuple[Hardware, CostMode], LaunchCurves]:
+        return {}
+
+
+def curves_of(launches: Sequence[Launch], keys: Sequence[GateKey], hardware: Hardware, cost: CostMode) -> LaunchCurves:
+    """Return the curves of one state's launches at a price; its gates are ``keys``."""
+    by_precision: dict[str, list[Launch]] = {}
+    for launch in launches:
+        by_precision.setdefault(launch.sweep.precision, []).append(launch)
+    # An only launch that cannot be repeated is paired with every launch of the other precision.
+    read_once = {name for name, each in by_precision.items() if [one.is_repeatable for one in each] == [False]}
+    curves = {name: [launch.curve(hardware, cost) for launch in each] for name, each in by_precision.items()}
+    return LaunchCurves(curves, read_once, keys)
+
+
+@dataclass(frozen=True)
 class Baseline:
     """The accepted state of one suite. ``hardware`` and ``cost`` are those of the day of the record.
 
-    ``history`` holds the provenance of every earlier state, oldest first. Raises InvalidValueError when there is no
-    launch, no gate, a gate twice, a gate without launch, or launches of different hardware or workload."""
+    ``history`` holds the provenance of every earlier state, oldest first. ``anchors`` are the oldest accepted states,
+    each with the gates that may not fall far below it; a gate of none is anchored at this state, and gates that are
+    gone leave theirs. Raises InvalidValueError when there is no launch, no gate, a gate twice, a gate without launch,
+    launches of different hardware or workload, or a gate with two anchors."""
 
     suite: str
     launches: Sequence[Launch]
@@ -127,6 +176,7 @@ class Baseline:
     hardware: Hardware
     cost: CostMode = "derived"
     history: Sequence[Provenance] = ()
+    anchors: Sequence[AnchorState] = ()
 
     def __post_init__(self) -> None:
         one_line("Baseline", "suite", self.suite)
@@ -151,11 +201,42 @@ class Baseline:
             for precision in gate.key.precisions:
                 if precision not in launched:
                     raise InvalidValueError(f"Baseline {self.suite}: gate {gate.key} has no {precision} launch")
+        object.__setattr__(self, "anchors", self._anchored())
+
+    def _anchored(self) -> tuple[AnchorState, ...]:
+        """Every gate's anchor: those given, this state for the others."""
+        gated = dict.fromkeys(gate.key for gate in self.gates)
+        states = []
+        for state in self.anchors:
+            keys = [key for key in state.keys if key in gated]
+            states += [state if len(keys) == len(state.keys) else replace(state, keys=keys)] if keys else []
+        anchored = {key for state in states for key in state.keys}
+        if len(anchored) != sum(len(state.keys) for state in states):
+            raise InvalidValueError(f"Baseline {self.suite}: a gate has two anchors")
+        free = [key for key in gated if key not in anchored]
+        return (*states, *([AnchorState(self.recorded, self.launches, free)] if free else []))
+
+    def anchor_of(self, key: GateKey) -> AnchorState:
+        """Return the state that a gate of this baseline is anchored at."""
+        return self._anchor_by_key[key]
+
+    @cached_property
+    def _anchor_by_key(self) -> Mapping[GateKey, AnchorState]:
+        return {key: state for state in self.anchors for key in state.keys}
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """The precisions with launches, each once, in order of first appearance."""
         return tuple(dict.fromkeys(launch.sweep.precision for launch in self.launches))
+
+    @property
+    def only_day(self) -> str | None:
+        """The day (UTC) of all its measured launches; None when they are of several, or the day of one is not known.
+
+        Recorded points and a simulation have no day."""
+        measured = [each for each in self.launches if not each.sweep.simulated and each.is_repeatable]
+        days = {launch.origin.day for launch in measured}
+        return days.pop() if len(days) == 1 else None
 
     def launches_of(self, precision: str) -> tuple[Launch, ...]:
         """Return the launches of one precision."""
@@ -164,14 +245,8 @@ class Baseline:
     def at(self, hardware: Hardware, cost: CostMode) -> LaunchCurves:
         """Return the launches' curves at a price, computed on first use."""
         if (hardware, cost) not in self._curves:
-            self._curves[hardware, cost] = LaunchCurves(
-                {
-                    precision: [launch.curve(hardware, cost) for launch in self.launches_of(precision)]
-                    for precision in self.precisions
-                },
-                {precision for precision in self.precisions if self._was_read_once(precision)},
-                tuple(dict.fromkeys(gate.key for gate in self.gates)),
-            )
+            keys = tuple(dict.fromkeys(gate.key for gate in self.gates))
+            self._curves[hardware, cost] = curves_of(self.launches, keys, hardware, cost)
         return self._curves[hardware, cost]
 
     def noises(self, hardware: Hardware, cost: CostMode) -> Mapping[GateKey, GateNoise]:
@@ -189,11 +264,6 @@ class Baseline:
     @cached_property
     def _curves(self) -> dict[tuple[Hardware, CostMode], LaunchCurves]:
         return {}
-
-    def _was_read_once(self, precision: str) -> bool:
-        """Whether there can be no launch but its only one; it is then paired with every launch of the other
-        precision."""
-        return [launch.is_repeatable for launch in self.launches_of(precision)] == [False]
 
     def holds(self, gate: RecordedGate) -> bool:
         """Whether a gate is among those recorded."""

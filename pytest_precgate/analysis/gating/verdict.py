@@ -31,6 +31,7 @@ class Verdict(Enum):
     MISSING = ("MISSING", False)
     MISMATCH = ("MISMATCH", False)
     INCONCLUSIVE = ("INCONCLUSIVE", False)
+    DRIFTED = ("DRIFTED", False)
 
     def __init__(self, word: str, passes: bool) -> None:
         self.word = word

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from pytest_precgate.analysis.accepted.addition import plan_addition
+from pytest_precgate.analysis.accepted.anchor import kept_anchors
 from pytest_precgate.analysis.accepted.baseline import Provenance, RecordedGate
-from pytest_precgate.analysis.accepted.update import GateChange, Measured, plan_additions, plan_rewrite
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.update import (
+    GateChange,
+    Measured,
+    PlannedUpdate,
+    plan_additions,
+    plan_rewrite,
+    standard_errors,
+)
 from pytest_precgate.analysis.cost import LaunchCost
 from pytest_precgate.analysis.curves.economics import Hardware
 from pytest_precgate.analysis.gating.gates import GateKey, Metric
@@ -82,6 +94,141 @@ def test_a_worse_value_is_easier_to_pass_however_little(factor: float, lowers: b
     assert plan.is_change
     assert bool(plan.lowered) is lowers
     assert {round(change.change or 0.0, 5) for change in plan.changes} == {round(factor - 1, 5)}
+
+
+QUIET = (1.0, 1.003, 0.997, 1.002, 0.998)
+
+
+def launched(*factors: float, targets: Sequence[GateKey] = (RATIO, FP4), **more: Any) -> Measured:
+    """Launches of a server; every throughput of FP4 in launch i is multiplied by factor i."""
+    fp4 = [launch(scaled(kimi("fp4"), factor), "vllm") for factor in factors]
+    int4 = [launch(scaled(kimi("int4"), 1 + (factor - 1) / 20), "vllm") for factor in factors]
+    return Measured("kimi", {"fp4": fp4, "int4": int4}, {TEST: list(targets)}, B200, "derived", **more)
+
+
+def accepted(*steps: Measured) -> PlannedUpdate:
+    """The last of several updates, each over the one before."""
+    plan = plan_rewrite(None, steps[0], LATER, ())
+    for step in steps[1:]:
+        plan = plan_rewrite(plan.baseline, step, LATER, ())
+    return plan
+
+
+@pytest.mark.parametrize(("fall", "asks"), [(0.0, False), (0.002, False), (0.006, True), (0.02, True), (-0.02, False)])
+def test_a_reason_is_asked_for_beyond_what_noise_explains(fall: float, asks: bool) -> None:
+    """Sigma 0.25%, five launches of each state: two standard errors of the change are 0.33%."""
+    plan = accepted(launched(*QUIET), launched(*(factor * (1 - fall) for factor in reversed(QUIET))))
+    assert bool(plan.needs_reason) is asks
+    assert bool(plan.lowered) is asks
+    if asks:
+        assert "make fp4/int4 throughput_ratio at 55 tok/s/user, fp4 throughput_per_gpu at 55 " in plan.needs_reason
+
+
+def test_more_gates_take_more_standard_errors() -> None:
+    """Two for one gate; of six that scatter by themselves 5% of unchanged updates are asked, not 13%."""
+    assert standard_errors(1) == 2.0
+    assert [round(standard_errors(gates), 1) for gates in (2, 6, 18)] == [2.1, 2.6, 3.1]
+
+
+def test_a_new_state_of_few_launches_has_the_noise_of_the_old_one() -> None:
+    """Two launches know no sigma: their centre is as uncertain as two of the old state's."""
+    few = accepted(launched(*QUIET), launched(0.998, 0.998))
+    [change] = {replace(each, gate=few.changes[0].gate) for each in few.changes if each.gate.key == FP4}
+    assert change.explained == pytest.approx(2 * 0.0026 * math.sqrt(1 / 5 + 1 / 2), rel=0.15)
+    assert not change.is_easier
+
+
+def test_a_louder_state_needs_a_reason() -> None:
+    """Its limits are wider: sigma three times as large, or not known any more. A little louder needs none."""
+
+    def after(*factors: float) -> PlannedUpdate:
+        return accepted(launched(*QUIET), launched(*factors))
+
+    loud = after(1.0, 1.012, 0.988, 1.008, 0.992)
+    assert "raise the noise of fp4/int4 throughput_ratio at 55 tok/s/user (sigma 0.3" in loud.needs_reason
+    assert "to sigma 1." in loud.needs_reason
+    assert {change.is_louder for change in loud.changes} == {True}
+    assert not after(1.0, 1.006, 0.994, 1.004, 0.996).needs_reason
+    assert "to not known)" in after(1.0, 1.001).needs_reason
+    assert not accepted(launched(1.0, 1.01, 0.99), launched(1.0, 1.001, 0.999)).needs_reason
+
+
+def test_small_losses_add_up_to_the_anchor() -> None:
+    """-1% an update: the fourth lies 3.9% below the first state, and that it is meant has to be said."""
+    steps = [launched(*(factor * 0.99**number for factor in QUIET)) for number in range(6)]
+    assert [bool(accepted(*steps[: number + 1]).sunk) for number in range(5)] == [False, False, False, False, True]
+    sunk = accepted(*steps[:5])
+    assert "fp4 throughput_per_gpu at 55 tok/s/user 3.9% below its anchor, the state accepted 2026-" in sunk.sunk_listed
+    lowered = plan_rewrite(accepted(*steps[:4]).baseline, replace(steps[4], lower_anchor=True), LATER, ())
+    assert not lowered.sunk
+    assert lowered.lowered_anchors == (RATIO, FP4)
+    assert len(lowered.baseline.anchors) == 1
+    assert not plan_rewrite(lowered.baseline, steps[5], LATER, ()).sunk
+
+
+def test_only_the_gates_that_sank_are_anchored_anew() -> None:
+    """Another gate keeps the oldest state, with its launches."""
+    int4 = GateKey(Metric.THROUGHPUT_PER_GPU, ("int4",), 55)
+    first, second = (launched(*(f * share for f in QUIET), targets=(FP4, int4)) for share in (1.0, 0.95))
+    plan = accepted(first, replace(second, lower_anchor=True))
+    assert plan.lowered_anchors == (FP4,)
+    anchors = {key: state for state in plan.baseline.anchors for key in state.keys}
+    assert anchors[int4] is not anchors[FP4]
+    assert {each.sweep.precision for each in anchors[int4].launches} == {"int4"}
+
+
+def test_a_gate_that_was_added_is_anchored_at_its_first_value() -> None:
+    """It was never better than that, as far as anybody accepted."""
+    later = replace(FP4, point=73.0)
+    slower = launched(*(factor * 0.98 for factor in QUIET), targets=(RATIO, FP4, later))
+    plan = accepted(launched(*QUIET), slower)
+    below = {change.gate.key: change.below_anchor for change in plan.changes}
+    assert below[later] == pytest.approx(0, abs=1e-9)
+    assert below[FP4] == pytest.approx(0.02, abs=1e-4)
+
+
+def test_a_target_that_moves_takes_its_anchor_along() -> None:
+    """Quartiles move with the points; else each move would accept what was lost until then."""
+    moved = replace(FP4, point=56.0)
+    plan = accepted(launched(*QUIET), launched(*(factor * 0.98 for factor in QUIET), targets=(RATIO, moved)))
+    below = {change.gate.key: change.below_anchor for change in plan.changes}
+    assert below[moved] == pytest.approx(0.02, abs=1e-4)
+    away = replace(FP4, point=20.0)  # where the first state has no value
+    assert kept_anchors(plan.baseline, plan.baseline.launches, [away], B200, "derived").states == ()
+
+
+def test_another_hardware_or_engine_is_anchored_anew_and_needs_a_reason() -> None:
+    """Its figures are no continuation of the old ones, whichever way they went."""
+    other = launched(*(factor * 1.5 for factor in QUIET))
+    trtllm = {
+        name: [replace(each, fingerprint=Fingerprint.of(each.sweep, ("trtllm",), {})) for each in launches]
+        for name, launches in other.launches.items()
+    }
+    plan = accepted(launched(*QUIET), replace(other, launches=trtllm))
+    assert "anchor fp4/int4 throughput_ratio at 55 tok/s/user (fp4: engine is trtllm, the baseline's is vllm), " in (
+        plan.needs_reason
+    )
+    assert {change.below_anchor for change in plan.changes} == {0.0}
+    assert plan.remarks[0].startswith("anchored anew: fp4/int4 throughput_ratio at 55 tok/s/user (fp4: engine is ")
+
+
+def test_a_price_moves_no_gate_from_its_anchor() -> None:
+    """The anchor's value is computed from its points at today's price too."""
+    baseline = replace(kimi_baseline(), gates=[RecordedGate(TEST, COST)])
+    plan = plan_rewrite(baseline, measured(1.0, {TEST: [COST]}, Hardware("b200", 3.0, 2.17, "a test")), LATER, ())
+    assert {change.below_anchor for change in plan.changes} == {0.0}
+
+
+def test_an_addition_keeps_the_anchor_and_what_both_hold_does_not_scatter() -> None:
+    """Ten launches against the five among them: only the five new ones move the centre."""
+    old = accepted(launched(*QUIET)).baseline
+    plan = plan_addition(old, launched(*(factor * 1.0007 for factor in QUIET), adds=True), LATER)
+    assert len(plan.baseline.launches) == 20
+    [anchor] = plan.baseline.anchors
+    assert len(anchor.launches) == 10
+    change = next(each for each in plan.changes if each.gate.key == FP4)
+    assert change.explained == pytest.approx(2 * 0.0026 * math.sqrt(1 / 5 - 1 / 10), rel=0.15)
+    assert plan.needs_reason == ""
 
 
 def test_a_higher_cost_is_easier_to_pass() -> None:

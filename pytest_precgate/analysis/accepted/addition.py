@@ -1,0 +1,108 @@
+"""Adds launches to a baseline: of another day or node, of the same state.
+
+Input: the baseline and the launches of this run. Output: the update, or the reason why they cannot be added. Invariant:
+launches of another hardware, workload, version or set of gates are never mixed with those of the baseline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+from pytest_precgate.analysis.accepted.baseline import Baseline, Launch, Provenance, RecordedGate
+from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.accepted.update import Measured, PlannedUpdate, planned
+from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.errors import UnlikeBaselineError
+from pytest_precgate.text import printable
+
+VERSION_FACTS = ("engine_version", "version", "gpu.driver", "gpu.cuda", "precgate")
+"""Soft facts that say which version was measured; all other soft facts may differ from launch to launch."""
+
+_ANEW = "record the suite anew with --precgate-update"
+
+
+def require_baseline(baseline: Baseline | None) -> Baseline:
+    """Return the baseline that launches are to be added to; raise UnlikeBaselineError when there is none."""
+    if baseline is None:
+        raise UnlikeBaselineError("there is no baseline to add launches to; record one with --precgate-update")
+    return baseline
+
+
+def require_addable(
+    baseline: Baseline | None, test: str, keys: Collection[GateKey], now: Mapping[str, Fingerprint], tool_version: str
+) -> Baseline:
+    """Return the baseline that launches with the facts ``now`` may be added to, whose gates of ``test`` are ``keys``.
+
+    Raises UnlikeBaselineError naming what differs: hard facts, versions, gates."""
+    baseline = require_baseline(baseline)
+    differing = [*baseline.mismatches(now, [name for name in now if name in baseline.precisions])]
+    differing += [f"{name} has no launch in the baseline" for name in now if name not in baseline.precisions]
+    for name, fingerprint in now.items():
+        for launch in baseline.launches_of(name)[:1]:
+            differing += [f"{name}: {line}" for line in _versions(fingerprint.soft, launch.fingerprint.soft)]
+    if tool_version != baseline.recorded.tool_version:
+        was = baseline.recorded.tool_version
+        differing.append(f"pytest-precgate is {printable(tool_version)}, the baseline's is {printable(was)}")
+    if differing:
+        raise UnlikeBaselineError(f"its launches are of another state: {'; '.join(differing)}; {_ANEW}")
+    own = {gate.key for gate in baseline.gates if gate.test == test}
+    new = [key for key in keys if key not in own]
+    gone = [key for key in own if key not in keys]
+    if new or gone:
+        what = f"the baseline has no gate {new[0]} of {test}" if new else f"{test} no longer checks {gone[0]}"
+        more = f" (and {len(new) + len(gone) - 1} more)" if len(new) + len(gone) > 1 else ""
+        raise UnlikeBaselineError(
+            f"its gates are others: {what}{more}; add gates with --precgate-update-new-only first, or {_ANEW}"
+        )
+    return baseline
+
+
+def _versions(now: Mapping[str, Fact], then: Mapping[str, Fact]) -> list[str]:
+    names = sorted(name for name in {*now, *then} if re.sub(r"\.\d+$", "", name) in VERSION_FACTS)
+    return [
+        f"{name} is {printable(str(now.get(name, 'not known')))}, the baseline's is "
+        f"{printable(str(then.get(name, 'not known')))}"
+        for name in names
+        if now.get(name) != then.get(name)
+    ]
+
+
+def plan_addition(old: Baseline | None, measured: Measured, recorded: Provenance) -> PlannedUpdate:
+    """Return the update that adds the measured launches to those of ``old``; its gates stay as they are.
+
+    Raises UnlikeBaselineError when they cannot be added: as :func:`require_addable`, when a precision was not measured,
+    precisions have other numbers of launches, recorded points differ, or a launch is in the baseline already."""
+    for test, keys in measured.checked.items():
+        now = {name: each[0].fingerprint for name, each in measured.launches.items() if each}
+        old = require_addable(old, test, keys, now, recorded.tool_version)
+    assert old is not None, "an update is of a suite that a test has checked"
+    added = [launch for name in old.precisions for launch in _added(old, name, measured.launches.get(name, ()))]
+    if not added:
+        raise UnlikeBaselineError("its points are recorded ones, which are one launch: there is nothing to add")
+    live = {launch.sweep.precision for launch in added}
+    for what, launches in (("this run", added), ("the baseline", old.launches)):
+        counts = {name: sum(launch.sweep.precision == name for launch in launches) for name in sorted(live)}
+        if len(set(counts.values())) > 1:
+            listed = ", ".join(f"{number} of {name}" for name, number in counts.items())
+            raise UnlikeBaselineError(f"{what} holds {listed}: they could not be compared in turn; {_ANEW}")
+    gates = [*old.gates, *(RecordedGate(test, key) for test, keys in measured.checked.items() for key in keys)]
+    return planned(old, measured, recorded, [*old.launches, *added], gates)
+
+
+def _added(old: Baseline, precision: str, launches: Sequence[Launch]) -> list[Launch]:
+    """The launches of one precision that join its others; none of recorded points, which must be the baseline's."""
+    known = [launch.sweep.points for launch in old.launches_of(precision)]
+    rounded = [launch.rounded() for launch in launches]
+    if not rounded:
+        raise UnlikeBaselineError(f"{precision} was not measured: run every test of the suite")
+    if not rounded[0].is_repeatable:
+        if rounded[0].sweep.points not in known:
+            raise UnlikeBaselineError(f"the recorded points of {precision} are not the baseline's; {_ANEW}")
+        return []
+    for number, launch in enumerate(rounded, 1):
+        if launch.sweep.points in known:
+            raise UnlikeBaselineError(
+                f"launch {number} of {precision} is in the baseline already: measure again (a simulation draws the "
+                "same launch from the same seed)"
+            )
+    return rounded

@@ -1,0 +1,177 @@
+"""The anchor of a gate: the oldest accepted state, below which many small accepted losses must not carry it unnoticed.
+
+Input: a baseline, judged gates, a price. Output: gates that pass against their baseline and lie far below their anchor
+as DRIFTED; the anchors that a new baseline keeps. Invariant: an anchor moves only where a person asked for it, where
+hard facts make the old one another measurement, or with a gate that is gone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_precgate.analysis.accepted.baseline import AnchorState, Baseline, Launch
+from pytest_precgate.analysis.curves.comparison import CostMode
+from pytest_precgate.analysis.curves.economics import Hardware
+from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.analysis.gating.noise import GateNoise
+from pytest_precgate.analysis.gating.verdict import LAST_BITS, JudgedGate, Verdict
+from pytest_precgate.errors import OutsideSweepError
+
+ALLOWED_FALL = 0.03
+"""How far accepted states may fall below their anchor, as a share, before a person has to say that it is meant."""
+
+STANDARD_ERRORS = 2.0
+"""What noise explains: this many standard errors."""
+
+
+@dataclass(frozen=True)
+class AnchorValue:
+    """A gate's value at its anchor, ``error`` its standard error (of the logarithm; 0 where the noise is not known).
+
+    ``since`` says which state it is: its UTC and commit."""
+
+    value: float
+    error: float
+    since: str
+
+
+def anchor_value(baseline: Baseline, key: GateKey, hardware: Hardware, cost: CostMode) -> AnchorValue | None:
+    """Return the anchor of a gate at a price; None for a gate the baseline does not hold.
+
+    With too few launches of its own its noise is that of the baseline."""
+    if not baseline.tests_of(key):
+        return None
+    state = baseline.anchor_of(key)
+    curves = state.at(hardware, cost)
+    try:
+        value = curves.values([key])[key]
+        launches = len(curves.gate_launches(key).values)
+    except OutsideSweepError:  # a target whose anchor was read at its first record is inside
+        return None
+    own = curves.noise.gates.get(key)
+    error = centre_error(own, launches, baseline.noises(hardware, cost).get(key)) or 0.0
+    return AnchorValue(value, error, f"{state.recorded.utc} (commit {state.recorded.commit})")
+
+
+def centre_error(own: GateNoise | None, launches: int, other: GateNoise | None = None) -> float | None:
+    """Return the standard error of the centre of ``launches`` launches, of the logarithm; None where no noise is known.
+
+    The noise is their ``own``, else that of an ``other`` state of the same gate."""
+    if own is not None:
+        return own.sigma / math.sqrt(own.launches - own.set_aside)
+    return None if other is None else other.sigma / math.sqrt(launches)
+
+
+def held_to_anchors(
+    judged: Sequence[JudgedGate], baseline: Baseline | None, hardware: Hardware, cost: CostMode
+) -> list[JudgedGate]:
+    """Return gates that were judged against ``baseline``, those that drifted from their anchor with that verdict."""
+    if baseline is None:
+        return list(judged)
+    priced = replace(hardware, name=baseline.launches[0].sweep.hardware)
+    return [
+        drifted(each, anchor_value(baseline, each.gate.key, priced, cost)) if each.verdict.passes else each
+        for each in judged
+    ]
+
+
+def drifted(judged: JudgedGate, anchor: AnchorValue | None) -> JudgedGate:
+    """Return a gate as DRIFTED when it passes against its baseline and lies too far below its anchor, else as it is.
+
+    Too far is ALLOWED_FALL, or its tolerance where that is more (a gate at its anchor must not fail inside its
+    tolerance), and STANDARD_ERRORS of the difference: of one launch and of the anchor."""
+    if anchor is None or not judged.verdict.passes or judged.value is None:
+        return judged
+    sigma = judged.evidence.sigma if judged.evidence is not None else None
+    noise = STANDARD_ERRORS * math.hypot(sigma or 0.0, anchor.error) if sigma is not None else 0.0
+    share = max(ALLOWED_FALL, judged.gate.tolerance)
+    loss, allowed = -judged.gate.gain(judged.value, anchor.value), _beyond(judged.gate.key, share, noise)
+    if loss <= allowed + LAST_BITS:
+        return judged
+    why = f"passes against its baseline and lies {loss:.1%} below its anchor, the state accepted {anchor.since}"
+    explained = f" and {allowed - share:.1%} that noise explains" if noise else ""
+    reason = (
+        f"{why}; allowed are {share:.1%}{explained}. Small accepted losses have added up: look for them in the history "
+        "of the baseline, or accept them for good with --precgate-update --precgate-lower-anchor --precgate-reason TEXT"
+    )
+    return replace(judged, verdict=Verdict.DRIFTED, reason=reason)
+
+
+def _beyond(key: GateKey, share: float, noise: float) -> float:
+    """The loss, as a share, that lies ``noise`` (of the logarithm) beyond a loss of ``share``."""
+    if key.metric.higher_is_better:
+        return 1 - (1 - share) * math.exp(-noise)
+    return (1 + share) * math.exp(noise) - 1
+
+
+def fall(key: GateKey, value: float, anchor: float) -> float:
+    """Return by which share ``value`` is worse than its ``anchor``; negative where it is better."""
+    change = value / anchor - 1
+    return -change if key.metric.higher_is_better else change
+
+
+@dataclass(frozen=True)
+class KeptAnchors:
+    """The anchors that a new baseline takes over, and the gates whose anchor begins anew with the facts that differ."""
+
+    states: tuple[AnchorState, ...]
+    renewed: dict[GateKey, str]
+
+    def without(self, keys: Collection[GateKey]) -> tuple[AnchorState, ...]:
+        """Return the states without the gates that are anchored anew."""
+        return tuple(_restricted(self.states, {*keys}))
+
+
+def kept_anchors(
+    old: Baseline | None, launches: Sequence[Launch], keys: Collection[GateKey], hardware: Hardware, cost: CostMode
+) -> KeptAnchors:
+    """Return what the anchors of ``old`` are to a new baseline of ``launches`` with the gates ``keys``.
+
+    A gate keeps its anchor. A gate at a new target in place of one that is gone (quartiles move) has the anchor of the
+    nearest one, if that reaches it. Where a hard fact of a precision differs, the values are no longer of one
+    measurement, and the gate is anchored anew. ``hardware`` and ``cost`` are today's price."""
+    if old is None:
+        return KeptAnchors((), {})
+    renewed: dict[GateKey, str] = {}
+    states = []
+    anchored = {key for state in old.anchors for key in state.keys}
+    wanted = {*keys}
+    gone = [key for key in anchored if key not in wanted]
+    moved = {key: nearest for key in keys if key not in anchored and (nearest := _nearest(key, gone)) is not None}
+    for state in old.anchors:
+        own = {*state.keys}
+        mine = [key for key in keys if key in own or moved.get(key) in own]
+        differing = {key: line for key in mine for line in _differing(state, launches, key)[:1]}
+        renewed |= differing
+        left = [key for key in mine if key not in differing and _reaches(state, key, hardware, cost)]
+        states += [AnchorState(state.recorded, state.launches, left)] if left else []
+    return KeptAnchors(tuple(states), renewed)
+
+
+def _nearest(key: GateKey, gone: Collection[GateKey]) -> GateKey | None:
+    """The gate of the same quantity whose target was nearest, among those that are gone."""
+    same = [each for each in gone if (each.metric, each.precisions) == (key.metric, key.precisions)]
+    return min(same, key=lambda each: (abs(math.log(each.point / key.point)), each.point), default=None)
+
+
+def _differing(state: AnchorState, launches: Sequence[Launch], key: GateKey) -> list[str]:
+    """The hard facts in which new launches of a gate's precisions differ from its anchor's."""
+    now = {launch.sweep.precision: launch.fingerprint for launch in reversed(launches)}
+    then = {launch.sweep.precision: launch.fingerprint for launch in reversed(state.launches)}
+    return [f"{name}: {line}" for name in key.precisions for line in now[name].mismatches(then[name])]
+
+
+def _reaches(state: AnchorState, key: GateKey, hardware: Hardware, cost: CostMode) -> bool:
+    try:
+        state.at(replace(hardware, name=state.launches[0].sweep.hardware), cost).gate_launches(key)
+    except OutsideSweepError:
+        return False
+    return True
+
+
+def _restricted(states: Sequence[AnchorState], without: Collection[GateKey]) -> Iterator[AnchorState]:
+    for state in states:
+        keys = [key for key in state.keys if key not in without]
+        if keys:
+            yield AnchorState(state.recorded, state.launches, keys)

@@ -88,7 +88,7 @@ DOORS: Mapping[str, set[str]] = {
     "importlib": {"__init__", "engines.simulated.calibration", "environment.nvml", "environment.origin"},
     "io": {"http"},
     "multiprocessing": {"loadgen.processes"},
-    "numpy": {"analysis.curves.interpolation", "engines.simulated.calibration"},
+    "numpy": {"analysis.curves.interpolation", "analysis.gating.power", "engines.simulated.calibration"},
     "os": {
         *(
             "baselines.store",
@@ -125,11 +125,11 @@ DOORS: Mapping[str, set[str]] = {
     "pynvml": {"environment.nvml"},
     "pytest": {"plugin"},
     "random": {"engines.simulated", "loadgen.prompts"},  # seeded generators only, see SEEDED
-    "scipy": {"analysis.curves.interpolation", "engines.simulated.calibration"},
+    "scipy": {"analysis.curves.interpolation", "analysis.gating.power", "engines.simulated.calibration"},
     "secrets": {"cli.noise", "plugin.runs"},
     "select": {"loadgen", "servers.process"},
     "shutil": {"engines.command", "engines.preflight", "journal.directory", "servers.process"},
-    "signal": {"servers.process"},
+    "signal": {"cli.serve", "servers.process"},
     "socket": {"engines.simulated", "http", "loadgen"},
     "ssl": {"http", "loadgen"},
     "stat": {"interop.files"},

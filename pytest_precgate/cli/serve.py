@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -94,12 +95,16 @@ def _serve(options: argparse.Namespace) -> int:
         server = SimulatedServer(step_time, limits, name, _server_options(options))
 
     async def serve() -> None:
+        # Python 3.10 raises KeyboardInterrupt inside whichever task runs, and tells of it.
+        this = asyncio.current_task()
+        assert this is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, this.cancel)
         port = await _listen(server, options.host, options.port)
         host = f"[{options.host}]" if ":" in options.host else options.host
         print(f"SIMULATED {name} on http://{host}:{port}", flush=True)
         await server.serve_for_ever()
 
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
         asyncio.run(serve())
     return EXIT_DONE
 

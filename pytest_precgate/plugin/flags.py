@@ -80,4 +80,6 @@ def refuse_standing(option: Callable[[str], object], was_typed: Callable[[str], 
     for name in STANDING:
         flag = f"--precgate-{name}"
         if option(f"precgate_{name.replace('-', '_')}") and not was_typed(flag):
-            raise pytest.UsageError(f"{flag}: under CI it must stand on the command line, not in a configuration file")
+            raise pytest.UsageError(
+                f"{flag}: under CI it is accepted on the command line alone, not from a configuration file"
+            )

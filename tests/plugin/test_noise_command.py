@@ -21,7 +21,7 @@ hardware = "b200"
 workload = { isl = 256, osl = 256 }
 interactivity = [70, 95]
 metrics = ["throughput_ratio", "throughput_per_gpu"]
-tolerance = { throughput_ratio = 0.03 }
+must_detect = 0.09
 
 [tool.precgate.suites.kimi.fp4]
 engine = "simulated"
@@ -101,16 +101,17 @@ def test_a_table_a_person_reads(simulated: Repository, capsys: pytest.CaptureFix
 def test_the_settings_it_advises_are_kept_by_the_same_launches(
     simulated: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The line it prints, pasted; the launches come from the journal, since a tolerance judges and does not measure."""
+    """The line it prints, pasted; the launches come from the journal, since must_detect judges and does not measure."""
     assert main(["noise"]) == 0
     out = capsys.readouterr().out
-    assert "refused: ask for " in out
-    (line,) = (line.strip() for line in out.splitlines() if line.startswith("    tolerance = {"))
-    simulated.change_settings("tolerance = { throughput_ratio = 0.03 }", line)
+    assert "gates will be INCONCLUSIVE for any launch: " in out
+    advice = "for all of them, in the settings of the suite: "
+    (line,) = (line.removeprefix(advice) for line in out.splitlines() if line.startswith(advice))
+    simulated.change_settings("must_detect = 0.09", line)
     before = journals(simulated.path)[0].read_bytes()
     assert main(["noise", f"--resume={journals(simulated.path)[-1].parent.name}"]) == 0
     captured = capsys.readouterr()
-    assert "refused: " not in captured.out
+    assert "INCONCLUSIVE" not in captured.out
     assert captured.err.count("suite kimi goes on with ") == 1
     assert journals(simulated.path)[0].read_bytes() == before
 
@@ -128,7 +129,7 @@ def test_the_launches_become_the_baseline_by_replaying_them(
     judged = json.loads((simulated.path / "again.json").read_text(encoding="utf-8"))["checks"][0]["gates"]
     assert [gate["sigma"] for gate in judged] == pytest.approx([gate["sigma"] for gate in noise["gates"]])
     inconclusive = [gate["verdict"] == "INCONCLUSIVE" for gate in judged]
-    assert inconclusive == [gate["outcome"] == "refused" for gate in noise["gates"]]
+    assert inconclusive == [gate["refusal"] is not None for gate in noise["gates"]]
     assert {True, False} == {*inconclusive}
 
 

@@ -178,7 +178,7 @@ def test_a_server_that_runs_already_is_paid_for_once_as_what_it_is(lab: Reposito
     (line,) = said(result)
     assert "2 points on a server it did not start, " in line
     assert line.endswith("; its start and its idle time are unknown to this run")
-    (spent,) = costs(lab)[0]["spent"]
+    (spent,) = costs(lab)[0]["cost"]
     assert (spent["launches"], spent["points"], spent["starting_gpu_s"]) == (0, 2, None)
     assert spent["held_gpu_s"] >= spent["measuring_gpu_s"] > 0
     (path,) = lab.path.glob(".precgate/runs/*/journal.jsonl")

@@ -148,7 +148,7 @@ def test_under_ci_a_configuration_file_must_not_update(
     monkeypatch.setenv("CI", "true")
     result = repository.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --precgate-*: under CI it must stand on the command line, not in *"])
+    result.stderr.fnmatch_lines(["ERROR: --precgate-*: under CI it is accepted on the command line alone, *"])
 
 
 def test_a_frog_is_noticed(repository: Repository, paced: Paced) -> None:

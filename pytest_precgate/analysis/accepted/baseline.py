@@ -157,7 +157,8 @@ def curves_of(launches: Sequence[Launch], keys: Sequence[GateKey], hardware: Har
     # An only launch that cannot be repeated is paired with every launch of the other precision.
     read_once = {name for name, each in by_precision.items() if [one.is_repeatable for one in each] == [False]}
     curves = {name: [launch.curve(hardware, cost) for launch in each] for name, each in by_precision.items()}
-    return LaunchCurves(curves, read_once, keys)
+    groups = {name: [each.origin.group for each in launches] for name, launches in by_precision.items()}
+    return LaunchCurves(curves, read_once, keys, groups)
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,13 @@ from pytest_precgate.errors import OutsideSweepError
 class LaunchCurves:
     """``curves`` by precision, one per launch; ``read_once`` are the precisions with a single launch from a file.
 
-    ``keys`` are the baseline's gates; a gate of several tests is listed once."""
+    ``keys`` are the baseline's gates; a gate of several tests is listed once. ``groups`` tells launches of one day and
+    node from those of others, by precision; None where that is not known."""
 
     curves: Mapping[str, Sequence[Curve]]
     read_once: Collection[str]
     keys: Sequence[GateKey]
+    groups: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     _gate_launches: dict[GateKey, GateLaunches] = field(default_factory=dict, init=False, repr=False)
     _served: dict[GateKey, ServedGate] = field(default_factory=dict, init=False, repr=False)
 
@@ -80,4 +82,12 @@ class LaunchCurves:
         launches = list(zip(*sides, strict=False))
         values = [key.value({curve.sweep.precision: curve.at(key.point) for curve in launch}) for launch in launches]
         elasticity = step_time_elasticity(launches, key.point)
-        return GateLaunches(key, values, elasticity, reading_sigma(launches, key.point))
+        return GateLaunches(
+            key, values, elasticity, reading_sigma(launches, key.point), self._groups_of(key, len(values))
+        )
+
+    def _groups_of(self, key: GateKey, launches: int) -> tuple[str, ...] | None:
+        """The group of each launch: that of every precision it is read from, but of those read once from a file."""
+        named = [self.groups.get(name, ()) for name in key.precisions if name not in self.read_once]
+        rows = [row for row in zip(*named, strict=False) if None not in row][:launches]
+        return tuple(" ".join(map(str, row)) for row in rows) if len(rows) == launches and named else None

@@ -49,6 +49,11 @@ class LaunchOrigin:
         """The day in UTC, as ``2026-11-24``; None when the time is not known."""
         return None if self.utc is None else self.utc[:10]
 
+    @property
+    def group(self) -> str | None:
+        """A label that launches of one day and one node share; None when the day is not known."""
+        return None if self.day is None else f"{self.day} {self.node}"
+
     @staticmethod
     def joint(origins: Sequence[LaunchOrigin]) -> LaunchOrigin:
         """Return the origin of a launch made of several: the first time, the node where it is one, all GPUs."""

@@ -7,25 +7,33 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_precgate.analysis.gating.days import GroupSigmas, group_sigmas
 from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise, suite_noise
 from pytest_precgate.analysis.quantity import positive
+from pytest_precgate.errors import InvalidValueError
 
 
 @dataclass(frozen=True)
 class GateLaunches:
     """A gate with its values, one per launch, and its ``elasticity`` (see noise.step_time_elasticity).
 
-    ``reading`` is the sigma that the measurement error of the points leaves on it (see noise.reading_sigma)."""
+    ``reading`` is the sigma that the measurement error of the points leaves on it (see noise.reading_sigma).
+    ``groups`` tells launches of one day and node from those of others, one label each; None when one is not known."""
 
     key: GateKey
     values: Sequence[float]
     elasticity: float = 1.0
     reading: float = 0.0
+    groups: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         values = tuple(positive("GateLaunches", "value", value, str(self.key)) for value in self.values)
         object.__setattr__(self, "values", values)
+        if self.groups is not None and len(self.groups) != len(values):
+            raise InvalidValueError(
+                f"GateLaunches.groups: {self.key} has {len(self.groups)} labels for {len(values)} launches"
+            )
 
     @property
     def higher_is_better_values(self) -> list[float]:
@@ -49,17 +57,61 @@ def noise_of(launches: Sequence[GateLaunches]) -> list[GateNoise]:
     """Return the noise of gates that all have LEAST_LAUNCHES values or more, centres in the gates' own units.
 
     Sigma is at least the measurement error of the points, also when the launches agree better by chance. When the error
-    of a point is unknown, as with requests nearly as long as the window, only the scatter counts."""
+    of a point is unknown, as with requests nearly as long as the window, only the scatter counts. Where the launches
+    are of several days or nodes, sigma holds what differs between those."""
     noises = suite_noise([each.higher_is_better_values for each in launches], [each.elasticity for each in launches])
+    between = _between_groups(launches)
     return [
         replace(
-            noise,
+            found,
             centre=noise.centre if each.key.metric.higher_is_better else 1 / noise.centre,
-            sigma=max(noise.sigma, each.reading) if math.isfinite(each.reading) else noise.sigma,
+            sigma=max(found.sigma, each.reading) if math.isfinite(each.reading) else found.sigma,
             has_errors=math.isfinite(each.reading),
         )
         for each, noise in zip(launches, noises, strict=True)
+        for found in [_with_groups(noise, each, between)]
     ]
+
+
+def _between_groups(launches: Sequence[GateLaunches]) -> Mapping[tuple[int, ...], GroupSigmas]:
+    """The scatter within and between groups, pooled over the gates whose launches are grouped alike."""
+    alike: dict[tuple[int, ...], list[GateLaunches]] = {}
+    for each in launches:
+        if (partition := _partition(each)) is not None:
+            alike.setdefault(partition, []).append(each)
+    return {
+        partition: group_sigmas(
+            [each.higher_is_better_values for each in gates],
+            [str(group) for group in partition],
+            [each.elasticity for each in gates],
+        )
+        for partition, gates in alike.items()
+    }
+
+
+def _partition(launches: GateLaunches) -> tuple[int, ...] | None:
+    """The groups by order of appearance; None when they are not known, or there is one."""
+    if launches.groups is None or len(set(launches.groups)) == 1:
+        return None
+    order = list(dict.fromkeys(launches.groups))
+    return tuple(order.index(group) for group in launches.groups)
+
+
+def _with_groups(noise: GateNoise, launches: GateLaunches, between: Mapping[tuple[int, ...], GroupSigmas]) -> GateNoise:
+    """The noise of a launch of another day: that within a day, and that between days.
+
+    The centre of n launches of D days has the variance between / D + within / n, which is that of fewer independent
+    launches."""
+    partition = _partition(launches)
+    found = None if partition is None else between[partition]
+    if found is None or found.total is None:
+        return noise
+    total = found.total * launches.elasticity
+    if found.within is None or found.between is None or total <= noise.sigma:
+        return replace(noise, sigma=max(noise.sigma, total))
+    centre = found.between**2 / found.groups + found.within**2 / found.launches
+    worth = max(1, min(noise.launches, int(found.total**2 / centre))) if centre > 0 else noise.launches
+    return replace(noise, sigma=total, worth=worth)
 
 
 @dataclass(frozen=True)

@@ -246,11 +246,11 @@ def suite_limits(
     noise = SuiteNoise.of([launches for _, launches in gates]) if suite is None else suite
     gate_limits = []
     for gate, launches in gates:
-        design = policy.design(len(launches.values), max(1, noise.independent))
-        if len(launches.values) < LEAST_LAUNCHES:
-            centre, known = statistics.median(launches.values), None
-        else:
+        number, known = len(launches.values), None
+        centre = statistics.median(launches.values)
+        if number >= LEAST_LAUNCHES:
             known = noise.gates[gate.key]
-            centre = known.centre
+            centre, number = known.centre, number if known.worth is None else known.worth
+        design = policy.design(number, max(1, noise.independent))
         gate_limits.append(policy.limits(gate, centre, design, known))
     return gate_limits

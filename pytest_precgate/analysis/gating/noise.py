@@ -46,13 +46,15 @@ class GateNoise:
 
     ``centre`` is the geometric mean of the launches kept, in the gate's unit; ``sigma`` the standard deviation of the
     logarithm of one launch; ``set_aside`` how many of ``launches`` were outliers. ``has_errors`` says that sigma
-    includes the measurement error of the points; without it sigma is only the launches' scatter."""
+    includes the measurement error of the points; without it sigma is only the launches' scatter. ``worth`` is how many
+    launches of that sigma the centre is worth, when days differ and the launches are of a few days; None for all."""
 
     centre: float
     sigma: float
     launches: int
     set_aside: int = 0
     has_errors: bool = True
+    worth: int | None = None
 
     def __post_init__(self) -> None:
         positive("GateNoise", "centre", self.centre, "the gate's unit")

@@ -44,6 +44,19 @@ def _outcome(
     )
 
 
+def always_three(draw: Draw, drop: float) -> Outcome:
+    """The rule as built, but a loss far beyond its limit in two launches takes a third one as well."""
+    loss, _ = losses(draw, drop)
+    found = _PACKAGE.limits(draw)
+    beyond = np.array([[_log(each.fails_beyond) for each in gates] for gates in found])
+    refused = np.array([[each.too_noisy for each in gates] for gates in found])
+    passes = np.minimum.accumulate(loss, axis=1) <= _log(TOLERANCE)
+    regressed = ~passes[:, 2] & (loss.min(axis=1) > beyond) & ~refused
+    open_gates = ~passes[:, :2] & ~refused[:, None]
+    launches = 1.0 + open_gates.any(axis=2).sum(axis=1)
+    return _outcome(regressed, launches, ~passes[:, 2] & ~regressed & ~refused, refused)
+
+
 # --- best two of three ----------------------------------------------------------------------------------------------
 
 

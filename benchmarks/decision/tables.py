@@ -10,7 +10,16 @@ import numpy as np
 
 from benchmarks.decision import remedies
 from benchmarks.decision.counted import Printed, Seen, count, true_drop
-from benchmarks.decision.others import Rule, best_two, conventional, fixed, hidden_limits, mann_whitney, welch
+from benchmarks.decision.others import (
+    Rule,
+    always_three,
+    best_two,
+    conventional,
+    fixed,
+    hidden_limits,
+    mann_whitney,
+    welch,
+)
 from benchmarks.decision.rules import MEDIAN, PAIRS, Confirmed, Package, true_power
 from benchmarks.decision.worlds import APART, DAY, DAY_APART, PLAIN, QUIET, World
 from pytest_precgate.analysis.gating.limits import LaunchPolicy
@@ -58,6 +67,7 @@ def worlds(options: Options) -> None:
 
 RULES: dict[str, Callable[[], Rule]] = {
     "first good of 3, as built": Package,
+    "first good, never ended by two": lambda: always_three,
     "best two of 3": lambda: best_two,
     "median of 5, as built": lambda: Package(MEDIAN),
     "5 pairs, as built": lambda: Package(PAIRS),

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package `benchmarks`, from any directory
 
-from benchmarks.decision import tables, weak
+from benchmarks.decision import curves, tables, weak
 from benchmarks.decision.rules import fast
 from benchmarks.decision.worlds import PUBLISHED, WORLDS, Nightlies
 
@@ -37,7 +37,8 @@ TABLES: dict[str, Callable[[tables.Options], None]] = {
     "common": weak.common,
     "single": weak.single,
     "pooling": weak.pooling,
-    "h200": weak.h200,
+    "elasticity": curves.elasticity,
+    "h200": curves.h200,
 }
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.benchmarks
         ),
         (("padded_steps.py", "--cases", "1"), "50%  fp4       now"),
         (("realtime.py", "--help"), "--speed"),
-        (("decision_rule.py", "--runs", "8"), "alarms of single baselines"),
+        (("decision_rule.py", "--runs", "8"), "one H200, vLLM 0.26.0"),
         (("end_to_end.py", "--suites", "1"), "predicted from 20 suites"),
         (("loadgen_capacity.py", "--help"), "--peers"),
         (("scaling.py", "--only", "tests", "launches", "--most", "10"), "### journal lines, twelve points a launch"),

@@ -144,8 +144,9 @@ class Confirmed:
         plain = self.package(draw, drop)
         values, launches = dropped(draw.candidate, drop), plain.launches.copy()
         regressed, changed = plain.regressed.copy(), np.zeros_like(plain.regressed)
+        held = self.package.limits(draw)
         for run in np.flatnonzero(regressed.any(axis=1)):
-            beyond = np.array([each.fails_beyond for each in self.package.limits(draw)[run]])
+            beyond = np.array([each.fails_beyond for each in held[run]])
             best = values[run, : int(plain.launches[run])].max(axis=0)
             for used in range(1, 4):
                 confirmed = regressed[run] & (best / draw.old[run, :used].max(axis=0) - 1 < -beyond)

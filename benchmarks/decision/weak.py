@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -12,18 +10,9 @@ from benchmarks.decision.counted import count
 from benchmarks.decision.rules import FIRST_GOOD, MEDIAN, PAIRS, Package
 from benchmarks.decision.tables import HEAD, Options, cells
 from benchmarks.decision.worlds import PLAIN, Draw, World
-from pytest_precgate.analysis.curves.comparison import Curve
-from pytest_precgate.analysis.curves.economics import hardware_named
-from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
-from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.gating import noise
-from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
 from pytest_precgate.analysis.gating.launch_rule import SuiteRuling
-from pytest_precgate.analysis.gating.limits import LaunchPolicy
-from pytest_precgate.analysis.gating.noise_study import study
 from pytest_precgate.analysis.gating.verdict import Verdict
-
-H200 = Path(__file__).with_name("h200_launches.csv")
 
 
 def half_slow(options: Options) -> None:
@@ -100,47 +89,3 @@ def pooling(options: Options) -> None:
             seen = count(Package(elasticities=elasticities), world.draw(options.seed, options.runs, 0.015))
             print(f"{f'{name}, {weight}':<36}{cells(seen)}", flush=True)
     noise._POOL_FREEDOM = built
-
-
-def h200(_: Options) -> None:
-    """Print the gates of the first launches on a real GPU: too few to measure a rate, and an illustration."""
-    print("one H200, vLLM 0.26.0, 2026-11-27: 7.2 billion parameters, isl 256, osl 128; launches minutes apart")
-    print(f"{'gate':<38}{'launches':>9}{'sigma':>7}{'noise floor':>13}{'catches':>18}  each launch")
-    for precision in ("int4", "fp4"):
-        curves = _h200_curves(precision)
-        gates = [Gate(GateKey(Metric.THROUGHPUT_PER_GPU, (precision,), point), 0.025) for point in (150, 200, 240)]
-        for each in study(gates, {precision: curves}, LaunchPolicy()).gates:
-            floor, drop, upper = (
-                f"{100 * figure:.1f}%" if figure is not None else "-"
-                for figure in (
-                    each.limits.noise_floor,
-                    each.limits.minimum_detectable_drop,
-                    each.limits.largest_detectable_drop,
-                )
-            )
-            changes = " ".join(f"{100 * change:+.1f}%" for change in each.changes)
-            print(
-                f"{each.gate.key!s:<38}{len(curves):>9}{100 * each.noise.sigma:>6.1f}%{floor:>13}"
-                f"{f'{drop} (to {upper})':>18}  {changes}"
-            )
-
-
-def _h200_curves(precision: str) -> list[Curve]:
-    launches: dict[str, list[SweepPoint]] = {}
-    with H200.open(encoding="utf-8", newline="") as file:
-        for line in csv.DictReader(row for row in file if not row.startswith("#")):
-            if line["precision"] == precision:
-                point = SweepPoint(
-                    configuration=precision,
-                    gpus=1,
-                    concurrency=int(line["concurrency"]),
-                    interactivity=float(line["interactivity"]),
-                    throughput_per_gpu=float(line["throughput_per_gpu"]),
-                )
-                launches.setdefault(line["launch"], []).append(point)
-    hardware = hardware_named("h200")
-    return [
-        Curve(Sweep(precision, Workload(256, 128, 0.8), "h200", points), hardware)
-        for points in launches.values()
-        if len(points) >= 3
-    ]

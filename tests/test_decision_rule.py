@@ -166,7 +166,7 @@ def test_every_remedy_is_read_from_the_sentence_that_the_product_prints() -> Non
         assert re.search(r"set must_detect = 0\.\d+|set a tolerance of [\d.]+%|the median of \d+ launches", reason)
     with rules.fast():
         found = remedies.follow(worlds.PLAIN, 0.03, 80, 12)
-    assert set(found) >= {"must_detect", "must_detect, then tolerance", "median of n, baseline of n"}
+    assert set(found) >= {"must_detect", "must_detect, then tolerance", "median of n, baseline as long"}
     assert found["must_detect"].refused == 0
     assert found["must_detect, then tolerance"].still <= found["must_detect"].still
 

@@ -70,7 +70,7 @@ class _Suite:
 def follow(world: World, sigma: float, runs: int, seed: int) -> dict[str, Followed]:
     """Return what each remedy does to the suites that are told it, by its name."""
     package, draw = Package(), world.draw(seed, runs, sigma)
-    pool = iter(world.draw(seed + 1, 16 * runs, sigma, baseline=21).baseline)
+    pool = iter(world.draw(seed + 1, 16 * runs, sigma, baseline=25).baseline)
     told: dict[str, list[_Suite]] = {}
     for run, rule in enumerate(package.rules(draw)):
         suite = _Suite(rule, lambda launches: next(pool)[:launches])
@@ -80,8 +80,9 @@ def follow(world: World, sigma: float, runs: int, seed: int) -> dict[str, Follow
                 told.setdefault("must_detect", []).append(suite.with_must_detect(max(drops)))
                 raised = told["must_detect"][-1]
                 told.setdefault("must_detect, then tolerance", []).append(_told_tolerance(raised) or raised)
-            if medians := _numbers(_MEDIAN, ruling):
-                told.setdefault("median of n, baseline of n", []).append(suite.with_median(int(max(medians))))
+            for more in (0, 4) if (medians := _numbers(_MEDIAN, ruling)) else ():
+                name = f"median of n{f' + {more}' * (more > 0)}, baseline as long"
+                told.setdefault(name, []).append(suite.with_median(int(max(medians)) + more))
         elif wider := _by_tolerance(suite, ruling):
             told.setdefault("tolerance", []).append(wider)
     return {name: _followed(suites) for name, suites in told.items()}

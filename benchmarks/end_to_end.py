@@ -48,8 +48,7 @@ PRECISIONS = ("fp4", "int4")
 OUTLIER_RATE, OUTLIER_DROP = 0.05, 0.04  # 4% of the pace is 10% of the throughput at an interactivity
 STEP_SIGMA = 0.01
 BASELINE, ATTEMPTS = 5, 3  # the settings' defaults, spelt out for the prediction
-SLOWDOWN = 0.08
-DROPS = (0.03, 0.05)
+SLOWDOWN, DROPS = 0.08, (0.03, 0.05)
 PREDICTED_PER_SUITE = 20
 COUNTED = (Verdict.REGRESSED, Verdict.INCONCLUSIVE)
 SETTINGS = """\
@@ -100,8 +99,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """What a report states of every gate, as shares: sigma, the noise floor, the minimum detectable drop and the upper
-    end of its interval."""
+    """What a report states of every gate, as shares: sigma, noise floor, smallest drop caught and its upper end."""
 
     sigma: Sequence[float]
     floor: Sequence[float]
@@ -175,8 +173,7 @@ class Model:
     """The suite in numbers, points in the settings' order.
 
     ``logs[precision][i, p]`` is the logarithm of the throughput at point p when every step takes exp(``paces[i]``)
-    times as long; ``short[precision]`` the covariance of the points from launch to launch at one pace.
-    """
+    times as long; ``short[precision]`` the covariance of the points from launch to launch at one pace."""
 
     gates: Sequence[Gate]
     points: Sequence[float]

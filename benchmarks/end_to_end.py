@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from pytest_precgate.analysis.curves.comparison import Curve
-from pytest_precgate.analysis.gating.gates import Gate
+from pytest_precgate.analysis.gating.gates import TOLERANCE, Gate
 from pytest_precgate.analysis.gating.launch_rule import GateBaseline, SuiteRule
 from pytest_precgate.analysis.gating.limits import LaunchPolicy
 from pytest_precgate.analysis.gating.noise import step_time_elasticity
@@ -48,8 +48,7 @@ PRECISIONS = ("fp4", "int4")
 OUTLIER_RATE, OUTLIER_DROP = 0.05, 0.04  # 4% of the pace is 10% of the throughput at an interactivity
 STEP_SIGMA = 0.01
 BASELINE, ATTEMPTS = 5, 3  # the settings' defaults, spelt out for the prediction
-SLOWDOWN = 0.08
-DROPS = (0.03, 0.05)
+SLOWDOWN, DROPS = 0.08, (0.03, 0.05)
 PREDICTED_PER_SUITE = 20
 COUNTED = (Verdict.REGRESSED, Verdict.INCONCLUSIVE)
 SETTINGS = """\
@@ -100,11 +99,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """What a report states of every gate, as shares: sigma, minimum detectable drop, tolerance."""
+    """What a report states of every gate, as shares: sigma, noise floor, smallest drop caught and its upper end."""
 
     sigma: Sequence[float]
-    minimum_detectable_drop: Sequence[float]
-    tolerance: Sequence[float]
+    floor: Sequence[float]
+    catches: Sequence[float]
+    upper: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,11 @@ def found_in(status: int, report: Mapping[str, Any]) -> Found:
     verdict = worst([Verdict[gate["verdict"]] for gate in gates])
     if (status == 0) is not verdict.passes or report["problems"]:
         raise RuntimeError(f"exit status {status} with {verdict}, problems {report['problems']}")
-    sigma, detected, tolerance = (
-        [gate[key] for gate in gates] for key in ("sigma", "minimum_detectable_drop", "tolerance")
+    stated = (
+        [gate[key] for gate in gates]
+        for key in ("sigma", "noise_floor", "minimum_detectable_drop", "largest_detectable_drop")
     )
-    return Found(Outcome(verdict, max(gate["launches"] for gate in gates)), Report(sigma, detected, tolerance))
+    return Found(Outcome(verdict, max(1, *(gate["launches"] for gate in gates))), Report(*stated))
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:
@@ -172,8 +173,7 @@ class Model:
     """The suite in numbers, points in the settings' order.
 
     ``logs[precision][i, p]`` is the logarithm of the throughput at point p when every step takes exp(``paces[i]``)
-    times as long; ``short[precision]`` the covariance of the points from launch to launch at one pace.
-    """
+    times as long; ``short[precision]`` the covariance of the points from launch to launch at one pace."""
 
     gates: Sequence[Gate]
     points: Sequence[float]
@@ -214,14 +214,12 @@ class Model:
         return np.stack([np.interp(paces, self.paces, column) for column in self.logs[precision].T], axis=1)
 
     def _values(self, read: Mapping[str, Numbers]) -> Numbers:
-        """A cost is one over its throughput here: the price has no part in a verdict."""
         columns = []
         for gate in self.gates:
             first, *second = (
                 read[precision][:, self.points.index(gate.key.point)] for precision in gate.key.precisions
             )
-            log = first - sum(second)
-            columns.append(log if gate.key.metric.higher_is_better else -log)
+            columns.append(first - sum(second))
         return np.exp(np.stack(columns, axis=1))
 
 
@@ -273,7 +271,7 @@ def predicted(model: Model, slowdowns: Sequence[float], runs: int, random: np.ra
         for outcomes, slowdown in zip(found, slowdowns, strict=True):
             gates = rule.judge(model.launches(random, ATTEMPTS, slowdown).tolist()).gates
             verdict = worst([gate.judged.verdict for gate in gates if gate.judged is not None])
-            outcomes.append(Outcome(verdict, max(gate.launches for gate in gates)))
+            outcomes.append(Outcome(verdict, max(1, *(gate.launches for gate in gates))))
     return found
 
 
@@ -289,25 +287,20 @@ def gates_table(
         np.std(np.log(each.launches(random, 4000)), axis=0) for each in (normal, replace(normal, sigma=0.0))
     )
     drops = [model.true_drops(slowdown) for slowdown in slowdowns]
-    print("gates, percent; a cost is one over its throughput")
-    print("sigma: of a launch that is no outlier; short: what the shortness of a launch alone makes of that")
-    print(
-        "stated, MDD: mean sigma and minimum detectable drop in the reports; tolerance: their median; then true drops"
-    )
+    print("gates, percent; sigma: of a launch that is no outlier; short: what its shortness alone makes of that;")
+    print("stated, floor, catches: means of sigma, noise floor, smallest drop and its upper end in the reports")
     slower = "".join(f"{f'{100 * slowdown:g}% slower':>14}" for slowdown in slowdowns)
-    print(f"{'gate':<44}{'sigma':>7}{'short':>7}{'stated':>8}{'MDD':>6}{'tolerance':>11}{slower}")
+    print(f"{'gate':<44}{'sigma':>7}{'short':>7}{'stated':>8}{'floor':>7}{'catches':>13}{slower}")
     for index, gate in enumerate(model.gates):
-        if gate.key.metric.higher_is_better:
-            stated, detected = (
-                100 * fmean(getattr(each, name)[index] for each in reports)
-                for name in ("sigma", "minimum_detectable_drop")
-            )
-            tolerance = 100 * median(each.tolerance[index] for each in reports)
-            lost = "".join(f"{100 * each[index]:>14.1f}" for each in drops)
-            print(
-                f"{gate.key!s:<44}{100 * sigmas[index]:>7.2f}{100 * short[index]:>7.2f}{stated:>8.2f}{detected:>6.1f}"
-                f"{tolerance:>11.1f}{lost}"
-            )
+        stated, floor, catches, upper = (
+            100 * fmean(getattr(each, name)[index] for each in reports)
+            for name in ("sigma", "floor", "catches", "upper")
+        )
+        lost = "".join(f"{100 * each[index]:>14.1f}" for each in drops)
+        print(
+            f"{gate.key!s:<44}{100 * sigmas[index]:>7.2f}{100 * short[index]:>7.2f}{stated:>8.2f}{floor:>7.1f}"
+            f"{f'{catches:.1f} to {upper:.1f}':>13}{lost}"
+        )
     print()
 
 
@@ -342,10 +335,10 @@ def main() -> None:
         measured = list(pool.map(partial(one_suite, sigma=options.sigma, slowdowns=slowdowns), seeds))
     random = np.random.default_rng(options.seed)
     print(
-        f"SIMULATED: {options.suites} suites from seed {options.seed} on, 12 gates each, 6 that scatter separately;\n"
+        f"SIMULATED: {options.suites} suites from seed {options.seed} on, {len(model.gates)} gates each;\n"
         f"launches differ in pace by {100 * options.sigma:g}% (sigma), {100 * OUTLIER_RATE:g}% are outliers, "
-        f"{100 * OUTLIER_DROP:g}% slower; {BASELINE} baseline launches,\nup to {ATTEMPTS} of the candidate, default "
-        "tolerances\n"
+        f"{100 * OUTLIER_DROP:g}% slower; {BASELINE} baseline launches,\nup to {ATTEMPTS} of the candidate, "
+        f"tolerance {100 * TOLERANCE:g}% (the default)\n"
     )
     gates_table(model, [suite[0].report for suite in measured], slowdowns[1:], random)
     names = ["unchanged", *(f"{100 * slowdown:g}% slower" for slowdown in slowdowns[1:])]

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.benchmarks
         (("quiet_machine.py", "--help"), "--quiet-cgroup"),
         (("boiling_frog.py", "--runs", "2"), "updates that ask a reason"),
         (("days.py", "--runs", "20"), "sigmas in percent, true | found"),
-        (("decision_rule.py", "--runs", "8"), "alarms of single baselines"),
+        (("decision_rule.py", "--runs", "8"), "one H200, vLLM 0.26.0"),
         (("end_to_end.py", "--suites", "1"), "predicted from 20 suites"),
         (("loadgen_capacity.py", "--help"), "--peers"),
         (("scaling.py", "--only", "tests", "launches", "--most", "10"), "### journal lines, twelve points a launch"),

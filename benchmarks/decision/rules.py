@@ -132,7 +132,7 @@ def outcome(rulings: Sequence[SuiteRuling]) -> Outcome:
 
 @dataclass
 class Confirmed:
-    """A what-if that is not built: a gate that would be REGRESSED is measured beside the old state, on the same day.
+    """As `confirm_with` does (run/confirmation.py): a REGRESSED gate is measured beside the old state, on the same day.
 
     Up to three launches of the old state; REGRESSED as soon as the best launch of the candidate is worse than the best
     of the old state by more than the limit, else the environment changed. Launches of both sides are counted."""

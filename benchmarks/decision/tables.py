@@ -76,7 +76,7 @@ RULES: dict[str, Callable[[], Rule]] = {
     "one launch, fixed 5%": lambda: conventional(lambda draw: fixed(draw, 1, 0.05), 1),
     "Welch, 5 against 5": lambda: conventional(welch, 5),
     "Mann-Whitney, 5 against 5": lambda: conventional(mann_whitney, 5),
-    "confirmed (what-if, not built)": Confirmed,
+    "confirmed beside the old state": Confirmed,
 }
 
 
@@ -145,7 +145,7 @@ class Goal:
 
 GOAL_RULES: dict[str, Callable[[], Rule]] = {
     "as built": Package,
-    "confirmed (what-if)": Confirmed,
+    "confirmed": Confirmed,
     "confirmed, tolerance 2%": lambda: Confirmed(Package(tolerance=0.02)),
 }
 GOALS = (

@@ -126,8 +126,8 @@ def _evidence(report: GateReport) -> Iterator[Line]:
     if all(each.evidence is None or each.evidence.sigma is None for each in judged):
         used = max((each.evidence.launches for each in judged if each.evidence is not None), default=1)
         yield (
-            f"noise unknown: the baseline has fewer than {LEAST_LAUNCHES} launches, so one launch decides at the "
-            f"tolerance, and noise may pass or fail it; launches used: {used}",
+            f"noise unknown: the baseline has fewer than {LEAST_LAUNCHES} launches, so a gate passes or "
+            f"fails by its tolerance alone, and noise may do either; launches used: {used}",
             None,
         )
         return

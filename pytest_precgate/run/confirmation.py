@@ -16,6 +16,7 @@ from pytest_precgate.analysis.gating.launch_rule import SuiteRule
 from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy
 from pytest_precgate.analysis.gating.serving import ServedLimits
 from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent, JudgedGate, Verdict
+from pytest_precgate.errors import ReplayError
 from pytest_precgate.run.checked_gates import CheckedGates, Read, Value
 from pytest_precgate.settings import Suite
 
@@ -71,7 +72,11 @@ class Confirmation:
 
         The first launch tells: its hard facts and its version must be the baseline's."""
         for precision in self.checked.read_by(wanted):
-            if self.checked.launches.held(self.side, precision) == 0:
+            try:
+                held = self.checked.launches.held(self.side, precision)
+            except ReplayError:  # the run measured nothing of the side
+                held = 0
+            if held == 0:
                 return "the replayed run does not hold it"
             now = self.checked.launches.of(self.side, precision).fingerprint
             then = self.baseline.launches_of(precision)[0].fingerprint

@@ -26,6 +26,9 @@ from pytest_precgate.settings import Suite
 
 _Value = TypeVar("_Value")
 
+# How much worse a serving point of a pair may be at least, as a share: its noise is not known before the last pair.
+_POINT_OF_A_PAIR = 0.10
+
 
 @dataclass(frozen=True)
 class AgainstBaseline:
@@ -89,7 +92,7 @@ class InPairs:
                 names = gate.key.precisions
                 first = ServedGate.of(gate.key, [[self.checked.curve(self.side, name, 1)] for name in names])
                 served = first.along([self.checked.curve(self.side, name, number) for name in names])
-                served_limits = ServedLimits(before, 1.0, 2 * gate.tolerance)
+                served_limits = ServedLimits(before, 1.0, max(2 * gate.tolerance, _POINT_OF_A_PAIR))
                 return points.value((number, index), served, curves, served_limits)
 
             return tuple(zip(base, self.checked.values(self.checked.suite, number, wanted, read), strict=True))

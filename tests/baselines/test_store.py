@@ -143,7 +143,7 @@ def test_a_launch_says_what_it_is_whatever_its_engine_is_called(simulated: bool,
         Launch(replace(each.sweep, simulated=simulated), each.fingerprint, is_repeatable=repeatable)
         for each in (launch(kimi(name), "mine").rounded() for name in ("fp4", "int4"))
     ]
-    told = replace(kimi_baseline(), launches=launches)
+    told = replace(kimi_baseline(), launches=launches, anchors=())
     text = dump(told)
     assert parse(text, "kimi.json") == told
     assert text.count('"repeatable": false') == 2 * (not repeatable)

@@ -113,7 +113,7 @@ def test_a_damaged_line_fails_the_run_by_name(accepted: Repository) -> None:
     result = accepted.run(HISTORY)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
-        ["*18 gates: 18 PASS*", "FAIL: *trend.jsonl: is not JSON *; remove the line, or *@ line 1"]
+        ["*9 gates: 9 PASS*", "FAIL: *trend.jsonl: is not JSON *; remove the line, or *@ line 1"]
     )
     assert len((accepted.path / "trend.jsonl").read_text(encoding="utf-8").splitlines()) == 2
 

@@ -38,7 +38,7 @@ def test_a_baseline_of_few_launches_grows_by_those_of_later_days(day_one: Reposi
     """Two launches have no sigma, and the report says so; with two more there is one."""
     result = day_one.run()
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["noise unknown: no sigma of fewer than 3 baseline launches*"])
+    result.stdout.fnmatch_lines(["noise unknown: the baseline has fewer than 3 launches*"])
     paced(fp4=[0.998, 1.001], int4=[0.999, 1.001])
     added = day_one.run(ADD, "--precgate-update-launches=2")
     assert added.ret == 0

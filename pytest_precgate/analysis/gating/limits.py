@@ -179,14 +179,18 @@ class GateLimits:
         )
         ways = [f"set must_detect = {seen:g}"] if seen < 1 else []
         return why + _either(
-            ways + self._more_launches(lambda longer: longer.minimum_detectable_drop, self.must_detect)
+            ways + self._more_launches(lambda longer: longer.largest_detectable_drop, self.must_detect)
         )
 
     @property
     def remedies(self) -> str:
         """What would settle a loss between the tolerance and the noise floor."""
-        floor = 0.0 if self.noise_floor is None else self.noise_floor
-        ways = [f"set a tolerance of {rounded_up(floor) * 100:g}%"] if rounded_up(floor) < self.gate.implausible else []
+        floor, ways = rounded_up(self.fails_beyond), []
+        if floor < self.gate.implausible:
+            wider = replace(self, gate=replace(self.gate, tolerance=floor))
+            seen = wider.minimum_detectable_drop
+            more = f" and must_detect = {rounded_up(seen):g}" if seen is not None and wider.too_noisy else ""
+            ways.append(f"set a tolerance of {floor * 100:g}%{more}")
         return _either(ways + self._more_launches(lambda longer: longer.noise_floor, self.gate.tolerance))
 
     def _more_launches(self, figure: Callable[[GateLimits], float | None], wanted: float) -> list[str]:

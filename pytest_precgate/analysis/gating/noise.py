@@ -30,7 +30,8 @@ _QN_FEW = {2: 0.399, 3: 0.994, 4: 0.512, 5: 0.844, 6: 0.611, 7: 0.857, 8: 0.669,
 _FAR = 2.5
 _UNTRIMMED = 1.04
 # The suite's common sigma has the weight of this many further launches of the gate itself. A gate's own launches alone
-# fail and refuse more suites by chance; the common sigma alone misses a gate noisier than the others (docs/noise.md).
+# fail and refuse more suites by chance; the common sigma alone misses a gate noisier than the others
+# (docs/noise_derivation.md).
 _POOL_FREEDOM = 12
 # The slope of a curve at an interactivity is taken over so much of it on either side. Over less, it is the slope of the
 # noise of two points: with 0.5% of noise a true elasticity of 2.27 reads 1.11 to 3.57 over 0.5%, and 1.66 to 2.74 over

@@ -145,7 +145,13 @@ def largest_sigma(design: Design) -> float:
 
 def detectable_drop(design: Design, line: float, share: float = TARGET_POWER) -> float:
     """Return the drop, in sigma, that fails with probability ``share`` at a limit of ``line`` sigma."""
-    return _crossing(lambda drop: share - failing_share(design, line, drop), 0.0, max(line, 0.0) + 16.0)
+    return line + _drop_beyond_limit(design, share)
+
+
+@lru_cache(maxsize=1024)
+def _drop_beyond_limit(design: Design, share: float) -> float:
+    """How far beyond its limit a drop must be: what fails depends on the distance alone."""
+    return _crossing(lambda beyond: share - failing_share(design, 0.0, beyond), -16.0, 16.0)
 
 
 def least_median(suffices: Callable[[Design], bool], design: Design, most: int = 49) -> int | None:

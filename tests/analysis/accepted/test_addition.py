@@ -27,7 +27,7 @@ SOFT = {"engine_version": "1.2.0", "commit": "abc"}
 def fresh(precision: str, factor: float, day: int = 24, soft: Mapping[str, str] = SOFT, engine: str = "vllm") -> Launch:
     sweep = scaled(kimi(precision), factor)
     origin = LaunchOrigin(f"2026-11-{day}T06:00:00Z", f"node{day}")
-    return Launch(sweep, Fingerprint.of(sweep, (engine,), soft), (), origin)
+    return Launch(sweep, Fingerprint.of(sweep, (engine,), soft), (), origin, is_repeatable=engine != "recorded")
 
 
 def two(day: int, factor: float = 1.0, **more: object) -> dict[str, list[Launch]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,6 +195,37 @@ def test_tolerance_is_set_for_all_metrics_or_for_one(tmp_path: Path) -> None:
         "fp4 throughput_per_gpu": 0.1,
         "int4 throughput_per_gpu": 0.1,
     }
+
+
+def test_a_tolerance_may_be_by_point_and_precision(tmp_path: Path) -> None:
+    """A table in place of the number; what no gate has is refused by name."""
+    table = 'tolerance = { throughput_per_gpu = { default = 0.02, int4 = 0.03, "91" = 0.05 } }'
+    settings = loaded(tmp_path, SUITE.replace("hardware =", f"{table}\nhardware =", 1))
+    gates = settings.suite(None, "here").gates_for("fp4", "int4", (55.0, 91.0))
+    assert {str(gate.key): gate.tolerance for gate in gates if not gate.key.metric.is_ratio} == {
+        "fp4 throughput_per_gpu at 55 tok/s/user": 0.02,
+        "fp4 throughput_per_gpu at 91 tok/s/user": 0.05,
+        "int4 throughput_per_gpu at 55 tok/s/user": 0.03,
+        "int4 throughput_per_gpu at 91 tok/s/user": 0.05,
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ('throughput_per_gpu = { "60" = 0.05 }', "has a tolerance at 60 tok/s/user, where the suite has no point"),
+        ("throughput_per_gpu = { fp8 = 0.05 }", "has a tolerance of fp8; "),
+        ("throughput_ratio = { fp4 = 0.05 }", "got the key 'fp4', wanted default or a point"),
+        ("throughput_per_gpu = { fp5 = 0.05 }", "got the key 'fp5', wanted default, a precision or a point"),
+        ("throughput_per_gpu = { int4 = 1.5 }", "wanted a tolerance below 1"),
+        ("throughput_per_gpu = { int4 = 0 }", "tolerance: got 0"),
+        ('throughput_per_gpu = { "91" = "5%" }', "wanted a number"),
+    ],
+)
+def test_a_tolerance_that_no_gate_has_is_refused(tmp_path: Path, table: str, why: str) -> None:
+    """It would be thought to hold."""
+    with pytest.raises(SettingsError, match=re.escape(why)):
+        loaded(tmp_path, SUITE.replace("hardware =", f"tolerance = {{ {table} }}\nhardware =", 1))
 
 
 def test_metrics_choose_what_is_gated(tmp_path: Path) -> None:

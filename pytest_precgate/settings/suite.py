@@ -14,17 +14,24 @@ from typing import Any, Literal, cast, get_args
 from pytest_precgate.analysis.curves.comparison import COST_MODES, WORDINGS, Comparison, CostMode, Wording
 from pytest_precgate.analysis.curves.economics import Hardware, hardware_named
 from pytest_precgate.analysis.curves.workload import Workload
-from pytest_precgate.analysis.gating.gates import DEFAULT_METRICS, IMPLAUSIBLE_GAIN, Gate, Metric, gates_of
+from pytest_precgate.analysis.gating.gates import (
+    DEFAULT_METRICS,
+    IMPLAUSIBLE_GAIN,
+    Gate,
+    Metric,
+    Tolerance,
+    gates_of,
+)
 from pytest_precgate.analysis.gating.limits import MOST_LAUNCHES, LaunchPolicy
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.documents import Node, nearest
 from pytest_precgate.engines import ENGINES, Engine
 from pytest_precgate.engines.rehearsal import rehearsal_of
 from pytest_precgate.errors import CalibrationError, SettingsError
+from pytest_precgate.settings.tolerances import PRECISIONS, for_all, refuse_unheld, tolerances_of
 
 LaunchRule = Literal["first-good", "median"]
 
-PRECISIONS = ("fp4", "int4", "fp8", "int8", "bf16", "fp16")
 Engines = Mapping[str, tuple[Engine, ...]]
 
 _LONGEST_NAME = 100
@@ -57,7 +64,8 @@ BESIDE = "@"
 class Suite:
     """One workload on one hardware, its precisions, its gates, and the number of launches.
 
-    ``points`` is None for "quartiles", a tolerance, ``max_launches`` and ``must_detect`` None for their defaults.
+    ``points`` is None for "quartiles", ``max_launches`` and ``must_detect`` None for their defaults.
+    ``tolerance_for_all`` is that of the metrics a mark adds.
     ``paired`` holds, by name, the engines of another side for comparisons of pairs; ``confirm_with`` is the side that
     starts the state of the baseline, None where none does."""
 
@@ -67,8 +75,8 @@ class Suite:
     points: tuple[float, ...] | None
     engines: Engines
     cost: CostMode = "derived"
-    tolerances: Mapping[Metric, float | None] = field(default_factory=lambda: dict.fromkeys(DEFAULT_METRICS))
-    tolerance_for_all: float | None = None
+    tolerances: Mapping[Metric, Tolerance] = field(default_factory=lambda: dict.fromkeys(DEFAULT_METRICS, Tolerance()))
+    tolerance_for_all: Tolerance = field(default_factory=Tolerance)
     implausible: float = IMPLAUSIBLE_GAIN
     launch_rule: LaunchRule = "first-good"
     max_launches: int | None = None
@@ -178,7 +186,7 @@ class Suite:
         changed = replace(
             self,
             points=_points(members["points"]) if "points" in members else self.points,
-            tolerances=_tolerances(members, self.tolerances, self.tolerance_for_all),
+            tolerances=tolerances_of(members, self.tolerances, self.tolerance_for_all),
         )
         if "max_launches" in members:
             with members["max_launches"].building():
@@ -210,8 +218,8 @@ def suite_from(name: str, node: Node, hardware: Mapping[str, Hardware], base: Pa
         points=_points(members["interactivity"]),
         engines=engines,
         cost=cast(CostMode, members["cost"].choice(COST_MODES)) if "cost" in members else "derived",
-        tolerances=_tolerances(members, dict.fromkeys(DEFAULT_METRICS), None),
-        tolerance_for_all=_for_all(members),
+        tolerances=tolerances_of(members, dict.fromkeys(DEFAULT_METRICS, Tolerance()), Tolerance()),
+        tolerance_for_all=for_all(members),
         implausible=members["implausible"].number() if "implausible" in members else IMPLAUSIBLE_GAIN,
         wording=cast(Wording, members["wording"].choice(WORDINGS)) if "wording" in members else "ratios",
     )
@@ -337,36 +345,9 @@ def _points(node: Node) -> tuple[float, ...] | None:
     return tuple(points)
 
 
-def _for_all(members: Mapping[str, Node]) -> float | None:
-    """The tolerance of every metric, also of those a mark adds, if it is one number."""
-    node = members.get("tolerance")
-    return None if node is None or isinstance(node.value, Mapping) else node.number()
-
-
-def _tolerances(
-    members: Mapping[str, Node], inherited: Mapping[Metric, float | None], for_all: float | None
-) -> Mapping[Metric, float | None]:
-    """The metrics to gate with their tolerances: ``metrics`` chooses them, ``tolerance`` is one share or one each."""
-    table = dict(inherited)
-    if "metrics" in members:
-        names = [member.choice(metric.value for metric in Metric) for member in members["metrics"].items()]
-        if not names:
-            members["metrics"].fail("got an empty list: without a metric there is no gate")
-        for member, name in zip(members["metrics"].items(), names, strict=True):
-            if names.count(name) > 1:
-                member.fail(f"{name} is repeated")
-        table = {metric: table.get(metric, for_all) for metric in map(Metric, names)}
-    if "tolerance" in members:
-        node = members["tolerance"]
-        if isinstance(node.value, Mapping):
-            gated = [metric.value for metric in table]
-            table |= {Metric(name): member.number() for name, member in node.table(optional=gated).items()}
-        else:
-            table = dict.fromkeys(table, node.number())
-    return table
-
-
 def _refuse_empty(suite: Suite, node: Node) -> None:
     """Build one gate of each kind now, so that an invalid tolerance fails at the start and not after a sweep."""
+    refuse_unheld(suite.tolerances, suite.points, suite.engines, node)
     with node.building():
-        suite.gates_for("candidate", "reference", suite.points or (1.0,))
+        for precision in suite.engines:
+            suite.gates_for(precision, "reference", suite.points or (1.0,))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.curves.economics import hardware_named
-from pytest_precgate.analysis.gating.gates import Gate, Metric, gates_of
+from pytest_precgate.analysis.gating.gates import Gate, Metric, Tolerance, gates_of
 from pytest_precgate.analysis.gating.limits import LaunchPolicy
 from tests.published import kimi
 
@@ -41,4 +41,6 @@ def launched(seed: int, sigma: float, number: int = 5) -> Mapping[str, Sequence[
 
 
 def gates(tolerances: Mapping[Metric, float | None] | None = None, points: Sequence[float] = POINTS) -> list[Gate]:
-    return list(gates_of("fp4", "int4", points, dict.fromkeys(Metric) if tolerances is None else tolerances, 0.5))
+    each = dict.fromkeys(Metric) if tolerances is None else tolerances
+    held = {metric: Tolerance() if share is None else Tolerance(share) for metric, share in each.items()}
+    return list(gates_of("fp4", "int4", points, held, 0.5))

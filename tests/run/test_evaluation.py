@@ -17,7 +17,7 @@ from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.analysis.curves.search import Grid, Range, SweepTargets, follow
 from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
-from pytest_precgate.analysis.gating.gates import Gate, Metric, gates_of
+from pytest_precgate.analysis.gating.gates import Gate, Metric, Tolerance, gates_of
 from pytest_precgate.analysis.gating.limits import LaunchPolicy
 from pytest_precgate.analysis.gating.verdict import JudgedGate, Verdict
 from pytest_precgate.errors import InvalidValueError
@@ -33,7 +33,7 @@ TEST = "test_kimi.py::test_fp4"
 FACTS = Fingerprint({"engine": "stand-in"}, {})
 FIRST_GOOD, MEDIAN, PAIRS = LaunchPolicy(), LaunchPolicy("median", 3), LaunchPolicy("pairs", 3)
 RULES = ((1, FIRST_GOOD), (3, FIRST_GOOD), (3, MEDIAN))
-TOLERANCES = dict.fromkeys(Metric)
+TOLERANCES = dict.fromkeys(Metric, Tolerance())
 unhurried = settings(deadline=None)
 
 Points = Sequence[SweepPoint]

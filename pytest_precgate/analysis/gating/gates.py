@@ -6,7 +6,7 @@ better; it does not know baselines or verdicts."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from pytest_precgate.analysis.curves.comparison import Reading
@@ -112,28 +112,41 @@ class Gate:
         return change if self.key.metric.higher_is_better else -change
 
 
+@dataclass(frozen=True)
+class Tolerance:
+    """The tolerances of one metric, as shares: that of a point, else that of a precision, else ``default``.
+
+    ``points`` is by interactivity in tok/s/user; a ratio has no precision of its own."""
+
+    default: float = TOLERANCE
+    points: Mapping[float, float] = field(default_factory=dict)
+    precisions: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, key: GateKey) -> float:
+        """Return the tolerance of a gate."""
+        own = self.default if key.metric.is_ratio else self.precisions.get(key.precisions[0], self.default)
+        return self.points.get(key.point, own)
+
+
 def gates_of(
     candidate: str,
     reference: str,
     points: Iterable[float],
-    tolerances: Mapping[Metric, float | None],
+    tolerances: Mapping[Metric, Tolerance],
     implausible: float = IMPLAUSIBLE_GAIN,
 ) -> tuple[Gate, ...]:
     """Return the gates of one comparison: each ratio once, each absolute metric once per precision, at every point.
 
-    ``tolerances`` names the metrics to gate; None means the default. Raises InvalidValueError
+    ``tolerances`` names the metrics to gate. Raises InvalidValueError
     when there is nothing to gate."""
     pair = (candidate, reference)
-    gates = [
-        Gate(
-            GateKey(metric, precisions, point),
-            TOLERANCE if tolerance is None else tolerance,
-            implausible,
-        )
+    keys = [
+        (GateKey(metric, precisions, point), tolerance)
         for metric, tolerance in tolerances.items()
         for precisions in ([pair] if metric.is_ratio else [(candidate,), (reference,)])
         for point in points
     ]
+    gates = [Gate(key, tolerance.of(key), implausible) for key, tolerance in keys]
     if not gates:
         raise InvalidValueError("gates: no point or no metric left, so nothing would be gated")
     return tuple(sorted(gates, key=lambda gate: gate.key.order))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pytest_precgate
-from pytest_precgate.analysis.gating.gates import GateKey, Metric, gates_of
+from pytest_precgate.analysis.gating.gates import GateKey, Metric, Tolerance, gates_of
 from pytest_precgate.analysis.gating.verdict import Absent, Verdict, all_pass, decide, judge
 from pytest_precgate.errors import InvalidValueError
 from tests.builders.gates import gate
@@ -151,7 +151,7 @@ def test_a_tolerance_above_the_plausible_gain_is_refused() -> None:
 
 def test_default_gates_are_both_ratios_and_both_precisions_at_every_point() -> None:
     """Six gates a point, each at the default tolerance."""
-    gates = gates_of("fp4", "int4", (55.0, 73.0), dict.fromkeys(Metric))
+    gates = gates_of("fp4", "int4", (55.0, 73.0), dict.fromkeys(Metric, Tolerance()))
     assert [(str(gate.key), gate.tolerance) for gate in gates if gate.key.point == 55] == [
         ("fp4/int4 throughput_ratio at 55 tok/s/user", 0.025),
         ("fp4/int4 cost_ratio at 55 tok/s/user", 0.025),
@@ -161,6 +161,20 @@ def test_default_gates_are_both_ratios_and_both_precisions_at_every_point() -> N
         ("int4 cost at 55 tok/s/user", 0.025),
     ]
     assert len(gates) == 12
+
+
+def test_a_tolerance_is_that_of_the_point_else_of_the_precision_else_of_the_metric() -> None:
+    """A ratio reads two precisions and has no tolerance of one."""
+    held = Tolerance(0.02, {91.0: 0.05}, {"int4": 0.03})
+    gates = gates_of("fp4", "int4", (55.0, 91.0), {Metric.THROUGHPUT_PER_GPU: held, Metric.THROUGHPUT_RATIO: held})
+    assert {str(gate.key): gate.tolerance for gate in gates} == {
+        "fp4/int4 throughput_ratio at 55 tok/s/user": 0.02,
+        "fp4/int4 throughput_ratio at 91 tok/s/user": 0.05,
+        "fp4 throughput_per_gpu at 55 tok/s/user": 0.02,
+        "fp4 throughput_per_gpu at 91 tok/s/user": 0.05,
+        "int4 throughput_per_gpu at 55 tok/s/user": 0.03,
+        "int4 throughput_per_gpu at 91 tok/s/user": 0.05,
+    }
 
 
 def test_between_the_tolerance_and_the_noise_floor_a_gate_neither_passes_nor_fails() -> None:
@@ -177,7 +191,7 @@ def test_between_the_tolerance_and_the_noise_floor_a_gate_neither_passes_nor_fai
 def test_nothing_to_gate_is_refused(points: tuple[float, ...], metrics: list[Metric]) -> None:
     """A check without gates would pass in every case."""
     with pytest.raises(InvalidValueError, match="nothing would be gated"):
-        gates_of("fp4", "int4", points, dict.fromkeys(metrics, 0.03))
+        gates_of("fp4", "int4", points, dict.fromkeys(metrics, Tolerance(0.03)))
 
 
 def test_a_ratio_needs_two_different_precisions() -> None:

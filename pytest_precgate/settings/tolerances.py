@@ -1,0 +1,77 @@
+"""The tolerances of a suite or a mark, by metric, and within a metric by point and precision.
+
+Input: the tables of the settings. Output: a Tolerance for each metric to gate. Invariant: a tolerance that no gate has
+is refused by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+from pytest_precgate.analysis.gating.gates import TOLERANCE, Metric, Tolerance
+from pytest_precgate.documents import Node, nearest
+
+PRECISIONS = ("fp4", "int4", "fp8", "int8", "bf16", "fp16")
+"""Names of precisions: tables of a suite, and keys of its tolerances."""
+
+
+def for_all(members: Mapping[str, Node]) -> Tolerance:
+    """The tolerance of every metric, also of those a mark adds, if it is one number."""
+    node = members.get("tolerance")
+    return Tolerance() if node is None or isinstance(node.value, Mapping) else Tolerance(node.number())
+
+
+def tolerances_of(
+    members: Mapping[str, Node], inherited: Mapping[Metric, Tolerance], for_all: Tolerance
+) -> Mapping[Metric, Tolerance]:
+    """The metrics to gate with their tolerances: ``metrics`` chooses them, ``tolerance`` is one share or one each."""
+    table = dict(inherited)
+    if "metrics" in members:
+        names = [member.choice(metric.value for metric in Metric) for member in members["metrics"].items()]
+        if not names:
+            members["metrics"].fail("got an empty list: without a metric there is no gate")
+        for member, name in zip(members["metrics"].items(), names, strict=True):
+            if names.count(name) > 1:
+                member.fail(f"{name} is repeated")
+        table = {metric: table.get(metric, for_all) for metric in map(Metric, names)}
+    if "tolerance" in members:
+        node = members["tolerance"]
+        if isinstance(node.value, Mapping):
+            each = node.table(optional=[metric.value for metric in table])
+            table |= {Metric(name): _tolerance(member, Metric(name)) for name, member in each.items()}
+        else:
+            table = dict.fromkeys(table, Tolerance(node.number()))
+    return table
+
+
+def _tolerance(node: Node, metric: Metric) -> Tolerance:
+    """One share, or a table of shares by point and precision, with a default."""
+    if not isinstance(node.value, Mapping):
+        return Tolerance(node.number())
+    default = TOLERANCE
+    points: dict[float, float] = {}
+    precisions: dict[str, float] = {}
+    for key, member in node.mapping().items():
+        if key == "default":
+            default = member.number()
+        elif key in PRECISIONS and not metric.is_ratio:
+            precisions[key] = member.number()
+        elif re.fullmatch(r"[0-9]+(\.[0-9]+)?", key):
+            points[float(key)] = member.number()
+        else:
+            wanted = "default or a point" if metric.is_ratio else "default, a precision or a point"
+            member.fail(f'got the key {key!r}, wanted {wanted}, such as "91"')
+    return Tolerance(default, points, precisions)
+
+
+def refuse_unheld(
+    tolerances: Mapping[Metric, Tolerance], points: Collection[float] | None, precisions: Collection[str], node: Node
+) -> None:
+    """Refuse a tolerance of a point or precision that no gate has: it would be thought to hold."""
+    for metric, tolerance in tolerances.items():
+        for point in tolerance.points:
+            if points is None or point not in points:
+                node.fail(f"{metric.value} has a tolerance at {point:g} tok/s/user, where the suite has no point")
+        for precision in tolerance.precisions:
+            if precision not in precisions:
+                node.fail(f"{metric.value} has a tolerance of {precision}; {nearest(precision, precisions)}")

@@ -10,18 +10,20 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_precgate.analysis.accepted.baseline import Baseline
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.matching import GateBaselines
 from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.gating.launch_rule import SuiteRule
 from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy
 from pytest_precgate.analysis.gating.serving import ServedLimits
 from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent, JudgedGate, Verdict
-from pytest_precgate.errors import ReplayError
+from pytest_precgate.errors import PrecgateError, ReplayError
 from pytest_precgate.run.checked_gates import CheckedGates, Read, Value
 from pytest_precgate.settings import Suite
 
 NOT_CONFIRMED = "old state not measured again"
 _VERSIONS = ("version", "engine_version")
+_UNKNOWN = ("not said", "unknown")
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,7 @@ class Confirmation:
         """Return the gates, each REGRESSED one after its comparison with the old state.
 
         It stays REGRESSED when it is worse than the best launch of the old state by more than its limit, and where the
-        old state cannot be compared; the reason says which. Raises PreflightError, EngineStartError and LoadError as a
-        launch of the suite does."""
+        old state cannot be compared, or started, or measured; the reason says which."""
         limits = SuiteRule(self.matched.held, self.policy, self.matched.noise).gate_limits
         waiting = {index for index, gate in enumerate(judged) if gate.verdict is Verdict.REGRESSED}
         confirmed = list(judged)
@@ -50,22 +51,40 @@ class Confirmation:
             for index in waiting:
                 confirmed[index] = _with_reason(judged[index], f"{NOT_CONFIRMED}: {why}")
             return tuple(confirmed)
+        self._measure(judged, confirmed, waiting, limits)
+        return tuple(confirmed)
+
+    def _measure(
+        self,
+        judged: Sequence[JudgedGate],
+        confirmed: list[JudgedGate],
+        waiting: set[int],
+        limits: Sequence[GateLimits | None],
+    ) -> None:
+        """Launch the old state while a gate of ``waiting`` is not confirmed, and write each into ``confirmed``."""
         old: dict[int, list[float]] = {index: [] for index in waiting}
         for number in range(1, self.policy.launches + 1):
-            values = self.checked.values(self.side, number, waiting, self._read(limits))
+            try:
+                values = self.checked.values(self.side, number, waiting, self._read(limits))
+            except PrecgateError as exc:  # the regression is known all the same
+                values = [Absent(Verdict.INCONCLUSIVE, str(exc))] * len(judged)
             for index in sorted(waiting):
                 value = values[index]
                 if isinstance(value, Absent):
-                    confirmed[index] = _with_reason(judged[index], f"{NOT_CONFIRMED}: {value.reason}")
-                    waiting.discard(index)
-                    continue
-                old[index].append(value)
-                confirmed[index] = self._compared(judged[index], limits[index], old[index])
+                    confirmed[index] = self._undecided(judged[index], old[index], value.reason)
+                else:
+                    old[index].append(value)
+                    confirmed[index] = self._compared(judged[index], limits[index], old[index])
                 if confirmed[index].verdict is Verdict.REGRESSED:
                     waiting.discard(index)
             if not waiting:
-                break
-        return tuple(confirmed)
+                return
+
+    def _undecided(self, judged: JudgedGate, old: Sequence[float], why: str) -> JudgedGate:
+        """The gate as REGRESSED as it was, with what was measured of the old state before that ended."""
+        evidence = None if judged.evidence is None else replace(judged.evidence, old_values=tuple(old))
+        said = f"not confirmed after {len(old)} launches of the old state" if old else NOT_CONFIRMED
+        return replace(_with_reason(judged, f"{said}: {why}"), evidence=evidence)
 
     def _not_comparable(self, wanted: Collection[int]) -> str | None:
         """Say why launches of the side are not those of the baseline's state; None when they are.
@@ -73,19 +92,15 @@ class Confirmation:
         The first launch tells: its hard facts and its version must be the baseline's."""
         for precision in self.checked.read_by(wanted):
             try:
-                held = self.checked.launches.held(self.side, precision)
+                if self.checked.launches.held(self.side, precision) == 0:
+                    return "the replayed run does not hold it"
+                now = self.checked.launches.of(self.side, precision).fingerprint
             except ReplayError:  # the run measured nothing of the side
-                held = 0
-            if held == 0:
                 return "the replayed run does not hold it"
-            now = self.checked.launches.of(self.side, precision).fingerprint
+            except PrecgateError as exc:
+                return str(exc)
             then = self.baseline.launches_of(precision)[0].fingerprint
-            versions = [
-                f"{name} is {now.soft.get(name, 'not known')}, the baseline's is {then.soft.get(name, 'not known')}"
-                for name in _VERSIONS
-                if now.soft.get(name) != then.soft.get(name)
-            ]
-            if differing := [*now.mismatches(then), *versions]:
+            if differing := [*now.mismatches(then), *_versions(now, then)]:
                 return f"{self.side.name} is not the baseline's state: {precision}: {'; '.join(differing)}"
         return None
 
@@ -110,19 +125,30 @@ class Confirmation:
         assert judged.value is not None
         gate, launches = judged.gate, f"{len(old)} launch{'es' * (len(old) > 1)}"
         best = max(old, key=lambda value: gate.gain(value, limits.centre))
-        # What the rule was given: the value, or a serving point's where the value alone would have passed.
+        # What the rule was given: the value, or a serving point's that is beyond its limit.
         lowest = None if judged.evidence is None else judged.evidence.lowest
-        is_low = gate.gain(judged.value, limits.centre) < -limits.fails_beyond - LAST_BITS
-        loss = -gate.gain(judged.value if is_low or lowest is None else lowest, best)
+        loss = -min(gate.gain(value, best) for value in (judged.value, lowest) if value is not None)
         evidence = None if judged.evidence is None else replace(judged.evidence, old_values=tuple(old))
-        beside = f"{loss:.1%} worse than the old state, measured now ({self.side.name}, {launches})"
+        change = f"{loss:.1%} worse" if loss > 0 else f"{-loss:.1%} better"
+        beside = f"{change} than the old state, measured now ({self.side.name}, {launches})"
         if loss > limits.fails_beyond + LAST_BITS:
             return replace(_with_reason(judged, beside), evidence=evidence)
         reason = (
-            f"{judged.reason}, but only {beside}: the machine, or what runs on it, has changed since the baseline; "
-            "record it again with --precgate-update"
+            f"{judged.reason}, but {'only ' * (loss > 0)}{beside}: the machine, or what runs on it, has changed since "
+            "the baseline; record it again with --precgate-update --precgate-reason TEXT (and --precgate-lower-anchor, "
+            "where that is asked for)"
         )
         return replace(judged, verdict=Verdict.ENVIRONMENT_CHANGED, reason=reason, evidence=evidence)
+
+
+def _versions(now: Fingerprint, then: Fingerprint) -> list[str]:
+    """Return a line for each version that is not known to be the baseline's; of several configurations each has one."""
+    names = [name for name in sorted({*now.soft, *then.soft}) if name.split(".", maxsplit=1)[0] in _VERSIONS]
+    return [
+        f"{name} is {now.soft.get(name, 'not known')}, the baseline's is {then.soft.get(name, 'not known')}"
+        for name in names
+        if now.soft.get(name) != then.soft.get(name) or now.soft.get(name) in _UNKNOWN
+    ]
 
 
 def _with_reason(judged: JudgedGate, more: str) -> JudgedGate:

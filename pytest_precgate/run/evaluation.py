@@ -181,9 +181,12 @@ class _ServedValues:
                 continue
             given, value, point = self.beyond[number, index]
             reason = f"{point}{f', in launch {number} of {launches}' * (launches > 1)}"
-            if given == value:
-                is_hole = judged.gate.gain(point.value, value) < -judged.gate.tolerance
-                reason = f"{judged.reason}; {reason}" if is_hole else judged.reason
+            assert judged.baseline is not None, "a gate without a baseline is not REGRESSED"
+            loss, tolerance = -judged.gate.gain(value, judged.baseline), judged.gate.tolerance
+            if given == value:  # worse than the point
+                reason = judged.reason
+            elif loss > tolerance:
+                reason = f"{loss:.1%} worse than its baseline, beyond the tolerance ({tolerance * 100:g}%); {reason}"
             evidence = replace(judged.evidence, lowest=point.value)
             return replace(judged, value=value, reason=reason, evidence=evidence)
         return judged

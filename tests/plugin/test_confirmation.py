@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from pytest_precgate.engines.simulated import SimulatedEngine
+from pytest_precgate.errors import EngineStartError
 from tests.plugin.paced import JSON, QUIET, SETTINGS, Paced, gates, launches, verdicts
 from tests.repository import Repository
 
@@ -74,7 +76,7 @@ def test_a_machine_that_got_slower_is_an_environment_that_changed(confirmed: Rep
         [
             "ENVIRONMENT_CHANGED  fp4 throughput_per_gpu at 85 *% worse than its baseline, *, but only *% worse than "
             "the old state, measured now (kimi@accepted, 3 launches): the machine, or what runs on it, has changed "
-            "since the baseline; record it again with --precgate-update"
+            "since the baseline; record it again with --precgate-update *"
         ]
     )
     assert side_launches(confirmed, "accepted") == {"fp4": 3, "int4": 3}
@@ -160,3 +162,26 @@ def test_a_side_that_there_is_not_is_refused_by_name(repository: Repository) -> 
     result = repository.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *unknown value 'release'; known: main @ *confirm_with"])
+
+
+@pytest.mark.parametrize("fails_at", [1, 2])
+def test_an_old_state_that_cannot_be_measured_leaves_the_regression_and_says_why(
+    confirmed: Repository, paced: Paced, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    """Its first launch fails to start, or its second: every gate keeps its verdict, and what was measured is kept."""
+    swept = SimulatedEngine.sweep
+
+    def failing(engine: SimulatedEngine, *args: object, **more: object) -> object:
+        launch = more.get("launch", args[-1] if args else None)
+        if engine.side == "accepted" and launch == fails_at:
+            raise EngineStartError("fp4", "no such image", "engine.log")
+        return swept(engine, *args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SimulatedEngine, "sweep", failing)
+    paced(fp4=[1.04], int4=[1.04])
+    result = confirmed.run(JSON)
+    assert result.ret == 1
+    assert "REGRESSED" in verdicts(confirmed)
+    assert len(gates(confirmed)["fp4 throughput_per_gpu", 85]["old_values"]) == fails_at - 1  # type: ignore[arg-type]
+    said = "old state not measured again" if fails_at == 1 else "not confirmed after 1 launches of the old state"
+    result.stdout.fnmatch_lines([f"REGRESSED  fp4 throughput_per_gpu at 85 *; {said}: *no such image*"])

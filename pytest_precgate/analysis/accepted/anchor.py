@@ -15,7 +15,7 @@ from pytest_precgate.analysis.curves.comparison import CostMode
 from pytest_precgate.analysis.curves.economics import Hardware
 from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.gating.noise import GateNoise
-from pytest_precgate.analysis.gating.verdict import LAST_BITS, JudgedGate, Verdict
+from pytest_precgate.analysis.gating.verdict import LAST_BITS, Evidence, JudgedGate, Verdict
 from pytest_precgate.errors import OutsideSweepError
 
 ALLOWED_FALL = 0.03
@@ -70,24 +70,26 @@ def held_to_anchors(
     if baseline is None:
         return list(judged)
     priced = replace(hardware, name=baseline.launches[0].sweep.hardware)
-    return [
-        drifted(each, anchor_value(baseline, each.gate.key, priced, cost)) if each.verdict.passes else each
-        for each in judged
-    ]
+    return [drifted(each, anchor_value(baseline, each.gate.key, priced, cost)) for each in judged]
 
 
 def drifted(judged: JudgedGate, anchor: AnchorValue | None) -> JudgedGate:
-    """Return a gate as DRIFTED when it passes against its baseline and lies too far below its anchor, else as it is.
+    """Return a gate as DRIFTED when it passes against its baseline and lies too far below its anchor, else as it is,
+    with the loss that a waiver has to cover.
 
     Too far is ALLOWED_FALL, or its tolerance where that is more (a gate at its anchor must not fail inside its
     tolerance), and STANDARD_ERRORS of the difference: of one launch and of the anchor."""
-    if anchor is None or not judged.verdict.passes or judged.value is None:
+    if anchor is None or judged.value is None:
         return judged
     sigma = judged.evidence.sigma if judged.evidence is not None else None
     noise = STANDARD_ERRORS * math.hypot(sigma or 0.0, anchor.error) if sigma is not None else 0.0
     share = max(ALLOWED_FALL, judged.gate.tolerance)
     loss, allowed = -judged.gate.gain(judged.value, anchor.value), _beyond(judged.gate.key, share, noise)
     if loss <= allowed + LAST_BITS:
+        return judged
+    evidence = Evidence(None, None, 1) if judged.evidence is None else judged.evidence
+    judged = replace(judged, evidence=replace(evidence, anchor_loss=loss))
+    if not judged.verdict.passes:  # a waiver has to cover this loss too
         return judged
     why = f"passes against its baseline and lies {loss:.1%} below its anchor, the state accepted {anchor.since}"
     explained = f" and {allowed - share:.1%} that noise explains" if noise else ""

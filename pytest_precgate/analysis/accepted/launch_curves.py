@@ -87,7 +87,11 @@ class LaunchCurves:
         )
 
     def _groups_of(self, key: GateKey, launches: int) -> tuple[str, ...] | None:
-        """The group of each launch: that of every precision it is read from, but of those read once from a file."""
+        """The group of each launch: that of every precision it is read from, but of those read once from a file.
+
+        Launches of unknown origin are a group of their own, beside known ones: to forget a day lowers no sigma."""
         named = [self.groups.get(name, ()) for name in key.precisions if name not in self.read_once]
-        rows = [row for row in zip(*named, strict=False) if None not in row][:launches]
-        return tuple(" ".join(map(str, row)) for row in rows) if len(rows) == launches and named else None
+        rows = list(zip(*named, strict=False))[:launches]
+        if len(rows) < launches or all(label is None for row in rows for label in row):
+            return None
+        return tuple(" ".join(map(str, row)) for row in rows)

@@ -207,8 +207,11 @@ def _median(limits: GateLimits, values: Sequence[float | Absent]) -> GateRuling:
         high += judged.verdict is Verdict.IMPLAUSIBLE
         left = limits.design.launches - len(seen)
         if beyond_limit > half or high > half or max(beyond_tolerance, high) + left <= half or not left:
-            middle = judge(limits.gate, statistics.median(seen), limits.centre, limits.fails_beyond)
-            return GateRuling(with_remedies(limits, middle), limits, len(seen))
+            # The worst median that is still possible, so that a slower launch is never told more mildly.
+            ranked = sorted(seen, key=lambda value: limits.gate.gain(value, limits.centre))
+            middle = statistics.median(seen) if high > half else ranked[half - left]
+            judged = judge(limits.gate, middle, limits.centre, limits.fails_beyond)
+            return GateRuling(with_remedies(limits, judged), limits, len(seen))
     return GateRuling(None, limits, len(seen))
 
 

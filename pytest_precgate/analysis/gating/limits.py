@@ -159,13 +159,14 @@ class GateLimits:
     def point_limit(self, deviation: float, points: int) -> float:
         """Return how much worse each of ``points`` serving points may be than the centre, as a share.
 
-        The tolerance; or, if that is more, the noise floor of that many points, each of which scatters by ``deviation``
-        around a value that scatters itself. When the noise is unknown, twice the tolerance: one point scatters more
-        than the value between two, and a suite must not fail inside its tolerance."""
+        Twice the tolerance, because one point scatters more than the value between two, and a suite must not fail
+        inside its tolerance; or, if that is more, the noise floor of that many points, each of which scatters by
+        ``deviation`` around a value that scatters itself."""
+        least = min(2 * self.gate.tolerance, _MOST_OF_A_POINT)
         if self.noise is None:
-            return min(2 * self.gate.tolerance, _MOST_OF_A_POINT)
+            return least
         line = noise_line(replace(self.design, gates=self.design.gates * points))
-        return max(self.gate.tolerance, self._share(line * math.hypot(self.noise.sigma, deviation)))
+        return max(least, self._share(line * math.hypot(self.noise.sigma, deviation)))
 
     @cached_property
     def refusal(self) -> str | None:

@@ -168,10 +168,10 @@ class GateReading:
         return worst if gate.gain(worst.value, limits.centre) < -limits.point - LAST_BITS else None
 
     def held_to(self, gate: Gate, limits: ServedLimits) -> float:
-        """Return the gate's value, or that of a point beyond its limit if the value alone would let the launch pass."""
+        """Return the gate's value, or that of a point beyond its limit if that is worse."""
         point = self.beyond(gate, limits)
-        is_low = gate.gain(self.value, limits.centre) < -limits.value - LAST_BITS
-        return self.value if point is None or is_low else point.value
+        read = [self.value] if point is None else [self.value, point.value]
+        return min(read, key=lambda value: gate.gain(value, limits.centre))
 
 
 @dataclass(frozen=True)

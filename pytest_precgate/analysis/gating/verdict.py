@@ -63,7 +63,8 @@ class Evidence:
     ``refusal`` says why nothing passes because of noise, None when something can; ``set_aside`` how many baseline
     launches are outliers; ``values`` are the inputs of the rule, in order (of pairs, candidate over the other side).
     ``old_values`` are those of the old state, launched to confirm a regression. ``lowest`` is the gate's value from a
-    serving point that was beyond its limit in the launch that decided; None when there was none."""
+    serving point that was beyond its limit in the launch that decided; None when there was none. ``anchor_loss`` is its
+    loss against its anchor, a share, where that is more than is allowed."""
 
     sigma: float | None
     minimum_detectable_drop: float | None
@@ -75,6 +76,7 @@ class Evidence:
     values: tuple[float, ...] = ()
     old_values: tuple[float, ...] = ()
     lowest: float | None = None
+    anchor_loss: float | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from pytest_precgate.analysis.gating.verdict import LAST_BITS, JudgedGate, Verdi
 from pytest_precgate.analysis.quantity import one_line, positive
 from pytest_precgate.errors import InvalidValueError
 
+_WAIVABLE = (Verdict.REGRESSED, Verdict.INCONCLUSIVE, Verdict.DRIFTED)
+
 
 @dataclass(frozen=True)
 class Waiver:
@@ -67,31 +69,34 @@ def _at(points: Sequence[float] | None) -> str:
 
 def loss_of(judged: JudgedGate) -> float | None:
     """Return the share of its baseline that a waiver of the gate has to cover, negative for a gain; None where a number
-    is absent. A collapsed serving point counts: no waiver covers it by the value between two."""
+    is absent. A collapsed serving point counts: no waiver covers it by the value between two. So does the loss against
+    the anchor, where that is more than is allowed."""
     if judged.value is None or judged.baseline is None:
         return None
     lowest = None if judged.evidence is None else judged.evidence.lowest
-    return -min(judged.gate.gain(value, judged.baseline) for value in (judged.value, lowest) if value is not None)
+    loss = -min(judged.gate.gain(value, judged.baseline) for value in (judged.value, lowest) if value is not None)
+    anchored = None if judged.evidence is None else judged.evidence.anchor_loss
+    return loss if anchored is None else max(loss, anchored)
 
 
 def waived(suite: str, judged: JudgedGate, waivers: Sequence[Waiver], today: date) -> tuple[JudgedGate, Waiver | None]:
     """Return the gate after its waiver, and the waiver that was needed.
 
-    Only a loss beyond the tolerance and within the ceiling can be waived, whether it is beyond the noise floor or not;
-    a missing value stays missing. When nothing can pass because of noise, nothing is waived: a regression cannot be
-    distinguished from noise. A waiver is
-    needed as long as noise might carry the gate back across its limit."""
+    Only a loss beyond the tolerance and within the ceiling can be waived, whether it is beyond the noise floor or not,
+    or one from the anchor; a missing value stays missing. When nothing can pass because of noise, nothing is waived: a
+    regression cannot be distinguished from noise. A waiver is needed as long as noise might carry the gate back across
+    its limit."""
     covering = [each for each in waivers if each.covers(suite, judged.gate.key) and not each.has_expired(today)]
     if not covering:
         return judged, None
     first = covering[0]
-    told = judged.verdict in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE, Verdict.INCONCLUSIVE) or judged.verdict.passes
+    told = judged.verdict in (*_WAIVABLE, Verdict.IMPLAUSIBLE) or judged.verdict.passes
     loss = loss_of(judged)
     if not told or judged.refusal is not None or loss is None:
         return judged, first  # whether it is needed is unknown
     if judged.verdict is Verdict.INCONCLUSIVE and loss <= judged.gate.tolerance + LAST_BITS:
         return judged, first  # not for its loss, so whether it is needed is unknown
-    if judged.verdict not in (Verdict.REGRESSED, Verdict.INCONCLUSIVE):
+    if judged.verdict not in _WAIVABLE:
         return judged, first if judged.verdict.passes and _may_return(judged, loss) else None
     for waiver in covering:
         if loss <= waiver.ceiling + LAST_BITS:

@@ -43,6 +43,17 @@ def test_a_loss_inside_the_noise_floor_is_waived_like_a_larger_one() -> None:
     assert waived("kimi", doubted, [WAIVER], TODAY) == (doubted, WAIVER)
 
 
+def test_a_waiver_covers_the_loss_from_the_anchor_too() -> None:
+    """A gate that drifted is waived like one that regressed, or a slower launch would have the better verdict; one that
+    regressed needs a ceiling that covers both losses."""
+    drifted = JudgedGate(GATE, Verdict.DRIFTED, 0.96, 1.0, "", Evidence(None, None, 1, anchor_loss=0.08))
+    assert waived("kimi", drifted, [WAIVER], TODAY)[0].verdict is Verdict.WAIVED
+    assert waived("kimi", drifted, [replace(WAIVER, ceiling=0.06)], TODAY)[0].verdict is Verdict.DRIFTED
+    regressed = replace(judge(GATE, 0.93, 1.0), evidence=Evidence(None, None, 1, anchor_loss=0.11))
+    assert waived("kimi", regressed, [WAIVER], TODAY)[0].verdict is Verdict.WAIVED
+    assert waived("kimi", regressed, [replace(WAIVER, ceiling=0.1)], TODAY)[0].verdict is Verdict.REGRESSED
+
+
 @pytest.mark.parametrize("verdict", [Verdict.MISSING, Verdict.MISMATCH, Verdict.INCONCLUSIVE])
 def test_what_is_absent_is_never_waived(verdict: Verdict) -> None:
     """A waiver is for a number that is worse, not for one that is not there."""

@@ -7,8 +7,10 @@ import json
 import multiprocessing
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -148,6 +150,36 @@ def test_a_launch_says_what_it_is_whatever_its_engine_is_called(simulated: bool,
     assert parse(text, "kimi.json") == told
     assert text.count('"repeatable": false') == 2 * (not repeatable)
     assert text.count('"simulated": true') == 2 * simulated
+
+
+FAR = {"metric": "cost", "point": 9999, "precision": "fp4", "value": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("edit", "why"),
+    [
+        (lambda file: file.pop("oldest_accepted"), r"required field missing: the states .* @ \$\.oldest_accepted"),
+        (lambda file: file["oldest_accepted"].clear(), "no state anchors fp4/int4 throughput_ratio at 55 tok/s/user; "),
+        (lambda file: file["oldest_accepted"][0]["gates"].pop(), "no state anchors fp4 throughput_per_gpu at 55"),
+        (
+            lambda file: file["oldest_accepted"].append(file["oldest_accepted"][0]),
+            "a gate has two anchors",
+        ),
+        (
+            lambda file: file["oldest_accepted"].insert(0, {**file["oldest_accepted"][0], "gates": [FAR]}),
+            "a state anchors fp4 cost at 9999 tok/s/user, which is no gate of it; .*Restore the file from version",
+        ),
+    ],
+)
+def test_a_gate_without_its_anchor_is_refused(edit: Callable[[Any], object], why: str) -> None:
+    """Left out by hand, a drifted gate would be its own anchor and pass. Older schemas have no anchors."""
+    document = json.loads(dump(kimi_baseline()))
+    edit(document)
+    with pytest.raises(BaselineCorruptError, match=why):
+        parse(json.dumps(document), "kimi.json")
+    older = json.loads(dump(kimi_baseline()))
+    del older["oldest_accepted"]
+    assert parse(json.dumps({**older, "schema": 3}), "kimi.json").anchors == kimi_baseline().anchors
 
 
 def test_gate_values_in_the_file_are_for_readers() -> None:

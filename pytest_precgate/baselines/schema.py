@@ -9,7 +9,8 @@ Invariant: a reader reads every older schema and refuses a newer one with its nu
   4  a launch that cannot be repeated, and one that is simulated, say so (to 3 the kind of the engine says it).
      When and where a launch was measured: "utc" of its begin, "node", "gpus" (their UUIDs); each only where known.
      "oldest_accepted": the states that gates are anchored at, with their launches, null where these are the file's own.
-     Required, and every gate is of exactly one of these states: without them a gate would be its own anchor.
+     Required, and every gate is of exactly one of these states: without them a gate would be its own anchor. A state
+     without gates is kept for gates that come back.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,19 @@ def test_a_damaged_line_fails_the_run_by_name(accepted: Repository) -> None:
         ["*9 gates: 9 PASS*", "FAIL: *trend.jsonl: is not JSON *; remove the line, or *@ line 1"]
     )
     assert len((accepted.path / "trend.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+
+
+@pytest.mark.parametrize("figure", ["-1", "0.0"])
+def test_an_anchor_that_is_not_positive_fails_the_run_by_name(repository: Repository, figure: str) -> None:
+    """Edited or damaged: the gate table stands, and the file is named."""
+    path = repository.path / "trend.jsonl"
+    assert repository.run(HISTORY, "--precgate-update").ret == 0
+    path.write_text(re.sub(r'"anchor": [0-9.]+', f'"anchor": {figure}', path.read_text("ascii")), encoding="ascii")
+    result = repository.run(HISTORY)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["*9 gates: 9 PASS*", "FAIL: *trend.jsonl: got *, wanted a number from *@ line 1: *anchor"]
+    )
 
 
 def test_an_interrupted_run_is_no_line(accepted: Repository) -> None:

@@ -109,14 +109,29 @@ def test_a_history_that_can_be_no_file_is_a_usage_error(accepted: Repository, na
 
 
 def test_a_damaged_line_fails_the_run_by_name(accepted: Repository) -> None:
-    """The verdicts stand in the report all the same, and the line was appended."""
-    (accepted.path / "trend.jsonl").write_text("nonsense\n", encoding="utf-8")
+    """The verdicts stand in the report all the same, and the file is left as it is."""
+    path = accepted.path / "trend.jsonl"
+    path.write_text("nonsense\n", encoding="utf-8")
     result = accepted.run(HISTORY)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         ["*9 gates: 9 PASS*", "FAIL: *trend.jsonl: is not JSON *; remove the line, or *@ line 1"]
     )
-    assert len((accepted.path / "trend.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    assert path.read_bytes() == b"nonsense\n"
+
+
+def test_a_history_of_a_newer_version_is_left_as_it_is(accepted: Repository) -> None:
+    """As the message says: exit 1, and not a byte more."""
+    path = accepted.path / "trend.jsonl"
+    assert accepted.run(HISTORY).ret == 0
+    newer = path.read_bytes().replace(b'"schema": 1', b'"schema": 2')
+    path.write_bytes(newer)
+    result = accepted.run(HISTORY)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["FAIL: *trend.jsonl: line 1: schema 2 was written by a newer *; the file is left as it is"]
+    )
+    assert path.read_bytes() == newer
 
 
 @pytest.mark.parametrize("figure", ["-1", "0.0"])

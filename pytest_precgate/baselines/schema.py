@@ -9,12 +9,14 @@ Invariant: a reader reads every older schema and refuses a newer one with its nu
   4  a launch that cannot be repeated, and one that is simulated, say so (to 3 the kind of the engine says it).
      When and where a launch was measured: "utc" of its begin, "node", "gpus" (their UUIDs); each only where known.
      "oldest_accepted": the states that gates are anchored at, with their launches, null where these are the file's own.
+     Required, and every gate is of exactly one of these states: without them a gate would be its own anchor. A state
+     without gates is kept for gates that come back.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import NoReturn, TypeVar, cast
 
@@ -44,6 +46,8 @@ SIGMA_DECIMALS = 5
 _TOP_FIELDS = ("cost", "gates", "hardware", "history", "launches", "recorded", "schema", "suite")
 _LAUNCH_OPTIONAL = ("costs", "gpus", "node", "repeatable", "simulated", "utc")
 _ANCHORS = "oldest_accepted"
+_ANCHORED = 4  # the first schema with anchors
+_RESTORE = "edited by hand or merged badly? Restore the file from version control"
 _HARDWARE = TableReader(Hardware)
 _COST = TableReader(LaunchCost)
 # A point without one of these lacks its key; null would say that it was asked and not known, which no writer says.
@@ -157,9 +161,13 @@ def parse(text: str, source: str) -> Baseline:
             "pytest-precgate; the file is left as it is"
         )
     members = root.table(required=_TOP_FIELDS, optional=[_ANCHORS])
+    if _ANCHORS not in members and schema >= _ANCHORED:
+        root.child(_ANCHORS, None).fail(
+            f"required field missing: the states that the gates are anchored at; {_RESTORE}"
+        )
     launches = [_launch(node, schema) for node in members["launches"].items()]
     with root.building():
-        return Baseline(
+        baseline = Baseline(
             suite=members["suite"].text(),
             launches=launches,
             anchors=[_anchor(node, launches, schema) for node in members[_ANCHORS].items()]
@@ -171,6 +179,20 @@ def parse(text: str, source: str) -> Baseline:
             cost=cast(CostMode, members["cost"].choice(COST_MODES)),
             history=[_built(_PROVENANCE, node) for node in members["history"].items()],
         )
+    if schema >= _ANCHORED:
+        _refuse_unanchored(members[_ANCHORS], {gate.key for gate in baseline.gates})
+    return baseline
+
+
+def _refuse_unanchored(states: Node, gated: Collection[GateKey]) -> None:
+    """Refuse a gate without an anchor, and an anchor without a gate: no writer leaves either. Two anchors of one gate
+    are refused by the baseline."""
+    named = [_key(node.mapping()) for state in states.items() for node in state.mapping()["gates"].items()]
+    without = sorted({*gated} - {*named}, key=lambda key: key.order)
+    surplus = [key for key in named if key not in gated]
+    if without or surplus:
+        what = f"no state anchors {without[0]}" if without else f"a state anchors {surplus[0]}, which is no gate of it"
+        states.fail(f"{what}; wanted each gate of the file in exactly one state: {_RESTORE}")
 
 
 @dataclass(frozen=True)

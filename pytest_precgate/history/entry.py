@@ -20,6 +20,7 @@ from pytest_precgate.documents import Node, strict_json
 from pytest_precgate.errors import HistoryCorruptError, HistorySchemaError, InvalidValueError
 
 SCHEMA = 1
+_LEAST, _MOST = 1e-30, 1e30  # of a figure, in any unit
 _TEXTS = ("suite", "utc", "commit", "tool_version", "outcome")
 _GATE = (
     "metric",
@@ -147,17 +148,26 @@ def _flag(node: Node) -> bool:
 def _gate(node: Node) -> GateEntry:
     members = node.table(required=_GATE)
     metric = Metric(members["metric"].choice(metric.value for metric in Metric))
-    value, baseline, anchor, sigma = (_number(members[name]) for name in ("value", "baseline", "anchor", "sigma"))
+    value, baseline, anchor = (_figure(members[name]) for name in ("value", "baseline", "anchor"))
+    sigma = _figure(members["sigma"], 0.0)
     anchored = None if members["anchored"].value is None else members["anchored"].text()
-    values = tuple(each.number() for each in members["values"].items())
+    values = tuple(_positive(each) for each in members["values"].items())
     with node.building():
         key = GateKey(metric, tuple(members["precision"].text().split("/")), members["point"].number())
         test, verdict = members["test"].text(), members["verdict"].text()
         return GateEntry(test, key, verdict, value, baseline, anchor, anchored, sigma, values)
 
 
-def _number(node: Node) -> float | None:
-    return None if node.value is None else node.number()
+def _figure(node: Node, least: float = _LEAST) -> float | None:
+    return None if node.value is None else _positive(node, least)
+
+
+def _positive(node: Node, least: float = _LEAST) -> float:
+    """A figure that can be divided by, squared and put into a logarithm; a sigma may be 0."""
+    number = node.number()
+    if not least <= number <= _MOST:
+        node.fail(f"got {number!r}, wanted a number from {least:g} to {_MOST:g}; remove the line, or restore the file")
+    return number
 
 
 def _launch(node: Node) -> tuple[str, LaunchOrigin]:

@@ -24,15 +24,18 @@ _OUTCOMES = ("failed", "skipped", "recorded", "added", "passed")  # the first of
 
 
 def with_history(report: RunReport, path: Path, state: RunState) -> RunReport:
-    """Append what was judged to the history at ``path``, and return the report with its warnings and problems."""
+    """Append what was judged to the history at ``path``, and return the report with its warnings and problems.
+
+    Read first: a history that cannot be read is left as it is, and nothing is appended."""
     by_suite: dict[str, list[GateReport]] = {}
     for check in report.checks:
         by_suite.setdefault(check.suite, []).append(check)
     if not by_suite:
         return report
     try:
-        append(path, [_entry(suite, checks, report, state) for suite, checks in by_suite.items()])
-        entries = read(path)
+        new = [_entry(suite, checks, report, state) for suite, checks in by_suite.items()]
+        entries = [*read(path), *new]
+        append(path, new)
     except HistoryError as exc:
         return replace(report, problems=(*report.problems, str(exc)))
     warnings = [line for suite in by_suite for line in _sinking(suite, entries)]
@@ -97,7 +100,8 @@ def _sinking(suite: str, entries: Sequence[HistoryEntry]) -> Iterator[str]:
         more = f" (and {len(found) - 1} more gates)" if len(found) > 1 else ""
         yield (
             f"suite {suite}: accepted states sink: {key}{more} since {worst.since.utc} (commit {worst.since.commit}), "
-            f"in {worst.states} accepted states by now {worst.below:.1%} below its anchor; look at the merges since"
+            f"in {worst.states} accepted states by now {worst.below:.1%} worse than its anchor; look at the merges "
+            "since"
         )
 
 

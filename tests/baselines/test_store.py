@@ -7,14 +7,16 @@ import json
 import multiprocessing
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.accepted.baseline import Baseline, Launch, Provenance, RecordedGate
+from pytest_precgate.analysis.accepted.baseline import AnchorState, Baseline, Launch, Provenance, RecordedGate
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.cost import LaunchCost
@@ -25,7 +27,7 @@ from pytest_precgate.baselines.schema import SCHEMA, dump, parse, recorded_value
 from pytest_precgate.baselines.store import BaselineStore, Stored
 from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, BaselineError, BaselineWriteError
 from tests import clouds
-from tests.builders.baselines import kimi_baseline, launch
+from tests.builders.baselines import kimi_baseline, launch, scaled
 from tests.calls import calls_of
 from tests.published import kimi
 from tests.test_files import temporary_of
@@ -74,6 +76,53 @@ def test_an_edited_value_is_refused_however_often_it_is_asked_for(tmp_path: Path
         with pytest.raises(BaselineCorruptError, match=r"says 1, its points give 2\.84622; edited by hand"):
             edited.refuse_edited()
     sound.refuse_edited()
+
+
+FAR = {"metric": "cost", "point": 9999, "precision": "fp4", "value": 1.0}
+
+
+def test_an_anchor_that_its_points_do_not_give_is_refused_by_name(tmp_path: Path) -> None:
+    """Another value, or points that do not reach its gate: the file is named, whatever states stand before it."""
+    files = BaselineStore(tmp_path, tmp_path)
+    files.write(replace(kimi_baseline(), anchors=[_state_without_gates()]), files.read("kimi"))
+    whole = json.loads(files.text("kimi"))
+    assert [len(state["gates"]) for state in whole["oldest_accepted"]] == [0, 2]
+    files.read("kimi").refuse_edited()
+    held = whole["oldest_accepted"][1]
+    first, *others = held["gates"]
+    narrow = [
+        {**each, "points": [point for point in each["points"] if point["interactivity"] > 60]}
+        for each in whole["launches"]
+    ]
+    for state, why in (
+        ({**held, "gates": [{**first, "value": 3.0}, *others]}, r"says 3, its points give 2\.84622"),
+        ({**held, "launches": narrow}, r"says 2\.84622, its points give none: .* lies outside the measured range"),
+    ):
+        _write(files, {**whole, "oldest_accepted": [whole["oldest_accepted"][0], state]})
+        with pytest.raises(
+            BaselineCorruptError, match=r"^kimi\.json: the anchor of fp4/int4 throughput_ratio at 55 .*" + why
+        ):
+            files.read("kimi").refuse_edited()
+
+
+def test_an_anchor_of_nothing_in_an_older_file_is_passed_over(tmp_path: Path) -> None:
+    """In whatever order its states stand, each value is compared with the state of its own gate."""
+    files = BaselineStore(tmp_path, tmp_path)
+    files.write(kimi_baseline(), files.read("kimi"))
+    whole = {**json.loads(files.text("kimi")), "schema": 3}
+    _write(
+        files,
+        {**whole, "oldest_accepted": [{**whole["oldest_accepted"][0], "gates": [FAR]}, *whole["oldest_accepted"]]},
+    )
+    assert files.read("kimi").edited == ()
+
+
+def _state_without_gates() -> AnchorState:
+    return AnchorState(kimi_baseline().recorded, [launch(scaled(kimi("fp4"), 1.1)).rounded()], [])
+
+
+def _write(files: BaselineStore, document: object) -> None:
+    files.path("kimi").write_text(json.dumps(document), encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -148,6 +197,33 @@ def test_a_launch_says_what_it_is_whatever_its_engine_is_called(simulated: bool,
     assert parse(text, "kimi.json") == told
     assert text.count('"repeatable": false') == 2 * (not repeatable)
     assert text.count('"simulated": true') == 2 * simulated
+
+
+@pytest.mark.parametrize(
+    ("edit", "why"),
+    [
+        (lambda file: file.pop("oldest_accepted"), r"required field missing: the states .* @ \$\.oldest_accepted"),
+        (lambda file: file["oldest_accepted"].clear(), "no state anchors fp4/int4 throughput_ratio at 55 tok/s/user; "),
+        (lambda file: file["oldest_accepted"][0]["gates"].pop(), "no state anchors fp4 throughput_per_gpu at 55"),
+        (
+            lambda file: file["oldest_accepted"].append(file["oldest_accepted"][0]),
+            "a gate has two anchors",
+        ),
+        (
+            lambda file: file["oldest_accepted"].insert(0, {**file["oldest_accepted"][0], "gates": [FAR]}),
+            "a state anchors fp4 cost at 9999 tok/s/user, which is no gate of it; .*Restore the file from version",
+        ),
+    ],
+)
+def test_a_gate_without_its_anchor_is_refused(edit: Callable[[Any], object], why: str) -> None:
+    """Left out by hand, a drifted gate would be its own anchor and pass. Older schemas have no anchors."""
+    document = json.loads(dump(kimi_baseline()))
+    edit(document)
+    with pytest.raises(BaselineCorruptError, match=why):
+        parse(json.dumps(document), "kimi.json")
+    older = json.loads(dump(kimi_baseline()))
+    del older["oldest_accepted"]
+    assert parse(json.dumps({**older, "schema": 3}), "kimi.json").anchors == kimi_baseline().anchors
 
 
 def test_gate_values_in_the_file_are_for_readers() -> None:

@@ -134,6 +134,16 @@ def test_runs_at_once_append_whole_lines(tmp_path: Path) -> None:
             r"required field missing @ line 1: \$\.commit",
         ),
         (
+            line(ENTRY).replace('"anchor": 102.0', '"anchor": -1'),
+            HistoryCorruptError,
+            r"^h: got -1\.0, wanted a number from 1e-30 to 1e\+30; remove .* @ line 1: \$\.gates\[0\]\.anchor",
+        ),
+        (line(ENTRY).replace('"value": 100.0', '"value": 0'), HistoryCorruptError, r"got 0\.0, .*gates\[0\]\.value"),
+        (line(ENTRY).replace('"baseline": 101.0', '"baseline": -5'), HistoryCorruptError, r"got -5\.0, .*\.baseline"),
+        (line(ENTRY).replace("[100.0, 99.0]", "[100.0, 0.0]"), HistoryCorruptError, r"got 0\.0, .*\.values\[1\]"),
+        (line(ENTRY).replace('"sigma": 0.005', '"sigma": -0.1'), HistoryCorruptError, r"got -0\.1, .*0 to .*\.sigma"),
+        (line(ENTRY).replace('"sigma": 0.005', '"sigma": 1e200'), HistoryCorruptError, r"got 1e\+200, .*\.sigma"),
+        (
             line(ENTRY).replace(f'"schema": {SCHEMA}', f'"schema": {SCHEMA + 1}, "more": 1'),
             HistorySchemaError,
             f"line 1: schema {SCHEMA + 1} was written by a newer pytest-precgate; this one reads up to {SCHEMA}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,10 @@ def test_accepted_states_that_sink_are_told_with_their_beginning(repository: Rep
         if result.ret:
             pytest.fail("refused before the history saw it")
     result.stdout.fnmatch_lines(
-        ["warning: suite kimi: accepted states sink: fp4* since 20*Z (commit *), in * accepted states by now *"]
+        [
+            "warning: suite kimi: accepted states sink: fp4* since 20*Z (commit *), in * accepted states by now *% worse "
+            "than its anchor; *"
+        ]
     )
     paced()
     assert any("accepted states sink" in line for line in repository.run(HISTORY).outlines)
@@ -108,14 +112,42 @@ def test_a_history_that_can_be_no_file_is_a_usage_error(accepted: Repository, na
 
 
 def test_a_damaged_line_fails_the_run_by_name(accepted: Repository) -> None:
-    """The verdicts stand in the report all the same, and the line was appended."""
-    (accepted.path / "trend.jsonl").write_text("nonsense\n", encoding="utf-8")
+    """The verdicts stand in the report all the same, and the file is left as it is."""
+    path = accepted.path / "trend.jsonl"
+    path.write_text("nonsense\n", encoding="utf-8")
     result = accepted.run(HISTORY)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         ["*9 gates: 9 PASS*", "FAIL: *trend.jsonl: is not JSON *; remove the line, or *@ line 1"]
     )
-    assert len((accepted.path / "trend.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    assert path.read_bytes() == b"nonsense\n"
+
+
+def test_a_history_of_a_newer_version_is_left_as_it_is(accepted: Repository) -> None:
+    """As the message says: exit 1, and not a byte more."""
+    path = accepted.path / "trend.jsonl"
+    assert accepted.run(HISTORY).ret == 0
+    newer = path.read_bytes().replace(b'"schema": 1', b'"schema": 2')
+    path.write_bytes(newer)
+    result = accepted.run(HISTORY)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["FAIL: *trend.jsonl: line 1: schema 2 was written by a newer *; the file is left as it is"]
+    )
+    assert path.read_bytes() == newer
+
+
+@pytest.mark.parametrize("figure", ["-1", "0.0"])
+def test_an_anchor_that_is_not_positive_fails_the_run_by_name(repository: Repository, figure: str) -> None:
+    """Edited or damaged: the gate table stands, and the file is named."""
+    path = repository.path / "trend.jsonl"
+    assert repository.run(HISTORY, "--precgate-update").ret == 0
+    path.write_text(re.sub(r'"anchor": [0-9.]+', f'"anchor": {figure}', path.read_text("ascii")), encoding="ascii")
+    result = repository.run(HISTORY)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["*9 gates: 9 PASS*", "FAIL: *trend.jsonl: got *, wanted a number from *@ line 1: *anchor"]
+    )
 
 
 def test_an_interrupted_run_is_no_line(accepted: Repository) -> None:

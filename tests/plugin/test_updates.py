@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from pytest_precgate.analysis.gating.limits import MOST_LAUNCHES
+from pytest_precgate.cli import main
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.plugin import flags as flags_module
 from pytest_precgate.settings import Policy
 from tests.plugin.paced import JSON, QUIET, SETTINGS, Paced, gates, launches, verdicts
-from tests.repository import Repository
+from tests.repository import TEST, Repository
 
 REASON = "--precgate-reason=a test"
 ADD = "--precgate-update-add"
@@ -163,7 +165,7 @@ def test_a_frog_is_noticed(repository: Repository, paced: Paced) -> None:
             refused = merge
             break
     assert refused is not None
-    result.stdout.fnmatch_lines(["FAIL: baselines/kimi.json: not written: it would leave *% below its anchor, *"])
+    result.stdout.fnmatch_lines(["FAIL: baselines/kimi.json: not written: it would leave *% worse than its anchor, *"])
     assert 2 <= refused <= 5
     assert repository.run("--precgate-update", REASON, "--precgate-lower-anchor").ret == 0
     assert repository.run(JSON).ret == 0
@@ -184,5 +186,72 @@ def test_a_gate_far_below_its_anchor_blocks_though_it_passes_its_baseline(reposi
     assert "DRIFTED" in verdicts(repository)
     assert gates(repository)["int4 throughput_per_gpu", 85]["verdict"] == "PASS"
     result.stdout.fnmatch_lines(
-        ["DRIFTED  fp4 throughput_per_gpu at 100 *; passes against its baseline and lies *% below its *"]
+        ["DRIFTED  fp4 throughput_per_gpu at 100 *; passes against its baseline and is *% worse than its anchor, *"]
     )
+
+
+def _one_target(repository: Repository, paced: Paced, test: str | None = None) -> Callable[..., pytest.RunResult]:
+    """Two accepted states at 85, the second with 3% less throughput of FP4; return what runs pytest at a pace."""
+    repository.write_settings(SETTINGS.replace("[85, 100]", "[85]"))
+    if test is not None:
+        repository.write_test(test, "test_b.py")
+    still = [1.0, 1.0003, 0.9997, 1.0002, 0.9998]
+
+    def run(slower: float, *flags: str) -> pytest.RunResult:
+        paced(fp4=[pace * slower for pace in still], int4=still)
+        return repository.run(*flags)
+
+    for slower in (1.0, 1.011):
+        assert run(slower, "--precgate-update", REASON).ret == 0
+    return run
+
+
+def _refused_at(result: pytest.RunResult, gate: str) -> None:
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [f"FAIL: baselines/kimi.json: not written: it would leave *{gate}* worse than its anchor, *"]
+    )
+
+
+def test_a_target_beside_the_old_one_does_not_lower_the_anchor(repository: Repository, paced: Paced) -> None:
+    """Added with the gates of another run, then the old target is dropped: the update asks for the flag."""
+    run = _one_target(repository, paced)
+    repository.change_settings("[85]", "[85, 86]")
+    assert run(1.011, "--precgate-update-new-only").ret == 0
+    repository.change_settings("[85, 86]", "[86]")
+    _refused_at(run(1.022, "--precgate-update", REASON), "fp4 throughput_per_gpu at 86")
+
+
+def test_cost_in_place_of_throughput_does_not_lower_the_anchor(repository: Repository, paced: Paced) -> None:
+    """Nor does the way back."""
+    run = _one_target(repository, paced)
+    repository.change_settings('["throughput_ratio", "throughput_per_gpu"]', '["cost_ratio", "cost"]')
+    _refused_at(run(1.022, "--precgate-update", REASON), "fp4 cost at 85")
+    assert run(1.011, "--precgate-update", REASON).ret == 0
+    repository.change_settings('["cost_ratio", "cost"]', '["throughput_ratio", "throughput_per_gpu"]')
+    _refused_at(run(1.022, "--precgate-update", REASON), "fp4 throughput_per_gpu at 85")
+
+
+def test_a_renamed_test_that_was_pruned_first_does_not_lower_the_anchor(repository: Repository, paced: Paced) -> None:
+    """Its gates come back with --precgate-update-new-only."""
+    other = "import pytest\n\n\n@pytest.mark.precgate(points=[100])\n" + TEST.replace("pays_off", "other")
+    run = _one_target(repository, paced, other)
+    repository.write_test(TEST.replace("pays_off", "renamed"))
+    repository.pytester.chdir()
+    assert main(["baseline", "prune", "--reason=renamed"]) == 0
+    assert run(1.011, "--precgate-update-new-only").ret == 0
+    _refused_at(run(1.022, "--precgate-update", REASON), "fp4/int4 throughput_ratio at 85")
+
+
+def test_a_baseline_without_its_anchor_fails_by_name(repository: Repository, paced: Paced) -> None:
+    """Its key removed, or a gate of a state: DRIFTED does not become PASS."""
+    run = _one_target(repository, paced)
+    whole = json.loads(repository.baseline.read_text(encoding="utf-8"))
+    (state,) = whole["oldest_accepted"]
+    emptied = {**whole, "oldest_accepted": [{**state, "gates": state["gates"][1:]}]}
+    without = {name: value for name, value in whole.items() if name != "oldest_accepted"}
+    for edited in (emptied, without):
+        repository.baseline.write_text(json.dumps(edited), encoding="utf-8")
+        result = run(1.015)
+        assert result.ret == 1
+        result.stdout.fnmatch_lines(["*baselines/kimi.json: *Restore the file from version control*oldest_accepted*"])

@@ -2,12 +2,12 @@
 
 Input: a baseline, judged gates, a price. Output: gates that pass against their baseline and lie far below their anchor
 as DRIFTED; the anchors that a new baseline keeps. Invariant: an anchor moves only where a person asked for it, where
-hard facts make the old one another measurement, or with a gate that is gone."""
+hard facts make the old one another measurement."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_precgate.analysis.accepted.baseline import AnchorState, Baseline, Launch
@@ -74,8 +74,8 @@ def held_to_anchors(
 
 
 def drifted(judged: JudgedGate, anchor: AnchorValue | None) -> JudgedGate:
-    """Return a gate as DRIFTED when it passes against its baseline and lies too far below its anchor, else as it is,
-    with the loss that a waiver has to cover.
+    """Return a gate as DRIFTED when it passes against its baseline and is much worse than its anchor, else as it is, with
+    the loss that a waiver has to cover.
 
     Too far is ALLOWED_FALL, or its tolerance where that is more (a gate at its anchor must not fail inside its
     tolerance), and STANDARD_ERRORS of the difference: of one launch and of the anchor."""
@@ -91,7 +91,7 @@ def drifted(judged: JudgedGate, anchor: AnchorValue | None) -> JudgedGate:
     judged = replace(judged, evidence=replace(evidence, anchor_loss=loss))
     if not judged.verdict.passes:  # a waiver has to cover this loss too
         return judged
-    why = f"passes against its baseline and lies {loss:.1%} below its anchor, the state accepted {anchor.since}"
+    why = f"passes against its baseline and is {loss:.1%} worse than its anchor, the state accepted {anchor.since}"
     explained = f" and {allowed - share:.1%} that noise explains" if noise else ""
     reason = (
         f"{why}; allowed are {share:.1%}{explained}. Small accepted losses have added up: look for them in the history "
@@ -130,31 +130,61 @@ def kept_anchors(
 ) -> KeptAnchors:
     """Return what the anchors of ``old`` are to a new baseline of ``launches`` with the gates ``keys``.
 
-    A gate keeps its anchor. A gate at a new target in place of one that is gone (quartiles move) has the anchor of the
-    nearest one, if that reaches it. Where a hard fact of a precision differs, the values are no longer of one
-    measurement, and the gate is anchored anew. ``hardware`` and ``cost`` are today's price."""
+    A gate keeps its anchor. A new gate (another target, or the cost where the throughput was) has the oldest state that
+    reaches it: see _oldest. Where a hard fact of a precision differs, the values are no longer of one measurement, and
+    the gate is anchored anew. A state whose gates are all gone is kept for those to come. ``hardware`` and ``cost`` are
+    today's price."""
     if old is None:
         return KeptAnchors((), {})
     renewed: dict[GateKey, str] = {}
-    states = []
-    anchored = {key for state in old.anchors for key in state.keys}
-    wanted = {*keys}
-    gone = [key for key in anchored if key not in wanted]
-    moved = {key: nearest for key in keys if key not in anchored and (nearest := _nearest(key, gone)) is not None}
-    for state in old.anchors:
-        own = {*state.keys}
-        mine = [key for key in keys if key in own or moved.get(key) in own]
-        differing = {key: line for key in mine for line in _differing(state, launches, key)[:1]}
-        renewed |= differing
-        left = [key for key in mine if key not in differing and _reaches(state, key, hardware, cost)]
-        states += [AnchorState(state.recorded, state.launches, left)] if left else []
-    return KeptAnchors(tuple(states), renewed)
+    # The last accepted state is older than the new launches, and reaches some targets that the anchors do not.
+    states = [*old.anchors, AnchorState(old.recorded, old.launches, ())]
+    holders = {key: number for number, state in enumerate(old.anchors) for key in state.keys}
+    held: dict[int, list[GateKey]] = {}
+    for key in keys:
+        own = holders.get(key)
+        older = _oldest(states, holders, key, hardware, cost) if own is None else [own]
+        differing = {number: _differing(states[number], launches, key) for number in older}
+        number = next((each for each in older if not differing[each]), None)
+        if number is not None:
+            held.setdefault(number, []).append(key)
+        elif older:
+            renewed[key] = differing[older[0]][0]
+    kept = []
+    for number, state in enumerate(states):
+        if number in held:
+            kept.append(AnchorState(state.recorded, state.launches, held[number]))
+        elif number < len(old.anchors) and not any(key in renewed for key in state.keys):
+            kept += _spare(state, launches)
+    return KeptAnchors(tuple(kept), renewed)
 
 
-def _nearest(key: GateKey, gone: Collection[GateKey]) -> GateKey | None:
-    """The gate of the same quantity whose target was nearest, among those that are gone."""
-    same = [each for each in gone if (each.metric, each.precisions) == (key.metric, key.precisions)]
-    return min(same, key=lambda each: (abs(math.log(each.point / key.point)), each.point), default=None)
+def _oldest(
+    states: Sequence[AnchorState], holders: Mapping[GateKey, int], key: GateKey, hardware: Hardware, cost: CostMode
+) -> list[int]:
+    """The states that reach a new gate, oldest first, by their number.
+
+    Cost and throughput of the same precisions are the same measurement. Left out are states that were given up for its
+    nearest neighbour: they reach the neighbour, which is anchored at a later one (see --precgate-lower-anchor)."""
+    same = [each for each in holders if each.precisions == key.precisions]
+    nearest = min(same, key=lambda each: (abs(math.log(each.point / key.point)), holders[each]), default=None)
+    return [
+        number
+        for number, state in enumerate(states)
+        if _reaches(state, key, hardware, cost)
+        and (nearest is None or number >= holders[nearest] or not _reaches(state, nearest, hardware, cost))
+    ]
+
+
+def _spare(state: AnchorState, launches: Sequence[Launch]) -> list[AnchorState]:
+    """The state without gates, of the precisions that are measured under the same hard facts; none when none is."""
+    now = {launch.sweep.precision: launch.fingerprint for launch in launches}
+    same = [
+        each
+        for each in state.launches
+        if each.sweep.precision in now and not now[each.sweep.precision].mismatches(each.fingerprint)
+    ]
+    return [AnchorState(state.recorded, same, ())] if same else []
 
 
 def _differing(state: AnchorState, launches: Sequence[Launch], key: GateKey) -> list[str]:
@@ -165,6 +195,8 @@ def _differing(state: AnchorState, launches: Sequence[Launch], key: GateKey) -> 
 
 
 def _reaches(state: AnchorState, key: GateKey, hardware: Hardware, cost: CostMode) -> bool:
+    if not {*key.precisions} <= {launch.sweep.precision for launch in state.launches}:
+        return False
     try:
         state.at(replace(hardware, name=state.launches[0].sweep.hardware), cost).gate_launches(key)
     except OutsideSweepError:
@@ -175,5 +207,5 @@ def _reaches(state: AnchorState, key: GateKey, hardware: Hardware, cost: CostMod
 def _restricted(states: Sequence[AnchorState], without: Collection[GateKey]) -> Iterator[AnchorState]:
     for state in states:
         keys = [key for key in state.keys if key not in without]
-        if keys:
+        if keys or not state.keys:
             yield AnchorState(state.recorded, state.launches, keys)

@@ -119,7 +119,7 @@ class Provenance:
 class AnchorState:
     """The accepted state that some gates are anchored at: its launches, without their costs, and those gates.
 
-    Raises InvalidValueError when it has no gate, or a gate no launch."""
+    One without gates is kept for gates to come. Raises InvalidValueError when it, or a gate, has no launch."""
 
     recorded: Provenance
     launches: Sequence[Launch]
@@ -127,16 +127,16 @@ class AnchorState:
 
     def __post_init__(self) -> None:
         keys = tuple(sorted(dict.fromkeys(self.keys), key=lambda key: key.order))
-        needed = {precision for key in keys for precision in key.precisions}
+        every = {launch.sweep.precision for launch in self.launches}
+        needed = {precision for key in keys for precision in key.precisions} if keys else every
         launches = [
             replace(each, costs=()) if each.costs else each for each in self.launches if each.sweep.precision in needed
         ]
         object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "launches", tuple(sorted(launches, key=lambda launch: launch.sweep.precision)))
-        without = needed - {launch.sweep.precision for launch in launches}
-        if not keys or without:
-            what = f"no {', '.join(sorted(without))} launch" if without else "no gate"
-            raise InvalidValueError(f"AnchorState of {self.recorded.utc}: has {what}")
+        if not needed or needed - every:
+            without = ", ".join(sorted(needed - every)) or "any precision"
+            raise InvalidValueError(f"AnchorState of {self.recorded.utc}: has no launch of {without}")
 
     def at(self, hardware: Hardware, cost: CostMode) -> LaunchCurves:
         """Return the launches' curves at a price, computed on first use."""
@@ -166,9 +166,9 @@ class Baseline:
     """The accepted state of one suite. ``hardware`` and ``cost`` are those of the day of the record.
 
     ``history`` holds the provenance of every earlier state, oldest first. ``anchors`` are the oldest accepted states,
-    each with the gates that may not fall far below it; a gate of none is anchored at this state, and gates that are
-    gone leave theirs. Raises InvalidValueError when there is no launch, no gate, a gate twice, a gate without launch,
-    launches of different hardware or workload, or a gate with two anchors."""
+    each with the gates that may not fall far below it; a gate of none is anchored at this state, and one that is gone
+    leaves its state, which stays while its precisions do. Raises InvalidValueError when there is no launch, no gate, a
+    gate twice or without launch, launches of different hardware or workload, or a gate with two anchors."""
 
     suite: str
     launches: Sequence[Launch]
@@ -210,12 +210,13 @@ class Baseline:
         states = []
         for state in self.anchors:
             keys = [key for key in state.keys if key in gated]
-            states += [state if len(keys) == len(state.keys) else replace(state, keys=keys)] if keys else []
-        anchored = {key for state in states for key in state.keys}
-        if len(anchored) != sum(len(state.keys) for state in states):
+            own = [launch for launch in state.launches if launch.sweep.precision in self.precisions]
+            states += [AnchorState(state.recorded, own, keys)] if own else []
+        anchored = [key for state in states for key in state.keys]
+        if len(anchored) != len({*anchored}):
             raise InvalidValueError(f"Baseline {self.suite}: a gate has two anchors")
-        free = [key for key in gated if key not in anchored]
-        return (*states, *([AnchorState(self.recorded, self.launches, free)] if free else []))
+        free = gated.keys() - anchored
+        return (*states, *([AnchorState(self.recorded, self.launches, [*free])] if free else []))
 
     def anchor_of(self, key: GateKey) -> AnchorState:
         """Return the state that a gate of this baseline is anchored at."""

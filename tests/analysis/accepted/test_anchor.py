@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_precgate.analysis.accepted.anchor import AnchorValue, anchor_value, drifted, held_to_anchors
-from pytest_precgate.analysis.accepted.baseline import AnchorState, Baseline
+from pytest_precgate.analysis.accepted.baseline import AnchorState, Baseline, RecordedGate
 from pytest_precgate.analysis.gating.gates import Metric
 from pytest_precgate.analysis.gating.verdict import Evidence, JudgedGate, Verdict, judge
+from pytest_precgate.baselines.schema import dump, parse
 from pytest_precgate.errors import InvalidValueError
 from tests.builders.baselines import B200, FP4, RATIO, RECORDED, kimi_baseline, launch, scaled
 from tests.builders.gates import gate
@@ -36,7 +37,7 @@ def test_a_gate_more_than_three_percent_below_its_anchor_has_drifted(value: floa
     assert not (verdict is Verdict.DRIFTED and found.verdict.passes)
     if verdict is Verdict.DRIFTED:
         assert found.reason == (
-            "passes against its baseline and lies 3.1% below its anchor, the state accepted 2026-11-24T06:00:00Z "
+            "passes against its baseline and is 3.1% worse than its anchor, the state accepted 2026-11-24T06:00:00Z "
             "(commit abc123); allowed are 3.0%. Small accepted losses have added up: look for them in the history "
             "of the baseline, or accept them for good with --precgate-update --precgate-lower-anchor "
             "--precgate-reason TEXT"
@@ -63,7 +64,9 @@ def test_a_higher_cost_is_further_from_its_anchor() -> None:
     """More is worse."""
     cost = gate(metric=Metric.COST)
     assert drifted(judge(cost, 104.0, 102.0), ANCHOR).verdict is Verdict.PASS
-    assert drifted(judge(cost, 106.0, 102.0), ANCHOR).verdict is Verdict.DRIFTED
+    found = drifted(judge(cost, 106.0, 102.0), ANCHOR)
+    assert found.verdict is Verdict.DRIFTED
+    assert found.reason.startswith("passes against its baseline and is 6.0% worse than its anchor, the state accepted")
     assert drifted(judge(cost, 90.0, 102.0), ANCHOR).verdict is Verdict.IMPROVED
 
 
@@ -105,14 +108,28 @@ def test_the_anchor_is_read_from_its_own_launches() -> None:
     assert [each.verdict for each in held_to_anchors([sunk], baseline, B200, "derived")] == [Verdict.DRIFTED]
 
 
-def test_a_state_that_anchors_nothing_or_lacks_a_launch_is_refused() -> None:
+def test_a_state_that_lacks_a_launch_is_refused() -> None:
     """As is a gate with two anchors; gates that are gone leave theirs."""
-    with pytest.raises(InvalidValueError, match="AnchorState of 2026-11-24T06:00:00Z: has no gate"):
-        AnchorState(RECORDED, kimi_baseline().launches, [])
-    with pytest.raises(InvalidValueError, match="has no fp4 launch"):
+    with pytest.raises(InvalidValueError, match="AnchorState of 2026-11-24T06:00:00Z: has no launch of any precision"):
+        AnchorState(RECORDED, [], [])
+    with pytest.raises(InvalidValueError, match="has no launch of fp4"):
         AnchorState(RECORDED, [launch(kimi("int4"))], [FP4])
     whole = AnchorState(RECORDED, kimi_baseline().launches, [FP4, RATIO])
     with pytest.raises(InvalidValueError, match="a gate has two anchors"):
         replace(kimi_baseline(), anchors=[whole, AnchorState(RECORDED, kimi_baseline().launches, [FP4])])
     left: Baseline = replace(kimi_baseline(), gates=kimi_baseline().gates[:1])
     assert [state.keys for state in left.anchors] == [(RATIO,)]
+
+
+def test_a_state_whose_gates_are_gone_stays_while_their_precision_does() -> None:
+    """For gates that come back: a test that was renamed and pruned before it was recorded."""
+    first = [launch(scaled(kimi(name), 1.05)).rounded() for name in ("fp4", "int4")]
+    other = RecordedGate("t.py::t", replace(FP4, point=70.0))
+    states = [AnchorState(RECORDED, first, [FP4, RATIO]), AnchorState(RECORDED, kimi_baseline().launches, [other.key])]
+    whole = replace(kimi_baseline(), gates=[*kimi_baseline().gates, other], anchors=states)
+    pruned = replace(whole, gates=[other], launches=whole.launches_of("fp4"))
+    assert [(state.keys, {each.sweep.precision for each in state.launches}) for state in pruned.anchors] == [
+        ((), {"fp4"}),
+        ((other.key,), {"fp4"}),
+    ]
+    assert parse(dump(pruned), "kimi.json") == pruned

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_precgate.analysis.accepted.addition import plan_addition
-from pytest_precgate.analysis.accepted.anchor import kept_anchors
-from pytest_precgate.analysis.accepted.baseline import Provenance, RecordedGate
+from pytest_precgate.analysis.accepted.baseline import AnchorState, Launch, Provenance, RecordedGate
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.update import (
     GateChange,
@@ -158,7 +157,10 @@ def test_small_losses_add_up_to_the_anchor() -> None:
     steps = [launched(*(factor * 0.99**number for factor in QUIET)) for number in range(6)]
     assert [bool(accepted(*steps[: number + 1]).sunk) for number in range(5)] == [False, False, False, False, True]
     sunk = accepted(*steps[:5])
-    assert "fp4 throughput_per_gpu at 55 tok/s/user 3.9% below its anchor, the state accepted 2026-" in sunk.sunk_listed
+    assert (
+        "fp4 throughput_per_gpu at 55 tok/s/user 3.9% worse than its anchor, the state accepted 2026-"
+        in sunk.sunk_listed
+    )
     lowered = plan_rewrite(accepted(*steps[:4]).baseline, replace(steps[4], lower_anchor=True), LATER, ())
     assert not lowered.sunk
     assert lowered.lowered_anchors == (RATIO, FP4)
@@ -177,24 +179,72 @@ def test_only_the_gates_that_sank_are_anchored_anew() -> None:
     assert {each.sweep.precision for each in anchors[int4].launches} == {"int4"}
 
 
-def test_a_gate_that_was_added_is_anchored_at_its_first_value() -> None:
+def shares(plan: PlannedUpdate) -> dict[GateKey, float]:
+    """By which share each gate is worse than its anchor, to four digits."""
+    return {each.gate.key: round(each.below_anchor, 4) for each in plan.changes if each.below_anchor is not None}
+
+
+def slower(share: float, *targets: GateKey) -> Measured:
+    return launched(*(factor * (1 - share) for factor in QUIET), targets=targets)
+
+
+MOVED = replace(FP4, point=56.0)
+
+
+def test_a_gate_no_older_state_reaches_is_anchored_at_its_first_value() -> None:
     """It was never better than that, as far as anybody accepted."""
-    later = replace(FP4, point=73.0)
-    slower = launched(*(factor * 0.98 for factor in QUIET), targets=(RATIO, FP4, later))
-    plan = accepted(launched(*QUIET), slower)
-    below = {change.gate.key: change.below_anchor for change in plan.changes}
-    assert below[later] == pytest.approx(0, abs=1e-9)
-    assert below[FP4] == pytest.approx(0.02, abs=1e-4)
+    int4 = GateKey(Metric.THROUGHPUT_PER_GPU, ("int4",), 55)
+    alone = Measured("kimi", {"fp4": slower(0, FP4).launches["fp4"]}, {TEST: [FP4]}, B200, "derived")
+    assert shares(accepted(alone, slower(0.02, FP4, int4))) == {FP4: 0.02, int4: 0.0}
 
 
-def test_a_target_that_moves_takes_its_anchor_along() -> None:
-    """Quartiles move with the points; else each move would accept what was lost until then."""
-    moved = replace(FP4, point=56.0)
-    plan = accepted(launched(*QUIET), launched(*(factor * 0.98 for factor in QUIET), targets=(RATIO, moved)))
-    below = {change.gate.key: change.below_anchor for change in plan.changes}
-    assert below[moved] == pytest.approx(0.02, abs=1e-4)
-    away = replace(FP4, point=20.0)  # where the first state has no value
-    assert kept_anchors(plan.baseline, plan.baseline.launches, [away], B200, "derived").states == ()
+def test_a_target_beside_another_one_has_the_anchor_of_the_same_measurement() -> None:
+    """Added first and the old one dropped later, it would else accept what was lost until then."""
+    lost = accepted(slower(0, FP4), slower(0.025, FP4)).baseline
+    added = plan_additions(lost, slower(0.025, MOVED), LATER)
+    assert shares(added) == {FP4: 0.025, MOVED: 0.025}
+    assert shares(plan_rewrite(added.baseline, slower(0.05, MOVED), LATER, ()))[MOVED] == 0.05
+    assert shares(plan_rewrite(lost, slower(0.05, MOVED), LATER, ()))[MOVED] == 0.05
+
+
+def test_a_gate_that_comes_back_as_cost_or_throughput_has_its_old_anchor() -> None:
+    """Both are one measurement: 5% less throughput is 5.3% more cost."""
+    lost = accepted(slower(0, FP4), slower(0.025, COST))
+    assert shares(lost)[COST] == pytest.approx(1 / 0.975 - 1, abs=1e-4)
+    assert shares(plan_rewrite(lost.baseline, slower(0.05, FP4), LATER, ()))[FP4] == 0.05
+
+
+def test_a_gate_that_is_dropped_leaves_its_anchor_for_when_it_comes_back() -> None:
+    """The first state does not reach what is gated between; facts that differ end that."""
+    inside = replace(FP4, point=73.0)
+    reached = replace(FP4, point=36.0)
+    narrow = {name: [_above(each, 40) for each in launches] for name, launches in slower(0, inside).launches.items()}
+    away = accepted(replace(slower(0, inside), launches=narrow), slower(0.025, reached))
+    assert shares(away)[reached] == 0.0
+    assert [state.keys for state in away.baseline.anchors] == [(), (reached,)]
+    assert shares(plan_rewrite(away.baseline, slower(0.05, inside), LATER, ()))[inside] == 0.05
+    trtllm = {
+        name: [replace(each, fingerprint=Fingerprint.of(each.sweep, ("trtllm",), {})) for each in launches]
+        for name, launches in slower(0.05, inside).launches.items()
+    }
+    other = plan_rewrite(away.baseline, replace(slower(0.05, inside), launches=trtllm), LATER, ())
+    assert "fp4 throughput_per_gpu at 73 tok/s/user (fp4: engine is trtllm" in other.needs_reason
+    assert [state.keys for state in other.baseline.anchors] == [(inside,)]
+
+
+def _above(each: Launch, least: float) -> Launch:
+    points = [point for point in each.sweep.points if point.interactivity > least]
+    return replace(each, sweep=replace(each.sweep, points=points))
+
+
+def test_an_anchor_that_was_lowered_for_a_target_is_lowered_for_those_beside_it() -> None:
+    """What a person has accepted for good is not asked for again, though another gate keeps the older state."""
+    far = replace(FP4, point=80.0)
+    steps = slower(0, FP4, far), replace(slower(0.05, FP4, far), lower_anchor=True)
+    lowered = accepted(*steps).baseline
+    kept = AnchorState(lowered.recorded, steps[0].launches["fp4"], [far])
+    mixed = replace(lowered, anchors=[kept])
+    assert shares(plan_additions(mixed, slower(0.05, MOVED), LATER)) == {FP4: 0.0, MOVED: 0.0, far: 0.05}
 
 
 def test_another_hardware_or_engine_is_anchored_anew_and_needs_a_reason() -> None:

@@ -100,7 +100,8 @@ def _sinking(suite: str, entries: Sequence[HistoryEntry]) -> Iterator[str]:
         more = f" (and {len(found) - 1} more gates)" if len(found) > 1 else ""
         yield (
             f"suite {suite}: accepted states sink: {key}{more} since {worst.since.utc} (commit {worst.since.commit}), "
-            f"in {worst.states} accepted states by now {worst.below:.1%} below its anchor; look at the merges since"
+            f"in {worst.states} accepted states by now {worst.below:.1%} worse than its anchor; look at the merges "
+            "since"
         )
 
 

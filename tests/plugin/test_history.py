@@ -53,7 +53,10 @@ def test_accepted_states_that_sink_are_told_with_their_beginning(repository: Rep
         if result.ret:
             pytest.fail("refused before the history saw it")
     result.stdout.fnmatch_lines(
-        ["warning: suite kimi: accepted states sink: fp4* since 20*Z (commit *), in * accepted states by now *"]
+        [
+            "warning: suite kimi: accepted states sink: fp4* since 20*Z (commit *), in * accepted states by now *% "
+            "worse than its anchor; look at the merges since"
+        ]
     )
     paced()
     assert any("accepted states sink" in line for line in repository.run(HISTORY).outlines)

@@ -165,7 +165,7 @@ def test_a_frog_is_noticed(repository: Repository, paced: Paced) -> None:
             refused = merge
             break
     assert refused is not None
-    result.stdout.fnmatch_lines(["FAIL: baselines/kimi.json: not written: it would leave *% below its anchor, *"])
+    result.stdout.fnmatch_lines(["FAIL: baselines/kimi.json: not written: it would leave *% worse than its anchor, *"])
     assert 2 <= refused <= 5
     assert repository.run("--precgate-update", REASON, "--precgate-lower-anchor").ret == 0
     assert repository.run(JSON).ret == 0
@@ -186,7 +186,7 @@ def test_a_gate_far_below_its_anchor_blocks_though_it_passes_its_baseline(reposi
     assert "DRIFTED" in verdicts(repository)
     assert gates(repository)["int4 throughput_per_gpu", 85]["verdict"] == "PASS"
     result.stdout.fnmatch_lines(
-        ["DRIFTED  fp4 throughput_per_gpu at 100 *; passes against its baseline and lies *% below its *"]
+        ["DRIFTED  fp4 throughput_per_gpu at 100 *; passes against its baseline and is *% worse than its anchor, *"]
     )
 
 
@@ -208,7 +208,9 @@ def _one_target(repository: Repository, paced: Paced, test: str | None = None) -
 
 def _refused_at(result: pytest.RunResult, gate: str) -> None:
     assert result.ret == 1
-    result.stdout.fnmatch_lines([f"FAIL: baselines/kimi.json: not written: it would leave *{gate}* its anchor, *"])
+    result.stdout.fnmatch_lines(
+        [f"FAIL: baselines/kimi.json: not written: it would leave *{gate}* worse than its anchor, *"]
+    )
 
 
 def test_a_target_beside_the_old_one_does_not_lower_the_anchor(repository: Repository, paced: Paced) -> None:

@@ -236,7 +236,7 @@ def test_a_worse_baseline_wants_a_reason(accepted: Home) -> None:
     assert "easier to pass" in refused.reason
     assert (accepted.root / "baselines" / "kimi.json").read_bytes() == before
     [sunk] = accepted.run(UPDATE).updates
-    assert (sunk.outcome, "below its anchor" in sunk.reason) == ("refused", True)
+    assert (sunk.outcome, "worse than its anchor" in sunk.reason) == ("refused", True)
     assert (accepted.root / "baselines" / "kimi.json").read_bytes() == before
     [written] = accepted.run(LOWER).updates
     assert written.outcome == "written"

@@ -77,7 +77,7 @@ def held_to_anchors(
 
 
 def drifted(judged: JudgedGate, anchor: AnchorValue | None) -> JudgedGate:
-    """Return a gate as DRIFTED when it passes against its baseline and lies too far below its anchor, else as it is.
+    """Return a gate as DRIFTED when it passes against its baseline and is much worse than its anchor, else as it is.
 
     Too far is ALLOWED_FALL, or its tolerance where that is more (a gate at its anchor must not fail inside its
     tolerance), and STANDARD_ERRORS of the difference: of one launch and of the anchor."""
@@ -89,7 +89,7 @@ def drifted(judged: JudgedGate, anchor: AnchorValue | None) -> JudgedGate:
     loss, allowed = -judged.gate.gain(judged.value, anchor.value), _beyond(judged.gate.key, share, noise)
     if loss <= allowed + LAST_BITS:
         return judged
-    why = f"passes against its baseline and lies {loss:.1%} below its anchor, the state accepted {anchor.since}"
+    why = f"passes against its baseline and is {loss:.1%} worse than its anchor, the state accepted {anchor.since}"
     explained = f" and {allowed - share:.1%} that noise explains" if noise else ""
     reason = (
         f"{why}; allowed are {share:.1%}{explained}. Small accepted losses have added up: look for them in the history "

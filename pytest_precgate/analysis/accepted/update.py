@@ -100,14 +100,14 @@ class GateChange:
 
     @property
     def below_anchor(self) -> float | None:
-        """By which share it lies below its anchor; negative where it is better, None without a value."""
+        """By which share it is worse than its anchor; negative where it is better, None without a value."""
         if self.after is None or self.anchor is None:
             return None
         return fall(self.gate.key, self.after, self.anchor)
 
     @property
     def is_sunk(self) -> bool:
-        """Whether it lies further below its anchor than accepted states may fall."""
+        """Whether it is worse than its anchor by more than accepted states may fall."""
         below = self.below_anchor
         return below is not None and below > ALLOWED_FALL + LAST_BITS
 
@@ -158,7 +158,7 @@ class PlannedUpdate:
     def sunk_listed(self) -> str:
         """The gates that would lie too far below their anchor, as text."""
         each = {
-            f"{change.gate.key} {below:.1%} below its anchor, the state accepted {change.since}": None
+            f"{change.gate.key} {below:.1%} worse than its anchor, the state accepted {change.since}": None
             for change in self.sunk
             if (below := change.below_anchor) is not None
         }

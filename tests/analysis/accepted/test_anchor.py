@@ -37,7 +37,7 @@ def test_a_gate_more_than_three_percent_below_its_anchor_has_drifted(value: floa
     assert not (verdict is Verdict.DRIFTED and found.verdict.passes)
     if verdict is Verdict.DRIFTED:
         assert found.reason == (
-            "passes against its baseline and lies 3.1% below its anchor, the state accepted 2026-11-24T06:00:00Z "
+            "passes against its baseline and is 3.1% worse than its anchor, the state accepted 2026-11-24T06:00:00Z "
             "(commit abc123); allowed are 3.0%. Small accepted losses have added up: look for them in the history "
             "of the baseline, or accept them for good with --precgate-update --precgate-lower-anchor "
             "--precgate-reason TEXT"
@@ -64,7 +64,9 @@ def test_a_higher_cost_is_further_from_its_anchor() -> None:
     """More is worse."""
     cost = gate(metric=Metric.COST)
     assert drifted(judge(cost, 104.0, 102.0), ANCHOR).verdict is Verdict.PASS
-    assert drifted(judge(cost, 106.0, 102.0), ANCHOR).verdict is Verdict.DRIFTED
+    found = drifted(judge(cost, 106.0, 102.0), ANCHOR)
+    assert found.verdict is Verdict.DRIFTED
+    assert found.reason.startswith("passes against its baseline and is 6.0% worse than its anchor, the state accepted")
     assert drifted(judge(cost, 90.0, 102.0), ANCHOR).verdict is Verdict.IMPROVED
 
 

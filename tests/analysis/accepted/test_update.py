@@ -157,7 +157,10 @@ def test_small_losses_add_up_to_the_anchor() -> None:
     steps = [launched(*(factor * 0.99**number for factor in QUIET)) for number in range(6)]
     assert [bool(accepted(*steps[: number + 1]).sunk) for number in range(5)] == [False, False, False, False, True]
     sunk = accepted(*steps[:5])
-    assert "fp4 throughput_per_gpu at 55 tok/s/user 3.9% below its anchor, the state accepted 2026-" in sunk.sunk_listed
+    assert (
+        "fp4 throughput_per_gpu at 55 tok/s/user 3.9% worse than its anchor, the state accepted 2026-"
+        in sunk.sunk_listed
+    )
     lowered = plan_rewrite(accepted(*steps[:4]).baseline, replace(steps[4], lower_anchor=True), LATER, ())
     assert not lowered.sunk
     assert lowered.lowered_anchors == (RATIO, FP4)

@@ -54,8 +54,8 @@ def test_accepted_states_that_sink_are_told_with_their_beginning(repository: Rep
             pytest.fail("refused before the history saw it")
     result.stdout.fnmatch_lines(
         [
-            "warning: suite kimi: accepted states sink: fp4* since 20*Z (commit *), in * accepted states by now *% worse "
-            "than its anchor; *"
+            "warning: suite kimi: accepted states sink: fp4* since 20*Z (commit *), in * accepted states by now *% "
+            "worse than its anchor; look at the merges since"
         ]
     )
     paced()

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pytest_precgate.analysis.accepted.addition import plan_addition
 from pytest_precgate.analysis.accepted.baseline import AnchorState, Launch, Provenance, RecordedGate
@@ -212,6 +214,32 @@ def test_a_gate_that_comes_back_as_cost_or_throughput_has_its_old_anchor() -> No
     lost = accepted(slower(0, FP4), slower(0.025, COST))
     assert shares(lost)[COST] == pytest.approx(1 / 0.975 - 1, abs=1e-4)
     assert shares(plan_rewrite(lost.baseline, slower(0.05, FP4), LATER, ()))[FP4] == 0.05
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([Metric.COST, Metric.THROUGHPUT_PER_GPU]),
+            st.sampled_from([40.0, 55.0, 56.0, 100.0]),
+            st.floats(-0.01, 0.03),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+@settings(max_examples=15, deadline=None)
+def test_no_series_of_updates_falls_far_below_the_first_state(steps: list[tuple[Metric, float, float, bool]]) -> None:
+    """Whatever targets and metrics are gated in turn, added first or not, unless the anchor is lowered on request."""
+    state, best = accepted(slower(0, FP4)).baseline, 0.0
+    for metric, point, more, is_added in steps:
+        key = GateKey(metric, ("fp4",), point)
+        if is_added and key not in {gate.key for gate in state.gates}:
+            state = plan_additions(state, slower(best, key), LATER).baseline
+        plan = plan_rewrite(state, slower(best + more, key), LATER, ())
+        if not plan.sunk:
+            state, best = plan.baseline, best + more
+    assert best < 0.0301
 
 
 def test_a_gate_that_is_dropped_leaves_its_anchor_for_when_it_comes_back() -> None:

@@ -74,8 +74,9 @@ def held_to_anchors(
 
 
 def drifted(judged: JudgedGate, anchor: AnchorValue | None) -> JudgedGate:
-    """Return a gate as DRIFTED when it passes against its baseline and is much worse than its anchor, else as it is, with
-    the loss that a waiver has to cover.
+    """Return a gate as DRIFTED when it passes against its baseline and is much worse than its anchor, else as it is.
+
+    Either way with the loss that a waiver has to cover.
 
     Too far is ALLOWED_FALL, or its tolerance where that is more (a gate at its anchor must not fail inside its
     tolerance), and STANDARD_ERRORS of the difference: of one launch and of the anchor."""

@@ -100,7 +100,7 @@ class Confirmation:
             except PrecgateError as exc:
                 return str(exc)
             then = self.baseline.launches_of(precision)[0].fingerprint
-            if differing := [*now.mismatches(then), *_versions(now, then)]:
+            if differing := [*now.mismatches(then), *differing_versions(now, then)]:
                 return f"{self.side.name} is not the baseline's state: {precision}: {'; '.join(differing)}"
         return None
 
@@ -141,7 +141,7 @@ class Confirmation:
         return replace(judged, verdict=Verdict.ENVIRONMENT_CHANGED, reason=reason, evidence=evidence)
 
 
-def _versions(now: Fingerprint, then: Fingerprint) -> list[str]:
+def differing_versions(now: Fingerprint, then: Fingerprint) -> list[str]:
     """Return a line for each version that is not known to be the baseline's; of several configurations each has one."""
     names = [name for name in sorted({*now.soft, *then.soft}) if name.split(".", maxsplit=1)[0] in _VERSIONS]
     return [

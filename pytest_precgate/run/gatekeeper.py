@@ -151,7 +151,7 @@ class Gatekeeper:
         return report
 
     def _sound(self, suite: str) -> Stored:
-        """Return the suite's baseline, which was edited by nobody; pairs are not held against it."""
+        """Return the suite's baseline. Raises BaselineError when its values were edited, unless pairs are judged."""
         stored = self.state.read(suite)
         if self.policy.paired_with is None:
             stored.refuse_edited()
@@ -231,7 +231,7 @@ class Gatekeeper:
         return (*notes, f"the comparison shows the first of {used} launches") if used > 1 else notes
 
     def _launches_behind(self, suite: Suite, pair: Comparison) -> Mapping[str, Launch]:
-        """Return the launches whose sweeps a comparison holds, whoever compared them."""
+        """Return the launches whose sweeps a comparison holds."""
         measured = self.launches.measured(suite.name)
         behind = {precision: measured[precision][0] for precision in pair.curves if precision in measured}
         if any(

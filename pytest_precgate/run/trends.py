@@ -106,7 +106,7 @@ def _sinking(suite: str, entries: Sequence[HistoryEntry]) -> Iterator[str]:
 
 
 def _accepted(entry: HistoryEntry) -> Mapping[GateKey, AcceptedState]:
-    """Each gate once, whatever number of tests hold it."""
+    """Each gate once, also where several tests check it."""
     return {
         gate.key: AcceptedState(entry.utc, entry.commit, gate.value, gate.anchor, gate.sigma, gate.anchored or "")
         for gate in entry.gates

@@ -27,12 +27,12 @@ STANDARD_ERRORS = 2.0
 
 @dataclass(frozen=True)
 class AnchorValue:
-    """A gate's value at its anchor, ``error`` its standard error (of the logarithm; 0 where the noise is not known).
+    """A gate's value at its anchor, ``error`` its standard error (of the logarithm; None where no noise is known).
 
     ``since`` says which state it is: its UTC and commit."""
 
     value: float
-    error: float
+    error: float | None
     since: str
 
 
@@ -50,7 +50,7 @@ def anchor_value(baseline: Baseline, key: GateKey, hardware: Hardware, cost: Cos
     except OutsideSweepError:  # a target whose anchor was read at its first record is inside
         return None
     own = curves.noise.gates.get(key)
-    error = centre_error(own, launches, baseline.noises(hardware, cost).get(key)) or 0.0
+    error = centre_error(own, launches, baseline.noises(hardware, cost).get(key))
     return AnchorValue(value, error, f"{state.recorded.utc} (commit {state.recorded.commit})")
 
 
@@ -82,8 +82,9 @@ def drifted(judged: JudgedGate, anchor: AnchorValue | None) -> JudgedGate:
     tolerance), and STANDARD_ERRORS of the difference: of one launch and of the anchor."""
     if anchor is None or judged.value is None:
         return judged
-    sigma = judged.evidence.sigma if judged.evidence is not None else None
-    noise = STANDARD_ERRORS * math.hypot(sigma or 0.0, anchor.error) if sigma is not None else 0.0
+    sigma = None if judged.evidence is None else judged.evidence.sigma
+    # An unknown noise explains nothing: the gate is held to the share alone.
+    noise = 0.0 if sigma is None or anchor.error is None else STANDARD_ERRORS * math.hypot(sigma, anchor.error)
     share = max(ALLOWED_FALL, judged.gate.tolerance)
     loss, allowed = -judged.gate.gain(judged.value, anchor.value), _beyond(judged.gate.key, share, noise)
     if loss <= allowed + LAST_BITS:

@@ -276,7 +276,7 @@ def _changes(old: Baseline | None, new: Baseline, measured: Measured) -> tuple[G
 
 
 def _told(old: Baseline | None, new: Baseline, key: GateKey, measured: Measured) -> GateChange:
-    """What is known of a gate's noise and anchor, whatever tests check it."""
+    """What is known of a gate's noise and anchor, the same for each test that checks it."""
     price = measured.hardware, measured.cost
     anchor = anchor_value(new, key, *price)
     assert anchor is not None, "a baseline anchors each of its gates"
@@ -287,7 +287,9 @@ def _told(old: Baseline | None, new: Baseline, key: GateKey, measured: Measured)
     then = replace(measured.hardware, name=old.launches[0].sweep.hardware), measured.cost
     sigmas = _sigma(old.noises(*then).get(key)), sigma
     error, gates = _error(old, new, key, measured), max(1, new.at(*price).noise.independent)
-    return replace(blank, explained=standard_errors(gates) * (error or 0.0), sigmas=sigmas)
+    # An unknown noise explains nothing: any fall asks for a reason.
+    explained = 0.0 if error is None else standard_errors(gates) * error
+    return replace(blank, explained=explained, sigmas=sigmas)
 
 
 def standard_errors(gates: int) -> float:

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_precgate.analysis.accepted.baseline import RecordedGate, targets_at
+from pytest_precgate.analysis.accepted.baseline import Launch, RecordedGate, targets_at
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.origin import UNKNOWN, LaunchOrigin
 from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.gating.gates import GateKey, Metric
@@ -25,13 +26,32 @@ def test_a_value_is_computed_from_the_raw_points() -> None:
     assert baseline.value(replace(FP4, point=100.0), B200, "derived") == pytest.approx(430, abs=10)
 
 
-def test_a_low_launch_out_of_three_does_not_lower_the_bar() -> None:
+def test_a_low_launch_out_of_three_does_not_lower_the_value() -> None:
     """It is set aside: the value is the centre of the others."""
     fp4 = kimi("fp4")
     launches = [launch(fp4), launch(scaled(fp4, 0.8)), launch(fp4), launch(kimi("int4"))]
     baseline = replace(kimi_baseline(), launches=launches)
     assert baseline.value(FP4, B200, "derived") == pytest.approx(1028.1, abs=0.05)
     assert baseline.noises(B200, "derived")[FP4].set_aside == 1
+
+
+def test_a_launch_whose_day_is_not_known_lowers_no_sigma() -> None:
+    """Two days 4% apart; without the day of one launch it is a group of its own, beside the known ones. Where no day is
+    known the launches are one group."""
+    fp4, int4 = kimi("fp4"), kimi("int4")
+
+    def sigma(*days: int | None) -> float:
+        origins = [UNKNOWN if day is None else LaunchOrigin(f"2026-11-{day}T06:00:00Z", "node1") for day in days]
+        pairs = zip((1.0, 1.002, 1.04, 1.042), origins, strict=True)
+        launches = [
+            Launch(scaled(fp4, factor), Fingerprint.of(fp4, ("vllm",), {}), origin=origin) for factor, origin in pairs
+        ]
+        return replace(kimi_baseline(), launches=[*launches, launch(int4)]).noises(B200, "derived")[FP4].sigma
+
+    known, unknown = sigma(24, 24, 25, 25), sigma(None, None, None, None)
+    assert known > unknown
+    assert sigma(None, 24, 25, 25) > unknown
+    assert sigma(None, None, 25, 25) == known  # a baseline of before, and launches of today
 
 
 def test_two_launches_give_their_mean_and_tell_no_noise() -> None:

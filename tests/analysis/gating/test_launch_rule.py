@@ -107,6 +107,24 @@ def test_the_median_decides_as_soon_as_it_must(
     assert (verdict(ruling), ruling.launches) == (expected, taken)
 
 
+@unhurried
+@given(st.lists(st.floats(0.85, 1.05), min_size=5, max_size=5), st.integers(0, 4), st.floats(0, 0.1))
+def test_a_median_that_ends_early_is_told_no_milder_for_a_slower_launch(
+    values: list[float], index: int, worse: float
+) -> None:
+    """The worst median that is still possible is shown: with an even number of launches, not the mean of two."""
+    slower = [value - worse if number == index else value for number, value in enumerate(values)]
+    first, second = (ruled(each, policy=MEDIAN).judged for each in (values, slower))
+    assert first is not None
+    assert second is not None
+    if first.verdict is Verdict.REGRESSED:
+        assert second.verdict is Verdict.REGRESSED
+        assert second.value is not None
+        assert first.value is not None
+        whole = sorted(slower)[2] * 1000
+        assert second.value <= whole + 1e-6
+
+
 def test_a_regression_shows_the_best_of_its_launches() -> None:
     """The value, the tolerance, and that every launch was low stand in the ruling."""
     judged = ruled((0.93, 0.94, 0.935)).judged

@@ -24,5 +24,5 @@ from pytest_precgate.run.confirmation import differing_versions
 def test_every_configuration_s_version_must_be_known_and_the_baseline_s(
     now: dict[str, Fact], then: dict[str, Fact], lines: int
 ) -> None:
-    """Versions of several configurations carry a number. The driver is the machine's, and what it changed is the question."""
+    """Versions of several configurations carry a number. The driver is the machine's: it is what may have changed."""
     assert len(differing_versions(Fingerprint({}, now), Fingerprint({}, then))) == lines

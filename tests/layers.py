@@ -125,7 +125,12 @@ DOORS: Mapping[str, set[str]] = {
     "pynvml": {"environment.nvml"},
     "pytest": {"plugin"},
     "random": {"engines.simulated", "loadgen.prompts"},  # seeded generators only, see SEEDED
-    "scipy": {"analysis.curves.interpolation", "analysis.gating.power", "engines.simulated.calibration"},
+    "scipy": {
+        "analysis.curves.interpolation",
+        "analysis.gating.noise",
+        "analysis.gating.power",
+        "engines.simulated.calibration",
+    },
     "secrets": {"cli.noise", "plugin.runs"},
     "select": {"loadgen", "servers.process"},
     "shutil": {"engines.command", "engines.preflight", "journal.directory", "servers.process"},

@@ -33,6 +33,8 @@ _UNTRIMMED = 1.04
 # fail and refuse more suites by chance; the common sigma alone misses a gate noisier than the others
 # (docs/noise_derivation.md).
 _POOL_FREEDOM = 12
+# With fewer gates their variances tell nothing of how much gates differ.
+_FEW_GATES = 3
 # The slope of a curve at an interactivity is taken over so much of it on either side. Over less, it is the slope of the
 # noise of two points: with 0.5% of noise a true elasticity of 2.27 reads 1.11 to 3.57 over 0.5%, and 1.66 to 2.74 over
 # 10% (simulated).
@@ -83,10 +85,9 @@ class _Series:
         apart = sorted(high - low for low, high in combinations(self.logs, 2))
         return qn_factor(len(self.logs)) * apart[math.comb(self.half, 2) - 1] / self.elasticity
 
-    def kept(self, pooled_scale: float) -> list[float]:
+    def kept(self, common: _CommonVariance) -> list[float]:
         """The launches near the median, always more than half of them."""
-        freedom = len(self.logs) - 1
-        scale = math.sqrt((_POOL_FREEDOM * pooled_scale**2 + freedom * self.scale**2) / (_POOL_FREEDOM + freedom))
+        scale = math.sqrt(common.shrunk(self.scale**2, len(self.logs) - 1))
         median = statistics.median_high(self.logs)
         by_distance = sorted(self.logs, key=lambda log: abs(log - median))
         near = [log for log in by_distance if abs(log - median) <= _FAR * scale * self.elasticity]
@@ -118,26 +119,63 @@ def suite_noise(values: Sequence[Sequence[float]], elasticities: Sequence[float]
         series.append(_Series(tuple(logs), positive("suite_noise", "elasticity", elasticity, "ratio")))
     if not series:
         return ()
-    pooled_scale = math.sqrt(statistics.fmean(each.scale**2 for each in series))
-    kept = [each.kept(pooled_scale) for each in series]
+    common = _common_variance([each.scale**2 for each in series], [len(each.logs) - 1 for each in series])
+    kept = [each.kept(common) for each in series]
     centres = [statistics.fmean(logs) for logs in kept]
     squares = [
         sum((log - centre) ** 2 for log in logs) / each.elasticity**2
         for each, logs, centre in zip(series, kept, centres, strict=True)
     ]
     freedoms = [len(logs) - 1 for logs in kept]
-    pooled = math.fsum(squares) / sum(freedoms)  # exact, so that the order of the gates does not matter
+    common = _common_variance([square / freedom for square, freedom in zip(squares, freedoms, strict=True)], freedoms)
     return tuple(
         GateNoise(
             centre=math.exp(centre),
-            sigma=_UNTRIMMED
-            * each.elasticity
-            * math.sqrt((_POOL_FREEDOM * pooled + square) / (_POOL_FREEDOM + freedom)),
+            sigma=_UNTRIMMED * each.elasticity * math.sqrt(common.shrunk(square / freedom, freedom)),
             launches=len(each.logs),
             set_aside=len(each.logs) - len(logs),
         )
         for each, logs, centre, square, freedom in zip(series, kept, centres, squares, freedoms, strict=True)
     )
+
+
+@dataclass(frozen=True)
+class _CommonVariance:
+    """The variance that gates have in common, worth ``freedom`` degrees beside a gate's own."""
+
+    variance: float
+    freedom: float
+
+    def shrunk(self, variance: float, freedom: int) -> float:
+        """Return a gate's variance, of its own ``freedom`` degrees, drawn towards the common one."""
+        return (self.freedom * self.variance + freedom * variance) / (self.freedom + freedom)
+
+
+def _common_variance(variances: Sequence[float], freedoms: Sequence[int]) -> _CommonVariance:
+    """Return the variance that the gates have in common, with at most _POOL_FREEDOM degrees.
+
+    The more the gates' variances differ beyond what their few degrees explain, the fewer: of gates 50 times as noisy as
+    others the quiet ones would be called noisy, and the noisy ones quiet. Empirical Bayes with a scaled inverse chi
+    squared prior, its moments matched on the logarithms: Smyth 2004 (Statistical Applications in Genetics and Molecular
+    Biology 3, 3), section 6.2."""
+    pooled = math.fsum(v * f for v, f in zip(variances, freedoms, strict=True)) / sum(freedoms)
+    known = [(variance, freedom) for variance, freedom in zip(variances, freedoms, strict=True) if variance > 0]
+    if len(known) < _FEW_GATES:
+        return _CommonVariance(pooled, _POOL_FREEDOM)
+    from scipy.special import digamma, polygamma  # noqa: PLC0415  # loading the plugin imports no scipy
+
+    logs = [math.log(v) - float(digamma(f / 2)) + math.log(f / 2) for v, f in known]
+    mean = statistics.fmean(logs)
+    own = statistics.fmean(float(polygamma(1, f / 2)) for _, f in known)
+    # Beyond what chance makes of a few gates: two standard errors of the variance of normal values.
+    excess = statistics.variance(logs) - own * (1 + 2 * math.sqrt(2 / (len(known) - 1)))
+    if excess <= float(polygamma(1, _POOL_FREEDOM / 2)):
+        return _CommonVariance(pooled, _POOL_FREEDOM)
+    low, high = 1e-3, float(_POOL_FREEDOM)  # the degrees at which the prior explains the excess: trigamma falls
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(polygamma(1, middle / 2)) > excess else (low, middle)
+    return _CommonVariance(math.exp(mean + float(digamma(high / 2)) - math.log(high / 2)), high)
 
 
 def step_time_elasticity(launches: Sequence[Sequence[Curve]], interactivity: float) -> float:

@@ -210,11 +210,20 @@ def test_a_tolerance_may_be_by_point_and_precision(tmp_path: Path) -> None:
     }
 
 
+def test_a_mark_that_tightens_one_point_loosens_no_other(tmp_path: Path) -> None:
+    """A table without a default keeps the one of the suite."""
+    settings = loaded(tmp_path, SUITE.replace("hardware =", "tolerance = 0.01\nhardware =", 1))
+    suite = settings.marked({"tolerance": {"throughput_ratio": {"91": 0.005}}}, "here")
+    ratios = [gate for gate in suite.gates_for("fp4", "int4", (55.0, 91.0)) if gate.key.metric.is_ratio]
+    assert [gate.tolerance for gate in ratios] == [0.01, 0.005]
+
+
 @pytest.mark.parametrize(
     ("table", "why"),
     [
         ('throughput_per_gpu = { "60" = 0.05 }', "has a tolerance at 60 tok/s/user, where the suite has no point"),
         ("throughput_per_gpu = { fp8 = 0.05 }", "has a tolerance of fp8; "),
+        ('throughput_ratio = { "91" = 0.02, "91.0" = 0.2 }', "91 tok/s/user is given twice"),
         ("throughput_ratio = { fp4 = 0.05 }", "got the key 'fp4', wanted default or a point"),
         ("throughput_per_gpu = { fp5 = 0.05 }", "got the key 'fp5', wanted default, a precision or a point"),
         ("throughput_per_gpu = { int4 = 1.5 }", "wanted a tolerance below 1"),

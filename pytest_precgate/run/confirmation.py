@@ -135,8 +135,7 @@ class Confirmation:
             return replace(_with_reason(judged, beside), evidence=evidence)
         reason = (
             f"{judged.reason}, but {'only ' * (loss > 0)}{beside}: the machine, or what runs on it, has changed since "
-            "the baseline; record it again with --precgate-update --precgate-reason TEXT (and --precgate-lower-anchor, "
-            "where that is asked for)"
+            "the baseline; record the old state again there, and then judge the new one"
         )
         return replace(judged, verdict=Verdict.ENVIRONMENT_CHANGED, reason=reason, evidence=evidence)
 

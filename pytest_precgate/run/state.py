@@ -193,9 +193,11 @@ class RunState:
     def _refuse_lowered(self, plan: PlannedUpdate) -> None:
         why = plan.needs_reason
         if why and not self.policy.reason.strip():
+            anchor = ", and give --precgate-lower-anchor" * bool(plan.sunk and self.policy.update)
             raise BaselineError(
-                f"it would {why}; if that is meant, say why with --precgate-reason TEXT. The baseline is left as it was"
-                f"{self._recordable_later(plan.baseline.suite)}"
+                f"it would {why}; if that is meant, say why with --precgate-reason TEXT{anchor}. The baseline is left "
+                "as it was"
+                f"{self._recordable_later(plan.baseline.suite, sunk=bool(plan.sunk))}"
             )
 
     def _judged_again(self) -> list[str]:
@@ -209,13 +211,14 @@ class RunState:
             if run is not None
         ]
 
-    def _recordable_later(self, suite: str) -> str:
+    def _recordable_later(self, suite: str, *, sunk: bool = False) -> str:
         """How a refused update is repeated without measuring again; nothing where nothing was measured."""
         run = self.launches.kept(suite)
         if run is None:
             return ""
         flag = "--precgate-update-new-only" if self.policy.update_new_only else "--precgate-update"
         flag += "-add" * self.policy.update_add
+        flag += " --precgate-lower-anchor" * sunk
         return (
             f". What was measured is kept: to record it without an engine: --precgate-replay={run} {flag} "
             '--precgate-reason "...", with the other flags of this run'
@@ -224,10 +227,10 @@ class RunState:
     def _refuse_sunk(self, plan: PlannedUpdate) -> None:
         if plan.sunk and self.policy.update:  # additions of gates move no value
             raise BelowAnchorError(
-                f"it would leave {plan.sunk_listed} (allowed are {ALLOWED_FALL:.0%}): small accepted losses have added "
-                "up. Look for them in the history of the baseline; if the new state is to stay, accept it for good "
-                "with --precgate-lower-anchor --precgate-reason TEXT. The baseline is left as it was"
-                f"{self._recordable_later(plan.baseline.suite)}"
+                f"it would leave {plan.sunk_listed} (allowed are {ALLOWED_FALL:.0%}), by this loss and those that "
+                "were accepted before it; if the new state is to stay, accept it for good with --precgate-lower-anchor "
+                f"--precgate-reason TEXT. The baseline is left as it was"
+                f"{self._recordable_later(plan.baseline.suite, sunk=True)}"
             )
 
     def _unused(self, ran: Ran) -> tuple[list[str], list[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-from pytest_precgate.analysis.gating.gates import TOLERANCE, Metric, Tolerance
+from pytest_precgate.analysis.gating.gates import Metric, Tolerance
 from pytest_precgate.documents import Node, nearest
 
 PRECISIONS = ("fp4", "int4", "fp8", "int8", "bf16", "fp16")
@@ -38,17 +38,19 @@ def tolerances_of(
         node = members["tolerance"]
         if isinstance(node.value, Mapping):
             each = node.table(optional=[metric.value for metric in table])
-            table |= {Metric(name): _tolerance(member, Metric(name)) for name, member in each.items()}
+            table |= {
+                Metric(name): _tolerance(member, Metric(name), table[Metric(name)]) for name, member in each.items()
+            }
         else:
             table = dict.fromkeys(table, Tolerance(node.number()))
     return table
 
 
-def _tolerance(node: Node, metric: Metric) -> Tolerance:
-    """One share, or a table of shares by point and precision, with a default."""
+def _tolerance(node: Node, metric: Metric, inherited: Tolerance) -> Tolerance:
+    """One share, or a table of shares by point and precision; without ``default`` in it, the ``inherited`` one."""
     if not isinstance(node.value, Mapping):
         return Tolerance(node.number())
-    default = TOLERANCE
+    default = inherited.default
     points: dict[float, float] = {}
     precisions: dict[str, float] = {}
     for key, member in node.mapping().items():
@@ -57,6 +59,8 @@ def _tolerance(node: Node, metric: Metric) -> Tolerance:
         elif key in PRECISIONS and not metric.is_ratio:
             precisions[key] = member.number()
         elif re.fullmatch(r"[0-9]+(\.[0-9]+)?", key):
+            if float(key) in points:
+                member.fail(f"{float(key):g} tok/s/user is given twice")
             points[float(key)] = member.number()
         else:
             wanted = "default or a point" if metric.is_ratio else "default, a precision or a point"

@@ -76,7 +76,7 @@ def test_a_machine_that_got_slower_is_an_environment_that_changed(confirmed: Rep
         [
             "ENVIRONMENT_CHANGED  fp4 throughput_per_gpu at 85 *% worse than its baseline, *, but only *% worse than "
             "the old state, measured now (kimi@accepted, 3 launches): the machine, or what runs on it, has changed "
-            "since the baseline; record it again with --precgate-update *"
+            "since the baseline; record the old state again there, *"
         ]
     )
     assert side_launches(confirmed, "accepted") == {"fp4": 3, "int4": 3}

@@ -337,10 +337,13 @@ def test_a_refused_update_says_how_it_is_recorded_without_measuring_again(simula
     assert result.ret == 1
     *_, refused = journals(simulated)
     (line,) = (each for each in result.outlines if "NOT written: it would " in each)
-    flags = (f"--precgate-replay={refused.parent.name}", "--precgate-update", "--precgate-reason")
+    flags = (
+        *(f"--precgate-replay={refused.parent.name}", "--precgate-update", "--precgate-lower-anchor"),
+        "--precgate-reason",
+    )
     assert f'is kept: to record it without an engine: {" ".join(flags)} "...", with the other flags' in line
     before = len(journals(simulated))
-    again = simulated.run(*flags, "slower", "--precgate-lower-anchor")
+    again = simulated.run(*flags, "slower")
     assert again.ret == 0
     again.stdout.fnmatch_lines(["baselines/kimi.json: written, reason: slower"])
     assert len(journals(simulated)) == before

@@ -59,7 +59,7 @@ def centre_error(own: GateNoise | None, launches: int, other: GateNoise | None =
 
     The noise is their ``own``, else that of an ``other`` state of the same gate."""
     if own is not None:
-        return own.sigma / math.sqrt(own.launches - own.set_aside)
+        return own.sigma / math.sqrt(own.launches - own.set_aside if own.worth is None else own.worth)
     return None if other is None else other.sigma / math.sqrt(launches)
 
 

@@ -106,12 +106,12 @@ def _with_groups(noise: GateNoise, launches: GateLaunches, between: Mapping[tupl
     found = None if partition is None else between[partition]
     if found is None or found.total is None:
         return noise
-    total = found.total * launches.elasticity
-    if found.within is None or found.between is None or total <= noise.sigma:
-        return replace(noise, sigma=max(noise.sigma, total))
+    sigma = max(noise.sigma, found.total * launches.elasticity)
+    if found.within is None or found.between is None:
+        return replace(noise, sigma=sigma)
     centre = found.between**2 / found.groups + found.within**2 / found.launches
     worth = max(1, min(noise.launches, int(found.total**2 / centre))) if centre > 0 else noise.launches
-    return replace(noise, sigma=total, worth=worth)
+    return replace(noise, sigma=sigma, worth=worth)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ them."""
 from __future__ import annotations
 
 import math
+import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_precgate.analysis.gating.days import GroupSigmas, group_sigmas
 from pytest_precgate.analysis.gating.gates import GateKey
-from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise, suite_noise
+from pytest_precgate.analysis.gating.noise import FAR, LEAST_LAUNCHES, GateNoise, suite_noise
 from pytest_precgate.analysis.quantity import positive
 from pytest_precgate.errors import InvalidValueError
 
@@ -60,7 +62,7 @@ def noise_of(launches: Sequence[GateLaunches]) -> list[GateNoise]:
     of a point is unknown, as with requests nearly as long as the window, only the scatter counts. Where the launches
     are of several days or nodes, sigma holds what differs between those."""
     noises = suite_noise([each.higher_is_better_values for each in launches], [each.elasticity for each in launches])
-    between = _between_groups(launches)
+    between = _between_groups(launches, noises)
     return [
         replace(
             found,
@@ -73,20 +75,37 @@ def noise_of(launches: Sequence[GateLaunches]) -> list[GateNoise]:
     ]
 
 
-def _between_groups(launches: Sequence[GateLaunches]) -> Mapping[tuple[int, ...], GroupSigmas]:
-    """The scatter within and between groups, pooled over the gates whose launches are grouped alike."""
-    alike: dict[tuple[int, ...], list[GateLaunches]] = {}
-    for each in launches:
+def _between_groups(
+    launches: Sequence[GateLaunches], noises: Sequence[GateNoise]
+) -> Mapping[tuple[int, ...], GroupSigmas]:
+    """The scatter within and between groups, pooled over the gates whose launches are grouped alike.
+
+    A launch that is an outlier of half of these gates, and among the launches of its own group, does not count."""
+    alike: dict[tuple[int, ...], list[tuple[GateLaunches, GateNoise]]] = {}
+    for each, noise in zip(launches, noises, strict=True):
         if (partition := _partition(each)) is not None:
-            alike.setdefault(partition, []).append(each)
-    return {
-        partition: group_sigmas(
-            [each.higher_is_better_values for each in gates],
-            [str(group) for group in partition],
-            [each.elasticity for each in gates],
+            alike.setdefault(partition, []).append((each, noise))
+    found = {}
+    for partition, gates in alike.items():
+        strays = Counter(index for each, noise in gates for index in _strays(each, noise, partition))
+        kept = [index for index in range(len(partition)) if 2 * strays[index] < len(gates)]
+        found[partition] = group_sigmas(
+            [[each.higher_is_better_values[index] for index in kept] for each, _ in gates],
+            [str(partition[index]) for index in kept],
+            [each.elasticity for each, _ in gates],
         )
-        for partition, gates in alike.items()
-    }
+    return found
+
+
+def _strays(launches: GateLaunches, noise: GateNoise, partition: Sequence[int]) -> list[int]:
+    """The outliers that are far from the other launches of their own group; an only launch is its group."""
+    logs = [math.log(value) for value in launches.higher_is_better_values]
+    found = []
+    for index in noise.outliers:
+        others = [logs[i] for i, group in enumerate(partition) if group == partition[index] and i != index]
+        if others and abs(logs[index] - statistics.fmean(others)) > FAR * noise.sigma:
+            found.append(index)
+    return found
 
 
 def _partition(launches: GateLaunches) -> tuple[int, ...] | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import statistics
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 from pytest_precgate.analysis.curves.comparison import Curve
@@ -27,7 +28,7 @@ _QN = 2.2219
 _QN_FEW = {2: 0.399, 3: 0.994, 4: 0.512, 5: 0.844, 6: 0.611, 7: 0.857, 8: 0.669, 9: 0.872}
 # A launch further than this many scales from the median is set aside. This also removes a few normal launches, and
 # makes the standard deviation of the rest 4% too small.
-_FAR = 2.5
+FAR = 2.5
 _UNTRIMMED = 1.04
 # The suite's common sigma has the weight of this many further launches of the gate itself. A gate's own launches alone
 # fail and refuse more suites by chance; the common sigma alone misses a gate noisier than the others
@@ -50,7 +51,8 @@ class GateNoise:
     ``centre`` is the geometric mean of the launches kept, in the gate's unit; ``sigma`` the standard deviation of the
     logarithm of one launch; ``set_aside`` how many of ``launches`` were outliers. ``has_errors`` says that sigma
     includes the measurement error of the points; without it sigma is only the launches' scatter. ``worth`` is how many
-    launches of that sigma the centre is worth, when days differ and the launches are of a few days; None for all."""
+    launches of that sigma the centre is worth, when days differ and the launches are of a few days; None for all.
+    ``outliers`` are the numbers of those set aside, in the order of the values."""
 
     centre: float
     sigma: float
@@ -58,6 +60,7 @@ class GateNoise:
     set_aside: int = 0
     has_errors: bool = True
     worth: int | None = None
+    outliers: frozenset[int] = field(default=frozenset(), compare=False)
 
     def __post_init__(self) -> None:
         positive("GateNoise", "centre", self.centre, "the gate's unit")
@@ -90,7 +93,7 @@ class _Series:
         scale = math.sqrt(common.shrunk(self.scale**2, len(self.logs) - 1))
         median = statistics.median_high(self.logs)
         by_distance = sorted(self.logs, key=lambda log: abs(log - median))
-        near = [log for log in by_distance if abs(log - median) <= _FAR * scale * self.elasticity]
+        near = [log for log in by_distance if abs(log - median) <= FAR * scale * self.elasticity]
         return near if len(near) >= self.half else by_distance[: self.half]
 
 
@@ -134,9 +137,24 @@ def suite_noise(values: Sequence[Sequence[float]], elasticities: Sequence[float]
             sigma=_UNTRIMMED * each.elasticity * math.sqrt(common.shrunk(square / freedom, freedom)),
             launches=len(each.logs),
             set_aside=len(each.logs) - len(logs),
+            outliers=_outliers([math.log(value) for value in launches], logs),
         )
-        for each, logs, centre, square, freedom in zip(series, kept, centres, squares, freedoms, strict=True)
+        for launches, each, logs, centre, square, freedom in zip(
+            values, series, kept, centres, squares, freedoms, strict=True
+        )
     )
+
+
+def _outliers(logs: Sequence[float], kept: Sequence[float]) -> frozenset[int]:
+    """The places in ``logs`` that are not among ``kept``."""
+    left = Counter(kept)
+    found = set()
+    for index, log in enumerate(logs):
+        if left[log] > 0:
+            left[log] -= 1
+        else:
+            found.add(index)
+    return frozenset(found)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,37 @@ def test_knowing_the_days_never_lowers_sigma(values: list[float], data: st.DataO
         assert 1 <= known.worth <= len(values)
 
 
+def test_an_outlier_is_no_difference_between_days() -> None:
+    """One launch of six is 10% slow: set aside as without days, and sigma stays that of the others."""
+    draw = random.Random(3)
+    values = [1000 * math.exp(draw.gauss(0, 0.004)) for _ in range(6)]
+    values[4] *= 0.9
+    alone, known = noise(values, None), noise(values, TWO_DAYS)
+    assert (alone.set_aside, alone.outliers, known.set_aside) == (1, frozenset({4}), 1)
+    assert known.sigma < 2 * alone.sigma
+
+
+def test_more_scatter_of_one_gate_makes_its_centre_worth_no_more() -> None:
+    """Its own scatter passes what days make of it; the centre is still that of two days, and its floor only rises."""
+    draw, days = random.Random(5), {"mon": 0.01, "tue": -0.01}
+    rows = [[days[day] + draw.gauss(0, 0.004) for _ in range(6)] for day in TWO_DAYS]
+
+    def gates_of(factor: float) -> list[GateLaunches]:
+        return [
+            GateLaunches(
+                gate(point=50 + g).key,
+                [1000 * math.exp(row[g] * (factor if g == 0 else 1.0)) for row in rows],
+                groups=TWO_DAYS,
+            )
+            for g in range(6)
+        ]
+
+    found = [noise_of(gates_of(factor))[0] for factor in (1.0, 1.2, 1.4, 1.7, 2.0, 3.0)]
+    assert all(each.worth is not None and each.worth <= 3 for each in found)
+    sigmas = [each.sigma for each in found]
+    assert sigmas == sorted(sigmas)
+
+
 def test_a_launch_a_day_is_the_scatter_of_days_itself() -> None:
     """Five launches of five days: their scatter is that of a launch of another day, and the centre is worth five."""
     values = [1000.0, 1010.0, 990.0, 1006.0, 994.0]

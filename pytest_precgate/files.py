@@ -164,7 +164,8 @@ def append_lines(path: Path, data: bytes, is_whole: Callable[[bytes], bool]) -> 
     finally:
         os.close(descriptor)
     if is_new:
-        flush_directory(path.parent)
+        with suppress(OSError):  # the line is written; saying that it is not would be false
+            flush_directory(path.parent)
 
 
 def _last_line(descriptor: int, size: int) -> tuple[int, bytes]:

@@ -43,5 +43,5 @@ def _is_whole(last: bytes) -> bool:
     """Whether a last line without its end is a whole one all the same: an editor may have removed the end."""
     try:
         return isinstance(json.loads(last), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

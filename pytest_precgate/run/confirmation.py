@@ -42,7 +42,6 @@ class Confirmation:
 
         It stays REGRESSED when it is worse than the best launch of the old state by more than its limit, and where the
         old state cannot be compared, or started, or measured; the reason says which."""
-        limits = SuiteRule(self.matched.held, self.policy, self.matched.noise).gate_limits
         waiting = {index for index, gate in enumerate(judged) if gate.verdict is Verdict.REGRESSED}
         confirmed = list(judged)
         if not waiting:
@@ -51,6 +50,7 @@ class Confirmation:
             for index in waiting:
                 confirmed[index] = _with_reason(judged[index], f"{NOT_CONFIRMED}: {why}")
             return tuple(confirmed)
+        limits = SuiteRule(self.matched.held, self.policy, self.matched.noise).gate_limits
         self._measure(judged, confirmed, waiting, limits)
         return tuple(confirmed)
 
@@ -83,7 +83,8 @@ class Confirmation:
     def _undecided(self, judged: JudgedGate, old: Sequence[float], why: str) -> JudgedGate:
         """The gate as REGRESSED as it was, with what was measured of the old state before that ended."""
         evidence = None if judged.evidence is None else replace(judged.evidence, old_values=tuple(old))
-        said = f"not confirmed after {len(old)} launches of the old state" if old else NOT_CONFIRMED
+        launches = f"{len(old)} launch{'es' * (len(old) > 1)}"
+        said = f"not confirmed after {launches} of the old state" if old else NOT_CONFIRMED
         return replace(_with_reason(judged, f"{said}: {why}"), evidence=evidence)
 
     def _not_comparable(self, wanted: Collection[int]) -> str | None:

@@ -183,5 +183,5 @@ def test_an_old_state_that_cannot_be_measured_leaves_the_regression_and_says_why
     assert result.ret == 1
     assert "REGRESSED" in verdicts(confirmed)
     assert len(gates(confirmed)["fp4 throughput_per_gpu", 85]["old_values"]) == fails_at - 1  # type: ignore[arg-type]
-    said = "old state not measured again" if fails_at == 1 else "not confirmed after 1 launches of the old state"
+    said = "old state not measured again" if fails_at == 1 else "not confirmed after 1 launch of the old state"
     result.stdout.fnmatch_lines([f"REGRESSED  fp4 throughput_per_gpu at 85 *; {said}: *no such image*"])

@@ -51,7 +51,7 @@ def test_a_higher_cost_sinks_too() -> None:
 def test_a_new_anchor_begins_a_new_sum() -> None:
     """What was accepted for good is no loss any more."""
     ramp = states([100 * 0.99**number for number in range(7)])
-    after = [replace(state, anchor=state.value, anchored="second") for state in states([94.0, 94.0])]
+    after = [replace(state, anchor=state.value, anchored="second") for state in states([94.0])]
     assert sinking(KEY, ramp) is not None
     assert sinking(KEY, [*ramp, *after]) is None
 

@@ -34,6 +34,9 @@ _UNTRIMMED = 1.04
 # fail and refuse more suites by chance; the common sigma alone misses a gate noisier than the others
 # (docs/noise_derivation.md).
 _POOL_FREEDOM = 12
+# The gates of a suite differ in noise when their variances do by so many standard errors. With fewer, a gate whose
+# launches agree by chance gets a sigma far too small: with two, in a tenth of suites of six gates of one noise.
+_UNLIKE = 3
 # With fewer gates their variances tell nothing of how much gates differ.
 _FEW_GATES = 3
 # The slope of a curve at an interactivity is taken over so much of it on either side. Over less, it is the slope of the
@@ -183,10 +186,14 @@ def _common_variance(variances: Sequence[float], freedoms: Sequence[int]) -> _Co
     from scipy.special import digamma, polygamma  # noqa: PLC0415  # loading the plugin imports no scipy
 
     logs = [math.log(v) - float(digamma(f / 2)) + math.log(f / 2) for v, f in known]
+    own, fourth = (statistics.fmean(float(polygamma(order, f / 2)) for _, f in known) for order in (1, 3))
+    # Four launches that agree by chance say that the gate is quiet. Only gates noisier than most tell that gates differ.
+    least = statistics.median(logs) - _UNLIKE * math.sqrt(own)
+    logs = [max(log, least) for log in logs]
     mean = statistics.fmean(logs)
-    own = statistics.fmean(float(polygamma(1, f / 2)) for _, f in known)
-    # Beyond what chance makes of a few gates: two standard errors of the variance of normal values.
-    excess = statistics.variance(logs) - own * (1 + 2 * math.sqrt(2 / (len(known) - 1)))
+    # Beyond what chance makes of a few gates: standard errors of the variance of log chi squared values.
+    error = math.sqrt(own**2 * 2 / (len(known) - 1) + fourth / len(known))
+    excess = statistics.variance(logs) - own - _UNLIKE * error
     if excess <= float(polygamma(1, _POOL_FREEDOM / 2)):
         return _CommonVariance(pooled, _POOL_FREEDOM)
     low, high = 1e-3, float(_POOL_FREEDOM)  # the degrees at which the prior explains the excess: trigamma falls

@@ -79,7 +79,7 @@ def test_an_expired_or_unused_waiver_fails_the_run(repository: Repository, waive
 
 
 def test_a_failed_check_prints_the_waivers_that_let_it_pass(repository: Repository) -> None:
-    """Pasted as they are, they do: the points are named only where another one held."""
+    """Pasted as they are, they do; each names the points that regressed."""
     assert repository.run("--precgate-update").ret == 0
     repository.write_points(fp4=0.92)
     result = repository.run()
@@ -89,8 +89,8 @@ def test_a_failed_check_prints_the_waivers_that_let_it_pass(repository: Reposito
         number for number, line in enumerate(lines) if line.startswith("to accept this for a while, give a reason")
     )
     block = "\n".join(lines[start + 1 : next(i for i in range(start, len(lines)) if lines[i].startswith("="))])
-    assert 'metric    = "throughput_ratio"\nprecision = "fp4/int4"\nceiling   = 0.09\nexpires   = 20' in block
-    assert "point" not in block
+    points_and_ceiling = "point     = [55, 73, 91]\nceiling   = 0.09\nexpires   = 20"
+    assert f'metric    = "throughput_ratio"\nprecision = "fp4/int4"\n{points_and_ceiling}' in block
     repository.write_settings((repository.path / "pyproject.toml").read_text(encoding="utf-8") + block)
     again = repository.run("-v")
     assert again.ret == 0

@@ -187,7 +187,7 @@ def _common_variance(variances: Sequence[float], freedoms: Sequence[int]) -> _Co
 
     logs = [math.log(v) - float(digamma(f / 2)) + math.log(f / 2) for v, f in known]
     own, fourth = (statistics.fmean(float(polygamma(order, f / 2)) for _, f in known) for order in (1, 3))
-    # Four launches that agree by chance say that the gate is quiet. Only gates noisier than most tell that gates differ.
+    # Launches that agree by chance make a gate look quiet: only gates noisier than most tell that gates differ.
     least = statistics.median(logs) - _UNLIKE * math.sqrt(own)
     logs = [max(log, least) for log in logs]
     mean = statistics.fmean(logs)

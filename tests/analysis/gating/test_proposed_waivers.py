@@ -43,11 +43,11 @@ def test_what_is_pasted_waives_every_regression_it_names_and_no_other_gate(
             assert any(other.value is not None and abs(other.value - 1) > 0.99 for other in quantity)
 
 
-def test_a_point_is_named_only_where_another_held_and_the_loss_is_rounded_up() -> None:
-    """Whole percents, the largest loss of the quantity; a collapsed serving point counts."""
+def test_each_point_that_regressed_is_named_and_the_loss_is_rounded_up() -> None:
+    """No gate of another test is covered. Whole percents, the largest loss; a collapsed serving point counts."""
     low = gate(Metric.COST, 55, 1.081)
     (every,) = proposed("kimi", [low], DAY)
-    assert (every.points, every.ceiling, every.precisions) == (None, 0.09, ("fp4",))
+    assert (every.points, every.ceiling, every.precisions) == ((55,), 0.09, ("fp4",))
     (one,) = proposed("kimi", [low, gate(Metric.COST, 73, 1.0)], DAY)
     assert (one.points, one.ceiling) == ((55,), 0.09)
     collapsed = replace(low, evidence=Evidence(None, None, 1, lowest=1.3))

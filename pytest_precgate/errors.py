@@ -50,7 +50,20 @@ class RecordedPointsError(DocumentError):
     """A file of recorded points cannot be read as a sweep."""
 
 
-class OutsideSweepError(PrecgateError):
+class UnreadableCurveError(PrecgateError):
+    """A curve was asked for a value that it does not have."""
+
+
+class NotMeasuredError(UnreadableCurveError):
+    """A curve was asked for a figure that was not measured at one of its points."""
+
+    def __init__(self, label: str, figure: str, point: str) -> None:
+        super().__init__(f"{label}: {figure} was not measured at {point}")
+        self.label = label
+        self.figure = figure
+
+
+class OutsideSweepError(UnreadableCurveError):
     """A curve was asked for an interactivity outside its measured range, where it has no value.
 
     ``target``, ``low`` and ``high`` are in tok/s/user; ``label`` names the curve."""

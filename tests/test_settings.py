@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_precgate.analysis.curves.details import Slo
+from pytest_precgate.analysis.gating.gates import Metric
 from pytest_precgate.analysis.gating.limits import LaunchPolicy
 from pytest_precgate.engines.simulated import SimulatedEngine
 from pytest_precgate.errors import SettingsError
@@ -25,6 +27,8 @@ path = "points.csv"
 engine = "recorded"
 path = "points.csv"
 """
+
+SIMULATED = 'engine = "simulated"\ncalibration = "kimi-k2.5-b200-fp4-tp4"'
 
 
 def loaded(tmp_path: Path, text: str) -> Settings:
@@ -224,8 +228,8 @@ def test_a_mark_that_tightens_one_point_loosens_no_other(tmp_path: Path) -> None
         ('throughput_per_gpu = { "60" = 0.05 }', "has a tolerance at 60 tok/s/user, where the suite has no point"),
         ("throughput_per_gpu = { fp8 = 0.05 }", "has a tolerance of fp8; "),
         ('throughput_ratio = { "91" = 0.02, "91.0" = 0.2 }', "91 tok/s/user is given twice"),
-        ("throughput_ratio = { fp4 = 0.05 }", "got the key 'fp4', wanted default or a point"),
-        ("throughput_per_gpu = { fp5 = 0.05 }", "got the key 'fp5', wanted default, a precision or a point"),
+        ("throughput_ratio = { fp4 = 0.05 }", "got the key 'fp4', wanted default, gate or a point"),
+        ("throughput_per_gpu = { fp5 = 0.05 }", "got the key 'fp5', wanted default, gate, a precision or a point"),
         ("throughput_per_gpu = { int4 = 1.5 }", "wanted a tolerance below 1"),
         ("throughput_per_gpu = { int4 = 0 }", "tolerance: got 0"),
         ('throughput_per_gpu = { "91" = "5%" }', "wanted a number"),
@@ -235,6 +239,75 @@ def test_a_tolerance_that_no_gate_has_is_refused(tmp_path: Path, table: str, why
     """It would be thought to hold."""
     with pytest.raises(SettingsError, match=re.escape(why)):
         loaded(tmp_path, SUITE.replace("hardware =", f"tolerance = {{ {table} }}\nhardware =", 1))
+
+
+LATENCY = 'metrics = ["throughput_per_gpu", "ttft_p99"]\n'
+
+
+def recorded_only(settings: Settings, mark: dict[str, object] | None = None) -> dict[str, bool]:
+    suite = settings.marked(mark or {}, "test_x: @pytest.mark.precgate")
+    return {gate.key.metric.value: gate.record_only for gate in suite.gates_for("fp4", "int4", (55.0,))}
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "wanted"),
+    [
+        ("", True),
+        ("tolerance = 0.05", True),
+        ("tolerance = { throughput_per_gpu = 0.05 }", True),
+        ("tolerance = { ttft_p99 = 0.2 }", False),
+        ("tolerance = { ttft_p99 = { default = 0.2, int4 = 0.3 } }", False),
+        ('tolerance = { ttft_p99 = { default = 0.2, gate = "record" } }', True),
+    ],
+)
+def test_a_latency_is_only_recorded_until_it_has_a_tolerance_of_its_own(
+    tmp_path: Path, tolerance: str, wanted: bool
+) -> None:
+    """One share for all is that of a throughput: published ttft varies by 4 to 11% from run to run."""
+    settings = loaded(tmp_path, SUITE.replace("hardware =", f"{LATENCY}{tolerance}\nhardware =", 1))
+    assert recorded_only(settings) == {"throughput_per_gpu": False, "ttft_p99": wanted}
+    assert recorded_only(settings, {"tolerance": 0.04}) == {"throughput_per_gpu": False, "ttft_p99": wanted}
+
+
+def test_any_metric_may_be_recorded_first_but_not_all(tmp_path: Path) -> None:
+    """A team watches a metric before it holds it; a suite that holds none is refused."""
+    watched = 'tolerance = { throughput_ratio = { gate = "record" } }'
+    settings = loaded(tmp_path, SUITE.replace("hardware =", f"{watched}\nhardware =", 1))
+    assert recorded_only(settings) == {"throughput_per_gpu": False, "throughput_ratio": True}
+    assert settings.suite(None, "here").recorded == {Metric.THROUGHPUT_RATIO}
+    for text in ('metrics = ["ttft_p99"]', f'metrics = ["throughput_ratio"]\n{watched}'):
+        with pytest.raises(SettingsError, match="every metric is only recorded"):
+            loaded(tmp_path, SUITE.replace("hardware =", f"{text}\nhardware =", 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (f"{LATENCY}tolerance = {{ ttft_p99 = {{ int4 = 0.2 }} }}", "has no tolerance of its own"),
+        ('tolerance = { throughput_ratio = { gate = "off" } }', "known: hold, record"),
+        ("slo = { ttft_ms = 500 }", "tpot_ms"),
+        ("slo = { ttft_ms = 500, tpot_ms = 0 }", "tpot_s: got 0"),
+        ('axis = "itl"', "unknown value 'itl'"),
+        ('metrics = ["throughput_per_gpu", "goodput"]', "goodput counts the requests that keep an objective"),
+    ],
+)
+def test_what_latencies_and_goodput_lack_is_refused_by_name(tmp_path: Path, text: str, why: str) -> None:
+    """Before anything is measured."""
+    with pytest.raises(SettingsError, match=re.escape(why)):
+        loaded(tmp_path, SUITE.replace("hardware =", f"{text}\nhardware =", 1))
+
+
+def test_an_objective_and_an_axis_are_of_the_whole_suite(tmp_path: Path) -> None:
+    """Both precisions are measured alike; a precision cannot have its own."""
+    simulated = SUITE.replace('engine = "recorded"\npath = "points.csv"', SIMULATED)
+    both = 'slo = { ttft_ms = 500, tpot_ms = 20 }\naxis = "e2e"\n'
+    suite = loaded(tmp_path, simulated.replace("hardware =", f"{both}hardware =", 1)).suite(None, "here")
+    for (engine,) in suite.engines.values():
+        assert engine.load is not None
+        assert (engine.load.slo, engine.load.axis) == (Slo(0.5, 0.02), "e2e")
+    own = simulated.replace(SIMULATED, f'{SIMULATED}\naxis = "tpot"')
+    with pytest.raises(SettingsError, match="cannot differ between precisions"):
+        loaded(tmp_path, own.replace("hardware =", f"{both}hardware =", 1))
 
 
 def test_metrics_choose_what_is_gated(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pytest_precgate.analysis.accepted.baseline import Baseline, Provenance
 from pytest_precgate.baselines.store import BaselineStore, Stored
-from pytest_precgate.errors import BaselineError, OutsideSweepError, PrecgateError
+from pytest_precgate.errors import BaselineError, PrecgateError, UnreadableCurveError
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -85,7 +85,7 @@ def problems(store: BaselineStore, configured: Collection[str], rootdir: Path) -
         try:
             stored = store.read(suite)
             lines += [f"{path}: {line}: edited by hand?" for line in stored.edited]
-        except OutsideSweepError as exc:
+        except UnreadableCurveError as exc:
             lines.append(f"{path}: a gate cannot be read from its points: {exc}")
             continue
         except PrecgateError as exc:

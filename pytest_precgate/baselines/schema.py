@@ -11,6 +11,7 @@ Invariant: a reader reads every older schema and refuses a newer one with its nu
      "oldest_accepted": the states that gates are anchored at, with their launches, null where these are the file's own.
      Required, and every gate is of exactly one of these states: without them a gate would be its own anchor. A state
      without gates is kept for gates that come back.
+  5  the details of a point: latencies, goodput, energy, the engine's own times; each only where known.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.cost import LaunchCost
 from pytest_precgate.analysis.curves.comparison import COST_MODES, CostMode
+from pytest_precgate.analysis.curves.details import FIGURES, PointDetails
 from pytest_precgate.analysis.curves.economics import Hardware
-from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.curves.sweep import AXES, Axis, Sweep, SweepPoint
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.gating.gates import GateKey, Metric
 from pytest_precgate.documents import Fields, Node, strict_json
@@ -41,7 +43,7 @@ from pytest_precgate.errors import BaselineCorruptError, BaselineSchemaError
 from pytest_precgate.values import TableReader
 
 T = TypeVar("T")
-SCHEMA = 4
+SCHEMA = 5
 SIGMA_DECIMALS = 5
 _TOP_FIELDS = ("cost", "gates", "hardware", "history", "launches", "recorded", "schema", "suite")
 _LAUNCH_OPTIONAL = ("costs", "gpus", "node", "repeatable", "simulated", "utc")
@@ -50,12 +52,14 @@ _ANCHORED = 4  # the first schema with anchors
 _RESTORE = "edited by hand or merged badly? Restore the file from version control"
 _HARDWARE = TableReader(Hardware)
 _COST = TableReader(LaunchCost)
+_DETAILS = TableReader(PointDetails, optional=FIGURES)
 # A point without one of these lacks its key; null would say that it was asked and not known, which no writer says.
 _POINT = TableReader(
     SweepPoint,
-    optional=("acceptance_length", "short_error"),
+    optional=("acceptance_length", "short_error", "details"),
     acceptance_length=Fields.number,
     short_error=Fields.number,
+    details=_DETAILS.at,
 )
 _PROVENANCE = TableReader(Provenance, reason=lambda members, name: _reason(members[name]))
 
@@ -123,7 +127,8 @@ def _digits(value: float) -> float:
 
 
 def _point_fields(point: SweepPoint) -> dict[str, object]:
-    return {name: value for name, value in asdict(point).items() if value is not None}
+    known = {name: value for name, value in asdict(point).items() if value is not None}
+    return known if point.details is None else {**known, "details": point.details.known}
 
 
 def _launch_text(launch: Launch, indent: str) -> str:
@@ -284,7 +289,8 @@ def _launch(node: Node, schema: int) -> Launch:
         else:
             simulated = "simulated" in members and members["simulated"].flag()
             repeatable = "repeatable" not in members or members["repeatable"].flag()
-        sweep = Sweep(members["precision"].text(), workload, hard["hardware"].text(), points, simulated)
+        axis = cast(Axis, hard["axis"].choice(AXES)) if "axis" in hard else "tpot"
+        sweep = Sweep(members["precision"].text(), workload, hard["hardware"].text(), points, simulated, axis)
         costs = [_built(_COST, cost) for cost in members["costs"].items()] if "costs" in members else []
         return Launch(sweep, fingerprint, tuple(costs), _origin(members), is_repeatable=repeatable)
 

@@ -20,7 +20,7 @@ from pytest_precgate.errors import (
     BaselineCorruptError,
     BaselineError,
     BaselineWriteError,
-    OutsideSweepError,
+    UnreadableCurveError,
 )
 
 
@@ -64,7 +64,7 @@ class Stored:
                 continue
             try:
                 value = self.baseline.anchor_of(key).at(*price).values([key])[key]
-            except OutsideSweepError as exc:
+            except UnreadableCurveError as exc:
                 lines.append(f"the anchor of {key} says {written:g}, its points give none: {exc}")
                 continue
             if _differs(written, value):

@@ -41,6 +41,19 @@ _METRICS: Mapping[str, tuple[str, ...]] = {
     ),
     "verify_calls": ("sglang:spec_verify_calls_total",),
     "preemptions": ("vllm:num_preemptions_total", "sglang:num_retracted_requests_total"),
+    # Sums over requests that ended, in seconds, and how many there were: histograms of each server.
+    "queue_s": (
+        *("vllm:request_queue_time_seconds_sum", "sglang:queue_time_seconds_sum"),
+        "trtllm_request_queue_time_seconds_sum",
+    ),
+    "queued": (
+        *("vllm:request_queue_time_seconds_count", "sglang:queue_time_seconds_count"),
+        "trtllm_request_queue_time_seconds_count",
+    ),
+    "prefill_s": ("vllm:request_prefill_time_seconds_sum", "trtllm_request_prefill_time_seconds_sum"),
+    "prefilled": ("vllm:request_prefill_time_seconds_count", "trtllm_request_prefill_time_seconds_count"),
+    "decode_s": ("vllm:request_decode_time_seconds_sum", "trtllm_request_decode_time_seconds_sum"),
+    "decoded": ("vllm:request_decode_time_seconds_count", "trtllm_request_decode_time_seconds_count"),
 }
 _LLAMA_COMPUTED = "llamacpp:prompt_tokens_total"
 _LLAMA_CACHED = "llamacpp:prompt_tokens_cached_total"
@@ -67,8 +80,9 @@ class ServerCounters:
     ``prompt_tokens`` include cached ones. ``cache_queries`` and ``cache_hits`` are tokens looked up and found in the
     GPU's prefix cache. ``drafts`` are verification steps of one request each, ``draft_tokens`` the proposed tokens and
     ``accepted_tokens`` the accepted ones, without the bonus token. ``verify_calls`` are SGLang's verification steps of
-    one request each. ``metrics`` names the counter of each figure, also of those without a usable value; ``decreased``
-    the figures that went down between the readings, because the server was restarted.
+    one request each. ``queue_s``, ``prefill_s`` and ``decode_s`` are seconds summed over the ``queued``, ``prefilled``
+    and ``decoded`` requests that ended. ``metrics`` names the counter of each figure, also of those without a usable
+    value; ``decreased`` the figures that went down between the readings, because the server was restarted.
 
     Raises InvalidValueError for a figure that is not a finite number of at least 0."""
 
@@ -82,6 +96,12 @@ class ServerCounters:
     accepted_tokens: float | None = None
     verify_calls: float | None = None
     preemptions: float | None = None
+    queue_s: float | None = None
+    queued: float | None = None
+    prefill_s: float | None = None
+    prefilled: float | None = None
+    decode_s: float | None = None
+    decoded: float | None = None
     metrics: Mapping[str, str] = field(default_factory=dict)
     decreased: tuple[str, ...] = ()
 
@@ -172,6 +192,11 @@ def lost_between(before: ServerCounters, after: ServerCounters) -> list[str]:
         for figure, name in after.metrics.items()
         if figure in before.metrics and getattr(before, figure) is None and name not in lost
     ]
+
+
+def mean_s(total_s: float | None, requests: float | None) -> float | None:
+    """Return the mean of a time over the requests that ended in an interval; None when it is unknown or none ended."""
+    return None if total_s is None or not requests else total_s / requests
 
 
 def speculates(delta: ServerCounters, page: str) -> bool:

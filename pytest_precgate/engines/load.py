@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from pytest_precgate.analysis.curves.details import Slo
 from pytest_precgate.analysis.curves.search import Grid, Range, Walk
+from pytest_precgate.analysis.curves.sweep import AXES, Axis
 from pytest_precgate.analysis.measure.stopping import DEFAULT, PUBLISHED, StopRule
 from pytest_precgate.analysis.measure.tokens import HIDDEN_TOKENS, HiddenTokens
 from pytest_precgate.analysis.measure.window import WINDOW_KINDS, WindowKind
@@ -20,7 +22,7 @@ HIGHEST_CONCURRENCY = 256
 SEARCHED = Range(1, HIGHEST_CONCURRENCY)
 SWEEP_OPTIONAL = (
     *("concurrency", "min_concurrency", "max_concurrency"),
-    *("window", "requests_per_slot", "point_error", "window_limit_s"),
+    *("window", "requests_per_slot", "point_error", "window_limit_s", "slo", "axis"),
 )
 LOAD_OPTIONAL = (
     *SWEEP_OPTIONAL,
@@ -42,11 +44,14 @@ _SECONDS = ("silence_limit_s", "request_timeout_s", "point_limit_s")
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """How a sweep is measured: its concurrencies, the window of a run, and the length of a run."""
+    """How a sweep is measured: its concurrencies, the window of a run, the length of a run, what goodput counts, and
+    what the interactivity is."""
 
     concurrency: Grid | Range = SEARCHED
     window: WindowKind = "steady"
     stop_rule: StopRule = DEFAULT
+    slo: Slo | None = field(default=None, metadata=LEFT_OUT_UNSET)
+    axis: Axis = field(default="tpot", metadata=LEFT_OUT_UNSET)
 
     @property
     def facts(self) -> Mapping[str, float | str]:
@@ -119,7 +124,7 @@ def read_load(members: Mapping[str, Node], base: Path) -> LoadSettings:
     if "client_cpus" in members:
         given["client_cpus"] = read_cpus(members["client_cpus"])
     sweep = read_sweep(members)
-    return LoadSettings(sweep.concurrency, sweep.window, sweep.stop_rule, **given)
+    return LoadSettings(sweep.concurrency, sweep.window, sweep.stop_rule, sweep.slo, sweep.axis, **given)
 
 
 def _acceptance_length(node: Node) -> float:
@@ -135,7 +140,16 @@ def _acceptance_length(node: Node) -> float:
 def read_sweep(members: Mapping[str, Node], lowest: int = 1, highest: int = HIGHEST_CONCURRENCY) -> SweepSettings:
     """Read the keys of SWEEP_OPTIONAL; ``lowest`` and ``highest`` are the default bounds of the concurrency."""
     window = cast(WindowKind, members["window"].choice(WINDOW_KINDS)) if "window" in members else "steady"
-    return SweepSettings(_concurrency(members, lowest, highest), window, _stop_rule(members, window))
+    slo = read_slo(members["slo"]) if "slo" in members else None
+    axis = cast(Axis, members["axis"].choice(AXES)) if "axis" in members else "tpot"
+    return SweepSettings(_concurrency(members, lowest, highest), window, _stop_rule(members, window), slo, axis)
+
+
+def read_slo(node: Node) -> Slo:
+    """Return what a request must keep to count for goodput: ``{ ttft_ms = 500, tpot_ms = 20 }``."""
+    members = node.table(required=["ttft_ms", "tpot_ms"])
+    with node.building():
+        return Slo(members["ttft_ms"].number() / 1000, members["tpot_ms"].number() / 1000)
 
 
 def _concurrency(members: Mapping[str, Node], lowest: int, highest: int) -> Grid | Range:

@@ -9,12 +9,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from pytest_precgate.analysis.accepted.fingerprint import Fact
 from pytest_precgate.analysis.cost import Kind
 from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets
-from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.analysis.curves.sweep import AXES, Axis, Sweep
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.documents import Node
@@ -22,7 +22,7 @@ from pytest_precgate.engines.base import EngineDefaults, OnMeasured, untold
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.interop.files import file_bytes, find_files, read_rows
 from pytest_precgate.interop.rows import COUNTS, FACTS, Stated
-from pytest_precgate.interop.sweeps import sweep_of
+from pytest_precgate.interop.sweeps import on_axis, sweep_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class RecordedEngine(EngineDefaults):
 
     ``patterns`` are paths or glob patterns, relative ones starting at ``base``.
 
-    ``beside`` holds the values that the settings state beside them, by the names of ``Stated``."""
+    ``beside`` holds the values that the settings state beside them, by the names of ``Stated``; ``axis`` says which
+    interactivity of theirs is read."""
 
     kind: ClassVar[str] = "recorded"
     is_repeatable: ClassVar[bool] = False
@@ -43,18 +44,21 @@ class RecordedEngine(EngineDefaults):
     patterns: tuple[str, ...]
     base: Path
     beside: Mapping[str, int | str] = field(default_factory=dict)
+    axis: Axis = "tpot"
 
     @staticmethod
     def read(table: Node, base: Path) -> RecordedEngine:
         """Read ``path`` (a text or a list of texts), and what is stated beside it, from a precision's table."""
-        members = table.table(required=["engine", "path"], optional=FACTS)
+        members = table.table(required=["engine", "path"], optional=[*FACTS, "slo", "axis"])
         node = members["path"]
         patterns = [member.text() for member in node.items()] if isinstance(node.value, list) else [node.text()]
         if not patterns:
             node.fail("got an empty list, wanted at least one file")
         given = {name: members[name] for name in FACTS if name in members}
         beside = {name: member.count() if name in COUNTS else member.text() for name, member in given.items()}
-        spec = RecordedEngine(tuple(patterns), base, beside)
+        # Goodput cannot be counted from a file, so slo has no effect here.
+        axis = cast(Axis, members["axis"].choice(AXES)) if "axis" in members else "tpot"
+        spec = RecordedEngine(tuple(patterns), base, beside, axis)
         with table.building():
             _ = spec.stated  # a name of two lines is refused here, at its table
         return spec
@@ -66,7 +70,7 @@ class RecordedEngine(EngineDefaults):
 
     def under_ci(self) -> RecordedEngine:
         """Return the same points in a mode that refuses files that may have been cut."""
-        return _RecordedUnderCi(self.patterns, self.base, self.beside)
+        return _RecordedUnderCi(self.patterns, self.base, self.beside, self.axis)
 
     def files(self) -> list[Path]:
         """Return the files, in a fixed order. Raises RecordedPointsError for a pattern that matches none."""
@@ -102,7 +106,7 @@ class RecordedEngine(EngineDefaults):
         if launch != 1:
             raise InvalidValueError(f"{self.patterns[0]}: a recording is one launch, it has no number {launch}")
         rows = [row for path in self.files() for row in read_rows(path, in_ci=self._in_ci)]
-        return sweep_of(rows, precision, workload, hardware, self.stated)
+        return on_axis(sweep_of(rows, precision, workload, hardware, self.stated), self.axis)
 
     def served(self) -> None:
         """Return nothing: files answer no request."""

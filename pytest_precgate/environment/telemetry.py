@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from pytest_precgate.analysis.measure.gpu import Gpu, GpuSample, GpuTelemetry, telemetry_of
+from pytest_precgate.analysis.measure.gpu import Gpu, GpuPower, GpuSample, GpuTelemetry, power_of, telemetry_of
 from pytest_precgate.environment.nvml import Driver, opened
 from pytest_precgate.errors import GpuDriverError
 
@@ -46,6 +46,10 @@ class GpuWatch:
     def telemetry(self) -> tuple[GpuTelemetry, ...]:
         """The telemetry of each GPU so far; complete once the ``with`` is over."""
         return telemetry_of(self._samples)
+
+    def power_in(self, start_s: float, end_s: float) -> GpuPower:
+        """Return what the GPUs drew between two times of the clock, once the ``with`` is over."""
+        return power_of(self._samples, start_s, end_s)
 
     def __enter__(self) -> GpuWatch:
         if self._samples:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
-from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
+from pytest_precgate.analysis.curves.sweep import Axis, Sweep, SweepPoint
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.errors import InvalidValueError, RecordedPointsError
 from pytest_precgate.interop.rows import FACTS, NOTHING, RecordedRow, Stated
@@ -45,6 +46,25 @@ def sweep_of(
         return Sweep(precision, workload, hardware, points)
     except InvalidValueError as exc:
         raise RecordedPointsError(chosen[0].node.source, "", str(exc)) from exc
+
+
+def on_axis(sweep: Sweep, axis: Axis) -> Sweep:
+    """Return a sweep with its points at the interactivity of ``axis``; raise RecordedPointsError where a point lacks
+    it."""
+    if axis == sweep.axis:
+        return sweep
+    points = []
+    for point in sweep.points:
+        interactivity = point.figure("e2e_interactivity")
+        if interactivity is None:
+            raise RecordedPointsError(
+                sweep.precision,
+                "",
+                f"the point at concurrency {point.concurrency} has no end-to-end interactivity (the P90 of request "
+                'latency over output tokens), which axis = "e2e" reads; use axis = "tpot"',
+            )
+        points.append(replace(point, interactivity=interactivity))
+    return replace(sweep, points=points, axis=axis)
 
 
 def sweeps_of(rows: Iterable[RecordedRow], stated: Stated) -> list[Sweep]:

@@ -9,6 +9,8 @@ schema and refuses a newer one with its number. Schema history, newest last:
   4  a launch has the names configuration and launch (to 3: number and attempt); settings say stop_rule (extent).
   5  a launch has what its GPU-seconds are, null where it takes none ("paid"; to 4 the kind of the engine says it).
      It has the time of its opening, the node and the UUIDs of its GPUs ("utc", "node", "gpus"), where known.
+  6  a point has its details: latencies, goodput, energy, the engine's own times; each only where known. It has its
+     axis of interactivity (to 5 tpot).
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import NoReturn, cast
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.cost import KINDS, Kind
+from pytest_precgate.analysis.curves.details import FIGURES, PointDetails
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.metrics import Measurement
 from pytest_precgate.analysis.measure.point import MeasuredPoint
@@ -42,7 +45,7 @@ from pytest_precgate.journal.events import (
 )
 from pytest_precgate.values import TableReader
 
-SCHEMA = 5
+SCHEMA = 6
 _DIGEST = "sha256"
 _INTERVAL_OF_STANDARD_ERROR = 1.645  # 90% of a normal distribution
 _RUN = ("suite", "utc", "commit", "tool_version", "hardware", "workload", "configurations", "settings")
@@ -59,11 +62,13 @@ _KEY_KEYS_TO_3 = Keys("precision", "number", "attempt")
 _EXTENT_TO_3 = re.compile(r"^([^.]+\.(?:settings\.|endpoint\.)?load\.)extent\.")
 _WORKLOAD = TableReader(Workload, counts=("isl", "osl"))
 _CLIENT = TableReader(ClientCheck, counts=("processes",))
+_DETAILS = TableReader(PointDetails, optional=FIGURES)
 _MEASUREMENT = TableReader(
     Measurement,
-    optional=("asked_error", "tokens", "resent", "reopened"),
+    optional=("asked_error", "tokens", "resent", "reopened", "details", "axis"),
     counts=("concurrency", "gpus"),
     client=lambda members, name: _CLIENT.at(members, name) if members.has(name) else None,
+    details=lambda members, name: _DETAILS.at(members, name) if members.has(name) else None,
 )
 
 
@@ -93,10 +98,17 @@ def _fields(event: Event) -> dict[str, object]:
         cost = {"starting_gpu_s": event.starting_gpu_s, "paid": event.paid}
         return {"event": "launch", "launch": key, "engine": event.engine, **facts, **cost, **_origin_fields(event)}
     if isinstance(event, PointMeasured):
-        return {"event": "point", "launch": key, **asdict(event.point)}
+        return {"event": "point", "launch": key, **_point_fields(event.point)}
     if isinstance(event, PointTried):
         return {"event": "tried", "launch": key, **{name: getattr(event, name) for name in _TRIED}}
     return {"event": "finished", "launch": key}
+
+
+def _point_fields(point: MeasuredPoint) -> dict[str, object]:
+    fields = asdict(point)
+    details = point.measurement.details
+    fields["measurement"]["details"] = None if details is None else details.known
+    return fields
 
 
 def _origin_fields(event: LaunchOpened) -> dict[str, object]:

@@ -12,16 +12,22 @@ from pytest_precgate.errors import OutsideSweepError
 
 ABSENT = "-"
 _FORMATS = {
-    Metric.THROUGHPUT_RATIO: "{:.3f}x",
-    Metric.COST_RATIO: "{:.3f}x",
     Metric.THROUGHPUT_PER_GPU: "{:.1f} tok/s/GPU",
     Metric.COST: "${:.3f}/M tokens",
+    Metric.OUTPUT_THROUGHPUT_PER_GPU: "{:.1f} output tok/s/GPU",
+    Metric.GOODPUT: "{:.3f} requests/s/GPU",
+    Metric.JOULES_PER_TOKEN: "{:.4g} J/token",
+    Metric.TOKENS_PER_SECOND_PER_MEGAWATT: "{:.0f} tok/s/MW",
 }
 
 
 def figure(metric: Metric, value: float | None) -> str:
-    """Return a gate's value with its unit."""
-    return ABSENT if value is None else _FORMATS[metric].format(value)
+    """Return a gate's value with its unit; a latency in ms."""
+    if value is None:
+        return ABSENT
+    if metric in _FORMATS:
+        return _FORMATS[metric].format(value)
+    return f"{value:.3f}x" if metric.is_ratio else f"{value * 1000:.4g} ms"
 
 
 def change(share: float | None) -> str:
@@ -38,12 +44,15 @@ def share(value: float | None) -> str:
 
 
 def tolerance(gate: Gate) -> str:
-    """Return a tolerance as a percentage."""
-    return f"{gate.tolerance * 100:g}%"
+    """Return a tolerance as a percentage; none of a gate that is only recorded."""
+    return ABSENT if gate.record_only else f"{gate.tolerance * 100:g}%"
 
 
 def tolerances(gates: Sequence[Gate]) -> str:
-    """Return the tolerances of gates of one quantity: one figure, or the smallest and the largest."""
+    """Return the tolerances of gates of one quantity: one figure, or the smallest and the largest; none where they are
+    only recorded."""
+    if all(gate.record_only for gate in gates):
+        return ABSENT
     least, widest = (f"{choose(gate.tolerance for gate in gates) * 100:g}" for choose in (min, max))
     return f"{least}%" if least == widest else f"{least} to {widest}%"
 

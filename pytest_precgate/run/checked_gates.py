@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.gating.gates import Gate
-from pytest_precgate.analysis.gating.noise import reading_sigma, step_time_elasticity
+from pytest_precgate.analysis.gating.noise import gate_elasticity, reading_sigma
 from pytest_precgate.analysis.gating.serving import ServedGate
 from pytest_precgate.analysis.gating.verdict import Absent, Verdict
-from pytest_precgate.errors import InconclusivePointError, OutsideSweepError
+from pytest_precgate.errors import InconclusivePointError, UnreadableCurveError
 from pytest_precgate.run.launches import Launches
 from pytest_precgate.settings import Suite
 
@@ -75,7 +75,7 @@ class CheckedGates:
                 return Absent(Verdict.INCONCLUSIVE, f"wants launch {number}, which the replayed run does not hold")
             try:
                 return read(index, curves)
-            except OutsideSweepError as exc:  # a point off the measured range is no measurement
+            except UnreadableCurveError as exc:  # a point off the measured range is no measurement
                 return Absent(Verdict.INCONCLUSIVE, str(exc))
 
         return [value(index) if index in wanted else _DECIDED for index in range(len(self.gates))]
@@ -83,7 +83,7 @@ class CheckedGates:
     def on_curve(self, index: int, curves: Mapping[str, Curve]) -> Value:
         """Return what a launch's own curves read: the value of a launch that is held against nothing."""
         key = self.gates[index].key
-        return key.value({name: curves[name].at(key.point) for name in key.precisions})
+        return key.read(curves)
 
     def curve(self, suite: Suite, precision: str, number: int) -> Curve:
         """Return the curve of one launch of one precision, at the suite's price."""
@@ -98,7 +98,7 @@ class CheckedGates:
                 [[self.curve(self.suite, name, number) for name in gate.key.precisions] for number in numbers],
                 gate.key.point,
             )
-        except OutsideSweepError:  # then it has no value either, and that decides
+        except UnreadableCurveError:  # then it has no value either, and that decides
             return 0.0
 
     def short_sigma(self, served: ServedGate, launches: int) -> float:
@@ -111,8 +111,6 @@ class CheckedGates:
     def elasticity(self, gate: Gate) -> float:
         """Return the step time elasticity of a gate in the first launch."""
         try:
-            return step_time_elasticity(
-                [[self.curve(self.suite, name, 1) for name in gate.key.precisions]], gate.key.point
-            )
-        except OutsideSweepError:  # then it has no value either, and that decides
+            return gate_elasticity(gate.key, [[self.curve(self.suite, name, 1) for name in gate.key.precisions]])
+        except UnreadableCurveError:  # then it has no value either, and that decides
             return 1.0

@@ -11,6 +11,7 @@ from pytest_precgate.engines.counters import (
     between,
     cached_tokens,
     lost_between,
+    mean_s,
     parse_metrics,
     speculates,
 )
@@ -58,4 +59,8 @@ def counted(
         cached_share=share,
         acceptance_length=acceptance_length(delta, draft_tokens),
         speculates=speculates(delta, after),
+        queue_s=mean_s(delta.queue_s, delta.queued),
+        prefill_s=mean_s(delta.prefill_s, delta.prefilled),
+        decode_s=mean_s(delta.decode_s, delta.decoded),
+        preemptions=delta.preemptions,
     )

@@ -116,7 +116,9 @@ class Recording:
         most = [self.checked.recordable(gate) for gate in self.checked.gates]
         everything = range(len(self.checked.gates))
         launches = [self.checked.values(self.checked.suite, 1, everything, self.checked.on_curve)]
-        if not any(isinstance(value, Absent) for value in launches[0]):  # else nothing is recorded, however often
+        first = zip(self.checked.gates, launches[0], strict=True)
+        # Where a gate that holds has no value nothing is recorded, however often it is launched.
+        if not any(isinstance(value, Absent) and not gate.record_only for gate, value in first):
             for number in range(2, max(most) + 1):
                 wanted = [i for i in everything if most[i] >= number]
                 launches.append(self.checked.values(self.checked.suite, number, wanted, self.checked.on_curve))

@@ -34,7 +34,7 @@ from pytest_precgate.run.confirmation import Confirmation, not_confirmed
 from pytest_precgate.run.evaluation import AgainstBaseline, GateEvaluation, InPairs, Recording
 from pytest_precgate.run.launches import Launches
 from pytest_precgate.run.planning import launch_side, plans_of, targets_of
-from pytest_precgate.run.recording import launch_for_baseline
+from pytest_precgate.run.recording import is_newly_recorded, launch_for_baseline
 from pytest_precgate.run.state import PendingUpdate, RunState
 from pytest_precgate.run.trends import with_history
 from pytest_precgate.settings import Policy, Suite
@@ -200,7 +200,8 @@ class Gatekeeper:
         baseline = self.state.read(suite.name).baseline
         age_days = None if baseline is None else baseline.recorded.age_days(self.clock())
         warned = self.policy.mismatch == "warn"
-        return JudgingContext(now, suite.hardware, suite.cost, suite.max_baseline_age_days, age_days, warned)
+        limits = suite.max_baseline_age_days, age_days, warned
+        return JudgingContext(now, suite.hardware, suite.cost, *limits, suite.recorded)
 
     def _notes(
         self, suite: Suite, stored: Stored, now: Mapping[str, Fingerprint], judged: Sequence[JudgedGate]
@@ -270,9 +271,12 @@ class Gatekeeper:
             self._record(suite, pair, test, judged)
             return "recorded"
         may_record = self.policy.update_new_only or (self.policy.missing == "create" and not self.policy.in_ci)
-        if may_record and verdicts == {Verdict.MISSING}:
-            self._record(suite, pair, test, failing)
-            return "added"
+        if may_record and verdicts <= {Verdict.MISSING}:
+            baseline = self.state.read(suite.name).baseline
+            new = [*failing, *(gate for gate in judged if is_newly_recorded(gate, baseline))]
+            if new:
+                self._record(suite, pair, test, new)
+                return "added"
         if not failing and judged:
             return "passed"
         if not self.policy.in_ci and verdicts <= self.policy.skippable:
@@ -281,6 +285,7 @@ class Gatekeeper:
 
     def _record(self, suite: Suite, pair: Comparison, test: str, judged: Sequence[JudgedGate]) -> None:
         baseline = None if self.policy.update else self.state.read(suite.name).baseline
+        judged = [gate for gate in judged if not (gate.gate.record_only and gate.value is None)]
         keys, wanted = [gate.gate.key for gate in judged], self.policy.recorded_launches(suite)
         launch_for_baseline(self.launches, suite, baseline, keys, wanted)
         pending = self.state.pending.setdefault(suite.name, PendingUpdate(suite, pair))

@@ -15,6 +15,7 @@ from pytest_precgate.address import Address
 from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets, follow
 from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.curves.workload import Workload
+from pytest_precgate.analysis.measure.details import with_power
 from pytest_precgate.analysis.measure.gpu import is_outside, refusals
 from pytest_precgate.analysis.measure.metrics import Measurement, measure
 from pytest_precgate.analysis.measure.point import MeasuredPoint
@@ -108,7 +109,7 @@ class Loaded:
 
         schedule = endpoint.load.concurrency.schedule(sweep_targets.of(endpoint.configuration, endpoint.gpus))
         points = follow(schedule, measured, [finished.point for finished in known])
-        return Sweep(self.precision, self.workload, hardware, points)
+        return Sweep(self.precision, self.workload, hardware, points, axis=endpoint.load.axis)
 
     def _probed(self, target: Target) -> Wire:
         """Ask the server how it tells its tokens. The probe's prompts are those of no point: none has concurrency 0."""
@@ -169,8 +170,12 @@ class Loaded:
             accepted_before=_accepted_before(sweep_targets.of(self.endpoint.configuration, self.endpoint.gpus)),
         )
         asked = load.stop_rule.point_error
-        measured = measure(run, self.endpoint.gpus, load.window, load.max_failures, expected, counts, asked)
-        gpu_seconds = self.endpoint.gpus * (self.clock() - since_s)
+        gpus = self.endpoint.gpus
+        measured = measure(run, gpus, load.window, load.max_failures, expected, counts, asked, load.slo)
+        measured = replace(measured, axis=load.axis)
+        if not isinstance(watch, nullcontext):
+            measured = with_power(measured, watch.power_in(measured.window.start_s, measured.window.end_s))
+        gpu_seconds = gpus * (self.clock() - since_s)
         return MeasuredPoint(measured, gpu_seconds, self.endpoint.configuration)
 
     def _plan(self, wire: Wire, concurrency: int) -> LoadPlan:

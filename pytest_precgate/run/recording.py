@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_precgate.analysis.accepted.baseline import Baseline
+from pytest_precgate.analysis.accepted.matching import lacks_figure
 from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.analysis.gating.verdict import JudgedGate
 from pytest_precgate.errors import BaselineError
 from pytest_precgate.run.launches import Launches
 from pytest_precgate.settings import Suite
@@ -37,6 +39,13 @@ def launch_for_baseline(
             )
         for launch in range(1, number + 1):
             launches.of(suite, precision, launch)
+
+
+def is_newly_recorded(judged: JudgedGate, baseline: Baseline | None) -> bool:
+    """Return whether a gate that is only recorded has a value, and may be added to a ``baseline`` without it."""
+    if not judged.gate.record_only or judged.value is None or judged.baseline is not None:
+        return False
+    return baseline is None or not lacks_figure(baseline, judged.gate.key)
 
 
 def _refuse_unsearched(

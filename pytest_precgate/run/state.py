@@ -26,7 +26,7 @@ from pytest_precgate.errors import (
     BaselineError,
     BelowAnchorError,
     InvalidValueError,
-    OutsideSweepError,
+    UnreadableCurveError,
 )
 from pytest_precgate.run.launches import Launches
 from pytest_precgate.settings import Policy, Suite
@@ -144,7 +144,7 @@ class RunState:
             self._refuse_lowered(plan)
             self._refuse_sunk(plan)
             self.store.write(plan.baseline, stored)
-        except (BaselineError, InvalidValueError, OutsideSweepError) as exc:
+        except (BaselineError, InvalidValueError, UnreadableCurveError) as exc:
             return BaselineUpdate(suite, path, "refused", reason=str(exc))
         notes = (*plan.remarks, *remarks(plan.baseline))
         return BaselineUpdate(suite, path, "written", plan.changes, self.policy.reason, notes)
@@ -172,6 +172,7 @@ class RunState:
             cost=suite.cost,
             lower_anchor=self.policy.lower_anchor,
             adds=self.policy.update_add,
+            recorded=suite.recorded,
         )
         utc = utc_text(self.clock())
         recorded = Provenance(self.commit(), utc, self.tool_version, self.policy.reason)

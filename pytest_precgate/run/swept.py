@@ -39,7 +39,8 @@ class Swept:
         opened, facts = launch.opened, launch.opened.facts
         is_simulated = opened.paid == "simulated"  # whose launch draws the same pace again from its seed
         points = [finished.point for finished in launch.points]
-        sweep = Sweep(opened.key.precision, suite.workload, suite.hardware.name, points, is_simulated)
+        axis = launch.points[0].measurement.axis if launch.points else "tpot"
+        sweep = Sweep(opened.key.precision, suite.workload, suite.hardware.name, points, is_simulated, axis)
         seen: dict[str, Fact] = {}
         if not is_simulated:
             seen = {"resumed": launch.times_resumed} if launch.times_resumed else {}

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from pytest_precgate.analysis.gating.gates import Metric, Tolerance
 from pytest_precgate.documents import Node, nearest
 
 PRECISIONS = ("fp4", "int4", "fp8", "int8", "bf16", "fp16")
 """Names of precisions: tables of a suite, and keys of its tolerances."""
+
+GATES = ("hold", "record")
+"""What a metric's gates do: hold the value to its tolerance, or only record it."""
 
 
 def for_all(members: Mapping[str, Node]) -> Tolerance:
@@ -33,7 +37,7 @@ def tolerances_of(
         for member, name in zip(members["metrics"].items(), names, strict=True):
             if names.count(name) > 1:
                 member.fail(f"{name} is repeated")
-        table = {metric: table.get(metric, for_all) for metric in map(Metric, names)}
+        table = {metric: table.get(metric, _unsaid(metric, for_all)) for metric in map(Metric, names)}
     if "tolerance" in members:
         node = members["tolerance"]
         if isinstance(node.value, Mapping):
@@ -42,19 +46,28 @@ def tolerances_of(
                 Metric(name): _tolerance(member, Metric(name), table[Metric(name)]) for name, member in each.items()
             }
         else:
-            table = dict.fromkeys(table, Tolerance(node.number()))
+            # One share for all is that of a throughput: a latency needs one of its own.
+            share = node.number()
+            table = {metric: Tolerance(share) if metric.follows_steps else own for metric, own in table.items()}
     return table
+
+
+def _unsaid(metric: Metric, for_all: Tolerance) -> Tolerance:
+    """The tolerance of a metric that has none of its own: a latency, goodput or an energy is then only recorded."""
+    return for_all if metric.follows_steps else replace(for_all, record_only=True)
 
 
 def _tolerance(node: Node, metric: Metric, inherited: Tolerance) -> Tolerance:
     """One share, or a table of shares by point and precision; without ``default`` in it, the ``inherited`` one."""
     if not isinstance(node.value, Mapping):
         return Tolerance(node.number())
-    default = inherited.default
+    default, record_only = inherited.default, False
     points: dict[float, float] = {}
     precisions: dict[str, float] = {}
     for key, member in node.mapping().items():
-        if key == "default":
+        if key == "gate":
+            record_only = member.choice(GATES) == "record"
+        elif key == "default":
             default = member.number()
         elif key in PRECISIONS and not metric.is_ratio:
             precisions[key] = member.number()
@@ -63,9 +76,11 @@ def _tolerance(node: Node, metric: Metric, inherited: Tolerance) -> Tolerance:
                 member.fail(f"{float(key):g} tok/s/user is given twice")
             points[float(key)] = member.number()
         else:
-            wanted = "default or a point" if metric.is_ratio else "default, a precision or a point"
+            wanted = "default, gate or a point" if metric.is_ratio else "default, gate, a precision or a point"
             member.fail(f'got the key {key!r}, wanted {wanted}, such as "91"')
-    return Tolerance(default, points, precisions)
+    if not metric.follows_steps and not record_only and "default" not in node.mapping() and inherited.record_only:
+        node.child("default", None).fail(f'{metric.value} has no tolerance of its own: give one, or gate = "record"')
+    return Tolerance(default, points, precisions, record_only)
 
 
 def refuse_unheld(

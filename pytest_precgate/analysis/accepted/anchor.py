@@ -16,7 +16,7 @@ from pytest_precgate.analysis.curves.economics import Hardware
 from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.gating.noise import GateNoise
 from pytest_precgate.analysis.gating.verdict import LAST_BITS, Evidence, JudgedGate, Verdict
-from pytest_precgate.errors import OutsideSweepError
+from pytest_precgate.errors import UnreadableCurveError
 
 ALLOWED_FALL = 0.03
 """How far accepted states may fall below their anchor, as a share, before a person has to say that it is meant."""
@@ -47,7 +47,7 @@ def anchor_value(baseline: Baseline, key: GateKey, hardware: Hardware, cost: Cos
     try:
         value = curves.values([key])[key]
         launches = len(curves.gate_launches(key).values)
-    except OutsideSweepError:  # a target whose anchor was read at its first record is inside
+    except UnreadableCurveError:  # a target whose anchor was read at its first record is inside
         return None
     own = curves.noise.gates.get(key)
     error = centre_error(own, launches, baseline.noises(hardware, cost).get(key))
@@ -80,7 +80,7 @@ def drifted(judged: JudgedGate, anchor: AnchorValue | None) -> JudgedGate:
 
     Too far is ALLOWED_FALL, or its tolerance where that is more (a gate at its anchor must not fail inside its
     tolerance), and STANDARD_ERRORS of the difference: of one launch and of the anchor."""
-    if anchor is None or judged.value is None:
+    if anchor is None or judged.value is None or judged.gate.record_only:
         return judged
     sigma = None if judged.evidence is None else judged.evidence.sigma
     # An unknown noise explains nothing: the gate is held to the share alone.
@@ -201,7 +201,7 @@ def _reaches(state: AnchorState, key: GateKey, hardware: Hardware, cost: CostMod
         return False
     try:
         state.at(replace(hardware, name=state.launches[0].sweep.hardware), cost).gate_launches(key)
-    except OutsideSweepError:
+    except UnreadableCurveError:
         return False
     return True
 

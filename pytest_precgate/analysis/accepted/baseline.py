@@ -23,7 +23,7 @@ from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.gating.noise import GateNoise
 from pytest_precgate.analysis.gating.serving import ServedTarget
 from pytest_precgate.analysis.quantity import one_line
-from pytest_precgate.errors import InvalidValueError, OutsideSweepError
+from pytest_precgate.errors import InvalidValueError, UnreadableCurveError
 
 SIGNIFICANT_DIGITS = 6
 
@@ -54,6 +54,7 @@ class Launch:
                 throughput_per_gpu=_rounded(point.throughput_per_gpu),
                 acceptance_length=None if point.acceptance_length is None else _rounded(point.acceptance_length),
                 short_error=None if point.short_error is None else _rounded(point.short_error),
+                details=None if point.details is None else point.details.mapped(_shortened),
             )
             for point in self.sweep.points
         ]
@@ -73,6 +74,11 @@ class Launch:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+
+
+def _shortened(value: float) -> float:
+    """Four digits: launches differ in the second or third."""
+    return float(f"{value:.4g}")
 
 
 @dataclass(frozen=True)
@@ -345,6 +351,6 @@ def targets_beside(targets: Collection[float], earlier: Sequence[Sweep], hardwar
         return SweepTargets(targets)
     curves, held = [Curve(sweep, hardware) for sweep in earlier], dict[float, list[PointKey]]()
     for target in targets:
-        with contextlib.suppress(OutsideSweepError):  # the gate then has no baseline value there
+        with contextlib.suppress(UnreadableCurveError):  # the gate then has no baseline value there
             held[target] = [point.key for point in ServedTarget.of(curves, target).points]
     return SweepTargets(targets, earlier[0].points, held)

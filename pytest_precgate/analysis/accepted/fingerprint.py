@@ -60,6 +60,7 @@ class Fingerprint:
             "isl": workload.isl,
             "osl": workload.osl,
             "range_ratio": workload.range_ratio,
+            **({} if sweep.axis == "tpot" else {"axis": sweep.axis}),
         }
         return Fingerprint(hard, soft)
 

@@ -14,9 +14,9 @@ from functools import cached_property
 from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches, SuiteNoise
 from pytest_precgate.analysis.gating.gates import GateKey
-from pytest_precgate.analysis.gating.noise import reading_sigma, step_time_elasticity
+from pytest_precgate.analysis.gating.noise import gate_elasticity, reading_sigma
 from pytest_precgate.analysis.gating.serving import ServedGate
-from pytest_precgate.errors import OutsideSweepError
+from pytest_precgate.errors import UnreadableCurveError
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class LaunchCurves:
         """Return the gate's value in every launch.
 
         The first launch of one precision is compared with the first of the other, and so on; launches without a partner
-        are left out. Raises OutsideSweepError when a launch does not reach the gate's target."""
+        are left out. Raises UnreadableCurveError when a launch does not reach the gate's target."""
         if key not in self._gate_launches:
             self._gate_launches[key] = self._read(key)
         return self._gate_launches[key]
@@ -53,7 +53,7 @@ class LaunchCurves:
         """The values of every gate that each launch reaches."""
         found = []
         for key in self.keys:
-            with contextlib.suppress(OutsideSweepError):
+            with contextlib.suppress(UnreadableCurveError):
                 found.append(self.gate_launches(key))
         return tuple(found)
 
@@ -65,7 +65,7 @@ class LaunchCurves:
     def values(self, keys: Iterable[GateKey]) -> Mapping[GateKey, float]:
         """Return the baseline values of the gates.
 
-        With enough launches these are the centres of their noise, otherwise their medians. Raises OutsideSweepError
+        With enough launches these are the centres of their noise, otherwise their medians. Raises UnreadableCurveError
         when a launch does not reach a gate's target."""
         known = self.noise.gates
         return {
@@ -80,8 +80,8 @@ class LaunchCurves:
             for precision in key.precisions
         ]
         launches = list(zip(*sides, strict=False))
-        values = [key.value({curve.sweep.precision: curve.at(key.point) for curve in launch}) for launch in launches]
-        elasticity = step_time_elasticity(launches, key.point)
+        values = [key.read({curve.sweep.precision: curve for curve in launch}) for launch in launches]
+        elasticity = gate_elasticity(key, launches)
         return GateLaunches(
             key, values, elasticity, reading_sigma(launches, key.point), self._groups_of(key, len(values))
         )

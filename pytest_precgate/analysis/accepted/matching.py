@@ -14,10 +14,10 @@ from pytest_precgate.analysis.accepted.launch_curves import LaunchCurves
 from pytest_precgate.analysis.curves.comparison import CostMode
 from pytest_precgate.analysis.curves.economics import Hardware
 from pytest_precgate.analysis.gating.gate_launches import SuiteNoise
-from pytest_precgate.analysis.gating.gates import Gate
+from pytest_precgate.analysis.gating.gates import THROUGHPUT, Gate, GateKey, Metric
 from pytest_precgate.analysis.gating.launch_rule import GateBaseline
 from pytest_precgate.analysis.gating.verdict import Absent, Verdict
-from pytest_precgate.errors import OutsideSweepError
+from pytest_precgate.errors import UnreadableCurveError
 
 _CLOCKS_DIFFER_DAYS = 1.0
 _OWNERS_SHOWN = 3
@@ -28,7 +28,8 @@ _INSTEAD = "record it again with --precgate-update, or judge against fresh launc
 class JudgingContext:
     """The conditions of a comparison: the fingerprint of each precision as measured, the price, and the baseline's age.
 
-    ``age_days`` is None when unknown; with ``ignore_mismatch`` neither a differing fingerprint nor age prevents it."""
+    ``recorded`` are the metrics that are only recorded. ``age_days`` is None when unknown; with ``ignore_mismatch``
+    neither a differing fingerprint nor age prevents it."""
 
     fingerprints: Mapping[str, Fingerprint]
     hardware: Hardware
@@ -36,6 +37,7 @@ class JudgingContext:
     max_age_days: float | None = None
     age_days: float | None = None
     ignore_mismatch: bool = False
+    recorded: frozenset[Metric] = frozenset()
 
     @property
     def is_too_old(self) -> bool:
@@ -62,7 +64,7 @@ def match_baseline(baseline: Baseline | None, test: str, gates: Sequence[Gate], 
     held = tuple(_held(baseline, curves, RecordedGate(test, gate.key), gate, today) for gate in gates)
     if all(isinstance(each.baseline, Absent) for each in held):
         return GateBaselines(held)
-    return GateBaselines(held, curves.noise)
+    return GateBaselines(held, curves.noise.without(today.recorded))
 
 
 def _held(
@@ -77,7 +79,7 @@ def _held(
         return GateBaseline(gate, Absent(Verdict.MISMATCH, f"{how_old(baseline, today)}; {_INSTEAD}"))
     try:
         gate_launches, served = curves.gate_launches(gate.key), curves.served(gate.key)
-    except OutsideSweepError as exc:
+    except UnreadableCurveError as exc:
         return GateBaseline(gate, Absent(Verdict.MISSING, f"the baseline does not reach this point: {exc}"))
     return GateBaseline(gate, gate_launches.values, gate_launches.elasticity, gate_launches.reading, served)
 
@@ -87,7 +89,21 @@ def _repriced(baseline: Baseline, hardware: Hardware) -> Hardware:
     return replace(hardware, name=baseline.launches[0].sweep.hardware)
 
 
+def lacks_figure(baseline: Baseline, key: GateKey) -> bool:
+    """Return whether a baseline's points lack the figure of a metric, as those from before it was measured do."""
+    figure = key.metric.figure
+    launches = [launch for name in key.precisions for launch in baseline.launches_of(name)]
+    return figure != THROUGHPUT and any(
+        point.figure(figure) is None for each in launches for point in each.sweep.points
+    )
+
+
 def _missing_gate(baseline: Baseline, gate: RecordedGate) -> str:
+    if lacks_figure(baseline, gate.key):
+        return (
+            f"the baseline has no such gate, and its points have no {gate.key.metric.figure}; record it again with "
+            "--precgate-update"
+        )
     owners = baseline.tests_of(gate.key)
     more = f" and {len(owners) - _OWNERS_SHOWN} more tests" if len(owners) > _OWNERS_SHOWN else ""
     known = f"; it has the same gate of {', '.join(owners[:_OWNERS_SHOWN])}{more} (renamed?)" if owners else ""

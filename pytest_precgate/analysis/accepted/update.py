@@ -30,10 +30,10 @@ from pytest_precgate.analysis.accepted.baseline import (
 )
 from pytest_precgate.analysis.curves.comparison import CostMode
 from pytest_precgate.analysis.curves.economics import Hardware
-from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.analysis.gating.gates import GateKey, Metric
 from pytest_precgate.analysis.gating.noise import GateNoise
 from pytest_precgate.analysis.gating.verdict import LAST_BITS
-from pytest_precgate.errors import OutsideSweepError
+from pytest_precgate.errors import UnreadableCurveError
 
 LOUDER = 2.5
 """A sigma that grew by more than this factor is not the same noise: see GateChange.is_louder."""
@@ -107,7 +107,11 @@ class GateChange:
 
     @property
     def is_sunk(self) -> bool:
-        """Whether it is worse than its anchor by more than accepted states may fall."""
+        """Whether it is worse than its anchor by more than accepted states may fall.
+
+        A latency or an energy scatters by more than that: a check tells when it has drifted, by its own tolerance."""
+        if not self.gate.key.metric.follows_steps:
+            return False
         below = self.below_anchor
         return below is not None and below > ALLOWED_FALL + LAST_BITS
 
@@ -183,7 +187,7 @@ class Measured:
     """The measurements and checks of this run for one suite: launches by precision, gates by test, and the pricing.
 
     ``lower_anchor`` says that gates which would lie too far below their anchor are anchored anew; ``adds`` that the
-    launches join those of the baseline."""
+    launches join those of the baseline. ``recorded`` are the metrics that hold nothing: no reason is asked for them."""
 
     suite: str
     launches: Mapping[str, Sequence[Launch]]
@@ -192,6 +196,7 @@ class Measured:
     cost: CostMode
     lower_anchor: bool = False
     adds: bool = False
+    recorded: frozenset[Metric] = frozenset()
 
 
 def plan_rewrite(
@@ -200,7 +205,7 @@ def plan_rewrite(
     """Return the update that replaces the points of every measured precision and the gates of every checked test.
 
     Gates of other tests are kept, except those of ``stale_tests``, which were selected and no longer check any gate.
-    Raises OutsideSweepError when a kept gate cannot be read from the new points, InvalidValueError when kept and new
+    Raises UnreadableCurveError when a kept gate cannot be read from the new points, InvalidValueError when kept and new
     launches do not belong together."""
     launches = [launch.rounded() for each in measured.launches.values() for launch in each]
     gates = [RecordedGate(test, key) for test, keys in measured.checked.items() for key in keys]
@@ -284,6 +289,8 @@ def _told(old: Baseline | None, new: Baseline, key: GateKey, measured: Measured)
     sigma = _sigma(new.noises(*price).get(key))
     if old is None or not old.tests_of(key):
         return replace(blank, sigmas=(None, sigma))
+    if key.metric in measured.recorded:  # it holds nothing, so no value of it makes anything easier
+        return replace(blank, explained=math.inf, sigmas=(None, sigma))
     then = replace(measured.hardware, name=old.launches[0].sweep.hardware), measured.cost
     sigmas = _sigma(old.noises(*then).get(key)), sigma
     error, gates = _error(old, new, key, measured), max(1, new.at(*price).noise.independent)
@@ -313,7 +320,7 @@ def _error(old: Baseline, new: Baseline, key: GateKey, measured: Measured) -> fl
     noises = old.noises(*then).get(key), new.noises(*now).get(key)
     try:
         counts = [len(state.at(*price).gate_launches(key).values) for state, price in ((old, then), (new, now))]
-    except OutsideSweepError:
+    except UnreadableCurveError:
         return None
     before, after = centre_error(noises[0], counts[0], noises[1]), centre_error(noises[1], counts[1], noises[0])
     if before is None or after is None:
@@ -330,7 +337,8 @@ def _state(baseline: Baseline) -> object:
 
 
 def _facts(launch: Launch) -> object:
-    return launch.sweep, dict(launch.fingerprint.hard), dict(launch.fingerprint.soft)
+    details = [point.details for point in launch.sweep.points]
+    return launch.sweep, details, dict(launch.fingerprint.hard), dict(launch.fingerprint.soft)
 
 
 def _value(old: Baseline, gate: RecordedGate, measured: Measured) -> float | None:
@@ -339,5 +347,5 @@ def _value(old: Baseline, gate: RecordedGate, measured: Measured) -> float | Non
     hardware = replace(measured.hardware, name=old.launches[0].sweep.hardware)
     try:
         return old.value(gate.key, hardware, measured.cost)
-    except OutsideSweepError:
+    except UnreadableCurveError:
         return None

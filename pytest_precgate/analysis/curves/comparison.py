@@ -19,7 +19,7 @@ from pytest_precgate.analysis.curves.economics import (
 from pytest_precgate.analysis.curves.frontier import frontier
 from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.quantity import count, one_line, positive
-from pytest_precgate.errors import InvalidValueError, SweepMismatchError
+from pytest_precgate.errors import InvalidValueError, NotMeasuredError, SweepMismatchError
 
 if TYPE_CHECKING:
     from pytest_precgate.analysis.curves.interpolation import MonotoneCubic
@@ -102,6 +102,31 @@ class Curve:
     def _cost(self) -> MonotoneCubic:
         price = self.hardware.price_per_gpu_hour
         return self._through([cost_per_million_tokens(price, point.throughput_per_gpu) for point in self.frontier])
+
+    def figure(self, name: str, interactivity: float) -> float:
+        """Return a figure of the points' details at ``interactivity``, interpolated along the frontier like the rest.
+
+        Raises OutsideSweepError off the measured range, NotMeasuredError where a point of the frontier lacks it or the
+        curve has no value above zero there."""
+        value = self._figure(name).at(interactivity)
+        if not value > 0:
+            raise NotMeasuredError(self.sweep.precision, f"a {name} above 0", f"{interactivity:g} tok/s/user")
+        return value
+
+    def _figure(self, name: str) -> MonotoneCubic:
+        if name not in self._figures:
+            values = [point.figure(name) for point in self.frontier]
+            known = [value for value in values if value is not None]
+            if len(known) < len(values):
+                lacking = self.frontier[values.index(None)]
+                where = f"{lacking.configuration} concurrency {lacking.concurrency}"
+                raise NotMeasuredError(self.sweep.precision, name, where)
+            self._figures[name] = self._through(known)
+        return self._figures[name]
+
+    @cached_property
+    def _figures(self) -> dict[str, MonotoneCubic]:
+        return {}
 
     def throughput(self, interactivity: float) -> float:
         """Return the throughput at ``interactivity``, tok/s/GPU; raise OutsideSweepError off the measured range."""
@@ -197,6 +222,7 @@ class Comparison:
         for what, got, wanted in (
             ("workload", ours.workload, theirs.workload),
             ("hardware", ours.hardware, theirs.hardware),
+            ("axis", ours.axis, theirs.axis),
             ("price", self.candidate.hardware, self.reference.hardware),
             ("cost", self.candidate.cost, self.reference.cost),
         ):

@@ -6,11 +6,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from pytest_precgate.analysis.gating.days import GroupSigmas, group_sigmas
-from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.analysis.gating.gates import GateKey, Metric
 from pytest_precgate.analysis.gating.noise import FAR, LEAST_LAUNCHES, GateNoise, suite_noise
 from pytest_precgate.analysis.quantity import positive
 from pytest_precgate.errors import InvalidValueError
@@ -60,7 +60,18 @@ def noise_of(launches: Sequence[GateLaunches]) -> list[GateNoise]:
 
     Sigma is at least the measurement error of the points, also when the launches agree better by chance. When the error
     of a point is unknown, as with requests nearly as long as the window, only the scatter counts. Where the launches
-    are of several days or nodes, sigma holds what differs between those."""
+    are of several days or nodes, sigma holds what differs between those. Only gates of one family are pooled: a latency
+    scatters by several times as much as a throughput."""
+    families: dict[str, list[int]] = {}
+    for index, each in enumerate(launches):
+        families.setdefault(each.key.metric.family, []).append(index)
+    found: dict[int, GateNoise] = {}
+    for indices in families.values():
+        found |= dict(zip(indices, _noise_of_family([launches[index] for index in indices]), strict=True))
+    return [found[index] for index in range(len(launches))]
+
+
+def _noise_of_family(launches: Sequence[GateLaunches]) -> list[GateNoise]:
     noises = suite_noise([each.higher_is_better_values for each in launches], [each.elasticity for each in launches])
     between = _between_groups(launches, noises)
     return [
@@ -137,14 +148,21 @@ def _with_groups(noise: GateNoise, launches: GateLaunches, between: Mapping[tupl
 class SuiteNoise:
     """The gates of one suite with enough launches to estimate their noise; their launches are pooled.
 
-    ``independent`` is how many of them scatter independently: they share the suite's false alarm rate."""
+    ``independent`` is how many of them scatter independently: they share the suite's false alarm rate. ``telling`` are
+    their launches."""
 
     gates: Mapping[GateKey, GateNoise]
     independent: int
+    telling: Sequence[GateLaunches] = field(default=(), compare=False, repr=False)
 
     @staticmethod
     def of(launches: Sequence[GateLaunches]) -> SuiteNoise:
         """Return the noise of a suite from the launches of all its gates, in any order."""
         telling = [each for each in launches if len(each.values) >= LEAST_LAUNCHES]
         noises = {each.key: noise for each, noise in zip(telling, noise_of(telling), strict=True)}
-        return SuiteNoise(noises, independent_gates(telling))
+        return SuiteNoise(noises, independent_gates(telling), telling)
+
+    def without(self, recorded: Collection[Metric]) -> SuiteNoise:
+        """Return the same noise where the gates of ``recorded`` metrics hold nothing and raise no false alarm."""
+        held = [each for each in self.telling if each.key.metric not in recorded]
+        return replace(self, independent=independent_gates(held))

@@ -16,6 +16,7 @@ from itertools import combinations
 
 from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.curves.sweep import UNKNOWN_ERROR, SweepPoint
+from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.errors import InvalidValueError
 
@@ -214,6 +215,13 @@ def step_time_elasticity(launches: Sequence[Sequence[Curve]], interactivity: flo
     return statistics.median(
         math.hypot(*(1 - _log_slope(curve, interactivity) for curve in curves)) for curves in launches
     )
+
+
+def gate_elasticity(key: GateKey, launches: Sequence[Sequence[Curve]]) -> float:
+    """Return by how many percent a gate scatters when the steps of a launch do by 1%: see step_time_elasticity.
+
+    A figure that is not read along the curve takes as much longer as a step does."""
+    return step_time_elasticity(launches, key.point) if key.metric.follows_steps else math.sqrt(len(key.precisions))
 
 
 def reading_sigma(launches: Sequence[Sequence[Curve]], interactivity: float) -> float:

@@ -14,8 +14,8 @@ from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches, independent_gates
 from pytest_precgate.analysis.gating.gates import Gate, GateKey
 from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy, rounded_up, suite_limits
-from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise, reading_sigma, step_time_elasticity
-from pytest_precgate.errors import InvalidValueError, OutsideSweepError
+from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise, gate_elasticity, reading_sigma
+from pytest_precgate.errors import InvalidValueError, UnreadableCurveError
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def study(gates: Sequence[Gate], curves: Mapping[str, Sequence[Curve]], policy: 
     for gate in gates:
         try:
             read.append((gate, _launches(gate.key, curves)))
-        except OutsideSweepError as exc:
+        except UnreadableCurveError as exc:
             unread.append(UnreadGate(gate.key, str(exc)))
     gate_limits = suite_limits(read, policy)
     studied = tuple(
@@ -120,5 +120,5 @@ def study(gates: Sequence[Gate], curves: Mapping[str, Sequence[Curve]], policy: 
 
 def _launches(key: GateKey, curves: Mapping[str, Sequence[Curve]]) -> GateLaunches:
     rows = list(zip(*(curves[name] for name in key.precisions), strict=True))
-    values = [key.value({curve.sweep.precision: curve.at(key.point) for curve in row}) for row in rows]
-    return GateLaunches(key, values, step_time_elasticity(rows, key.point), reading_sigma(rows, key.point))
+    values = [key.read({curve.sweep.precision: curve for curve in row}) for row in rows]
+    return GateLaunches(key, values, gate_elasticity(key, rows), reading_sigma(rows, key.point))

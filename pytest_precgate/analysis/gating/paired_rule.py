@@ -54,7 +54,7 @@ class PairedRule:
             rulings.append(GateRuling(None, None, len(pairs)))
             whole[index] = []
             for number, (base, value) in enumerate((pair[index] for pair in pairs), 1):
-                if isinstance(base, Absent) or isinstance(value, Absent):
+                if gate.record_only or isinstance(base, Absent) or isinstance(value, Absent):
                     rulings[index] = GateRuling(judge(gate, value, base), None, number)
                     del whole[index]
                     break

@@ -16,10 +16,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.curves.sweep import UNKNOWN_ERROR, PointKey, Sweep, SweepPoint
-from pytest_precgate.analysis.gating.gates import Gate, GateKey
+from pytest_precgate.analysis.gating.gates import THROUGHPUT, Gate, GateKey, Metric
 from pytest_precgate.analysis.gating.noise import SIGMAS_OF_INTERVAL, step_time_elasticity
 from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent, Verdict
 from pytest_precgate.errors import OutsideSweepError
@@ -28,6 +29,9 @@ from pytest_precgate.errors import OutsideSweepError
 # with the slope of a server whose tokens per second do not depend on the batch.
 _END_SPAN = 1.10
 _LEAST_END_SLOPE = 1.0
+_LEAST_SHARE = 1e-12
+
+Worse = Literal["below", "above"]
 
 
 @dataclass(frozen=True)
@@ -58,21 +62,29 @@ def serving_points(curve: Curve, target: float) -> tuple[ServingPoint, ...]:
 
 @dataclass(frozen=True)
 class ServedTarget:
-    """One precision of a baseline read at one target: the curve of a launch, and the serving points of the target."""
+    """One precision of a baseline read at one target: the curve of a launch, and the serving points of the target.
+
+    ``metric`` says which figure of the points, whose losses are told as ``worse``: below or above the baseline's."""
 
     curve: Curve
     target: float
     points: tuple[ServingPoint, ...]
+    metric: Metric = Metric.THROUGHPUT_PER_GPU
 
     @staticmethod
-    def of(curves: Sequence[Curve], target: float) -> ServedTarget:
-        """Return the target in the median launch of a baseline; raise OutsideSweepError when a launch does not reach
-        it.
+    def of(curves: Sequence[Curve], target: float, metric: Metric = Metric.THROUGHPUT_PER_GPU) -> ServedTarget:
+        """Return the target in the median launch of a baseline.
 
-        The median, because an outlier launch predicts the next one worst. Of an even number it is the lower one."""
-        ranked = sorted(range(len(curves)), key=lambda i: (curves[i].throughput(target), i))
-        middle = curves[ranked[(len(curves) - 1) // 2]]
-        return ServedTarget(middle, target, serving_points(middle, target))
+        The median, because an outlier launch predicts the next one worst. Of an even number it is the lower one. Raises
+        UnreadableCurveError when a launch does not reach the target, or does not have the metric's figure."""
+        values = [_value(metric, curve, target) for curve in curves]
+        middle = curves[sorted(range(len(curves)), key=lambda i: (values[i], i))[(len(curves) - 1) // 2]]
+        return ServedTarget(middle, target, serving_points(middle, target), metric)
+
+    @property
+    def worse(self) -> Worse:
+        """Where a worse point lies."""
+        return "below" if self.metric.follows_steps or self.metric is Metric.GOODPUT else "above"
 
     def name(self, key: PointKey) -> str:
         """Return the name of a point in reports."""
@@ -80,22 +92,40 @@ class ServedTarget:
         return f"{self.curve.sweep.precision} {configuration} concurrency {concurrency}"
 
     def shares(self, sweep: Sweep) -> Mapping[PointKey, float]:
-        """Return, for each serving point that ``sweep`` holds, the throughput at the target as a share of the
-        baseline's.
+        """Return, for each serving point that ``sweep`` holds, how good its figure is as a share of the baseline's; a
+        latency twice as long is 0.5.
 
-        Each as if every point of the baseline had changed as this one did: to the share a of its interactivity and b of
-        its throughput, so that the curve B reads b * B(target / a). For a server that is slower by one factor
-        everywhere, that is exactly the reading of its own curve."""
+        Of a throughput each as if every point of the baseline had changed as this one did: to the share a of its
+        interactivity and b of its throughput, so that the curve B reads b * B(target / a). For a server that is slower
+        by one factor everywhere, that is exactly the reading of its own curve. Any other figure is compared at the same
+        concurrency: read along the curve, a latency would improve where the interactivity falls."""
         before, after = self.curve.sweep.by_key, sweep.by_key
-        at_target = self.curve.throughput(self.target)
         shares = {}
         for serving in self.points:
             if serving.key not in before or serving.key not in after:
                 continue
-            old, new = before[serving.key], after[serving.key]
-            moved = self._throughput(self.target * old.interactivity / new.interactivity)
-            shares[serving.key] = new.throughput_per_gpu / old.throughput_per_gpu * moved / at_target
+            share = self._share(before[serving.key], after[serving.key])
+            if share is not None:
+                shares[serving.key] = share
         return shares
+
+    def _share(self, old: SweepPoint, new: SweepPoint) -> float | None:
+        figure = self.metric.figure
+        if figure != THROUGHPUT:
+            was, now = old.figure(figure), new.figure(figure)
+            if was is None or now is None or not was > 0 or (figure == "goodput" and _slo(old) != _slo(new)):
+                return None
+            if not self.metric.follows_steps:
+                return now / was if self.metric is Metric.GOODPUT else was / now
+        else:
+            was, now = old.throughput_per_gpu, new.throughput_per_gpu
+        moved = self._throughput(self.target * old.interactivity / new.interactivity)
+        return now / was * moved / self._throughput(self.target)
+
+    def goodness(self, curve: Curve) -> float:
+        """Return what a curve reads at the target, more being better."""
+        value = _value(self.metric, curve, self.target)
+        return value if self.worse == "below" else 1 / value
 
     def value(self, shares: Mapping[PointKey, float]) -> float:
         """Return the throughput at the target as a share of the baseline's: the weighted mean of ``shares``'
@@ -116,10 +146,12 @@ class ServedTarget:
         errors = [error for point in weighed if (error := point.short_error) is not None]
         if errors and max(errors) >= UNKNOWN_ERROR:
             return math.inf
-        return step_time_elasticity([[self.curve]], self.target) * max(errors) / SIGMAS_OF_INTERVAL if errors else 0.0
+        elasticity = step_time_elasticity([[self.curve]], self.target) if self.metric.follows_steps else 1.0
+        return elasticity * max(errors) / SIGMAS_OF_INTERVAL if errors else 0.0
 
     def _throughput(self, interactivity: float) -> float:
-        """The baseline's curve, in tok/s/GPU, continued so that a loss of interactivity has a weight beyond its ends.
+        """The baseline's throughput, in tok/s/GPU, continued so that a loss of interactivity has a weight beyond its
+        ends.
 
         Slower than measured: at most the largest measured throughput; faster: along the power law of its fast end."""
         low, high = self.curve.span
@@ -136,14 +168,15 @@ class ServedTarget:
 
 @dataclass(frozen=True)
 class PointReading:
-    """The gate's value if every point had changed as one did. ``loss`` is its loss of throughput, a share."""
+    """The gate's value if every point had changed as one did. ``loss`` is how much worse its figure is, a share."""
 
     name: str
     value: float
     loss: float
+    worse: Worse = "below"
 
     def __str__(self) -> str:
-        return f"{self.name} is {self.loss:{'.0%' if self.loss >= 0.1 else '.1%'}} below its baseline"
+        return f"{self.name} is {self.loss:{'.0%' if self.loss >= 0.1 else '.1%'}} {self.worse} its baseline"
 
 
 @dataclass(frozen=True)
@@ -188,7 +221,7 @@ class ServedGate:
     @staticmethod
     def of(key: GateKey, curves: Sequence[Sequence[Curve]]) -> ServedGate:
         """Return the gate's serving points in a baseline; ``curves`` are its launches of each precision of the key."""
-        sides = tuple(ServedTarget.of(launches, key.point) for launches in curves)
+        sides = tuple(ServedTarget.of(launches, key.point, key.metric) for launches in curves)
         apart = [_deviation(side, launches) for side, launches in zip(sides, curves, strict=True)]
         return ServedGate(key, sides, math.hypot(*apart))
 
@@ -215,7 +248,10 @@ class ServedGate:
                 raise OutsideSweepError(curve.sweep.precision, side.target, *curve.span)
             shares = side.shares(curve.sweep)
             if missing := side.missing(shares):
-                what = f"{missing[0]} was not measured" + (f", nor {', '.join(missing[1:])}" if missing[1:] else "")
+                figure = side.metric.figure
+                of = "" if figure == THROUGHPUT else f" {figure} of"
+                what = f"{of} {missing[0]} was not measured".strip()
+                what += f", nor {', '.join(missing[1:])}" if missing[1:] else ""
                 return Absent(Verdict.INCONCLUSIVE, f"{what}; the baseline is read through it: measure it as well")
             found.append((side, shares, side.value(shares)))
         (first, shares, value), *others = found
@@ -230,16 +266,25 @@ class ServedGate:
         return math.hypot(*(side.short_sigma(curves[side.curve.sweep.precision].sweep) for side in self.sides))
 
     def _point(self, side: ServedTarget, key: PointKey, share: float, factor: float) -> PointReading:
-        return PointReading(side.name(key), self._scaled(factor), 1 - share)
+        loss = 1 - share if side.worse == "below" else 1 / max(share, _LEAST_SHARE) - 1
+        return PointReading(side.name(key), self._scaled(factor), loss, side.worse)
 
     def _scaled(self, factor: float) -> float:
         """The baseline's value, better by ``factor``."""
-        factor = min(max(factor, 1e-12), 1e12)  # a value stays a finite number above zero
+        factor = min(max(factor, _LEAST_SHARE), 1 / _LEAST_SHARE)  # a value stays a finite number above zero
         return self._before * factor if self.key.metric.higher_is_better else self._before / factor
 
     @cached_property
     def _before(self) -> float:
-        return self.key.value({side.curve.sweep.precision: side.curve.at(side.target) for side in self.sides})
+        return self.key.read({side.curve.sweep.precision: side.curve for side in self.sides})
+
+
+def _value(metric: Metric, curve: Curve, target: float) -> float:
+    return curve.throughput(target) if metric.figure == THROUGHPUT else curve.figure(metric.figure, target)
+
+
+def _slo(point: SweepPoint) -> tuple[float | None, float | None]:
+    return point.figure("slo_ttft_s"), point.figure("slo_tpot_s")
 
 
 def _interactivity(point: SweepPoint) -> float:
@@ -249,9 +294,9 @@ def _interactivity(point: SweepPoint) -> float:
 def _deviation(side: ServedTarget, curves: Sequence[Curve]) -> float:
     """The deviation of serving points of another launch of the baseline from that launch's own value: root mean
     square."""
-    at_target = side.curve.throughput(side.target)
+    at_target = side.goodness(side.curve)
     squares = [
-        math.log(share * at_target / curve.throughput(side.target)) ** 2
+        math.log(max(share, _LEAST_SHARE) * at_target / side.goodness(curve)) ** 2
         for curve in curves
         if curve is not side.curve
         for share in side.shares(curve.sweep).values()

@@ -25,6 +25,7 @@ class Verdict(Enum):
     PASS = ("PASS", True)
     IMPROVED = ("IMPROVED", True)
     WAIVED = ("WAIVED", True)
+    RECORDED = ("RECORDED", True)
     REGRESSED = ("REGRESSED", False)
     ENVIRONMENT_CHANGED = ("ENVIRONMENT_CHANGED", False)
     IMPLAUSIBLE = ("IMPLAUSIBLE", False)
@@ -141,6 +142,10 @@ def judge(gate: Gate, value: float | Absent, baseline: float | Absent, fails_bey
     known_baseline = (
         None if isinstance(baseline, Absent) else positive("JudgedGate", "baseline", baseline, str(gate.key))
     )
+    if gate.record_only:  # held to nothing: what is missing is told, and blocks nothing
+        missing = next((each.reason for each in (value, baseline) if isinstance(each, Absent)), "")
+        reason = f"only recorded{f'; {missing}' if missing else ''}"
+        return JudgedGate(gate, Verdict.RECORDED, known_value, known_baseline, reason)
     if isinstance(value, Absent):
         return JudgedGate(gate, value.verdict, None, known_baseline, value.reason)
     if isinstance(baseline, Absent):
@@ -150,5 +155,5 @@ def judge(gate: Gate, value: float | Absent, baseline: float | Absent, fails_bey
 
 
 def all_pass(judged: Sequence[JudgedGate]) -> bool:
-    """Whether every gate passes; without a gate the answer is no."""
-    return bool(judged) and all(gate.verdict.passes for gate in judged)
+    """Whether every gate passes; without a gate that holds the answer is no."""
+    return any(not gate.gate.record_only for gate in judged) and all(gate.verdict.passes for gate in judged)

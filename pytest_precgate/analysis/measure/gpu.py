@@ -5,7 +5,8 @@ None, never zero, and refuses nothing; an invalid point is measured again and ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from functools import reduce
@@ -169,6 +170,53 @@ class GpuTelemetry:
         if unknown := [what for what, value in grounds.items() if value is None]:
             parts.append(f"not known: {', '.join(unknown)}")
         return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class GpuPower:
+    """What the GPUs of a point drew and how they were clocked during its window: means over them, None if unknown."""
+
+    mean_power_w: float | None = None
+    sm_clock_mhz: float | None = None
+
+
+def power_of(samples: Mapping[Gpu, Sequence[GpuSample]], start_s: float, end_s: float) -> GpuPower:
+    """Return the mean power and SM clock of GPUs between two times, from samples in order of time.
+
+    Power is the rise of the energy counter, read between the samples around either end; without a counter the mean of
+    the power samples in between. Unknown where one GPU reports neither, or its samples do not reach both ends."""
+    powers = [_power_of(each, start_s, end_s) for each in samples.values()]
+    clocks = [_mean(_within(each, start_s, end_s, lambda sample: sample.sm_clock_mhz)) for each in samples.values()]
+    return GpuPower(_mean(powers), _mean(clocks))
+
+
+def _power_of(samples: Sequence[GpuSample], start_s: float, end_s: float) -> float | None:
+    energy = [(sample.at_s, sample.energy_j) for sample in samples if sample.energy_j is not None]
+    if energy and energy[0][0] <= start_s < end_s <= energy[-1][0]:
+        used_j = _energy_at(energy, end_s) - _energy_at(energy, start_s)
+        return used_j / (end_s - start_s) if used_j > 0 else None  # a counter that stands still or fell counts nothing
+    return _mean(_within(samples, start_s, end_s, lambda sample: sample.power_w))
+
+
+def _energy_at(energy: Sequence[tuple[float, float]], at_s: float) -> float:
+    """The counter at a time between its samples, on the straight line between the two around it."""
+    right = max(1, min(bisect_left(energy, at_s, key=lambda each: each[0]), len(energy) - 1))
+    (before_s, before_j), (after_s, after_j) = energy[right - 1], energy[right]
+    return (
+        before_j if after_s == before_s else before_j + (after_j - before_j) * (at_s - before_s) / (after_s - before_s)
+    )
+
+
+def _within(
+    samples: Sequence[GpuSample], start_s: float, end_s: float, figure: Callable[[GpuSample], float | None]
+) -> list[float | None]:
+    return [figure(sample) for sample in samples if start_s <= sample.at_s <= end_s]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean; None of none, and where one is unknown."""
+    known = _known(values)
+    return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
 def telemetry_of(samples: Mapping[Gpu, Sequence[GpuSample]]) -> tuple[GpuTelemetry, ...]:

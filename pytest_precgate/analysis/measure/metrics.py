@@ -12,7 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pytest_precgate.analysis.curves.sweep import UNKNOWN_ERROR, SweepPoint
+from pytest_precgate.analysis.curves.details import PointDetails, Slo
+from pytest_precgate.analysis.curves.sweep import UNKNOWN_ERROR, Axis, SweepPoint
+from pytest_precgate.analysis.measure.details import details_of
 from pytest_precgate.analysis.measure.records import ClientCheck, PointRun, RequestRecord
 from pytest_precgate.analysis.measure.tokens import (
     Expected,
@@ -32,7 +34,7 @@ from pytest_precgate.analysis.measure.window import (
     tokens_per_second,
     whole_window,
 )
-from pytest_precgate.analysis.quantity import count
+from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.errors import InvalidPointError, InvalidValueError, UntoldTokensError
 from pytest_precgate.text import printable
 
@@ -74,11 +76,11 @@ def _rank(ordered: Sequence[float], share: float) -> float:
 class Measurement:
     """One measured concurrency: distributions, rates over the window, and the values its validity rests on. Times in s.
 
-    ``throughput_per_gpu`` counts input and output tokens, tok/s/GPU; ``interactivity`` is 1 / median tpot, tok/s/user.
+    ``throughput_per_gpu`` counts input and output tokens, tok/s/GPU; ``interactivity`` is that of ``axis``, tok/s/user.
     ``itl`` is None when no gap between chunks was observed. ``error`` is None when it could not be estimated, and
     ``asked_error``, the requested point_error, when the number of requests was fixed. ``tokens`` is None for a point of
-    an older schema. ``resent`` counts requests that had to be sent again, ``reopened`` connections that the server had
-    closed because of their age."""
+    an older schema, ``details`` too. ``resent`` counts requests that had to be sent again, ``reopened`` connections
+    that the server had closed because of their age."""
 
     concurrency: int
     gpus: int
@@ -97,11 +99,19 @@ class Measurement:
     tokens: TokenFacts | None = None
     resent: int = 0
     reopened: int = 0
+    details: PointDetails | None = None
+    axis: Axis = "tpot"
 
     @property
     def interactivity(self) -> float:
-        """1 / median tpot, tok/s/user."""
-        return 1 / self.tpot.median_s
+        """1 / median tpot, or what ``axis`` says, tok/s/user."""
+        if self.axis == "tpot":
+            return 1 / self.tpot.median_s
+        return positive("Measurement", "details.e2e_interactivity", self._e2e, "tok/s/user")
+
+    @property
+    def _e2e(self) -> float | None:
+        return None if self.details is None else self.details.e2e_interactivity
 
     @property
     def is_short(self) -> bool:
@@ -124,6 +134,7 @@ class Measurement:
             configuration=configuration,
             acceptance_length=None if self.tokens is None else self.tokens.acceptance_length,
             short_error=self._short_error,
+            details=self.details,
         )
 
 
@@ -139,13 +150,14 @@ def measure(
     expected: Expected = _ANY_TOKENS,
     server: ServerCounts = _NO_COUNTERS,
     asked_error: float | None = None,
+    slo: Slo | None = None,
 ) -> Measurement:
     """Compute one point from the records of a run on ``gpus`` GPUs.
 
     ``whole`` uses every request; ``steady`` those that were served inside the window. ``expected`` is what its tokens
-    must be, ``server`` the values of the server's own counters. Raises InvalidPointError when the run was given up,
-    more than ``max_failures`` requests failed or were sent again, the client distorted the measurement, the tokens are
-    not the expected ones, or no window is left."""
+    must be, ``server`` the values of the server's own counters, ``slo`` what goodput counts. Raises InvalidPointError
+    when the run was given up, more than ``max_failures`` requests failed or were sent again, the client distorted the
+    measurement, the tokens are not the expected ones, or no window is left."""
     count("measure", "gpus", gpus, "GPUs")
     _refuse_failures(run, max_failures)
     try:
@@ -160,7 +172,7 @@ def measure(
     if wrong := refusals(served, measured.tokens, expected, server.speculates):
         raise InvalidPointError(run.concurrency, "; ".join(wrong))
     _refuse_distorted(run, measured)
-    return measured
+    return replace(measured, details=details_of(measured, served, run.gaps, server, slo))
 
 
 def _measurement(run: PointRun, gpus: int, span: Window, served: Sequence[RequestRecord]) -> Measurement:

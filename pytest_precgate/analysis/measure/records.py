@@ -143,6 +143,13 @@ class Gaps:
         """The number of gaps counted."""
         return sum(self.counts.values())
 
+    @property
+    def mean_s(self) -> float:
+        """The mean gap, s, from the middle of each bucket; raises InvalidValueError when none was counted."""
+        if not self.counts:
+            raise InvalidValueError("Gaps.mean_s: no gap was counted")
+        return math.fsum(_middle_s(bucket) * number for bucket, number in self.counts.items()) / self.total
+
     def quantile_s(self, share: float) -> float:
         """Return the gap below which ``share`` of all gaps lie, s; raises InvalidValueError when none was counted."""
         if not self.counts:
@@ -153,7 +160,11 @@ class Gaps:
             seen += self.counts[bucket]
             if seen >= wanted:
                 break
-        return _SMALLEST_S if bucket == 0 else _SMALLEST_S * math.exp((bucket - 0.5) * _GROWTH)
+        return _middle_s(bucket)
+
+
+def _middle_s(bucket: int) -> float:
+    return _SMALLEST_S if bucket == 0 else _SMALLEST_S * math.exp((bucket - 0.5) * _GROWTH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,11 +60,16 @@ class Expected:
 class ServerCounts:
     """The increase of the server's own counters while a point ran; None for a counter that it does not have.
 
-    ``speculates`` says that one of them counts drafts, even when the acceptance length is unknown."""
+    ``speculates`` says that one of them counts drafts, even when the acceptance length is unknown. ``queue_s``,
+    ``prefill_s`` and ``decode_s`` are means per request that ended, ``preemptions`` is a number."""
 
     cached_share: float | None = None
     acceptance_length: float | None = None
     speculates: bool = False
+    queue_s: float | None = None
+    prefill_s: float | None = None
+    decode_s: float | None = None
+    preemptions: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

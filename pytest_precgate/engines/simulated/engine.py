@@ -143,7 +143,7 @@ class SimulatedEngine(EngineDefaults):
 
         schedule = self.load.concurrency.schedule(sweep_targets.of(self.configuration, self.calibration.gpus))
         points = follow(schedule, measured, [finished.point for finished in known])
-        return Sweep(precision, workload, hardware, points, simulated=True)
+        return Sweep(precision, workload, hardware, points, simulated=True, axis=self.load.axis)
 
     def _point(self, precision: str, workload: Workload, concurrency: int, launch: int) -> MeasuredPoint:
         sigma, factor = self.noise.step_sigma, self._launch_pace(precision, launch)
@@ -155,8 +155,9 @@ class SimulatedEngine(EngineDefaults):
         is_enough = self.load.stop_rule.is_enough(concurrency)
         run = simulate(self.calibration.step_time, self.limits, requests, concurrency, pace, is_enough)
         gpu_seconds = self.calibration.gpus * max(record.last_token_s for record in run.records)
-        measured = measure(run, self.calibration.gpus, self.load.window, asked_error=self.load.stop_rule.point_error)
-        return MeasuredPoint(measured, gpu_seconds, self.configuration)
+        load, gpus = self.load, self.calibration.gpus
+        measured = measure(run, gpus, load.window, asked_error=load.stop_rule.point_error, slo=load.slo)
+        return MeasuredPoint(replace(measured, axis=load.axis), gpu_seconds, self.configuration)
 
     def _random(self, launch: int, *about: object) -> random.Random:
         """A generator for each purpose: a further concurrency does not change the others' figures."""

@@ -256,7 +256,7 @@ def test_a_measurement_becomes_a_point_of_a_sweep() -> None:
 def test_what_a_recorded_point_does_not_say_did_not_happen() -> None:
     """Files from before it was kept: nothing asked for, nothing sent again, no connection reopened."""
     kept = {each.name: getattr(RECORDED, each.name) for each in fields(RECORDED) if each.default is MISSING}
-    assert Measurement(**kept) == replace(RECORDED, tokens=None)
+    assert Measurement(**kept) == replace(RECORDED, tokens=None, details=None)
 
 
 def test_a_recorded_point_is_believed() -> None:

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from pytest_precgate.analysis.curves.workload import Workload
-from pytest_precgate.analysis.measure.metrics import Measurement, measure
+from pytest_precgate.analysis.measure.measurement import Measurement
+from pytest_precgate.analysis.measure.metrics import measure
 from pytest_precgate.analysis.measure.tokens import Expected
 from pytest_precgate.errors import InvalidPointError
 from pytest_precgate.loadgen import LoadPlan, Prompts, Target, run_point

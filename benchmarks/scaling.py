@@ -104,7 +104,7 @@ def write_repository(directory: Path, dimension: str, number: int) -> None:
 def write_journal(path: Path, dimension: str, number: int) -> None:
     from pytest_precgate.analysis.accepted.fingerprint import Fingerprint  # noqa: PLC0415  # those of the checkout under test
     from pytest_precgate.analysis.curves.workload import Workload  # noqa: PLC0415
-    from pytest_precgate.analysis.measure.metrics import Measurement, Spread  # noqa: PLC0415
+    from pytest_precgate.analysis.measure.measurement import Measurement, Spread  # noqa: PLC0415
     from pytest_precgate.analysis.measure.point import MeasuredPoint  # noqa: PLC0415
     from pytest_precgate.analysis.measure.window import Window  # noqa: PLC0415
     from pytest_precgate.journal.events import LaunchKey, LaunchOpened, PointMeasured, RunOpened  # noqa: PLC0415

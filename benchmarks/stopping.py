@@ -29,7 +29,8 @@ from dataclasses import dataclass, field, fields
 
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.lengths import closed_loop_lengths
-from pytest_precgate.analysis.measure.metrics import Measurement, measure
+from pytest_precgate.analysis.measure.measurement import Measurement
+from pytest_precgate.analysis.measure.metrics import measure
 from pytest_precgate.analysis.measure.records import PointRun, RequestRecord
 from pytest_precgate.analysis.measure.stopping import DEFAULT_LIMIT_S, IsEnough, known_to
 from pytest_precgate.analysis.measure.window import end_of_ramp, served_within

@@ -22,7 +22,7 @@ from pytest_precgate.analysis.curves.search import SweepTargets
 from pytest_precgate.analysis.gating.limits import MOST_LAUNCHES
 from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES
 from pytest_precgate.analysis.gating.noise_study import NoiseStudy, study
-from pytest_precgate.analysis.measure.metrics import Measurement
+from pytest_precgate.analysis.measure.measurement import Measurement
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_PROBLEMS
 from pytest_precgate.documents import nearest
 from pytest_precgate.environment import git_commit, tool_version

@@ -27,7 +27,7 @@ from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.cost import KINDS, Kind
 from pytest_precgate.analysis.curves.details import FIGURES, PointDetails
 from pytest_precgate.analysis.curves.workload import Workload
-from pytest_precgate.analysis.measure.metrics import Measurement
+from pytest_precgate.analysis.measure.measurement import Measurement
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.analysis.measure.records import ClientCheck
 from pytest_precgate.analysis.measure.uncertainty import Uncertainty

@@ -13,7 +13,7 @@ import pytest
 from pytest_precgate.text import printable_lines
 
 if TYPE_CHECKING:
-    from pytest_precgate.analysis.measure.metrics import Measurement
+    from pytest_precgate.analysis.measure.measurement import Measurement
     from pytest_precgate.loadgen import Progress
     from pytest_precgate.reports.progress import Spacing
 
@@ -36,7 +36,7 @@ class ProgressReporter:
 
     def point(self, precision: str, concurrency: int, news: Progress | Measurement) -> None:
         """Report the progress of a point, and its figures at the end."""
-        from pytest_precgate.analysis.measure.metrics import Measurement  # noqa: PLC0415
+        from pytest_precgate.analysis.measure.measurement import Measurement  # noqa: PLC0415
         from pytest_precgate.reports import progress  # noqa: PLC0415
 
         with self._reporter() as reporter:

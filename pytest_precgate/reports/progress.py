@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_precgate.analysis.measure.metrics import Measurement
+from pytest_precgate.analysis.measure.measurement import Measurement
 
 _LINE_S = 30.0
 

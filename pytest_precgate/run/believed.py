@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 
-from pytest_precgate.analysis.measure.metrics import Measurement, require_believable
+from pytest_precgate.analysis.measure.measurement import Measurement
+from pytest_precgate.analysis.measure.metrics import require_believable
 from pytest_precgate.analysis.measure.stopping import StopRule
 from pytest_precgate.analysis.measure.tokens import Expected
 from pytest_precgate.engines.load import LoadSettings, SweepSettings

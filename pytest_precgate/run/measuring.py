@@ -15,9 +15,9 @@ from pytest_precgate.address import Address
 from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets, follow
 from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.curves.workload import Workload
-from pytest_precgate.analysis.measure.details import with_power
 from pytest_precgate.analysis.measure.gpu import is_outside, refusals
-from pytest_precgate.analysis.measure.metrics import Measurement, measure
+from pytest_precgate.analysis.measure.measurement import Measurement
+from pytest_precgate.analysis.measure.metrics import measure
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.analysis.measure.records import PointRun
 from pytest_precgate.analysis.measure.tokens import Expected
@@ -174,7 +174,7 @@ class Loaded:
         measured = measure(run, gpus, load.window, load.max_failures, expected, counts, asked, load.slo)
         measured = replace(measured, axis=load.axis)
         if not isinstance(watch, nullcontext):
-            measured = with_power(measured, watch.power_in(measured.window.start_s, measured.window.end_s))
+            measured = measured.with_power(watch.power_in(measured.window.start_s, measured.window.end_s))
         gpu_seconds = gpus * (self.clock() - since_s)
         return MeasuredPoint(measured, gpu_seconds, self.endpoint.configuration)
 

@@ -13,7 +13,6 @@ from typing import Any, Literal, cast, get_args
 
 from pytest_precgate.analysis.curves.comparison import COST_MODES, WORDINGS, Comparison, CostMode, Wording
 from pytest_precgate.analysis.curves.economics import Hardware, hardware_named
-from pytest_precgate.analysis.curves.sweep import AXES
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.gating.gates import (
     DEFAULT_METRICS,
@@ -27,9 +26,9 @@ from pytest_precgate.analysis.gating.limits import MOST_LAUNCHES, LaunchPolicy
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.documents import Node, nearest
 from pytest_precgate.engines import ENGINES, Engine
-from pytest_precgate.engines.load import read_slo
 from pytest_precgate.engines.rehearsal import rehearsal_of
 from pytest_precgate.errors import CalibrationError, SettingsError
+from pytest_precgate.settings.shared import SHARED, require_slo, with_shared
 from pytest_precgate.settings.tolerances import PRECISIONS, for_all, refuse_unheld, tolerances_of
 
 LaunchRule = Literal["first-good", "median"]
@@ -43,7 +42,6 @@ _MOST_DAYS = 36_500
 _MOST_INTERACTIVITY = 1e6
 _SUITE_REQUIRED = ("hardware", "workload", "interactivity")
 _SUITE_OPTIONAL = ("cost", "wording", "metrics", "tolerance", "implausible")
-_OF_BOTH = ("slo", "axis")  # keys of every precision's table, given once for the suite
 _LAUNCHES = (
     "max_launches",
     "launch_rule",
@@ -210,13 +208,8 @@ def suite_from(name: str, node: Node, hardware: Mapping[str, Hardware], base: Pa
             "a suite's name becomes its baseline's file name: use letters, digits, dot, dash and underscore, at most "
             f"{_LONGEST_NAME}"
         )
-    members = node.table(required=_SUITE_REQUIRED, optional=(*_SUITE_OPTIONAL, *_OF_BOTH, *_LAUNCHES, *PRECISIONS))
-    if "slo" in members:
-        read_slo(members["slo"])
-    if "axis" in members:
-        members["axis"].choice(AXES)
-    shared = {key: members[key].value for key in _OF_BOTH if key in members}
-    members |= {key: _with(members[key], shared) for key in members if key in PRECISIONS}
+    members = node.table(required=_SUITE_REQUIRED, optional=(*_SUITE_OPTIONAL, *SHARED, *_LAUNCHES, *PRECISIONS))
+    members |= with_shared(members)
     engines = {key: _engines(members[key], base) for key in members if key in PRECISIONS}
     if len(engines) < 2:
         node.fail(
@@ -238,10 +231,8 @@ def suite_from(name: str, node: Node, hardware: Mapping[str, Hardware], base: Pa
         wording=cast(Wording, members["wording"].choice(WORDINGS)) if "wording" in members else "ratios",
     )
     _refuse_empty(suite, members.get("tolerance", members.get("implausible", node)))
-    if Metric.GOODPUT in suite.tolerances and "slo" not in members:
-        members.get("metrics", node).fail(
-            "goodput counts the requests that keep an objective; give slo = { ttft_ms = 500, tpot_ms = 20 }"
-        )
+    if Metric.GOODPUT in suite.tolerances:
+        require_slo(members, node)
     return _with_launches(suite, node, members, base)
 
 
@@ -300,16 +291,6 @@ def _side(side: str, node: Node, members: Mapping[str, Node], engines: Engines, 
     if found == dict(engines) and side != confirms:  # the accepted state is the suite's own until a merge changes it
         node.fail("does not differ from the suite: it would be compared with itself")
     return found
-
-
-def _with(node: Node, shared: Mapping[str, object]) -> Node:
-    """A precision's table with the keys that its suite gives for all."""
-    if not isinstance(node.value, Mapping):
-        return node
-    for key in shared:
-        if key in node.value:
-            node.child(key, node.value[key]).fail("is given for the whole suite; it cannot differ between precisions")
-    return replace(node, value={**node.value, **shared})
 
 
 def _over(own: Node, table: Node) -> dict[str, object]:

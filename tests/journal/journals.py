@@ -10,7 +10,7 @@ from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.origin import LaunchOrigin, utc_text
 from pytest_precgate.analysis.cost import KINDS
 from pytest_precgate.analysis.curves.workload import Workload
-from pytest_precgate.analysis.measure.metrics import Measurement, Spread
+from pytest_precgate.analysis.measure.measurement import Measurement, Spread
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.analysis.measure.records import ClientCheck
 from pytest_precgate.analysis.measure.tokens import TokenFacts

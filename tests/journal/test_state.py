@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.curves.workload import Workload
-from pytest_precgate.analysis.measure.metrics import Measurement, Spread
+from pytest_precgate.analysis.measure.measurement import Measurement, Spread
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.analysis.measure.uncertainty import Uncertainty
 from pytest_precgate.analysis.measure.window import Window

@@ -20,7 +20,7 @@ from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets
 from pytest_precgate.analysis.curves.sweep import Sweep
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure import metrics
-from pytest_precgate.analysis.measure.metrics import Measurement, Spread
+from pytest_precgate.analysis.measure.measurement import Measurement, Spread
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.analysis.measure.window import Window
 from pytest_precgate.cli import main

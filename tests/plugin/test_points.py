@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pytest_precgate.analysis.measure import metrics
-from pytest_precgate.analysis.measure.metrics import Measurement
+from pytest_precgate.analysis.measure.measurement import Measurement
 from pytest_precgate.analysis.measure.records import PointRun
 from tests.engines.test_simulated_server import served
 from tests.repository import Repository

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_precgate.analysis.measure.metrics import Measurement, Spread
+from pytest_precgate.analysis.measure.measurement import Measurement, Spread
 from pytest_precgate.analysis.measure.uncertainty import Uncertainty
 from pytest_precgate.analysis.measure.window import Window
 from pytest_precgate.reports.progress import measured

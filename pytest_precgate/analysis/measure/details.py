@@ -1,22 +1,17 @@
 """Computes what a point tells beside its interactivity and throughput.
 
-Input: the measured point, its requests, the server's counters, the power of its GPUs. Output: PointDetails. Invariant:
+Input: the measured point, its requests, the server's counters. Output: PointDetails. Invariant:
 a figure whose inputs are not all known is None."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from pytest_precgate.analysis.curves.details import PointDetails, Slo
-from pytest_precgate.analysis.measure.gpu import GpuPower
+from pytest_precgate.analysis.measure.measurement import Measurement
 from pytest_precgate.analysis.measure.records import Gaps, RequestRecord
 from pytest_precgate.analysis.measure.tokens import ServerCounts
-
-if TYPE_CHECKING:
-    from pytest_precgate.analysis.measure.metrics import Measurement
 
 _E2E_SHARE = 0.9
 
@@ -64,20 +59,6 @@ def details_of(
         decode_s=server.decode_s or None,  # no request decodes in no time: the server does not count it
         preemptions=server.preemptions,
     )
-
-
-def with_power(measured: Measurement, power: GpuPower) -> Measurement:
-    """Return a point with the power of its GPUs, and the energy of a token that follows from it."""
-    if measured.details is None:
-        return measured
-    watts = power.mean_power_w
-    details = replace(
-        measured.details,
-        mean_power_w=watts,
-        sm_clock_mhz=power.sm_clock_mhz,
-        joules_per_token=None if watts is None else watts / measured.throughput_per_gpu,
-    )
-    return replace(measured, details=details)
 
 
 def _share_within(served: Sequence[RequestRecord], slo: Slo) -> float:

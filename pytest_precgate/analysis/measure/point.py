@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_precgate.analysis.curves.sweep import PointKey, SweepPoint
-from pytest_precgate.analysis.measure.metrics import Measurement
+from pytest_precgate.analysis.measure.measurement import Measurement
 from pytest_precgate.analysis.quantity import one_line, positive
 
 

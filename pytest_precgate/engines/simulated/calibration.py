@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pytest_precgate.analysis.curves.sweep import SweepPoint
 from pytest_precgate.analysis.curves.workload import Workload
-from pytest_precgate.analysis.measure.metrics import Measurement, measure
+from pytest_precgate.analysis.measure.measurement import Measurement
+from pytest_precgate.analysis.measure.metrics import measure
 from pytest_precgate.analysis.measure.stopping import PUBLISHED_PER_SLOT
 from pytest_precgate.analysis.measure.window import WindowKind
 from pytest_precgate.documents import Node, nearest, strict_json

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_precgate.analysis.curves.details import Slo
-from pytest_precgate.analysis.measure.details import with_power
 from pytest_precgate.analysis.measure.gpu import Gpu, GpuPower, GpuSample, power_of
 from pytest_precgate.analysis.measure.metrics import measure
 from pytest_precgate.analysis.measure.records import Gaps, PointRun
@@ -86,11 +85,11 @@ def test_the_engine_s_own_times_give_its_batch() -> None:
 
 def test_energy_per_token_is_power_over_throughput() -> None:
     """Both per GPU; unknown power is no energy."""
-    measured = with_power(measure(run(), 2), GpuPower(600.0, 1900.0))
+    measured = measure(run(), 2).with_power(GpuPower(600.0, 1900.0))
     assert measured.details is not None
     assert measured.details.joules_per_token == pytest.approx(600 / measured.throughput_per_gpu)
     assert measured.details.sm_clock_mhz == 1900
-    blind = with_power(measure(run(), 2), GpuPower()).details
+    blind = measure(run(), 2).with_power(GpuPower()).details
     assert blind is not None
     assert blind.joules_per_token is None
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.measure.metrics import Measurement, Spread, measure, require_believable
+from pytest_precgate.analysis.measure.measurement import Measurement, Spread
+from pytest_precgate.analysis.measure.metrics import measure, require_believable
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.analysis.measure.records import ClientCheck, Gaps, PointRun, RequestFailure
 from pytest_precgate.analysis.measure.tokens import Expected, TokenFacts

@@ -30,10 +30,11 @@ def test_fp4_pays_off(precgate):
 """
 
 # Plugins of our own test run that have no business in the runs under test, and cost half a second each time.
-QUIET = ("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:hypothesispytest")
+_OTHERS = ("cacheprovider", "randomly", "hypothesispytest", "anyio", "pytest_cov", "timeout")
+QUIET = tuple(word for name in _OTHERS for word in ("-p", f"no:{name}"))
 
 # What a first update writes, by the files of the repository it was run in.
-_RECORDED: dict[tuple[tuple[str, bytes], ...], dict[str, bytes]] = {}
+_RECORDED: dict[tuple[object, ...], dict[str, bytes]] = {}
 
 
 @dataclass
@@ -85,12 +86,13 @@ class Repository:
         """Run pytest in a process of its own, with every plugin that is installed and not in QUIET."""
         return self.pytester.runpytest_subprocess(*QUIET, *arguments)
 
-    def record(self) -> None:
+    def record(self, about: object = None) -> None:
         """Accept what is measured now, as `--precgate-update` does.
 
-        The same files give the same baseline: it is recorded once per process, and written where it is wanted again."""
+        The same files, and the same of what else decides, give the same baseline: it is recorded once per process, and
+        written where it is wanted again."""
         before = self._files()
-        key = tuple(sorted(before.items()))
+        key = (repr(about), *sorted(before.items()))
         if key not in _RECORDED:
             assert self.run("--precgate-update").ret == 0
             after = self._files()

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import signal
 
 import hypothesis
 import pytest
+import scipy.special  # noqa: F401  # see below
+import yaml  # noqa: F401
 
-# pytester forgets every module that a run inside this process imports, numpy refuses to be imported twice, and what is
-# patched must be what runs.
-import pytest_precgate.analysis.curves.interpolation
-import pytest_precgate.reports.json
-import pytest_precgate.reports.markdown
-import pytest_precgate.run.gatekeeper
-import pytest_precgate.run.measuring
-import pytest_precgate.servers.pool  # noqa: F401
+import pytest_precgate
 from tests.repository import Repository
 
 pytest_plugins = ["pytester"]
+
+# pytester forgets every module that a run inside this process imports: the next run would load it again, numpy refuses
+# to be imported twice, and what is patched must be what runs.
+for _module in pkgutil.walk_packages(pytest_precgate.__path__, "pytest_precgate."):
+    if not _module.name.endswith(".__main__"):
+        importlib.import_module(_module.name)
 
 # Under nohup, or in the background of a shell without job control, SIGHUP or SIGINT is ignored, and every process that
 # a test starts would inherit that. A handler that does nothing ignores them here too, and exec sets it to the default.
@@ -61,5 +64,5 @@ def repository(pytester: pytest.Pytester) -> Repository:
 @pytest.fixture
 def accepted(repository: Repository) -> Repository:
     """The same repository with its baseline recorded."""
-    assert repository.run("--precgate-update").ret == 0
+    repository.record()
     return repository

@@ -88,7 +88,7 @@ DOORS: Mapping[str, set[str]] = {
     "importlib": {"__init__", "engines.simulated.calibration", "environment.nvml", "environment.origin"},
     "io": {"http"},
     "multiprocessing": {"loadgen.processes"},
-    "numpy": {"analysis.curves.interpolation", "analysis.gating.power", "engines.simulated.calibration"},
+    "numpy": {"analysis.gating.power", "engines.simulated.calibration"},
     "os": {
         *(
             "baselines.store",
@@ -125,12 +125,7 @@ DOORS: Mapping[str, set[str]] = {
     "pynvml": {"environment.nvml"},
     "pytest": {"plugin"},
     "random": {"engines.simulated", "loadgen.prompts"},  # seeded generators only, see SEEDED
-    "scipy": {
-        "analysis.curves.interpolation",
-        "analysis.gating.noise",
-        "analysis.gating.power",
-        "engines.simulated.calibration",
-    },
+    "scipy": {"analysis.gating.noise", "analysis.gating.power", "engines.simulated.calibration"},
     "secrets": {"cli.noise", "plugin.runs"},
     "select": {"loadgen", "servers.process"},
     "shutil": {"engines.command", "engines.preflight", "journal.directory", "servers.process"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pytest_precgate.analysis.curves.sweep import Sweep
@@ -15,6 +16,7 @@ POINTS = ROOT / "examples" / "points" / "kimi_k2_b200_1k1k.csv"
 WORKLOAD = Workload(isl=1024, osl=1024, range_ratio=0.8)
 
 
+@cache
 def kimi(precision: str) -> Sweep:
     """The recorded Kimi K2.5 cloud of one precision on B200."""
     return sweep_of(read_rows(POINTS), precision, WORKLOAD, "b200")

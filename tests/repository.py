@@ -30,7 +30,11 @@ def test_fp4_pays_off(precgate):
 """
 
 # Plugins of our own test run that have no business in the runs under test, and cost half a second each time.
-QUIET = ("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:hypothesispytest")
+_OTHERS = ("cacheprovider", "randomly", "hypothesispytest", "anyio", "pytest_cov", "timeout")
+QUIET = tuple(word for name in _OTHERS for word in ("-p", f"no:{name}"))
+
+# What a first update writes, by the files of the repository it was run in.
+_RECORDED: dict[tuple[object, ...], dict[str, bytes]] = {}
 
 
 @dataclass
@@ -73,8 +77,31 @@ class Repository:
         (self.path / name).write_text(text, encoding="utf-8")
 
     def run(self, *arguments: str) -> pytest.RunResult:
-        return self.pytester.runpytest_inprocess(*QUIET, *arguments)
+        """Run pytest in this process, with this plugin alone: to load the others takes a third of a short run."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+            return self.pytester.runpytest_inprocess("-p", "precgate", *QUIET, *arguments)
 
     def run_apart(self, *arguments: str) -> pytest.RunResult:
-        """Run pytest in a process of its own."""
+        """Run pytest in a process of its own, with every plugin that is installed and not in QUIET."""
         return self.pytester.runpytest_subprocess(*QUIET, *arguments)
+
+    def record(self, about: object = None) -> None:
+        """Accept what is measured now, as `--precgate-update` does.
+
+        The same files, and the same of what else decides, give the same baseline: it is recorded once per process, and
+        written where it is wanted again."""
+        before = self._files()
+        key = (repr(about), *sorted(before.items()))
+        if key not in _RECORDED:
+            assert self.run("--precgate-update").ret == 0
+            after = self._files()
+            assert {name: after[name] for name in before} == before
+            _RECORDED[key] = {name: after[name] for name in after if name not in before}
+        for name, content in _RECORDED[key].items():
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / name).write_bytes(content)
+
+    def _files(self) -> dict[str, bytes]:
+        found = (path for path in self.path.rglob("*") if path.is_file() and path.suffix != ".pyc")
+        return {str(path.relative_to(self.path)): path.read_bytes() for path in found}

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_precgate.cli import main
 from tests.published import ROOT
-from tests.repository import QUIET
+from tests.repository import QUIET, Repository
 
 COPIED = ("pyproject.toml", "baselines", "examples", "examples_b200", "examples_blocked")
 
@@ -44,14 +44,14 @@ def test_the_examples_pass_and_end_with_the_comparison(copied: pytest.Pytester) 
 
 def test_the_example_of_a_real_server_says_how_to_get_one(copied: pytest.Pytester) -> None:
     """Without llama-server it is skipped, and the reason is a command."""
-    result = copied.runpytest_subprocess(*QUIET, "-rs", "examples/test_llama_cpp.py")
+    result = Repository(copied).run("-rs", "examples/test_llama_cpp.py")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["SKIPPED * no .llama/llama-server to measure: make llama"])
 
 
 def test_the_blocked_example_blocks(copied: pytest.Pytester) -> None:
     """The 8% slower FP4: exit 1, FP4 throughput and the ratio named at each point."""
-    result = copied.runpytest_subprocess(*QUIET, "examples_blocked")
+    result = Repository(copied).run("examples_blocked")
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
@@ -70,7 +70,7 @@ def test_the_blocked_example_passes_when_only_1_percent_slower(copied: pytest.Py
         *cells, throughput = line.split(",")
         lines.append(",".join([*cells, repr(float(throughput) * 0.99)]) if cells[:1] == ["fp4"] else line)
     slower.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    result = copied.runpytest_subprocess(*QUIET, "examples_blocked")
+    result = Repository(copied).run("examples_blocked")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["fp4 throughput_per_gpu * -1.0% PASS  -1.0% PASS  -1.0% PASS"])
 
@@ -100,7 +100,7 @@ def test_the_committed_baselines_are_sound(copied: pytest.Pytester, capsys: pyte
 def test_the_live_example_is_rehearsed_without_a_gpu(copied: pytest.Pytester) -> None:
     """The suite that starts TensorRT-LLM and vLLM, unchanged: marked SIMULATED, with a baseline of its own."""
     options = ("--precgate-engine=simulated", "--precgate-update")
-    result = copied.runpytest_subprocess(*QUIET, "examples_b200", *options)
+    result = Repository(copied).run("examples_b200", *options)
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
@@ -115,6 +115,6 @@ def test_the_live_example_says_what_this_machine_lacks(
 ) -> None:
     """Without the engine: exit 1 at once, the program by name."""
     monkeypatch.setenv("PATH", "")
-    result = copied.runpytest_subprocess(*QUIET, "examples_b200")
+    result = Repository(copied).run("examples_b200")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["E *PreflightError: trtllm-serve is not on PATH; install the engine*"])

@@ -24,13 +24,14 @@ from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.analysis.curves.sweep import Sweep
 from pytest_precgate.analysis.gating.gates import GateKey, Metric
 from pytest_precgate.baselines.schema import SCHEMA, dump, parse, recorded_values
-from pytest_precgate.baselines.store import BaselineStore, Stored
+from pytest_precgate.baselines.store import BaselineStore
 from pytest_precgate.errors import BaselineBusyError, BaselineCorruptError, BaselineError, BaselineWriteError
 from tests import clouds
 from tests.builders.baselines import kimi_baseline, launch, scaled
 from tests.calls import calls_of
 from tests.published import kimi
 from tests.test_files import temporary_of
+from tests.writers import update_often
 
 
 @given(fp4=clouds.sweeps("fp4"), int4=clouds.sweeps("int4"), point=st.floats(40.0, 90.0), reason=st.text(max_size=20))
@@ -352,26 +353,11 @@ def test_an_unreadable_file_is_an_error_and_not_a_missing_baseline(tmp_path: Pat
         files.read("other")
 
 
-def _write_many(directory: Path, worker: int, rounds: int) -> None:
-    files = BaselineStore(directory, directory.parent)
-    for number in range(rounds):
-        while True:
-            try:
-                stored: Stored = files.read("kimi")
-                recorded = replace(kimi_baseline().recorded, reason=f"{worker}.{number}")
-                old = stored.baseline or kimi_baseline()
-                history = (*old.history, recorded) if stored.baseline else (recorded,)
-                files.write(replace(old, history=history), stored)
-                break
-            except BaselineBusyError:
-                continue
-
-
 def test_many_writers_at_once_lose_no_update(tmp_path: Path) -> None:
     """Four processes of five updates each: every one is in the history, and the file was never half-written."""
     directory = tmp_path / "baselines"
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_write_many, args=(directory, number, 5)) for number in range(4)]
+    workers = [context.Process(target=update_often, args=(directory, number, 5)) for number in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -19,6 +19,7 @@ from pytest_precgate.errors import HistoryCorruptError, HistoryError, HistorySch
 from pytest_precgate.history.entry import SCHEMA, GateEntry, HistoryEntry, line, read_line
 from pytest_precgate.history.file import append, read
 from tests.journal.journals import figures, origins, texts
+from tests.writers import append_often
 
 KEY = GateKey(Metric.THROUGHPUT_PER_GPU, ("fp4",), 55)
 GATE = GateEntry("t.py::t", KEY, "PASS", 100.0, 101.0, 102.0, "2026 (commit c)", 0.005, (100.0, 99.0))
@@ -98,16 +99,13 @@ def test_a_disk_that_is_full_leaves_the_lines_that_were_there(tmp_path: Path, mo
     assert path.read_bytes() == before
 
 
-def _append_often(path: Path, name: str) -> None:
-    for _ in range(40):
-        append(path, [replace(ENTRY, suite=name)])
-
-
 def test_runs_at_once_append_whole_lines(tmp_path: Path) -> None:
     """Four processes, forty lines each: none is lost, none is mixed."""
     path = tmp_path / "h"
     spawn = multiprocessing.get_context("spawn")
-    workers = [spawn.Process(target=_append_often, args=(path, f"s{number}")) for number in range(4)]
+    workers = [
+        spawn.Process(target=append_often, args=(path, replace(ENTRY, suite=f"s{number}"))) for number in range(4)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:

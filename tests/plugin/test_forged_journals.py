@@ -28,7 +28,7 @@ def recorded(repository: Repository, paced: Paced) -> Repository:
     """A simulated suite with its baseline, and the journal of an unchanged run."""
     repository.write_settings(SETTINGS)
     paced(fp4=QUIET, int4=QUIET)
-    assert repository.run("--precgate-update").ret == 0
+    repository.record(about=QUIET)
     assert repository.run().ret == 0
     return repository
 

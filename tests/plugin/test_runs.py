@@ -75,7 +75,7 @@ def simulated(repository: Repository) -> Repository:
 
 def recorded(repository: Repository, settings: str) -> Repository:
     repository.write_settings(settings)
-    assert repository.run("--precgate-update").ret == 0
+    repository.record()
     return repository
 
 

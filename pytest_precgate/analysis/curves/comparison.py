@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pytest_precgate.analysis.curves.economics import (
     Hardware,
@@ -17,12 +17,10 @@ from pytest_precgate.analysis.curves.economics import (
     tokens_per_second_per_megawatt,
 )
 from pytest_precgate.analysis.curves.frontier import frontier
+from pytest_precgate.analysis.curves.interpolation import MonotoneCubic
 from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.quantity import count, one_line, positive
 from pytest_precgate.errors import InvalidValueError, NotMeasuredError, SweepMismatchError
-
-if TYPE_CHECKING:
-    from pytest_precgate.analysis.curves.interpolation import MonotoneCubic
 
 CostMode = Literal["derived", "interpolated"]
 COST_MODES: tuple[CostMode, ...] = ("derived", "interpolated")
@@ -84,10 +82,6 @@ class Curve:
         return self.frontier[0].interactivity, self.frontier[-1].interactivity
 
     def _through(self, values: list[float]) -> MonotoneCubic:
-        # numpy and scipy are imported with the first curve, not with the plugin: they double the time of a small test
-        # run.
-        from pytest_precgate.analysis.curves.interpolation import MonotoneCubic  # noqa: PLC0415
-
         return MonotoneCubic([point.interactivity for point in self.frontier], values, self.sweep.precision)
 
     @cached_property

@@ -7,34 +7,33 @@ secant - neighbour slope) / 2, as in d3's curveMonotoneX."""
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-
-import numpy as np
-from numpy.typing import NDArray
-from scipy.interpolate import CubicHermiteSpline
+from itertools import pairwise
 
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
 
-Vector = NDArray[np.float64]
+
+def steffen_slopes(x: Sequence[float], y: Sequence[float]) -> list[float]:
+    """Return the slope at each knot, for strictly rising ``x`` of as many values as ``y``, at least two."""
+    steps = [high - low for low, high in pairwise(x)]
+    secants = [(high - low) / step for (low, high), step in zip(pairwise(y), steps, strict=True)]
+    if len(secants) == 1:
+        return secants * 2
+    slopes = []
+    for (left, right), (before, after) in zip(pairwise(secants), pairwise(steps), strict=True):
+        # The slope of the parabola through three neighbouring knots, before limiting (Steffen, eq. 11).
+        parabola = (left * after + right * before) / (before + after)
+        limit = min(abs(left), abs(right), 0.5 * abs(parabola))
+        slopes.append((_sign(left) + _sign(right)) * limit)
+    return [(3 * secants[0] - slopes[0]) / 2, *slopes, (3 * secants[-1] - slopes[-1]) / 2]
 
 
-def steffen_slopes(x: Vector, y: Vector) -> Vector:
-    """Return the slope at each knot, shape (n,), for strictly rising ``x`` and n >= 2."""
-    steps = np.diff(x)
-    secants = np.diff(y) / steps
-    if len(x) == 2:
-        return np.repeat(secants, 2)
-    left, right = secants[:-1], secants[1:]
-    # The slope of the parabola through three neighbouring knots, before limiting (Steffen, eq. 11).
-    parabola = (left * steps[1:] + right * steps[:-1]) / (steps[:-1] + steps[1:])
-    limit = np.minimum(np.minimum(np.abs(left), np.abs(right)), 0.5 * np.abs(parabola))
-    slopes = np.empty_like(y)
-    slopes[1:-1] = (np.sign(left) + np.sign(right)) * limit
-    slopes[0] = (3 * secants[0] - slopes[1]) / 2
-    slopes[-1] = (3 * secants[-1] - slopes[-2]) / 2
-    return slopes
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
 
 
 @dataclass(frozen=True)
@@ -49,27 +48,39 @@ class MonotoneCubic:
     label: str
 
     def __post_init__(self) -> None:
-        x, y = np.asarray(self.x, dtype=float), np.asarray(self.y, dtype=float)
-        if len(x) != len(y):
-            raise InvalidValueError(f"{self.label}: x has {len(x)} values and y {len(y)}, wanted as many")
-        if len(x) < 2:
+        if len(self.x) != len(self.y):
+            raise InvalidValueError(f"{self.label}: x has {len(self.x)} values and y {len(self.y)}, wanted as many")
+        if len(self.x) < 2:
             raise InvalidValueError(
-                f"{self.label}: a curve needs at least two points on its frontier, got {len(x)}; measure another "
+                f"{self.label}: a curve needs at least two points on its frontier, got {len(self.x)}; measure another "
                 "concurrency"
             )
-        if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        if not all(map(math.isfinite, (*self.x, *self.y))):
             raise InvalidValueError(f"{self.label}: x and y must be finite")
-        if not (np.diff(x) > 0).all():
+        if not all(low < high for low, high in pairwise(self.x)):
             raise InvalidValueError(f"{self.label}: x must rise strictly, got {list(self.x)}")
 
     @cached_property
-    def _spline(self) -> CubicHermiteSpline:
-        x, y = np.asarray(self.x, dtype=float), np.asarray(self.y, dtype=float)
-        return CubicHermiteSpline(x, y, steffen_slopes(x, y), extrapolate=False)
+    def _cubics(self) -> list[tuple[float, float, float, float]]:
+        """The coefficients of each segment's polynomial in the distance from its left knot, the constant first."""
+        x, y = [float(value) for value in self.x], [float(value) for value in self.y]
+        cubics = []
+        for (left, right), (low, high), (first, last) in zip(
+            pairwise(x), pairwise(y), pairwise(steffen_slopes(x, y)), strict=True
+        ):
+            step = right - left
+            secant = (high - low) / step
+            bend = (first + last - 2 * secant) / step
+            cubics.append((low, first, (secant - first) / step - bend, bend / step))
+        return cubics
 
     def at(self, target: float) -> float:
         """Return the curve's value at ``target``; raise OutsideSweepError off the measured range."""
         low, high = float(self.x[0]), float(self.x[-1])
         if not low <= target <= high:
             raise OutsideSweepError(self.label, target, low, high)
-        return float(self._spline(target))
+        segment = min(bisect_right(self.x, target), len(self.x) - 1) - 1
+        distance = float(target) - float(self.x[segment])
+        constant, linear, square, cube = self._cubics[segment]
+        squared = distance * distance
+        return constant + linear * distance + square * squared + cube * (squared * distance)

@@ -16,6 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from pytest_precgate.analysis.curves.interpolation import MonotoneCubic
 from pytest_precgate.analysis.curves.sweep import SweepPoint
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.measurement import Measurement
@@ -155,8 +156,6 @@ def point_errors(
 
 def errors(model: StepTime, workload: Workload, points: Sequence[SweepPoint]) -> list[float]:
     """Return the three residuals of every point; outside the curve its nearest end is read."""
-    from pytest_precgate.analysis.curves.interpolation import MonotoneCubic  # noqa: PLC0415  # numpy and scipy, see above
-
     found = point_errors(model, workload, points)
     knots = sorted(
         (point.interactivity * math.exp(-tpot), point.throughput_per_gpu * math.exp(throughput))

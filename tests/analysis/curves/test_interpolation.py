@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 
 from pytest_precgate.analysis.curves.interpolation import MonotoneCubic, steffen_slopes
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
@@ -89,12 +88,22 @@ D3_CONTROLS = [
 
 def test_the_slopes_are_those_d3_draws() -> None:
     """The published page draws with d3's curveMonotoneX; every control point of it is reproduced."""
-    x, y = (np.array(values) for values in zip(*KNOTS, strict=True))
+    x, y = zip(*KNOTS, strict=True)
     slopes = steffen_slopes(x, y)
     for index, (first, second) in enumerate(D3_CONTROLS):
         third = (x[index + 1] - x[index]) / 3
         assert y[index] + slopes[index] * third == pytest.approx(first, abs=1e-5)
         assert y[index + 1] - slopes[index + 1] * third == pytest.approx(second, abs=1e-5)
+
+
+@given(clouds.falling(), st.lists(st.floats(0.0, 1.0), min_size=1, max_size=20))
+def test_the_curve_is_the_cubic_that_scipy_evaluates(knots: Knots, shares: list[float]) -> None:
+    """Through the same points with the same slopes, at any place between the first and the last."""
+    drawn, (x, y) = curve(knots), zip(*knots, strict=True)
+    foreign = CubicHermiteSpline(x, y, steffen_slopes(x, y), extrapolate=False)
+    for share in shares:
+        target = min(x[0] + share * (x[-1] - x[0]), x[-1])
+        assert drawn.at(target) == pytest.approx(float(foreign(target)), rel=1e-12)
 
 
 def test_the_curve_is_not_pchip() -> None:

@@ -10,20 +10,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_precgate.analysis.accepted.baseline import Baseline
-from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.matching import GateBaselines
+from pytest_precgate.analysis.accepted.versions import ENGINE, differing_versions, tells_version
 from pytest_precgate.analysis.curves.comparison import Curve
+from pytest_precgate.analysis.gating.gates import Gate
 from pytest_precgate.analysis.gating.launch_rule import SuiteRule
 from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy
-from pytest_precgate.analysis.gating.serving import ServedLimits
 from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent, JudgedGate, Verdict
 from pytest_precgate.errors import PrecgateError, ReplayError
 from pytest_precgate.run.checked_gates import CheckedGates, Read, Value
 from pytest_precgate.settings import Suite
 
 NOT_CONFIRMED = "old state not measured again"
-_VERSIONS = ("version", "engine_version")
-_UNKNOWN = ("not said", "unknown")
 
 
 @dataclass(frozen=True)
@@ -101,9 +99,14 @@ class Confirmation:
             except PrecgateError as exc:
                 return str(exc)
             then = self.baseline.launches_of(precision)[0].fingerprint
-            if differing := [*now.mismatches(then), *differing_versions(now, then)]:
+            if differing := [*now.mismatches(then), *differing_versions(now, then, ENGINE)]:
                 return f"{self.side.name} is not the baseline's state: {precision}: {'; '.join(differing)}"
         return None
+
+    def _untold(self, gate: Gate) -> str:
+        """What to say of an old state whose version is not known: it is taken for the baseline's."""
+        measured = [self.checked.launches.of(self.side, name) for name in gate.key.precisions]
+        return "" if all(tells_version(each) for each in measured) else ", whose engine tells no version"
 
     def _read(self, limits: Sequence[GateLimits | None]) -> Read:
         """How the side's launches are read: through the points that serve the gates, like those of the new state."""
@@ -115,8 +118,7 @@ class Confirmation:
             found = served.read(curves)
             if isinstance(found, Absent):
                 return found
-            point = held.point_limit(served.deviation, len(served.points))
-            return found.held_to(held.gate, ServedLimits(held.centre, held.fails_beyond, point))
+            return found.held_to(held.gate, held.of_served(served))
 
         return read
 
@@ -131,7 +133,7 @@ class Confirmation:
         loss = -min(gate.gain(value, best) for value in (judged.value, lowest) if value is not None)
         evidence = None if judged.evidence is None else replace(judged.evidence, old_values=tuple(old))
         change = f"{loss:.1%} worse" if loss > 0 else f"{-loss:.1%} better"
-        beside = f"{change} than the old state, measured now ({self.side.name}, {launches})"
+        beside = f"{change} than the old state, measured now ({self.side.name}, {launches}{self._untold(gate)})"
         if loss > limits.fails_beyond + LAST_BITS:
             return replace(_with_reason(judged, beside), evidence=evidence)
         reason = (
@@ -139,16 +141,6 @@ class Confirmation:
             "the baseline; record the old state again there, and then judge the new one"
         )
         return replace(judged, verdict=Verdict.ENVIRONMENT_CHANGED, reason=reason, evidence=evidence)
-
-
-def differing_versions(now: Fingerprint, then: Fingerprint) -> list[str]:
-    """Return a line for each version that is not known to be the baseline's; of several configurations each has one."""
-    names = [name for name in sorted({*now.soft, *then.soft}) if name.split(".", maxsplit=1)[0] in _VERSIONS]
-    return [
-        f"{name} is {now.soft.get(name, 'not known')}, the baseline's is {then.soft.get(name, 'not known')}"
-        for name in names
-        if now.soft.get(name) != then.soft.get(name) or now.soft.get(name) in _UNKNOWN
-    ]
 
 
 def _with_reason(judged: JudgedGate, more: str) -> JudgedGate:

@@ -49,9 +49,7 @@ class AgainstBaseline:
                 served, limits = self.matched.held[index].served, rule.gate_limits[index]
                 if served is None or limits is None:
                     return self.checked.on_curve(index, curves)
-                point = limits.point_limit(served.deviation, len(served.points))
-                served_limits = ServedLimits(limits.centre, limits.fails_beyond, point)
-                return points.value((number, index), served, curves, served_limits)
+                return points.value((number, index), served, curves, limits.of_served(served))
 
             return self.checked.values(self.checked.suite, number, wanted, read)
 

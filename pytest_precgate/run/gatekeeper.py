@@ -6,13 +6,13 @@ Invariant: each precision of a suite is measured once per run, for any number of
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from pytest_precgate.analysis.accepted.addition import require_addable, require_baseline
 from pytest_precgate.analysis.accepted.anchor import held_to_anchors
-from pytest_precgate.analysis.accepted.baseline import Launch, Points, RecordedGate, targets_at
+from pytest_precgate.analysis.accepted.baseline import Launch, Points, RecordedGate, priced_for, targets_at
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.matching import JudgingContext, how_old, match_baseline
 from pytest_precgate.analysis.accepted.remarks import days_told
@@ -256,7 +256,7 @@ class Gatekeeper:
         is_anew = self.policy.update and not self.policy.update_add
         if suite.points is None and baseline is not None and not is_anew and set(pair.curves) <= set(known):
             first, second = (baseline.launches_of(precision)[0] for precision in pair.curves)
-            price = replace(pair.hardware, name=first.sweep.hardware), pair.candidate.cost
+            price = priced_for((first,), pair.hardware), pair.candidate.cost
             return suite.points_for(Comparison(first.curve(*price), second.curve(*price)))
         return suite.points_for(pair)
 

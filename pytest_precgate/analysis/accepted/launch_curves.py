@@ -14,7 +14,6 @@ from functools import cached_property
 from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches, SuiteNoise
 from pytest_precgate.analysis.gating.gates import GateKey
-from pytest_precgate.analysis.gating.noise import reading_sigma, step_time_elasticity
 from pytest_precgate.analysis.gating.serving import ServedGate
 from pytest_precgate.errors import OutsideSweepError
 
@@ -80,11 +79,7 @@ class LaunchCurves:
             for precision in key.precisions
         ]
         launches = list(zip(*sides, strict=False))
-        values = [key.value({curve.sweep.precision: curve.at(key.point) for curve in launch}) for launch in launches]
-        elasticity = step_time_elasticity(launches, key.point)
-        return GateLaunches(
-            key, values, elasticity, reading_sigma(launches, key.point), self._groups_of(key, len(values))
-        )
+        return GateLaunches.read(key, launches, self._groups_of(key, len(launches)))
 
     def _groups_of(self, key: GateKey, launches: int) -> tuple[str, ...] | None:
         """The group of each launch: that of every precision it is read from, but of those read once from a file.

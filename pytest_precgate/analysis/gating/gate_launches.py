@@ -9,9 +9,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.gating.days import GroupSigmas, group_sigmas
 from pytest_precgate.analysis.gating.gates import GateKey
-from pytest_precgate.analysis.gating.noise import FAR, LEAST_LAUNCHES, GateNoise, suite_noise
+from pytest_precgate.analysis.gating.noise import (
+    FAR,
+    LEAST_LAUNCHES,
+    GateNoise,
+    reading_sigma,
+    step_time_elasticity,
+    suite_noise,
+)
 from pytest_precgate.analysis.quantity import positive
 from pytest_precgate.errors import InvalidValueError
 
@@ -36,6 +44,15 @@ class GateLaunches:
             raise InvalidValueError(
                 f"GateLaunches.groups: {self.key} has {len(self.groups)} labels for {len(values)} launches"
             )
+
+    @staticmethod
+    def read(key: GateKey, launches: Sequence[Sequence[Curve]], groups: tuple[str, ...] | None = None) -> GateLaunches:
+        """Return the gate as ``launches`` read it, each the curves of the precisions of its key.
+
+        Raises OutsideSweepError when a launch does not reach the gate's target."""
+        values = [key.value({curve.sweep.precision: curve.at(key.point) for curve in launch}) for launch in launches]
+        elasticity, reading = step_time_elasticity(launches, key.point), reading_sigma(launches, key.point)
+        return GateLaunches(key, values, elasticity, reading, groups)
 
     @property
     def higher_is_better_values(self) -> list[float]:
@@ -127,10 +144,10 @@ def _with_groups(noise: GateNoise, launches: GateLaunches, between: Mapping[tupl
         return noise
     sigma = max(noise.sigma, found.total * launches.elasticity)
     if found.within is None or found.between is None:
-        return replace(noise, sigma=sigma)
+        return replace(noise, sigma=sigma, differs_by_day=True)
     centre = found.between**2 / found.groups + found.within**2 / found.launches
     worth = max(1, min(noise.launches, int(found.total**2 / centre))) if centre > 0 else noise.launches
-    return replace(noise, sigma=sigma, worth=worth)
+    return replace(noise, sigma=sigma, worth=worth, differs_by_day=found.between > 0)
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,11 @@ class GateKey:
             return first.throughput_per_gpu / second.throughput_per_gpu
         return first.cost / second.cost
 
+    def gain(self, value: float, baseline: float) -> float:
+        """Return by which share ``value`` is better than ``baseline``; negative when it is worse."""
+        change = value / baseline - 1
+        return change if self.metric.higher_is_better else -change
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -108,8 +113,7 @@ class Gate:
 
     def gain(self, value: float, baseline: float) -> float:
         """Return by which share ``value`` is better than ``baseline``; negative when it is worse."""
-        change = value / baseline - 1
-        return change if self.key.metric.higher_is_better else -change
+        return self.key.gain(value, baseline)
 
 
 @dataclass(frozen=True)

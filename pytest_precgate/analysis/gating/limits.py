@@ -15,8 +15,10 @@ from typing import Literal
 
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches, SuiteNoise
 from pytest_precgate.analysis.gating.gates import Gate
+from pytest_precgate.analysis.gating.losses import log_of, share_of
 from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise
 from pytest_precgate.analysis.gating.power import Design, detectable_drop, largest_sigma, least_median, noise_line
+from pytest_precgate.analysis.gating.serving import ServedGate, ServedLimits
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.errors import InvalidValueError
 
@@ -156,6 +158,10 @@ class GateLimits:
             "window_limit_s"
         )
 
+    def of_served(self, served: ServedGate) -> ServedLimits:
+        """Return the limits of a launch that is read through the serving points of the gate."""
+        return ServedLimits(self.centre, self.fails_beyond, self.point_limit(served.deviation, len(served.points)))
+
     def point_limit(self, deviation: float, points: int) -> float:
         """Return how much worse each of ``points`` serving points may be than the centre, as a share.
 
@@ -195,7 +201,11 @@ class GateLimits:
         return _either(ways + self._more_launches(lambda longer: longer.noise_floor, self.gate.tolerance))
 
     def _more_launches(self, figure: Callable[[GateLimits], float | None], wanted: float) -> list[str]:
-        """The advice to take so many launches that ``figure`` is at most ``wanted``; empty when too many are needed."""
+        """The advice to take so many launches that ``figure`` is at most ``wanted``; empty when too many are needed.
+
+        Launches of one day share what differs between days, however many there are: pairs of launches cancel it."""
+        if self.noise is not None and self.noise.differs_by_day:
+            return ["judge in pairs with the old state (--precgate-paired-with), which share the day"]
 
         def suffices(design: Design) -> bool:
             found = figure(replace(self, design=design))
@@ -223,13 +233,10 @@ class GateLimits:
     @property
     def _limit(self) -> float:
         """The loss beyond which the gate fails, on the scale of sigma."""
-        tolerance = self.gate.tolerance
-        return max(
-            -math.log1p(-tolerance) if self.gate.key.metric.higher_is_better else math.log1p(tolerance), self._floor
-        )
+        return max(log_of(self.gate.key, self.gate.tolerance), self._floor)
 
     def _share(self, log: float) -> float:
-        return -math.expm1(-log) if self.gate.key.metric.higher_is_better else math.expm1(log)
+        return share_of(self.gate.key, log)
 
 
 def rounded_up(share: float) -> float:

@@ -82,6 +82,42 @@ def test_a_machine_that_got_slower_is_an_environment_that_changed(confirmed: Rep
     assert side_launches(confirmed, "accepted") == {"fp4": 3, "int4": 3}
 
 
+LOW = [1.0115]
+"""A loss of about 3%: inside a tolerance of 3.5%, beyond three quarters of it."""
+
+
+def test_what_lost_a_good_part_of_its_tolerance_passes_beside_an_old_state_that_lost_it_too(
+    confirmed: Repository, paced: Paced
+) -> None:
+    """Three launches of the candidate and of the old state; the reason gives both losses, and the run passes."""
+    confirmed.change_settings("interactivity", "tolerance = 0.035\ninteractivity")
+    paced(fp4=LOW, int4=LOW)
+    assert confirmed.run(JSON).ret == 0
+    found = gates(confirmed)["fp4 throughput_per_gpu", 85]
+    assert found["verdict"] == "PASS"
+    assert len(found["old_values"]) == 3  # type: ignore[arg-type]
+    assert "than the old state, measured now (kimi@accepted, 3 launches)" in str(found["reason"])
+
+
+def test_a_regression_that_a_slow_day_of_the_baseline_hid_is_found_beside_the_old_state(
+    confirmed: Repository, paced: Paced
+) -> None:
+    """The machine got 1% faster since, and the candidate 2% slower: 1% is left of its loss against the baseline."""
+    paced(fp4=[0.99 * pace for pace in QUIET], int4=[0.99 * pace for pace in QUIET])
+    confirmed.change_settings('fp4-tp4"\n', 'fp4-tp4"\nslowdown = 0.02\n')
+    result = confirmed.run(JSON)
+    assert result.ret == 1
+    found = gates(confirmed)["fp4 throughput_per_gpu", 85]
+    assert found["verdict"] == "REGRESSED"
+    assert -0.025 < float(str(found["change"])) < -0.75 * 0.025
+    result.stdout.fnmatch_lines(
+        [
+            "REGRESSED  fp4 throughput_per_gpu at 85 *% worse than the old state, measured now (kimi@accepted, *), "
+            "beyond the tolerance (2.5%)*; *% worse than its baseline: the machine was slower when that was recorded, *"
+        ]
+    )
+
+
 def test_no_policy_lets_a_changed_environment_pass(confirmed: Repository, paced: Paced) -> None:
     """Neither as a mismatch nor as something missing."""
     paced(fp4=[1.04], int4=[1.04])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pytest_precgate.analysis.accepted.baseline import AnchorState, Baseline, Launch, priced_for
 from pytest_precgate.analysis.curves.comparison import CostMode
 from pytest_precgate.analysis.curves.economics import Hardware
-from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.analysis.gating.gates import Gate, GateKey
 from pytest_precgate.analysis.gating.losses import log_of, share_of
 from pytest_precgate.analysis.gating.noise import GateNoise
 from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent, Evidence, JudgedGate, Verdict
@@ -90,19 +90,16 @@ def drifted(judged: JudgedGate, anchor: AnchorValue | Absent | None) -> JudgedGa
         return judged
     if isinstance(anchor, Absent):
         return replace(judged, verdict=anchor.verdict, reason=anchor.reason) if judged.verdict.passes else judged
-    sigma = None if judged.evidence is None else judged.evidence.sigma
-    # An unknown noise explains nothing: the gate is held to the share alone.
-    noise = 0.0 if sigma is None or anchor.error is None else STANDARD_ERRORS * math.hypot(sigma, anchor.error)
-    share = max(ALLOWED_FALL, judged.gate.tolerance)
-    loss, allowed = -judged.gate.gain(judged.value, anchor.value), _beyond(judged.gate.key, share, noise)
-    if loss <= allowed + LAST_BITS:
+    share, allowed = _allowed(judged.gate, anchor, None if judged.evidence is None else judged.evidence.sigma)
+    loss = -judged.gate.gain(judged.value, anchor.value)
+    if judged.gate.gain(judged.value, _value_at(judged.gate, anchor, allowed)) >= -LAST_BITS:
         return judged
     evidence = Evidence(None, None, 1) if judged.evidence is None else judged.evidence
     judged = replace(judged, evidence=replace(evidence, anchor_loss=loss))
     if not judged.verdict.passes:  # a waiver has to cover this loss too
         return judged
     why = f"passes against its baseline and is {loss:.1%} worse than its anchor, the state accepted {anchor.since}"
-    explained = f" and {allowed - share:.1%} that noise explains" if noise else ""
+    explained = f" and {allowed - share:.1%} that noise explains" if allowed > share else ""
     reason = (
         f"{why}; allowed are {share:.1%}{explained}. Small accepted losses have added up: look for them in the history "
         "of the baseline, or accept them for good with --precgate-update --precgate-lower-anchor --precgate-reason TEXT"
@@ -110,9 +107,27 @@ def drifted(judged: JudgedGate, anchor: AnchorValue | Absent | None) -> JudgedGa
     return replace(judged, verdict=Verdict.DRIFTED, reason=reason)
 
 
-def _beyond(key: GateKey, share: float, noise: float) -> float:
-    """The loss, as a share, that lies ``noise`` (of the logarithm) beyond a loss of ``share``."""
-    return share_of(key, log_of(key, share) + noise)
+def drifts_beyond(gate: Gate, anchor: AnchorValue | Absent | None, sigma: float | None) -> float | None:
+    """Return the value from which on a gate whose launches scatter by ``sigma`` is too far below its anchor; None
+    without an anchor that can be read."""
+    if not isinstance(anchor, AnchorValue):
+        return None
+    return _value_at(gate, anchor, _allowed(gate, anchor, sigma)[1])
+
+
+def _allowed(gate: Gate, anchor: AnchorValue, sigma: float | None) -> tuple[float, float]:
+    """The share that a gate may lose from its anchor, and the same with what noise explains.
+
+    An unknown noise explains nothing: the gate is held to the share alone."""
+    share = max(ALLOWED_FALL, gate.tolerance)
+    if sigma is None or anchor.error is None:
+        return share, share
+    noise = STANDARD_ERRORS * math.hypot(sigma, anchor.error)
+    return share, share_of(gate.key, log_of(gate.key, share) + noise)
+
+
+def _value_at(gate: Gate, anchor: AnchorValue, loss: float) -> float:
+    return anchor.value * (1 - loss if gate.key.metric.higher_is_better else 1 + loss)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_precgate.analysis.accepted.anchor import anchor_value, drifts_beyond
 from pytest_precgate.analysis.accepted.baseline import Baseline, RecordedGate, priced_for
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.launch_curves import LaunchCurves
@@ -79,7 +80,16 @@ def _held(
         gate_launches, served = curves.gate_launches(gate.key), curves.served(gate.key)
     except OutsideSweepError as exc:
         return GateBaseline(gate, Absent(Verdict.MISSING, f"the baseline does not reach this point: {exc}"))
-    return GateBaseline(gate, gate_launches.values, gate_launches.elasticity, gate_launches.reading, served)
+    noise = curves.noise.gates.get(gate.key)
+    anchor = anchor_value(baseline, gate.key, priced_for(baseline.launches, today.hardware), today.cost)
+    return GateBaseline(
+        gate,
+        gate_launches.values,
+        gate_launches.elasticity,
+        gate_launches.reading,
+        served,
+        drifts_beyond(gate, anchor, None if noise is None else noise.sigma),
+    )
 
 
 def _missing_gate(baseline: Baseline, gate: RecordedGate) -> str:

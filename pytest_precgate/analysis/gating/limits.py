@@ -19,12 +19,17 @@ from pytest_precgate.analysis.gating.losses import log_of, share_of
 from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise
 from pytest_precgate.analysis.gating.power import Design, detectable_drop, largest_sigma, least_median, noise_line
 from pytest_precgate.analysis.gating.serving import ServedGate, ServedLimits
+from pytest_precgate.analysis.gating.verdict import LAST_BITS
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.errors import InvalidValueError
 
 MUST_DETECT = 0.10
 """The largest minimum detectable drop that a gate may have, if the suite does not say and it is more than twice the
 tolerance."""
+
+SCREENED = 0.75
+"""The share of its tolerance that a gate may lose without being measured beside the old state, where that can be
+started (benchmarks/decision_rule.py: docs/noise_derivation.md, Screening)."""
 
 # The largest number of launches per verdict that a message advises.
 _ADVISED = 21
@@ -77,9 +82,14 @@ class LaunchPolicy:
         )
 
     @property
+    def takes_the_best(self) -> bool:
+        """Whether the best launch decides when none is good."""
+        return self.kind == "first-good"
+
+    @property
     def good(self) -> int:
         """How many launches must be inside the tolerance for a pass."""
-        return 1 if self.kind == "first-good" else (self.launches + 1) // 2
+        return 1 if self.takes_the_best else (self.launches + 1) // 2
 
     def design(self, baseline: int, gates: int) -> Design:
         """Return the design of a gate with ``baseline`` launches, one of ``gates`` that scatter independently."""
@@ -114,6 +124,16 @@ class GateLimits:
     def fails_beyond(self) -> float:
         """The loss beyond which a gate fails: the tolerance, or the noise floor if that is more."""
         return self.gate.tolerance if self.noise_floor is None else max(self.gate.tolerance, self.noise_floor)
+
+    @property
+    def screens_beyond(self) -> float:
+        """The loss beyond which a launch inside the tolerance is measured beside the old state, where that can be
+        started: a slower day of the baseline may have hidden the rest."""
+        return SCREENED * self.gate.tolerance
+
+    def is_screened(self, value: float) -> bool:
+        """Whether a value lost more than that."""
+        return self.gate.gain(value, self.centre) < -self.screens_beyond - LAST_BITS
 
     @cached_property
     def clear_beyond(self) -> float | None:

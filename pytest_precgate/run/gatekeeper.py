@@ -138,6 +138,9 @@ class Gatekeeper:
         if self.policy.update_add:  # before further launches are measured for nothing
             require_addable(stored.baseline, test, [gate.key for gate in gates], now, self.state.version_of(suite.name))
         judged = self._judged(suite, gates, now, test)
+        if not self.policy.update:
+            _, known = self.state.judged.get(suite.name, (suite, ()))
+            self.state.judged[suite.name] = suite, tuple(dict.fromkeys((*known, *now)))
         self.state.used.setdefault(suite.name, set()).update(RecordedGate(test, gate.key) for gate in gates)
         outcome = self._outcome(suite, pair, test, judged)
         notes = self._notes(suite, stored, now, judged)

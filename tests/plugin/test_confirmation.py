@@ -45,6 +45,9 @@ def test_what_passes_starts_no_old_state(confirmed: Repository) -> None:
     assert confirmed.run(JSON).ret == 0
     assert launches(confirmed) == {"fp4": 1, "int4": 1}
     assert list(confirmed.path.glob(".precgate/runs/*@accepted*")) == []
+    (cost,) = json.loads((confirmed.path / "found.json").read_text(encoding="utf-8"))["costs"]
+    assert cost["verdict"]["rule"] == "first good of 3 launches, and as many of accepted"
+    assert (cost["verdict"]["launches"], cost["verdict"]["full_launches"]) == (2, 12)
 
 
 def test_a_loss_that_the_old_state_does_not_share_is_confirmed(confirmed: Repository) -> None:

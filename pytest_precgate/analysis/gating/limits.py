@@ -87,13 +87,18 @@ class LaunchPolicy:
         return self.kind == "first-good"
 
     @property
+    def pairs_up(self) -> bool:
+        """Whether each launch has one of another state beside it."""
+        return self.kind == "pairs"
+
+    @property
     def good(self) -> int:
         """How many launches must be inside the tolerance for a pass."""
         return 1 if self.takes_the_best else (self.launches + 1) // 2
 
     def design(self, baseline: int, gates: int) -> Design:
         """Return the design of a gate with ``baseline`` launches, one of ``gates`` that scatter independently."""
-        return Design(self.launches, self.good, baseline, gates, paired=self.kind == "pairs")
+        return Design(self.launches, self.good, baseline, gates, paired=self.pairs_up)
 
     def limits(self, gate: Gate, centre: float, design: Design, noise: GateNoise | None) -> GateLimits:
         """Return the limits of a gate; see GateLimits."""

@@ -18,7 +18,7 @@ from pytest_precgate.analysis.gating import limits as limits_module
 from pytest_precgate.analysis.gating.gates import TOLERANCE, Gate, GateKey, Metric
 from pytest_precgate.analysis.gating.launch_rule import GateBaseline, SuiteRule, SuiteRuling
 from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy
-from pytest_precgate.analysis.gating.old_state import beside_old_state, wants_old_state
+from pytest_precgate.analysis.gating.old_state import beside_old_state, is_settled, wants_old_state
 from pytest_precgate.analysis.gating.paired_rule import PairedRule
 from pytest_precgate.analysis.gating.power import TARGET_POWER, Design, detectable_drop
 from pytest_precgate.analysis.gating.verdict import Verdict
@@ -52,6 +52,17 @@ def fast() -> Iterator[None]:
         yield
     finally:
         limits_module.detectable_drop = detectable_drop  # type: ignore[attr-defined]
+
+
+@contextmanager
+def screened_at(share: float) -> Iterator[None]:
+    """Let the rule screen what lost more than another share of its tolerance."""
+    kept = limits_module.SCREENED
+    limits_module.SCREENED = share
+    try:
+        yield
+    finally:
+        limits_module.SCREENED = kept
 
 
 def drop_of(design: Design, line: float, share: float = TARGET_POWER) -> float:
@@ -137,8 +148,7 @@ class Confirmed:
     """As `confirm_with` does (run/confirmation.py), by its own rule (gating/old_state.py): what regressed, and what is
     screened if the package's rule screens, is measured beside the old state on the same day.
 
-    Up to three launches of the old state, while a gate is not worse than it by more than its limit. Launches of both
-    sides are counted."""
+    Up to three launches of the old state, while a gate is not settled beside it. Launches of both sides are counted."""
 
     package: Package = field(default_factory=Package)
 
@@ -173,7 +183,7 @@ class Confirmed:
                 held = limits[g]
                 assert held is not None
                 found[g] = beside_old_state(first[g], held, old[:used, g].tolist(), "old")
-                if found[g].verdict is Verdict.REGRESSED:
+                if is_settled(first[g], found[g], old[:used, g].tolist()):
                     waiting.discard(g)
         return [found[g].verdict for g in range(len(judged))], used
 

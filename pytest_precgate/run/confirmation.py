@@ -17,7 +17,7 @@ from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.gating.gates import Gate
 from pytest_precgate.analysis.gating.launch_rule import SuiteRule
 from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy
-from pytest_precgate.analysis.gating.old_state import beside_old_state, wants_old_state, with_reason
+from pytest_precgate.analysis.gating.old_state import beside_old_state, is_settled, wants_old_state, with_reason
 from pytest_precgate.analysis.gating.verdict import Absent, JudgedGate, Verdict
 from pytest_precgate.errors import PrecgateError, ReplayError
 from pytest_precgate.run.checked_gates import CheckedGates, Read, Value
@@ -63,7 +63,7 @@ class Confirmation:
         waiting: set[int],
         limits: Sequence[GateLimits | None],
     ) -> None:
-        """Launch the old state while a gate of ``waiting`` is not confirmed, and write each into ``confirmed``."""
+        """Launch the old state while a gate of ``waiting`` is not settled, and write each into ``confirmed``."""
         old: dict[int, list[float]] = {index: [] for index in waiting}
         for number in range(1, self.policy.launches + 1):
             try:
@@ -77,7 +77,7 @@ class Confirmation:
                 else:
                     old[index].append(value)
                     confirmed[index] = self._beside(judged[index], limits[index], old[index])
-                if confirmed[index].verdict is Verdict.REGRESSED:
+                if isinstance(value, Absent) or is_settled(judged[index], confirmed[index], old[index]):
                     waiting.discard(index)
             if not waiting:
                 return

@@ -27,7 +27,7 @@ MUST_DETECT = 0.10
 """The largest minimum detectable drop that a gate may have, if the suite does not say and it is more than twice the
 tolerance."""
 
-SCREENED = 0.75
+SCREENED = 0.8
 """The share of its tolerance that a gate may lose without being measured beside the old state, where that can be
 started (benchmarks/decision_rule.py: docs/noise_derivation.md, Screening)."""
 

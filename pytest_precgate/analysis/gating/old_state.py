@@ -12,6 +12,10 @@ from dataclasses import replace
 from pytest_precgate.analysis.gating.limits import GateLimits
 from pytest_precgate.analysis.gating.verdict import LAST_BITS, Evidence, JudgedGate, Verdict
 
+# A screened gate that lost no more than this share of its tolerance beside the old state is unchanged: further launches
+# of it would find a loss in one of hundreds (docs/noise_derivation.md, Screening).
+_SETTLED = 0.5
+
 
 def wants_old_state(judged: JudgedGate, limits: GateLimits | None, *, screens: bool) -> bool:
     """Whether a gate is measured beside the old state: it regressed, or with ``screens`` it may have.
@@ -33,10 +37,7 @@ def beside_old_state(judged: JudgedGate, limits: GateLimits, old: Sequence[float
     REGRESSED when it is worse than the best of them by more than its limit. Otherwise what had regressed is
     ENVIRONMENT_CHANGED, and any other gate stays as it was judged."""
     assert judged.value is not None
-    gate, best = judged.gate, max(old, key=lambda value: judged.gate.gain(value, limits.centre))
-    # What the rule was given: the value, or a serving point's that is beyond its limit.
-    lowest = None if judged.evidence is None else judged.evidence.lowest
-    loss = -min(gate.gain(value, best) for value in (judged.value, lowest) if value is not None)
+    gate, loss = judged.gate, _loss(judged, old)
     change = f"{loss:.1%} worse" if loss > 0 else f"{-loss:.1%} better"
     beside = f"{change} than the old state, measured now ({launched})"
     only = f"{'only ' * (loss > 0)}{beside}"
@@ -59,6 +60,22 @@ def beside_old_state(judged: JudgedGate, limits: GateLimits, old: Sequence[float
     )
     assert told.evidence is not None
     return replace(told, verdict=Verdict.REGRESSED, reason=reason, evidence=replace(told.evidence, beside_loss=loss))
+
+
+def is_settled(judged: JudgedGate, beside: JudgedGate, old: Sequence[float]) -> bool:
+    """Whether no further launch of the old state is needed for a gate that is now as ``beside``.
+
+    It is worse than the old state; or it had not regressed, and lost no more than a small part of its tolerance."""
+    if beside.verdict is Verdict.REGRESSED:
+        return True
+    return judged.verdict is not Verdict.REGRESSED and _loss(judged, old) <= _SETTLED * judged.gate.tolerance
+
+
+def _loss(judged: JudgedGate, old: Sequence[float]) -> float:
+    """The loss against the best of these launches of the old state."""
+    # What the rule was given: the value, or a serving point's that is beyond its limit.
+    lowest = None if judged.evidence is None else judged.evidence.lowest
+    return max(-judged.gate.gain(value, each) for each in old for value in (judged.value, lowest) if value is not None)
 
 
 def with_reason(judged: JudgedGate, more: str) -> JudgedGate:

@@ -29,6 +29,7 @@ TABLES: dict[str, Callable[[tables.Options], None]] = {
     "worlds": tables.worlds,
     "rules": tables.rules,
     "goals": tables.goals,
+    "screening": tables.screening,
     "printed": tables.printed,
     "remedies": tables.followed,
     "designs": tables.designs,

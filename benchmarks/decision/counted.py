@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,10 +34,10 @@ class Seen:
     launches_dropped: float
 
 
-def count(rule: Rule, draw: Draw) -> Seen:
-    """Return what ``rule`` does to unchanged candidates, and to those whose first gate dropped."""
+def count(rule: Rule, draw: Draw, drops: Sequence[float] = DROPS) -> Seen:
+    """Return what ``rule`` does to unchanged candidates, and to those whose first gate dropped; ``drops`` holds 5%."""
     unchanged = rule(draw, 0.0)
-    changed = {drop: rule(draw, drop) for drop in DROPS}
+    changed = {drop: rule(draw, drop) for drop in drops}
     regressed, refused = unchanged.regressed.any(axis=1), unchanged.refused.any(axis=1)
     other = np.zeros_like(regressed) if unchanged.changed is None else unchanged.changed.any(axis=1)
     return Seen(
@@ -44,7 +45,7 @@ def count(rule: Rule, draw: Draw) -> Seen:
         alarms=float(regressed.mean()),
         inconclusive=float((unchanged.inconclusive.any(axis=1) & ~refused & ~regressed).mean()),
         changed=float((other & ~regressed).mean()),
-        power=tuple(float(changed[drop].regressed[:, 0].mean()) for drop in DROPS),
+        power=tuple(float(changed[drop].regressed[:, 0].mean()) for drop in drops),
         launches=float(unchanged.launches.mean()),
         launches_dropped=float(changed[0.05].launches.mean()),
     )

@@ -18,6 +18,7 @@ from pytest_precgate.analysis.gating import limits as limits_module
 from pytest_precgate.analysis.gating.gates import TOLERANCE, Gate, GateKey, Metric
 from pytest_precgate.analysis.gating.launch_rule import GateBaseline, SuiteRule, SuiteRuling
 from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy
+from pytest_precgate.analysis.gating.old_state import beside_old_state, is_settled, wants_old_state
 from pytest_precgate.analysis.gating.paired_rule import PairedRule
 from pytest_precgate.analysis.gating.power import TARGET_POWER, Design, detectable_drop
 from pytest_precgate.analysis.gating.verdict import Verdict
@@ -53,6 +54,17 @@ def fast() -> Iterator[None]:
         limits_module.detectable_drop = detectable_drop  # type: ignore[attr-defined]
 
 
+@contextmanager
+def screened_at(share: float) -> Iterator[None]:
+    """Let the rule screen what lost more than another share of its tolerance."""
+    kept = limits_module.SCREENED
+    limits_module.SCREENED = share
+    try:
+        yield
+    finally:
+        limits_module.SCREENED = kept
+
+
 def drop_of(design: Design, line: float, share: float = TARGET_POWER) -> float:
     """Return what power.detectable_drop does."""
     return max(0.0, line + _distance(design, share))
@@ -80,6 +92,7 @@ class Package:
     policy: LaunchPolicy = FIRST_GOOD
     tolerance: float = TOLERANCE
     elasticities: Sequence[float] | None = None
+    screens: bool = False
     _held: tuple[Draw | None, list[SuiteRule]] = field(default=(None, []), repr=False)
 
     def __call__(self, draw: Draw, drop: float) -> Outcome:
@@ -107,7 +120,7 @@ class Package:
         held = [
             GateBaseline(gate(g, self.tolerance), baseline[:, g].tolist(), each) for g, each in enumerate(elasticities)
         ]
-        return SuiteRule(held, self.policy)
+        return SuiteRule(held, self.policy, screens=self.screens)
 
     def limits(self, draw: Draw) -> list[list[GateLimits]]:
         """Return the limits of every gate of every run."""
@@ -132,30 +145,47 @@ def outcome(rulings: Sequence[SuiteRuling]) -> Outcome:
 
 @dataclass
 class Confirmed:
-    """As `confirm_with` does (run/confirmation.py): a REGRESSED gate is measured beside the old state, on the same day.
+    """As `confirm_with` does (run/confirmation.py), by its own rule (gating/old_state.py): what regressed, and what is
+    screened if the package's rule screens, is measured beside the old state on the same day.
 
-    Up to three launches of the old state; REGRESSED as soon as the best launch of the candidate is worse than the best
-    of the old state by more than the limit, else the environment changed. Launches of both sides are counted."""
+    Up to three launches of the old state, while a gate is not settled beside it. Launches of both sides are counted."""
 
     package: Package = field(default_factory=Package)
 
     def __call__(self, draw: Draw, drop: float) -> Outcome:
         """Return what becomes of every run."""
-        plain = self.package(draw, drop)
-        values, launches = dropped(draw.candidate, drop), plain.launches.copy()
-        regressed, changed = plain.regressed.copy(), np.zeros_like(plain.regressed)
-        held = self.package.limits(draw)
-        for run in np.flatnonzero(regressed.any(axis=1)):
-            beyond = np.array([each.fails_beyond for each in held[run]])
-            best = values[run, : int(plain.launches[run])].max(axis=0)
-            for used in range(1, 4):
-                confirmed = regressed[run] & (best / draw.old[run, :used].max(axis=0) - 1 < -beyond)
-                if confirmed.any():
-                    break
-            launches[run] += used
-            changed[run] = regressed[run] & ~confirmed
-            regressed[run] = confirmed
-        return Outcome(regressed, plain.inconclusive, plain.refused, launches, changed)
+        rulings = [
+            self.package.judge(draw, run, dropped(draw.candidate[run], drop)) for run in range(len(draw.baseline))
+        ]
+        plain = outcome(rulings)
+        verdicts = [
+            self._beside(ruling, draw.old[run, : self.package.policy.launches]) for run, ruling in enumerate(rulings)
+        ]
+        words = np.array([each for each, _ in verdicts])
+        return Outcome(
+            words == Verdict.REGRESSED,
+            (words == Verdict.INCONCLUSIVE) & ~plain.refused,
+            plain.refused,
+            plain.launches + np.array([used for _, used in verdicts]),
+            words == Verdict.ENVIRONMENT_CHANGED,
+        )
+
+    def _beside(self, ruling: SuiteRuling, old: Numbers) -> tuple[list[Verdict], int]:
+        """The verdicts of the gates, and how many launches of the old state they took."""
+        judged = [gate.verdict for gate in ruling.gates]
+        first = {g: each for g, each in enumerate(judged) if each is not None}
+        limits = {g: gate.limits for g, gate in enumerate(ruling.gates)}
+        waiting = {g for g, each in first.items() if wants_old_state(each, limits[g], screens=self.package.screens)}
+        found, used = dict(first), 0
+        while waiting and used < len(old):
+            used += 1
+            for g in sorted(waiting):
+                held = limits[g]
+                assert held is not None
+                found[g] = beside_old_state(first[g], held, old[:used, g].tolist(), "old")
+                if is_settled(first[g], found[g], old[:used, g].tolist()):
+                    waiting.discard(g)
+        return [found[g].verdict for g in range(len(judged))], used
 
 
 def true_power(limits: GateLimits, candidates: Numbers, drop: float) -> float:

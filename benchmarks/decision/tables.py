@@ -20,7 +20,7 @@ from benchmarks.decision.others import (
     mann_whitney,
     welch,
 )
-from benchmarks.decision.rules import MEDIAN, PAIRS, Confirmed, Package, true_power
+from benchmarks.decision.rules import MEDIAN, PAIRS, Confirmed, Package, screened_at, true_power
 from benchmarks.decision.worlds import APART, DAY, DAY_APART, PLAIN, QUIET, World
 from pytest_precgate.analysis.gating.limits import LaunchPolicy
 
@@ -168,13 +168,37 @@ def goals(options: Options) -> None:
         f"{'goal':>6}{'env. changed':>14}"
     )
     for goal in GOALS:
-        seen = count(GOAL_RULES[goal.rule](), goal.world.draw(options.seed, options.runs, goal.sigma))
+        draw = goal.world.draw(options.seed, options.runs, goal.sigma)
+        seen = count(GOAL_RULES[goal.rule](), draw, (0.05,))
         print(
             f"{goal.world.name:<36}{100 * goal.sigma:>6g}%{goal.rule:>24}{100 * seen.alarms:>8.2f}{goal.alarms:>7}"
-            f"{100 * seen.power[1]:>10.1f}{goal.power:>6}{seen.launches:>10.2f}{goal.launches:>6}"
+            f"{100 * seen.power[0]:>10.1f}{goal.power:>6}{seen.launches:>10.2f}{goal.launches:>6}"
             f"{100 * seen.changed:>14.2f}",
             flush=True,
         )
+
+
+SHARES = (1.0, 0.9, 0.8, 0.75, 0.6)
+SCREENED_WORLDS = ((DAY, 0.01), (DAY_APART, 0.01), (DAY_APART, 0.005), (PLAIN, 0.01), (APART, 0.01), (PLAIN, 0.02))
+
+
+def screening(options: Options) -> None:
+    """Print what screening does at several shares of the tolerance; 1: what regressed alone is confirmed."""
+    print(
+        f"{'world':<36}{'sigma':>7}{'share':>7}{'refused':>9}{'alarms':>8}{'inconcl.':>10}{'power 5%':>10}"
+        f"{'launches':>16}{'env. changed':>14}"
+    )
+    for world, sigma in SCREENED_WORLDS:
+        draw = world.draw(options.seed, options.runs, sigma)
+        for share in SHARES:
+            with screened_at(share):
+                seen = count(Confirmed(Package(screens=share < 1)), draw, (0.05,))
+            cost = f"{seen.launches:.2f} -> {seen.launches_dropped:.2f}"
+            print(
+                f"{world.name:<36}{100 * sigma:>6g}%{share:>7}{100 * seen.refused:>9.1f}{100 * seen.alarms:>8.2f}"
+                f"{100 * seen.inconclusive:>10.1f}{100 * seen.power[0]:>10.1f}{cost:>16}{100 * seen.changed:>14.2f}",
+                flush=True,
+            )
 
 
 def followed(options: Options) -> None:

@@ -101,10 +101,61 @@ class KindCost:
 
 
 @dataclass(frozen=True)
+class VerdictCost:
+    """What the verdicts of a suite took, and what its full rule takes: every launch that ``rule`` allows of each
+    precision, and of the old state where that can be started.
+
+    ``gpu_s`` are those of starting and measuring the launches that gave the verdicts. ``is_whole`` is false where the
+    start of one is not known and therefore not counted; ``simulated`` says that these are virtual seconds. The full
+    rule is estimated at the mean of the launches that were taken."""
+
+    rule: str
+    launches: int
+    gpu_s: float
+    full_launches: int
+    full_gpu_s: float
+    is_whole: bool = True
+    simulated: bool = False
+
+    def __post_init__(self) -> None:
+        one_line("VerdictCost", "rule", self.rule)
+        for name in ("launches", "full_launches"):
+            _whole("VerdictCost", name, getattr(self, name))
+        for name in ("gpu_s", "full_gpu_s"):
+            _not_negative("VerdictCost", name, getattr(self, name))
+        if self.full_launches < self.launches:
+            raise InvalidValueError(
+                f"VerdictCost.full_launches: got {self.full_launches}, and {self.launches} were taken: a verdict takes "
+                "no more than its rule allows"
+            )
+
+
+def verdict_cost(
+    taken: Sequence[tuple[int, Sequence[LaunchCost]]], most: int, rule: str, *, simulated: bool
+) -> VerdictCost:
+    """Return what the verdicts of a suite took.
+
+    ``taken`` holds, for each precision of each state that the rule may launch, how many launches were taken of it, and
+    the costs of one after the other, configuration by configuration; at ``most`` so many are allowed of each. What was
+    not launched is estimated at the mean of all."""
+    costs = [_gpu_s(each) for _, state in taken for each in state]
+    launches = sum(number for number, _ in taken)
+    mean = math.fsum(costs) / launches if launches else 0.0
+    full = math.fsum(most * (math.fsum(map(_gpu_s, state)) / number if number else mean) for number, state in taken)
+    is_whole = all(each.starting_gpu_s is not None for _, state in taken for each in state)
+    return VerdictCost(rule, launches, math.fsum(costs), most * len(taken), full, is_whole, simulated)
+
+
+def _gpu_s(cost: LaunchCost) -> float:
+    return cost.measuring_gpu_s + (cost.starting_gpu_s or 0.0)
+
+
+@dataclass(frozen=True)
 class SuiteCost:
     """The cost of one suite, by kind: ``costs`` of this run, and the cost of ``reused`` launches in earlier runs.
 
-    ``is_without_gpu`` says that points were read or computed without a GPU; ``replayed`` that nothing was measured."""
+    ``is_without_gpu`` says that points were read or computed without a GPU; ``replayed`` that nothing was measured.
+    ``verdict`` is what its verdicts took, None where nothing was judged, or by recorded points alone."""
 
     suite: str
     hardware: Hardware
@@ -112,6 +163,7 @@ class SuiteCost:
     reused: Sequence[KindCost] = ()
     is_without_gpu: bool = False
     replayed: bool = False
+    verdict: VerdictCost | None = None
 
     def __post_init__(self) -> None:
         one_line("SuiteCost", "suite", self.suite)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from pytest_precgate.analysis.accepted.anchor import anchor_value
+from pytest_precgate.analysis.accepted.anchor import AnchorValue, anchor_value
 from pytest_precgate.analysis.accepted.baseline import Baseline, Provenance
 from pytest_precgate.analysis.accepted.remarks import remarks
 from pytest_precgate.analysis.curves.comparison import COST_MODES, WORDINGS, compare
@@ -225,7 +225,7 @@ def _shown(path: str, baseline: Baseline) -> list[str]:
         key, noise = gate.key, noises.get(gate.key)
         sigma = layout.share(None if noise is None else noise.sigma)
         anchor = anchor_value(baseline, key, *priced)
-        oldest = layout.figure(key.metric, None if anchor is None else anchor.value)
+        oldest = layout.figure(key.metric, anchor.value) if isinstance(anchor, AnchorValue) else "not read"
         rows.append((key.quantity, f"{key.point:g}", layout.figure(key.metric, values[key]), oldest, sigma, gate.test))
     return lines + [f"  {line}" for line in layout.columns(rows)]
 

@@ -19,7 +19,6 @@ STANDING = (
 """Flags that under CI are accepted on the command line only: in a file they would switch the gate off."""
 
 _UPDATES = ("update", "update-new-only", "update-add")
-_MOST_LAUNCHES = 1_000  # analysis.gating.limits, which is not imported before a test asks for a sweep
 
 
 def refuse_contradictions(option: Callable[[str], object], missing: str) -> None:
@@ -44,8 +43,11 @@ def refuse_contradictions(option: Callable[[str], object], missing: str) -> None
         raise pytest.UsageError(
             "--precgate-update-launches: no baseline is measured without --precgate-update or --precgate-update-add"
         )
-    if isinstance(launches, int) and not 1 <= launches <= _MOST_LAUNCHES:
-        raise pytest.UsageError(f"--precgate-update-launches: got {launches}, wanted 1 to {_MOST_LAUNCHES} launches")
+    if isinstance(launches, int):
+        from pytest_precgate.analysis.gating.limits import MOST_LAUNCHES  # noqa: PLC0415  # only where it is asked for
+
+        if not 1 <= launches <= MOST_LAUNCHES:
+            raise pytest.UsageError(f"--precgate-update-launches: got {launches}, wanted 1 to {MOST_LAUNCHES} launches")
     if given("lower-anchor") and not (measures_anew and reason.strip()):
         lacks = "--precgate-reason TEXT" if measures_anew else "--precgate-update or --precgate-update-add"
         raise pytest.UsageError(f"--precgate-lower-anchor: accepts a new state for good; it needs {lacks}")

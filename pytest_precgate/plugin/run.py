@@ -325,7 +325,7 @@ class Run:
 
         terminalreporter.section("precgate")
         with AsUsageErrors():
-            for line, good in summary(self._found):
+            for line, good in summary(self._found, verbose=self._config.get_verbosity() > 0):
                 terminalreporter.write_line(printable_lines(line, _LINE_SHOWN), green=good is True, red=good is False)
         # pytest counts tests, and each of them may have passed: its last lines would read as if nothing had failed.
         untold = [

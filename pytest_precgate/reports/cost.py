@@ -23,6 +23,21 @@ def lines(cost: SuiteCost) -> Iterator[str]:
     yield from (f"{had}: {_sentence(costs, hardware)}" for costs in cost.reused)
 
 
+def of_verdicts(cost: SuiteCost) -> Iterator[str]:
+    """Yield what the verdicts of a suite took, and what every launch that their rule allows takes."""
+    found = cost.verdict
+    if found is None:
+        return
+    unit = "virtual GPU-minutes, SIMULATED" if found.simulated else "GPU-minutes"
+
+    def said(launches: int, gpu_s: float) -> str:
+        return f"{counted(launches, 'launch')}, {gpu_minutes(gpu_s)} {unit}, {money(gpu_s, cost.hardware)}"
+
+    taken, full = said(found.launches, found.gpu_s), said(found.full_launches, found.full_gpu_s)
+    left_out = "" if found.is_whole else "; starts that are not known are not counted"
+    yield f"the verdicts took {taken}; the full rule ({found.rule}) takes {full}{left_out}"
+
+
 def gpu_minutes(gpu_s: float | None) -> str:
     """Return GPU-seconds as GPU-minutes with one digit; below a tenth two more."""
     if gpu_s is None:

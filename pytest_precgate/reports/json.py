@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from pytest_precgate.analysis.cost import KindCost, SuiteCost
+from pytest_precgate.analysis.cost import KindCost, SuiteCost, VerdictCost, dollars
 from pytest_precgate.analysis.curves.comparison import Comparison, Curve
 from pytest_precgate.analysis.curves.economics import Hardware
 from pytest_precgate.analysis.gating.verdict import JudgedGate
@@ -118,7 +118,13 @@ def _cost(cost: SuiteCost) -> dict[str, object]:
         "reused": [_cost_of_kind(costs, cost.hardware) for costs in cost.reused],
         "is_without_gpu": cost.is_without_gpu,
         "replayed": cost.replayed,
+        "verdict": None if cost.verdict is None else _verdict_cost(cost.verdict, cost.hardware),
     }
+
+
+def _verdict_cost(verdict: VerdictCost, hardware: Hardware) -> dict[str, object]:
+    prices = {name: dollars(getattr(verdict, f"{name}gpu_s"), hardware) for name in ("", "full_")}
+    return {**asdict(verdict), **{f"{name}dollars": price for name, price in prices.items()}}
 
 
 def _cost_of_kind(costs: KindCost, hardware: Hardware) -> dict[str, object]:

@@ -67,8 +67,8 @@ def comparison(suite: str, pair: Comparison, points: Sequence[float]) -> list[st
     ]
 
 
-def summary(run: RunReport) -> Iterator[Line]:
-    """Yield the lines of the terminal summary section."""
+def summary(run: RunReport, *, verbose: bool = False) -> Iterator[Line]:
+    """Yield the lines of the terminal summary section; ``verbose``: with what the verdicts took."""
     shown = set()
     for report in run.checks:
         if (key := (report.suite, report.comparison, report.points)) not in shown:
@@ -84,7 +84,9 @@ def summary(run: RunReport) -> Iterator[Line]:
     for update in run.updates:
         yield from _update(update)
         yield "", None
-    yield from ((f"{costs.suite}: {line}", None) for costs in run.costs for line in cost.lines(costs))
+    for costs in run.costs:
+        lines = [*cost.lines(costs), *(cost.of_verdicts(costs) if verbose else ())]
+        yield from ((f"{costs.suite}: {line}", None) for line in lines)
     yield from ((f"warning: {warning}", None) for warning in run.warnings)
     yield from ((f"FAIL: {problem}", False) for problem in run.problems)
 

@@ -5,8 +5,6 @@ made, or whose target lies off the measured range, is INCONCLUSIVE."""
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -101,12 +99,9 @@ class CheckedGates:
         except UnreadableCurveError:  # then it has no value either, and that decides
             return 0.0
 
-    def short_sigma(self, served: ServedGate, launches: int) -> float:
-        """Return the sigma that points which ended early leave on a gate that has a value in each of its first
-        launches."""
-        names = served.key.precisions
-        each = [{name: self.curve(self.suite, name, number) for name in names} for number in range(1, launches + 1)]
-        return math.sqrt(statistics.fmean(served.short_sigma(curves) ** 2 for curves in each))
+    def short_sigma(self, served: ServedGate, number: int) -> float:
+        """Return the sigma that points which ended early leave on a gate in a launch that gives it a value."""
+        return served.short_sigma({name: self.curve(self.suite, name, number) for name in served.key.precisions})
 
     def elasticity(self, gate: Gate) -> float:
         """Return the step time elasticity of a gate in the first launch."""

@@ -1,8 +1,9 @@
 """Confirms a regression: the old state is launched beside the new one, on the machine and the day of the run.
 
 Input: judged gates, and a side of the suite that starts the state the baseline was recorded from. Output: the same
-gates; one that is REGRESSED is worse than the old state as well, or is ENVIRONMENT_CHANGED. Invariant: a gate that
-blocks goes on blocking, and no other gate changes."""
+gates; one that is REGRESSED is worse than the old state as well, or is ENVIRONMENT_CHANGED. A gate that lost a good
+part of its tolerance (limits.screens_beyond) is REGRESSED when it is worse than the old state by more than its limit:
+what it lost against the baseline is then partly hidden by the day. Invariant: a gate that blocks goes on blocking."""
 
 from __future__ import annotations
 
@@ -10,47 +11,48 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_precgate.analysis.accepted.baseline import Baseline
-from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.matching import GateBaselines
+from pytest_precgate.analysis.accepted.versions import ENGINE, differing_versions, tells_version
 from pytest_precgate.analysis.curves.comparison import Curve
+from pytest_precgate.analysis.gating.gates import Gate
 from pytest_precgate.analysis.gating.launch_rule import SuiteRule
 from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy
-from pytest_precgate.analysis.gating.serving import ServedLimits
-from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent, JudgedGate, Verdict
+from pytest_precgate.analysis.gating.old_state import beside_old_state, is_settled, wants_old_state, with_reason
+from pytest_precgate.analysis.gating.verdict import Absent, JudgedGate, Verdict
 from pytest_precgate.errors import PrecgateError, ReplayError
 from pytest_precgate.run.checked_gates import CheckedGates, Read, Value
 from pytest_precgate.settings import Suite
 
 NOT_CONFIRMED = "old state not measured again"
-_VERSIONS = ("version", "engine_version")
-_UNKNOWN = ("not said", "unknown")
 
 
 @dataclass(frozen=True)
 class Confirmation:
     """Gates that were judged against a baseline, and the ``side`` that starts its state, at most ``policy.launches``
-    times."""
+    times; ``screens`` as in SuiteRule."""
 
     checked: CheckedGates
     side: Suite
     baseline: Baseline
     matched: GateBaselines
     policy: LaunchPolicy
+    screens: bool = False
 
     def confirm(self, judged: Sequence[JudgedGate]) -> tuple[JudgedGate, ...]:
-        """Return the gates, each REGRESSED one after its comparison with the old state.
+        """Return the gates, each REGRESSED or screened one after its comparison with the old state.
 
-        It stays REGRESSED when it is worse than the best launch of the old state by more than its limit, and where the
-        old state cannot be compared, or started, or measured; the reason says which."""
-        waiting = {index for index, gate in enumerate(judged) if gate.verdict is Verdict.REGRESSED}
+        It is REGRESSED when it is worse than the best launch of the old state by more than its limit. Where the old
+        state cannot be compared, or started, or measured, it keeps its verdict; the reason says which."""
+        limits = SuiteRule(self.matched.held, self.policy, self.matched.noise).gate_limits
+        each = enumerate(zip(judged, limits, strict=True))
+        waiting = {index for index, (gate, held) in each if wants_old_state(gate, held, screens=self.screens)}
         confirmed = list(judged)
         if not waiting:
             return tuple(confirmed)
         if (why := self._not_comparable(waiting)) is not None:
             for index in waiting:
-                confirmed[index] = _with_reason(judged[index], f"{NOT_CONFIRMED}: {why}")
+                confirmed[index] = with_reason(judged[index], f"{NOT_CONFIRMED}: {why}")
             return tuple(confirmed)
-        limits = SuiteRule(self.matched.held, self.policy, self.matched.noise).gate_limits
         self._measure(judged, confirmed, waiting, limits)
         return tuple(confirmed)
 
@@ -61,7 +63,7 @@ class Confirmation:
         waiting: set[int],
         limits: Sequence[GateLimits | None],
     ) -> None:
-        """Launch the old state while a gate of ``waiting`` is not confirmed, and write each into ``confirmed``."""
+        """Launch the old state while a gate of ``waiting`` is not settled, and write each into ``confirmed``."""
         old: dict[int, list[float]] = {index: [] for index in waiting}
         for number in range(1, self.policy.launches + 1):
             try:
@@ -74,18 +76,18 @@ class Confirmation:
                     confirmed[index] = self._undecided(judged[index], old[index], value.reason)
                 else:
                     old[index].append(value)
-                    confirmed[index] = self._compared(judged[index], limits[index], old[index])
-                if confirmed[index].verdict is Verdict.REGRESSED:
+                    confirmed[index] = self._beside(judged[index], limits[index], old[index])
+                if isinstance(value, Absent) or is_settled(judged[index], confirmed[index], old[index]):
                     waiting.discard(index)
             if not waiting:
                 return
 
     def _undecided(self, judged: JudgedGate, old: Sequence[float], why: str) -> JudgedGate:
-        """The gate as REGRESSED as it was, with what was measured of the old state before that ended."""
+        """The gate as it was judged, with what was measured of the old state before that ended."""
         evidence = None if judged.evidence is None else replace(judged.evidence, old_values=tuple(old))
         launches = f"{len(old)} launch{'es' * (len(old) > 1)}"
         said = f"not confirmed after {launches} of the old state" if old else NOT_CONFIRMED
-        return replace(_with_reason(judged, f"{said}: {why}"), evidence=evidence)
+        return replace(with_reason(judged, f"{said}: {why}"), evidence=evidence)
 
     def _not_comparable(self, wanted: Collection[int]) -> str | None:
         """Say why launches of the side are not those of the baseline's state; None when they are.
@@ -101,9 +103,20 @@ class Confirmation:
             except PrecgateError as exc:
                 return str(exc)
             then = self.baseline.launches_of(precision)[0].fingerprint
-            if differing := [*now.mismatches(then), *differing_versions(now, then)]:
+            if differing := [*now.mismatches(then), *differing_versions(now, then, ENGINE)]:
                 return f"{self.side.name} is not the baseline's state: {precision}: {'; '.join(differing)}"
         return None
+
+    def _beside(self, judged: JudgedGate, limits: GateLimits | None, old: Sequence[float]) -> JudgedGate:
+        """The gate after these launches of the old state."""
+        assert limits is not None, "a gate without a baseline has no loss"
+        launches = f"{len(old)} launch{'es' * (len(old) > 1)}"
+        return beside_old_state(judged, limits, old, f"{self.side.name}, {launches}{self._untold(judged.gate)}")
+
+    def _untold(self, gate: Gate) -> str:
+        """What to say of an old state whose version is not known: it is taken for the baseline's."""
+        measured = [self.checked.launches.of(self.side, name) for name in gate.key.precisions]
+        return "" if all(tells_version(each) for each in measured) else ", whose engine tells no version"
 
     def _read(self, limits: Sequence[GateLimits | None]) -> Read:
         """How the side's launches are read: through the points that serve the gates, like those of the new state."""
@@ -115,46 +128,11 @@ class Confirmation:
             found = served.read(curves)
             if isinstance(found, Absent):
                 return found
-            point = held.point_limit(served.deviation, len(served.points))
-            return found.held_to(held.gate, ServedLimits(held.centre, held.fails_beyond, point))
+            return found.held_to(held.gate, held.of_served(served))
 
         return read
-
-    def _compared(self, judged: JudgedGate, limits: GateLimits | None, old: Sequence[float]) -> JudgedGate:
-        """Return the gate after these launches of the old state: REGRESSED, or ENVIRONMENT_CHANGED so far."""
-        assert limits is not None, "a gate without a baseline is not REGRESSED"
-        assert judged.value is not None
-        gate, launches = judged.gate, f"{len(old)} launch{'es' * (len(old) > 1)}"
-        best = max(old, key=lambda value: gate.gain(value, limits.centre))
-        # What the rule was given: the value, or a serving point's that is beyond its limit.
-        lowest = None if judged.evidence is None else judged.evidence.lowest
-        loss = -min(gate.gain(value, best) for value in (judged.value, lowest) if value is not None)
-        evidence = None if judged.evidence is None else replace(judged.evidence, old_values=tuple(old))
-        change = f"{loss:.1%} worse" if loss > 0 else f"{-loss:.1%} better"
-        beside = f"{change} than the old state, measured now ({self.side.name}, {launches})"
-        if loss > limits.fails_beyond + LAST_BITS:
-            return replace(_with_reason(judged, beside), evidence=evidence)
-        reason = (
-            f"{judged.reason}, but {'only ' * (loss > 0)}{beside}: the machine, or what runs on it, has changed since "
-            "the baseline; record the old state again there, and then judge the new one"
-        )
-        return replace(judged, verdict=Verdict.ENVIRONMENT_CHANGED, reason=reason, evidence=evidence)
-
-
-def differing_versions(now: Fingerprint, then: Fingerprint) -> list[str]:
-    """Return a line for each version that is not known to be the baseline's; of several configurations each has one."""
-    names = [name for name in sorted({*now.soft, *then.soft}) if name.split(".", maxsplit=1)[0] in _VERSIONS]
-    return [
-        f"{name} is {now.soft.get(name, 'not known')}, the baseline's is {then.soft.get(name, 'not known')}"
-        for name in names
-        if now.soft.get(name) != then.soft.get(name) or now.soft.get(name) in _UNKNOWN
-    ]
-
-
-def _with_reason(judged: JudgedGate, more: str) -> JudgedGate:
-    return replace(judged, reason=f"{judged.reason}; {more}")
 
 
 def not_confirmed(judged: Sequence[JudgedGate]) -> list[JudgedGate]:
     """Return the gates, each REGRESSED one saying that the old state was not measured again."""
-    return [_with_reason(each, NOT_CONFIRMED) if each.verdict is Verdict.REGRESSED else each for each in judged]
+    return [with_reason(each, NOT_CONFIRMED) if each.verdict is Verdict.REGRESSED else each for each in judged]

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TypeVar
 
 from pytest_precgate.analysis.accepted.matching import GateBaselines
 from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches
 from pytest_precgate.analysis.gating.gates import Gate
-from pytest_precgate.analysis.gating.launch_rule import GateRuling, SuiteRule, SuiteRuling
+from pytest_precgate.analysis.gating.launch_rule import GateRuling, Launched, SuiteRule, SuiteRuling, Unsure
+from pytest_precgate.analysis.gating.launch_rule import number as as_number
 from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy, suite_limits
 from pytest_precgate.analysis.gating.paired_rule import PairedRule
 from pytest_precgate.analysis.gating.serving import PointReading, ServedGate, ServedLimits
@@ -32,34 +32,39 @@ _POINT_OF_A_PAIR = 0.10
 
 @dataclass(frozen=True)
 class AgainstBaseline:
-    """Gates held against the launches of a baseline, ``matched`` to them."""
+    """Gates held against the launches of a baseline, ``matched`` to them; ``screens`` as in SuiteRule."""
 
     checked: CheckedGates
     matched: GateBaselines
     policy: LaunchPolicy
+    screens: bool = False
 
     def judge(self) -> tuple[JudgedGate, ...]:
         """Return every gate judged by its baseline's launches."""
         policy = self.policy if self.checked.is_repeatable else replace(self.policy, kind="first-good", launches=1)
-        rule = SuiteRule(self.matched.held, policy, self.matched.noise)
+        screens = self.screens and self.checked.is_repeatable
+        rule = SuiteRule(self.matched.held, policy, self.matched.noise, screens)
         points = _ServedValues(self.checked.gates)
 
-        def launch(number: int, wanted: Collection[int]) -> Sequence[Value]:
+        def launch(number: int, wanted: Collection[int]) -> Sequence[Launched]:
             def read(index: int, curves: Mapping[str, Curve]) -> Value:
                 served, limits = self.matched.held[index].served, rule.gate_limits[index]
                 if served is None or limits is None:
                     return self.checked.on_curve(index, curves)
-                point = limits.point_limit(served.deviation, len(served.points))
-                served_limits = ServedLimits(limits.centre, limits.fails_beyond, point)
-                return points.value((number, index), served, curves, served_limits)
+                return points.value((number, index), served, curves, limits.of_served(served))
 
-            return self.checked.values(self.checked.suite, number, wanted, read)
+            values = self.checked.values(self.checked.suite, number, wanted, read)
+            return [self._known(rule.gate_limits[index], index, number, value) for index, value in enumerate(values)]
 
-        def sigma(index: int, launches: int) -> float:
-            served = self.matched.held[index].served
-            return 0.0 if served is None else self.checked.short_sigma(served, launches)
+        return _judged(rule.judge, launch, policy.launches, as_number, points, lambda _, ruling: ruling)
 
-        return _judged(rule.judge, launch, policy.launches, lambda value: value, points, sigma)
+    def _known(self, limits: GateLimits | None, index: int, number: int, value: Value) -> Launched:
+        """The value of a launch, and whether its points are known well enough for it to pass."""
+        served = self.matched.held[index].served
+        if served is None or limits is None or isinstance(value, Absent):
+            return value
+        doubt = limits.doubt(self.checked.short_sigma(served, number))
+        return value if doubt is None else Unsure(value, doubt)
 
 
 @dataclass(frozen=True)
@@ -97,10 +102,10 @@ class InPairs:
 
             return tuple(zip(base, self.checked.values(self.checked.suite, number, wanted, read), strict=True))
 
-        def sigma(index: int, launches: int) -> float:
-            return self.checked.reading(self.checked.gates[index], launches)
+        def doubted(index: int, ruling: GateRuling) -> GateRuling:
+            return _doubted(ruling, self.checked.reading(self.checked.gates[index], ruling.launches))
 
-        return _judged(rule.judge, pair, self.policy.launches, _ratio, points, sigma)
+        return _judged(rule.judge, pair, self.policy.launches, _ratio, points, doubted)
 
 
 @dataclass(frozen=True)
@@ -200,12 +205,12 @@ def _judged(
     most: int,
     figure: Callable[[_Value], Value],
     points: _ServedValues,
-    sigma: Callable[[int, int], float],
+    doubted: Callable[[int, GateRuling], GateRuling],
 ) -> tuple[JudgedGate, ...]:
     """Launch while a gate wants it; of the precisions no such gate reads, none is launched again.
 
-    ``figure`` turns what the rule judges into the one number a report shows of a launch; ``sigma`` is what points
-    that ended early leave on a gate, by its number, in its first launches.
+    ``figure`` turns what the rule judges into the one number a report shows of a launch; ``doubted`` takes a pass from
+    a gate, by its number, that all of its launches together do not know well enough.
     """
     taken: list[Sequence[_Value]] = []
     ruling = judge_all(taken)
@@ -216,16 +221,17 @@ def _judged(
     judged = []
     for index, gate in enumerate(ruling.gates):
         values = [figure(launch[index]) for launch in taken[: gate.launches]]
-        told = _told(_doubted(gate, partial(sigma, index)), values)
+        told = _told(doubted(index, gate), values)
         judged.append(points.named(index, told, gate.launches))
     return tuple(judged)
 
 
-def _doubted(ruling: GateRuling, sigma: Callable[[int], float]) -> GateRuling:
-    """Make a pass INCONCLUSIVE where the error of its points is too large for the tolerance."""
+def _doubted(ruling: GateRuling, reading: float) -> GateRuling:
+    """Make a pass INCONCLUSIVE where the error of its points leaves a sigma of ``reading``, too much to detect what it
+    must."""
     if ruling.limits is None or ruling.judged is None or not ruling.judged.verdict.passes:
         return ruling
-    doubt = ruling.limits.doubt(sigma(ruling.launches))
+    doubt = ruling.limits.doubt(reading)
     if doubt is None:
         return ruling
     return replace(ruling, judged=replace(ruling.judged, verdict=Verdict.INCONCLUSIVE, reason=doubt))

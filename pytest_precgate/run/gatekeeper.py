@@ -6,19 +6,20 @@ Invariant: each precision of a suite is measured once per run, for any number of
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from pytest_precgate.analysis.accepted.addition import require_addable, require_baseline
 from pytest_precgate.analysis.accepted.anchor import held_to_anchors
-from pytest_precgate.analysis.accepted.baseline import Launch, Points, RecordedGate, targets_at
+from pytest_precgate.analysis.accepted.baseline import Launch, Points, RecordedGate, priced_for, targets_at
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.matching import JudgingContext, how_old, match_baseline
 from pytest_precgate.analysis.accepted.remarks import days_told
 from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.curves.search import SweepTargets
 from pytest_precgate.analysis.gating.gates import Gate
+from pytest_precgate.analysis.gating.limits import LaunchPolicy
 from pytest_precgate.analysis.gating.proposed_waivers import proposed
 from pytest_precgate.analysis.gating.verdict import JudgedGate, Verdict
 from pytest_precgate.analysis.gating.waiver import WaiverBook
@@ -137,6 +138,9 @@ class Gatekeeper:
         if self.policy.update_add:  # before further launches are measured for nothing
             require_addable(stored.baseline, test, [gate.key for gate in gates], now, self.state.version_of(suite.name))
         judged = self._judged(suite, gates, now, test)
+        if not self.policy.update:
+            _, known = self.state.judged.get(suite.name, (suite, ()))
+            self.state.judged[suite.name] = suite, tuple(dict.fromkeys((*known, *now)))
         self.state.used.setdefault(suite.name, set()).update(RecordedGate(test, gate.key) for gate in gates)
         outcome = self._outcome(suite, pair, test, judged)
         notes = self._notes(suite, stored, now, judged)
@@ -176,7 +180,9 @@ class Gatekeeper:
     def _confirmed(
         self, suite: Suite, gates: Sequence[Gate], now: Mapping[str, Fingerprint], test: str, judged: list[JudgedGate]
     ) -> list[JudgedGate]:
-        """Measure what regressed beside the old state, where the suite says how to start it."""
+        """Measure what regressed, or nearly did, beside the old state, where the suite says how to start it.
+
+        What regresses by that alone is waived as any regression."""
         checked, baseline = CheckedGates(self.launches, suite, tuple(now), gates), self.state.read(suite.name).baseline
         if baseline is None or not checked.is_repeatable:
             return judged
@@ -184,7 +190,13 @@ class Gatekeeper:
             return not_confirmed(judged)
         matched = match_baseline(baseline, test, gates, self._today(suite, now))
         side, policy = suite.beside(suite.confirm_with), self.policy.launches(suite)
-        return list(Confirmation(checked, side, baseline, matched, policy).confirm(judged))
+        confirmed = Confirmation(checked, side, baseline, matched, policy, _screens(suite, policy)).confirm(judged)
+        return [
+            self.waivers.apply(suite.name, after)
+            if after.verdict is Verdict.REGRESSED and before.verdict is not Verdict.REGRESSED
+            else after
+            for before, after in zip(judged, confirmed, strict=True)
+        ]
 
     def _evaluation(
         self, suite: Suite, gates: Sequence[Gate], now: Mapping[str, Fingerprint], test: str
@@ -194,7 +206,9 @@ class Gatekeeper:
         if self.policy.paired_with is not None:
             return InPairs(checked, suite.beside(self.policy.paired_with), policy)
         matched = match_baseline(self.state.read(suite.name).baseline, test, gates, self._today(suite, now))
-        return (Recording if self.policy.update else AgainstBaseline)(checked, matched, policy)
+        if self.policy.update:
+            return Recording(checked, matched, policy)
+        return AgainstBaseline(checked, matched, policy, _screens(suite, policy))
 
     def _today(self, suite: Suite, now: Mapping[str, Fingerprint]) -> JudgingContext:
         baseline = self.state.read(suite.name).baseline
@@ -257,7 +271,7 @@ class Gatekeeper:
         is_anew = self.policy.update and not self.policy.update_add
         if suite.points is None and baseline is not None and not is_anew and set(pair.curves) <= set(known):
             first, second = (baseline.launches_of(precision)[0] for precision in pair.curves)
-            price = replace(pair.hardware, name=first.sweep.hardware), pair.candidate.cost
+            price = priced_for((first,), pair.hardware), pair.candidate.cost
             return suite.points_for(Comparison(first.curve(*price), second.curve(*price)))
         return suite.points_for(pair)
 
@@ -302,3 +316,9 @@ class Gatekeeper:
         """
         report = self.state.report(ran, configured, cut_short=cut_short, interrupted=interrupted)
         return report if self.history is None or interrupted else with_history(report, self.history, self.state)
+
+
+def _screens(suite: Suite, policy: LaunchPolicy) -> bool:
+    """Whether gates are screened: the old state can be started, and the best launch decides. A median would be held
+    against the best launch of the old state."""
+    return suite.confirm_with is not None and policy.takes_the_best

@@ -17,6 +17,7 @@ from pytest_precgate.analysis.accepted.baseline import Provenance, RecordedGate
 from pytest_precgate.analysis.accepted.origin import utc_text
 from pytest_precgate.analysis.accepted.remarks import remarks
 from pytest_precgate.analysis.accepted.update import Measured, PlannedUpdate, plan_additions, plan_rewrite
+from pytest_precgate.analysis.cost import SuiteCost
 from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.gating.waiver import WaiverBook
@@ -29,6 +30,7 @@ from pytest_precgate.errors import (
     UnreadableCurveError,
 )
 from pytest_precgate.run.launches import Launches
+from pytest_precgate.run.verdict_cost import cost_of_verdicts
 from pytest_precgate.settings import Policy, Suite
 
 
@@ -46,8 +48,8 @@ class RunState:
     """What a run has read, compared, checked and is about to record; see Gatekeeper for what it is given.
 
     By suite: the baseline as read, what is to be recorded, the gates that were held; ``asked`` are the suites of which
-    a test wanted a sweep. Every report is kept by suite,
-    test and precisions, every comparison by suite and precisions.
+    a test wanted a sweep, ``judged`` those of which gates were judged, with the precisions that these read. Every
+    report is kept by suite, test and precisions, every comparison by suite and precisions.
     """
 
     policy: Policy
@@ -64,6 +66,7 @@ class RunState:
     compared: list[Compared] = field(default_factory=list)
     pairs: dict[tuple[str, str, str], Comparison] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
+    judged: dict[str, tuple[Suite, tuple[str, ...]]] = field(default_factory=dict)
 
     def read(self, suite: str) -> Stored:
         """Return the suite's baseline as it was when it was first asked for. Raises BaselineError."""
@@ -97,8 +100,17 @@ class RunState:
             updates=tuple(updates),
             problems=tuple(problems),
             warnings=tuple(warnings),
-            costs=self.launches.costs(),
+            costs=tuple(self._with_verdicts(cost) for cost in self.launches.costs()),
         )
+
+    def _with_verdicts(self, cost: SuiteCost) -> SuiteCost:
+        """The cost of a suite with what its verdicts took of it."""
+        if cost.suite not in self.judged:
+            return cost
+        suite, precisions = self.judged[cost.suite]
+        side = self.policy.paired_with or suite.confirm_with
+        policy = self.policy.launches(suite)
+        return replace(cost, verdict=cost_of_verdicts(self.launches, suite, precisions, policy, side))
 
     def _ungated_suites(self, configured: Collection[str], failed: Collection[str]) -> list[str]:
         """Name every configured suite that has no baseline and that no test checked, or failed before it could."""

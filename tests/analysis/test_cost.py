@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.cost import KINDS, KindCost, LaunchCost, SuiteCost, by_kind, known_sum
+from pytest_precgate.analysis.cost import (
+    KINDS,
+    KindCost,
+    LaunchCost,
+    SuiteCost,
+    VerdictCost,
+    by_kind,
+    known_sum,
+    verdict_cost,
+)
 from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.errors import InvalidValueError
 
@@ -91,3 +100,28 @@ def test_a_replay_has_no_cost_of_its_own() -> None:
     assert SuiteCost("kimi", B200, reused=[STARTED], replayed=True).reused == (STARTED,)
     with pytest.raises(InvalidValueError, match="a replay measures nothing"):
         SuiteCost("kimi", B200, costs=[STARTED], replayed=True)
+
+
+def test_a_full_rule_is_estimated_at_the_launches_that_were_taken() -> None:
+    """Of three launches each of two precisions and of the old state: two and one were taken, of the old state none."""
+    fp4, int4 = LaunchCost("tp4", 4, 100.0, 900.0), LaunchCost("tp8", 4, 50.0, 450.0)
+    taken = [(2, [fp4, fp4]), (1, [int4]), (0, []), (0, [])]
+    found = verdict_cost(taken, 3, "first good of 3 launches", simulated=False)
+    assert (found.launches, found.gpu_s) == (3, 2500.0)
+    assert (found.full_launches, found.full_gpu_s) == (12, 3 * 1000 + 3 * 500 + 2 * 3 * 2500 / 3)
+    assert found.is_whole
+    # A launch of two configurations is one launch that costs both.
+    assert verdict_cost([(1, [fp4, int4])], 3, "r", simulated=False).full_gpu_s == 4500.0
+
+
+def test_a_start_that_is_not_known_is_not_counted_and_said() -> None:
+    """As of an endpoint; a launch that takes no GPU costs nothing."""
+    found = verdict_cost([(1, [LaunchCost("e", 4, 100.0, None)])], 3, "r", simulated=False)
+    assert (found.gpu_s, found.full_gpu_s, found.is_whole) == (100.0, 300.0, False)
+    assert verdict_cost([(1, []), (0, [])], 3, "r", simulated=False).full_gpu_s == 0.0
+
+
+def test_a_verdict_takes_no_more_than_its_rule_allows() -> None:
+    """What was taken beyond that was for something else."""
+    with pytest.raises(InvalidValueError, match=r"VerdictCost\.full_launches: got 3, and 4 were taken"):
+        VerdictCost("r", 4, 1.0, 3, 1.0)

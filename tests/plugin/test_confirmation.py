@@ -45,6 +45,9 @@ def test_what_passes_starts_no_old_state(confirmed: Repository) -> None:
     assert confirmed.run(JSON).ret == 0
     assert launches(confirmed) == {"fp4": 1, "int4": 1}
     assert list(confirmed.path.glob(".precgate/runs/*@accepted*")) == []
+    (cost,) = json.loads((confirmed.path / "found.json").read_text(encoding="utf-8"))["costs"]
+    assert cost["verdict"]["rule"] == "first good of 3 launches, and as many of accepted"
+    assert (cost["verdict"]["launches"], cost["verdict"]["full_launches"]) == (2, 12)
 
 
 def test_a_loss_that_the_old_state_does_not_share_is_confirmed(confirmed: Repository) -> None:
@@ -80,6 +83,42 @@ def test_a_machine_that_got_slower_is_an_environment_that_changed(confirmed: Rep
         ]
     )
     assert side_launches(confirmed, "accepted") == {"fp4": 3, "int4": 3}
+
+
+LOW = [1.0115]
+"""A loss of about 3%: inside a tolerance of 3.5%, beyond four fifths of it."""
+
+
+def test_what_lost_a_good_part_of_its_tolerance_passes_beside_an_old_state_that_lost_it_too(
+    confirmed: Repository, paced: Paced
+) -> None:
+    """Three launches of the candidate, and one of the old state, which is as slow; the reason gives both losses."""
+    confirmed.change_settings("interactivity", "tolerance = 0.035\ninteractivity")
+    paced(fp4=LOW, int4=LOW)
+    assert confirmed.run(JSON).ret == 0
+    found = gates(confirmed)["fp4 throughput_per_gpu", 85]
+    assert found["verdict"] == "PASS"
+    assert (found["launches"], len(found["old_values"])) == (3, 1)  # type: ignore[arg-type]
+    assert "than the old state, measured now (kimi@accepted, 1 launch)" in str(found["reason"])
+
+
+def test_a_regression_that_a_slow_day_of_the_baseline_hid_is_found_beside_the_old_state(
+    confirmed: Repository, paced: Paced
+) -> None:
+    """The machine got 1% faster since, and the candidate 2% slower: 1% is left of its loss against the baseline."""
+    paced(fp4=[0.99 * pace for pace in QUIET], int4=[0.99 * pace for pace in QUIET])
+    confirmed.change_settings('fp4-tp4"\n', 'fp4-tp4"\nslowdown = 0.02\n')
+    result = confirmed.run(JSON)
+    assert result.ret == 1
+    found = gates(confirmed)["fp4 throughput_per_gpu", 85]
+    assert found["verdict"] == "REGRESSED"
+    assert -0.025 < float(str(found["change"])) < -0.8 * 0.025
+    result.stdout.fnmatch_lines(
+        [
+            "REGRESSED  fp4 throughput_per_gpu at 85 *% worse than the old state, measured now (kimi@accepted, *), "
+            "beyond the tolerance (2.5%)*; *% worse than its baseline: the machine was slower when that was recorded, *"
+        ]
+    )
 
 
 def test_no_policy_lets_a_changed_environment_pass(confirmed: Repository, paced: Paced) -> None:

@@ -54,6 +54,26 @@ def test_a_simulated_run_tells_virtual_costs(simulated: Repository) -> None:
     assert (spent["simulated"], cost["reused"], cost["replayed"]) == (True, [], False)
 
 
+def test_a_report_tells_what_the_verdicts_took_and_what_the_full_rule_takes(simulated: Repository) -> None:
+    """One launch of each precision of three; in JSON, and in the terminal with -v alone."""
+    result = simulated.run("--precgate-json=g.json")
+    assert said(result, "the verdicts took") == []
+    (cost,) = costs(simulated)
+    took = cost["verdict"]
+    assert (took["launches"], took["full_launches"], took["is_whole"], took["simulated"]) == (2, 6, True, True)
+    assert took["gpu_s"] == pytest.approx(cost["cost"][0]["gpu_s"])
+    assert took["full_gpu_s"] == pytest.approx(3 * took["gpu_s"])
+    assert took["full_dollars"] == pytest.approx(3 * took["dollars"])
+    (line,) = said(simulated.run("-v"), "the verdicts took")
+    assert re.match(
+        rf"kimi: the verdicts took 2 launches, {TIME} virtual GPU-minutes, SIMULATED, \$\d+\.\d\d; the full rule "
+        rf"\(first good of 3 launches\) takes 6 launches, {TIME} virtual GPU-minutes, SIMULATED, \$\d+\.\d\d$",
+        line,
+    )
+    assert simulated.run("--precgate-update", "--precgate-json=g.json").ret == 0
+    assert costs(simulated)[0]["verdict"] is None
+
+
 def test_a_replay_and_a_resumption_tell_what_was_paid_for_before(simulated: Repository) -> None:
     """Nothing by themselves here; what the judged or reused launches had cost is the earlier run's figure."""
     assert simulated.run("--precgate-json=g.json").ret == 0

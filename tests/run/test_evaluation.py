@@ -10,7 +10,15 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from pytest_precgate.analysis.accepted.baseline import Baseline, Launch, Provenance, RecordedGate, targets_at
+from pytest_precgate.analysis.accepted.anchor import held_to_anchors
+from pytest_precgate.analysis.accepted.baseline import (
+    AnchorState,
+    Baseline,
+    Launch,
+    Provenance,
+    RecordedGate,
+    targets_at,
+)
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.matching import JudgingContext, match_baseline
 from pytest_precgate.analysis.curves.comparison import Curve
@@ -66,15 +74,25 @@ INT4 = sweep("int4", [SweepPoint(c, 8, 1000 / (c + 4), 20.0 * c**0.7) for c in (
 
 
 def judged(
-    before: Sequence[Points], after: Sequence[Points], targets: Collection[float], policy: LaunchPolicy = FIRST_GOOD
+    before: Sequence[Points],
+    after: Sequence[Points],
+    targets: Collection[float],
+    policy: LaunchPolicy = FIRST_GOOD,
+    oldest: Sequence[Points] | None = None,
 ) -> Sequence[JudgedGate]:
-    """The gates of FP4 and of its ratio to an INT4 that never changes: launches ``after`` held against those before."""
+    """The gates of FP4 and of its ratio to an INT4 that never changes: launches ``after`` held against those before,
+    and to those that were accepted ``oldest``."""
     gates = gates_of("fp4", "int4", [*targets], TOLERANCES)
     baseline = _baseline(gates, before)
+    if oldest is not None:
+        state = _baseline(gates, oldest)
+        anchor = AnchorState(state.recorded, state.launches, [gate.key for gate in gates])
+        baseline = replace(baseline, anchors=[anchor])
     sweeps = {"fp4": [sweep("fp4", points) for points in after], "int4": [INT4] * len(after)}
     checked = CheckedGates(cast("Launches", Measured({SUITE.name: sweeps})), SUITE, ("fp4", "int4"), gates)
     context = JudgingContext({"fp4": FACTS, "int4": FACTS}, B200, "derived")
-    return AgainstBaseline(checked, match_baseline(baseline, TEST, gates, context), policy).judge()
+    found = AgainstBaseline(checked, match_baseline(baseline, TEST, gates, context), policy).judge()
+    return held_to_anchors(found, baseline, B200, "derived")
 
 
 def beside(before: Sequence[Points], after: Sequence[Points], targets: Collection[float]) -> Sequence[JudgedGate]:
@@ -466,6 +484,68 @@ def test_a_hole_in_one_launch_costs_another_one() -> None:
     assert {
         each.verdict for each in judged(before, [hole, points, hole], [55], MEDIAN) if "fp4" in each.gate.key.precisions
     } == {Verdict.REGRESSED}
+
+
+STEADY = [stretched(kimi("fp4").points, pace) for pace in (1.0, 1.001, 0.999)]
+
+
+@pytest.mark.parametrize("first", [1.02, 1.006, 1.0])
+def test_a_launch_that_is_slower_than_the_anchor_allows_is_one_of_three(first: float) -> None:
+    """Beyond its tolerance, only beyond its anchor, or good: the next one is good, so the gate passes in any case."""
+    points = kimi("fp4").points
+    oldest = [stretched(each, 0.985) for each in STEADY]
+    after = [stretched(points, pace) for pace in (first, 0.995, 0.995)]
+    found = judged(STEADY, after, [55], oldest=oldest)
+    assert {each.verdict for each in found} == {Verdict.PASS}
+    every = judged(STEADY, [stretched(points, 1.006)] * 3, [55], oldest=oldest)
+    assert Verdict.DRIFTED in {each.verdict for each in every}
+
+
+@pytest.mark.parametrize("first", [1.03, 1.0])
+def test_a_launch_whose_points_ended_early_is_one_of_three(first: float) -> None:
+    """Slow or not, it passes no gate and takes another launch; where all ended early the gate is INCONCLUSIVE."""
+    points = kimi("fp4").points
+    early = [replace(point, short_error=0.2) for point in stretched(points, first)]
+    assert {each.verdict for each in judged(STEADY, [early, points, points], [55])} == {Verdict.PASS}
+    if first == 1.0:
+        found = judged(STEADY, [early] * 3, [55])
+        assert {each.verdict for each in found if "fp4" in each.gate.key.precisions} == {Verdict.INCONCLUSIVE}
+        assert "ended before they reached point_error" in found[0].reason
+
+
+@settings(unhurried, max_examples=40)
+@given(
+    st.lists(st.floats(0.99, 1.03), min_size=3, max_size=3),
+    st.lists(st.none() | st.floats(0.001, 0.3), min_size=3, max_size=3),
+    st.lists(st.floats(1.0, 1.03), min_size=3, max_size=3),
+    st.lists(st.floats(1.0, 3.0), min_size=3, max_size=3),
+    st.sampled_from([FIRST_GOOD, MEDIAN]),
+    st.floats(0.97, 1.0),
+)
+@example([1.006, 0.995, 0.995], [None] * 3, [1.02, 1.0, 1.0], [1.0] * 3, FIRST_GOOD, 0.985)
+@example([1.0, 1.0, 1.0], [0.2, None, None], [1.03, 1.0, 1.0], [1.0] * 3, FIRST_GOOD, 1.0)
+def test_no_gate_passes_by_launches_that_are_slower_or_end_earlier(
+    paces: Sequence[float],
+    errors: Sequence[float | None],
+    slower: Sequence[float],
+    earlier: Sequence[float],
+    policy: LaunchPolicy,
+    sunk: float,
+) -> None:
+    """Of a baseline that sank below its anchor, or did not."""
+    points, oldest = kimi("fp4").points, [stretched(each, sunk) for each in STEADY]
+
+    def measured(factors: Sequence[float], longer: Sequence[float]) -> list[Points]:
+        return [
+            [
+                replace(point, short_error=None if error is None else min(error * more, 1.0))
+                for point in stretched(points, pace * factor)
+            ]
+            for pace, factor, error, more in zip(paces, factors, errors, longer, strict=True)
+        ]
+
+    before = judged(STEADY, measured([1.0] * 3, [1.0] * 3), [55], policy, oldest)
+    refuse_helped(before, judged(STEADY, measured(slower, earlier), [55], policy, oldest))
 
 
 def test_points_that_nearly_tie_may_change_places() -> None:

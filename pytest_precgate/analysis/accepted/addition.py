@@ -5,19 +5,18 @@ launches of another hardware, workload, version or set of gates are never mixed 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from pytest_precgate.analysis.accepted.baseline import Baseline, Launch, Provenance, RecordedGate
-from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
+from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.update import Measured, PlannedUpdate, planned
+from pytest_precgate.analysis.accepted.versions import ENGINE, MACHINE, differing_versions, tells_version
 from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.errors import UnlikeBaselineError
 from pytest_precgate.text import printable
 
-VERSION_FACTS = ("engine_version", "version", "gpu.driver", "gpu.cuda", "precgate")
-"""Soft facts that say which version was measured; all other soft facts may differ from launch to launch."""
-
+_UNTOLD = "the engine of {} tells no version: that its launches are of one version is not checked"
 _ANEW = "record the suite anew with --precgate-update"
 
 
@@ -39,7 +38,8 @@ def require_addable(
     differing += [f"{name} has no launch in the baseline" for name in now if name not in baseline.precisions]
     for name, fingerprint in now.items():
         for launch in baseline.launches_of(name)[:1]:
-            differing += [f"{name}: {line}" for line in _versions(fingerprint.soft, launch.fingerprint.soft)]
+            lines = differing_versions(fingerprint, launch.fingerprint, (*ENGINE, *MACHINE))
+            differing += [f"{name}: {line}" for line in lines]
     if tool_version != baseline.recorded.tool_version:
         was = baseline.recorded.tool_version
         differing.append(f"pytest-precgate is {printable(tool_version)}, the baseline's is {printable(was)}")
@@ -55,16 +55,6 @@ def require_addable(
             f"its gates are others: {what}{more}; add gates with --precgate-update-new-only first, or {_ANEW}"
         )
     return baseline
-
-
-def _versions(now: Mapping[str, Fact], then: Mapping[str, Fact]) -> list[str]:
-    names = sorted(name for name in {*now, *then} if re.sub(r"\.\d+$", "", name) in VERSION_FACTS)
-    return [
-        f"{name} is {printable(str(now.get(name, 'not known')))}, the baseline's is "
-        f"{printable(str(then.get(name, 'not known')))}"
-        for name in names
-        if now.get(name) != then.get(name)
-    ]
 
 
 def plan_addition(old: Baseline | None, measured: Measured, recorded: Provenance) -> PlannedUpdate:
@@ -86,7 +76,9 @@ def plan_addition(old: Baseline | None, measured: Measured, recorded: Provenance
             listed = ", ".join(f"{number} of {name}" for name, number in counts.items())
             raise UnlikeBaselineError(f"{what} holds {listed}: they could not be compared in turn; {_ANEW}")
     gates = [*old.gates, *(RecordedGate(test, key) for test, keys in measured.checked.items() for key in keys)]
-    return planned(old, measured, recorded, [*old.launches, *added], gates)
+    plan = planned(old, measured, recorded, [*old.launches, *added], gates)
+    untold = sorted({each.sweep.precision for each in added if not tells_version(each)})
+    return replace(plan, notes=(_UNTOLD.format(", ".join(untold)),)) if untold else plan
 
 
 def _added(old: Baseline, precision: str, launches: Sequence[Launch]) -> list[Launch]:

@@ -10,12 +10,13 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_precgate.analysis.accepted.baseline import AnchorState, Baseline, Launch
+from pytest_precgate.analysis.accepted.baseline import AnchorState, Baseline, Launch, priced_for
 from pytest_precgate.analysis.curves.comparison import CostMode
 from pytest_precgate.analysis.curves.economics import Hardware
-from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.analysis.gating.gates import Gate, GateKey
+from pytest_precgate.analysis.gating.losses import log_of, share_of
 from pytest_precgate.analysis.gating.noise import GateNoise
-from pytest_precgate.analysis.gating.verdict import LAST_BITS, Evidence, JudgedGate, Verdict
+from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent, Evidence, JudgedGate, Verdict
 from pytest_precgate.errors import UnreadableCurveError
 
 ALLOWED_FALL = 0.03
@@ -36,8 +37,9 @@ class AnchorValue:
     since: str
 
 
-def anchor_value(baseline: Baseline, key: GateKey, hardware: Hardware, cost: CostMode) -> AnchorValue | None:
-    """Return the anchor of a gate at a price; None for a gate the baseline does not hold.
+def anchor_value(baseline: Baseline, key: GateKey, hardware: Hardware, cost: CostMode) -> AnchorValue | Absent | None:
+    """Return the anchor of a gate at a price; None for a gate the baseline does not hold, Absent where its launches do
+    not reach it.
 
     With too few launches of its own its noise is that of the baseline."""
     if not baseline.tests_of(key):
@@ -47,8 +49,12 @@ def anchor_value(baseline: Baseline, key: GateKey, hardware: Hardware, cost: Cos
     try:
         value = curves.values([key])[key]
         launches = len(curves.gate_launches(key).values)
-    except UnreadableCurveError:  # a target whose anchor was read at its first record is inside
-        return None
+    except UnreadableCurveError as exc:
+        since = f"the state accepted {state.recorded.utc} (commit {state.recorded.commit})"
+        return Absent(
+            Verdict.INCONCLUSIVE,
+            f"its anchor, {since}, cannot be read: {exc}; restore the baseline file from version control",
+        )
     own = curves.noise.gates.get(key)
     error = centre_error(own, launches, baseline.noises(hardware, cost).get(key))
     return AnchorValue(value, error, f"{state.recorded.utc} (commit {state.recorded.commit})")
@@ -69,32 +75,31 @@ def held_to_anchors(
     """Return gates that were judged against ``baseline``, those that drifted from their anchor with that verdict."""
     if baseline is None:
         return list(judged)
-    priced = replace(hardware, name=baseline.launches[0].sweep.hardware)
+    priced = priced_for(baseline.launches, hardware)
     return [drifted(each, anchor_value(baseline, each.gate.key, priced, cost)) for each in judged]
 
 
-def drifted(judged: JudgedGate, anchor: AnchorValue | None) -> JudgedGate:
+def drifted(judged: JudgedGate, anchor: AnchorValue | Absent | None) -> JudgedGate:
     """Return a gate as DRIFTED when it passes against its baseline and is much worse than its anchor, else as it is.
 
-    Either way with the loss that a waiver has to cover.
+    Either way with the loss that a waiver has to cover. Where its anchor cannot be read, it does not pass.
 
     Too far is ALLOWED_FALL, or its tolerance where that is more (a gate at its anchor must not fail inside its
     tolerance), and STANDARD_ERRORS of the difference: of one launch and of the anchor."""
     if anchor is None or judged.value is None or judged.gate.record_only:
         return judged
-    sigma = None if judged.evidence is None else judged.evidence.sigma
-    # An unknown noise explains nothing: the gate is held to the share alone.
-    noise = 0.0 if sigma is None or anchor.error is None else STANDARD_ERRORS * math.hypot(sigma, anchor.error)
-    share = max(ALLOWED_FALL, judged.gate.tolerance)
-    loss, allowed = -judged.gate.gain(judged.value, anchor.value), _beyond(judged.gate.key, share, noise)
-    if loss <= allowed + LAST_BITS:
+    if isinstance(anchor, Absent):
+        return replace(judged, verdict=anchor.verdict, reason=anchor.reason) if judged.verdict.passes else judged
+    share, allowed = _allowed(judged.gate, anchor, None if judged.evidence is None else judged.evidence.sigma)
+    loss = -judged.gate.gain(judged.value, anchor.value)
+    if judged.gate.gain(judged.value, _value_at(judged.gate, anchor, allowed)) >= -LAST_BITS:
         return judged
     evidence = Evidence(None, None, 1) if judged.evidence is None else judged.evidence
     judged = replace(judged, evidence=replace(evidence, anchor_loss=loss))
     if not judged.verdict.passes:  # a waiver has to cover this loss too
         return judged
     why = f"passes against its baseline and is {loss:.1%} worse than its anchor, the state accepted {anchor.since}"
-    explained = f" and {allowed - share:.1%} that noise explains" if noise else ""
+    explained = f" and {allowed - share:.1%} that noise explains" if allowed > share else ""
     reason = (
         f"{why}; allowed are {share:.1%}{explained}. Small accepted losses have added up: look for them in the history "
         "of the baseline, or accept them for good with --precgate-update --precgate-lower-anchor --precgate-reason TEXT"
@@ -102,17 +107,27 @@ def drifted(judged: JudgedGate, anchor: AnchorValue | None) -> JudgedGate:
     return replace(judged, verdict=Verdict.DRIFTED, reason=reason)
 
 
-def _beyond(key: GateKey, share: float, noise: float) -> float:
-    """The loss, as a share, that lies ``noise`` (of the logarithm) beyond a loss of ``share``."""
-    if key.metric.higher_is_better:
-        return 1 - (1 - share) * math.exp(-noise)
-    return (1 + share) * math.exp(noise) - 1
+def drifts_beyond(gate: Gate, anchor: AnchorValue | Absent | None, sigma: float | None) -> float | None:
+    """Return the value from which on a gate whose launches scatter by ``sigma`` is too far below its anchor; None
+    without an anchor that can be read."""
+    if not isinstance(anchor, AnchorValue):
+        return None
+    return _value_at(gate, anchor, _allowed(gate, anchor, sigma)[1])
 
 
-def fall(key: GateKey, value: float, anchor: float) -> float:
-    """Return by which share ``value`` is worse than its ``anchor``; negative where it is better."""
-    change = value / anchor - 1
-    return -change if key.metric.higher_is_better else change
+def _allowed(gate: Gate, anchor: AnchorValue, sigma: float | None) -> tuple[float, float]:
+    """The share that a gate may lose from its anchor, and the same with what noise explains.
+
+    An unknown noise explains nothing: the gate is held to the share alone."""
+    share = max(ALLOWED_FALL, gate.tolerance)
+    if sigma is None or anchor.error is None:
+        return share, share
+    noise = STANDARD_ERRORS * math.hypot(sigma, anchor.error)
+    return share, share_of(gate.key, log_of(gate.key, share) + noise)
+
+
+def _value_at(gate: Gate, anchor: AnchorValue, loss: float) -> float:
+    return anchor.value * (1 - loss if gate.key.metric.higher_is_better else 1 + loss)
 
 
 @dataclass(frozen=True)
@@ -200,7 +215,7 @@ def _reaches(state: AnchorState, key: GateKey, hardware: Hardware, cost: CostMod
     if not {*key.precisions} <= {launch.sweep.precision for launch in state.launches}:
         return False
     try:
-        state.at(replace(hardware, name=state.launches[0].sweep.hardware), cost).gate_launches(key)
+        state.at(priced_for(state.launches, hardware), cost).gate_launches(key)
     except UnreadableCurveError:
         return False
     return True

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.launch_curves import LaunchCurves
-from pytest_precgate.analysis.accepted.origin import UNKNOWN, UTC_FORMAT, LaunchOrigin
+from pytest_precgate.analysis.accepted.origin import UNKNOWN, UTC_FORMAT, LaunchOrigin, days_of
 from pytest_precgate.analysis.cost import LaunchCost
 from pytest_precgate.analysis.curves.comparison import CostMode, Curve
 from pytest_precgate.analysis.curves.economics import Hardware
@@ -155,6 +155,12 @@ class AnchorState:
         return {}
 
 
+def priced_for(launches: Sequence[Launch], hardware: Hardware) -> Hardware:
+    """Return the present price under the name of the launches' hardware, which differs only when a mismatch is
+    ignored."""
+    return replace(hardware, name=launches[0].sweep.hardware)
+
+
 def curves_of(launches: Sequence[Launch], keys: Sequence[GateKey], hardware: Hardware, cost: CostMode) -> LaunchCurves:
     """Return the curves of one state's launches at a price; its gates are ``keys``."""
     by_precision: dict[str, list[Launch]] = {}
@@ -163,7 +169,11 @@ def curves_of(launches: Sequence[Launch], keys: Sequence[GateKey], hardware: Har
     # An only launch that cannot be repeated is paired with every launch of the other precision.
     read_once = {name for name, each in by_precision.items() if [one.is_repeatable for one in each] == [False]}
     curves = {name: [launch.curve(hardware, cost) for launch in each] for name, each in by_precision.items()}
-    groups = {name: [each.origin.group for each in launches] for name, launches in by_precision.items()}
+    # A label that launches of one day and one node share.
+    groups: dict[str, list[str | None]] = {}
+    for launch, day in zip(launches, days_of([each.origin for each in launches]), strict=True):
+        label = None if day is None else f"{day} {launch.origin.node}"
+        groups.setdefault(launch.sweep.precision, []).append(label)
     return LaunchCurves(curves, read_once, keys, groups)
 
 
@@ -239,11 +249,11 @@ class Baseline:
 
     @property
     def only_day(self) -> str | None:
-        """The day (UTC) of all its measured launches; None when they are of several, or the day of one is not known.
+        """The day of its measured launches (see origin.days_of); None when they are of several, or one is not known.
 
         Recorded points and a simulation have no day."""
         measured = [each for each in self.launches if not each.sweep.simulated and each.is_repeatable]
-        days = {launch.origin.day for launch in measured}
+        days = {*days_of([launch.origin for launch in measured])}
         return days.pop() if len(days) == 1 else None
 
     def launches_of(self, precision: str) -> tuple[Launch, ...]:

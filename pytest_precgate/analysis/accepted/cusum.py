@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.analysis.gating.losses import log_loss
 from pytest_precgate.analysis.quantity import one_line, positive
 
 WINSOR = 3.0
@@ -68,12 +69,11 @@ def sinking(key: GateKey, states: Sequence[AcceptedState]) -> Sinking | None:
         if state.sigma is None:
             continue
         variances.append(max(state.sigma, _NO_NOISE) ** 2)
-        loss = math.log(state.anchor / state.value) * (1 if key.metric.higher_is_better else -1)
+        loss = log_loss(key, state.value, state.anchor)
         score = loss / math.sqrt(math.fsum(variances) / len(variances))
         total = max(0.0, total + max(-WINSOR, min(WINSOR, score)) - ALLOWANCE)
         run = [*run, state] if total > 0 else []
     if total <= ALARM:
         return None
     last = run[-1]
-    below = last.value / last.anchor - 1
-    return Sinking(run[0], len(run), -below if key.metric.higher_is_better else below, total)
+    return Sinking(run[0], len(run), -key.gain(last.value, last.anchor), total)

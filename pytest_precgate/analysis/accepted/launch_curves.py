@@ -14,7 +14,6 @@ from functools import cached_property
 from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches, SuiteNoise
 from pytest_precgate.analysis.gating.gates import GateKey
-from pytest_precgate.analysis.gating.noise import gate_elasticity, reading_sigma
 from pytest_precgate.analysis.gating.serving import ServedGate
 from pytest_precgate.errors import UnreadableCurveError
 
@@ -80,11 +79,7 @@ class LaunchCurves:
             for precision in key.precisions
         ]
         launches = list(zip(*sides, strict=False))
-        values = [key.read({curve.sweep.precision: curve for curve in launch}) for launch in launches]
-        elasticity = gate_elasticity(key, launches)
-        return GateLaunches(
-            key, values, elasticity, reading_sigma(launches, key.point), self._groups_of(key, len(values))
-        )
+        return GateLaunches.read(key, launches, self._groups_of(key, len(launches)))
 
     def _groups_of(self, key: GateKey, launches: int) -> tuple[str, ...] | None:
         """The group of each launch: that of every precision it is read from, but of those read once from a file.

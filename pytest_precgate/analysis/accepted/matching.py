@@ -6,9 +6,10 @@ baseline's launches, or the reason why there is nothing to compare with (MISSING
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from pytest_precgate.analysis.accepted.baseline import Baseline, RecordedGate
+from pytest_precgate.analysis.accepted.anchor import anchor_value, drifts_beyond
+from pytest_precgate.analysis.accepted.baseline import Baseline, RecordedGate, priced_for
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.launch_curves import LaunchCurves
 from pytest_precgate.analysis.curves.comparison import CostMode
@@ -60,7 +61,7 @@ def match_baseline(baseline: Baseline | None, test: str, gates: Sequence[Gate], 
     if baseline is None:
         absent = Absent(Verdict.MISSING, "this suite has no baseline; record one with --precgate-update")
         return GateBaselines(tuple(GateBaseline(gate, absent) for gate in gates))
-    curves = baseline.at(_repriced(baseline, today.hardware), today.cost)
+    curves = baseline.at(priced_for(baseline.launches, today.hardware), today.cost)
     held = tuple(_held(baseline, curves, RecordedGate(test, gate.key), gate, today) for gate in gates)
     if all(isinstance(each.baseline, Absent) for each in held):
         return GateBaselines(held)
@@ -81,12 +82,16 @@ def _held(
         gate_launches, served = curves.gate_launches(gate.key), curves.served(gate.key)
     except UnreadableCurveError as exc:
         return GateBaseline(gate, Absent(Verdict.MISSING, f"the baseline does not reach this point: {exc}"))
-    return GateBaseline(gate, gate_launches.values, gate_launches.elasticity, gate_launches.reading, served)
-
-
-def _repriced(baseline: Baseline, hardware: Hardware) -> Hardware:
-    """The present price under the baseline's own name, which differs only when a mismatch is ignored."""
-    return replace(hardware, name=baseline.launches[0].sweep.hardware)
+    noise = curves.noise.gates.get(gate.key)
+    anchor = anchor_value(baseline, gate.key, priced_for(baseline.launches, today.hardware), today.cost)
+    return GateBaseline(
+        gate,
+        gate_launches.values,
+        gate_launches.elasticity,
+        gate_launches.reading,
+        served,
+        drifts_beyond(gate, anchor, None if noise is None else noise.sigma),
+    )
 
 
 def lacks_figure(baseline: Baseline, key: GateKey) -> bool:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from pytest_precgate.analysis.quantity import one_line
 from pytest_precgate.errors import InvalidValueError
 
 UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+SAME_DAY_GAP = timedelta(hours=6)
+"""Launches that begin further apart are not of one run: loading and sweeping a large model takes two hours."""
 
 
 def utc_text(time: datetime) -> str:
@@ -45,14 +47,9 @@ class LaunchOrigin:
             one_line("LaunchOrigin", "gpus", gpu)
 
     @property
-    def day(self) -> str | None:
-        """The day in UTC, as ``2026-11-24``; None when the time is not known."""
-        return None if self.utc is None else self.utc[:10]
-
-    @property
-    def group(self) -> str | None:
-        """A label that launches of one day and one node share; None when the day is not known."""
-        return None if self.day is None else f"{self.day} {self.node}"
+    def time(self) -> datetime | None:
+        """When it began; None when that is not known."""
+        return None if self.utc is None else datetime.strptime(self.utc, UTC_FORMAT).replace(tzinfo=timezone.utc)
 
     @staticmethod
     def joint(origins: Sequence[LaunchOrigin]) -> LaunchOrigin:
@@ -68,3 +65,18 @@ class LaunchOrigin:
 
 UNKNOWN = LaunchOrigin()
 """The origin of points that were read from a file, and of launches from before origins were kept."""
+
+
+def days_of(origins: Sequence[LaunchOrigin]) -> list[str | None]:
+    """Return the day of each launch, as ``2026-11-24``; None where its time is not known.
+
+    Launches of one run are of one day, that on which the run began, also beyond midnight UTC: launches that follow each
+    other by less than SAME_DAY_GAP, and that began less than a day after the first of them."""
+    times = [each.time for each in origins]
+    began: dict[datetime, datetime] = {}
+    first = before = None
+    for time in sorted({time for time in times if time is not None}):
+        if before is None or first is None or time - before >= SAME_DAY_GAP or time - first >= timedelta(days=1):
+            first = time
+        began[time], before = first, time
+    return [None if time is None else f"{began[time]:%Y-%m-%d}" for time in times]

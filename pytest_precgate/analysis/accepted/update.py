@@ -17,7 +17,6 @@ from pytest_precgate.analysis.accepted.anchor import (
     KeptAnchors,
     anchor_value,
     centre_error,
-    fall,
     kept_anchors,
 )
 from pytest_precgate.analysis.accepted.baseline import (
@@ -27,13 +26,15 @@ from pytest_precgate.analysis.accepted.baseline import (
     Launch,
     Provenance,
     RecordedGate,
+    priced_for,
 )
 from pytest_precgate.analysis.curves.comparison import CostMode
 from pytest_precgate.analysis.curves.economics import Hardware
 from pytest_precgate.analysis.gating.gates import GateKey, Metric
+from pytest_precgate.analysis.gating.losses import log_loss
 from pytest_precgate.analysis.gating.noise import GateNoise
-from pytest_precgate.analysis.gating.verdict import LAST_BITS
-from pytest_precgate.errors import UnreadableCurveError
+from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent
+from pytest_precgate.errors import InvalidValueError, UnreadableCurveError
 
 LOUDER = 2.5
 """A sigma that grew by more than this factor is not the same noise: see GateChange.is_louder."""
@@ -84,8 +85,7 @@ class GateChange:
             return False
         if self.after is None:
             return True
-        worse = math.log(self.before / self.after)
-        return (worse if self.gate.key.metric.higher_is_better else -worse) > max(self.explained, _ROUNDING)
+        return log_loss(self.gate.key, self.after, self.before) > max(self.explained, _ROUNDING)
 
     @property
     def is_louder(self) -> bool:
@@ -103,7 +103,7 @@ class GateChange:
         """By which share it is worse than its anchor; negative where it is better, None without a value."""
         if self.after is None or self.anchor is None:
             return None
-        return fall(self.gate.key, self.after, self.anchor)
+        return -self.gate.key.gain(self.after, self.anchor)
 
     @property
     def is_sunk(self) -> bool:
@@ -121,13 +121,14 @@ class PlannedUpdate:
     """The baseline to write and all gates with their changes, unchanged ones included.
 
     ``renewed`` says of the gates whose anchor begins anew which fact differs; ``lowered_anchors`` are the gates whose
-    anchor was lowered because that was asked for."""
+    anchor was lowered because that was asked for; ``notes`` say what else a reader must know."""
 
     baseline: Baseline
     changes: tuple[GateChange, ...]
     is_change: bool
     renewed: Mapping[GateKey, str]
     lowered_anchors: tuple[GateKey, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def lowered(self) -> tuple[GateChange, ...]:
@@ -153,10 +154,10 @@ class PlannedUpdate:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What a reader of the update must know of its anchors."""
+        """What a reader of the update must know: of its anchors, and its notes."""
         lowered = [f"anchor lowered to this state: {_listed([str(key) for key in self.lowered_anchors])}"]
         anew = [f"anchored anew: {_listed([f'{key} ({line})' for key, line in self.renewed.items()])}"]
-        return (*(lowered if self.lowered_anchors else ()), *(anew if self.renewed else ()))
+        return (*(lowered if self.lowered_anchors else ()), *(anew if self.renewed else ()), *self.notes)
 
     @property
     def sunk_listed(self) -> str:
@@ -285,13 +286,15 @@ def _told(old: Baseline | None, new: Baseline, key: GateKey, measured: Measured)
     price = measured.hardware, measured.cost
     anchor = anchor_value(new, key, *price)
     assert anchor is not None, "a baseline anchors each of its gates"
+    if isinstance(anchor, Absent):
+        raise InvalidValueError(anchor.reason)
     blank = GateChange(RecordedGate("-", key), None, None, anchor=anchor.value, since=anchor.since)
     sigma = _sigma(new.noises(*price).get(key))
     if old is None or not old.tests_of(key):
         return replace(blank, sigmas=(None, sigma))
     if key.metric in measured.recorded:  # it holds nothing, so no value of it makes anything easier
         return replace(blank, explained=math.inf, sigmas=(None, sigma))
-    then = replace(measured.hardware, name=old.launches[0].sweep.hardware), measured.cost
+    then = priced_for(old.launches, measured.hardware), measured.cost
     sigmas = _sigma(old.noises(*then).get(key)), sigma
     error, gates = _error(old, new, key, measured), max(1, new.at(*price).noise.independent)
     # An unknown noise explains nothing: any fall asks for a reason.
@@ -316,7 +319,7 @@ def _sigma(noise: GateNoise | None) -> float | None:
 def _error(old: Baseline, new: Baseline, key: GateKey, measured: Measured) -> float | None:
     """The standard error of the change of a gate's logarithm; None where neither state knows its noise."""
     now = measured.hardware, measured.cost
-    then = replace(measured.hardware, name=old.launches[0].sweep.hardware), measured.cost
+    then = priced_for(old.launches, measured.hardware), measured.cost
     noises = old.noises(*then).get(key), new.noises(*now).get(key)
     try:
         counts = [len(state.at(*price).gate_launches(key).values) for state, price in ((old, then), (new, now))]
@@ -344,7 +347,7 @@ def _facts(launch: Launch) -> object:
 def _value(old: Baseline, gate: RecordedGate, measured: Measured) -> float | None:
     """The value of a gate before, at today's price, because a change of price makes no gate easier. None for one that
     cannot be read."""
-    hardware = replace(measured.hardware, name=old.launches[0].sweep.hardware)
+    hardware = priced_for(old.launches, measured.hardware)
     try:
         return old.value(gate.key, hardware, measured.cost)
     except UnreadableCurveError:

@@ -9,9 +9,17 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.gating.days import GroupSigmas, group_sigmas
 from pytest_precgate.analysis.gating.gates import GateKey, Metric
-from pytest_precgate.analysis.gating.noise import FAR, LEAST_LAUNCHES, GateNoise, suite_noise
+from pytest_precgate.analysis.gating.noise import (
+    FAR,
+    LEAST_LAUNCHES,
+    GateNoise,
+    gate_elasticity,
+    reading_sigma,
+    suite_noise,
+)
 from pytest_precgate.analysis.quantity import positive
 from pytest_precgate.errors import InvalidValueError
 
@@ -36,6 +44,15 @@ class GateLaunches:
             raise InvalidValueError(
                 f"GateLaunches.groups: {self.key} has {len(self.groups)} labels for {len(values)} launches"
             )
+
+    @staticmethod
+    def read(key: GateKey, launches: Sequence[Sequence[Curve]], groups: tuple[str, ...] | None = None) -> GateLaunches:
+        """Return the gate as ``launches`` read it, each the curves of the precisions of its key.
+
+        Raises UnreadableCurveError when a launch does not reach the gate's target, or lacks its figure."""
+        values = [key.read({curve.sweep.precision: curve for curve in launch}) for launch in launches]
+        elasticity, reading = gate_elasticity(key, launches), reading_sigma(launches, key.point)
+        return GateLaunches(key, values, elasticity, reading, groups)
 
     @property
     def higher_is_better_values(self) -> list[float]:
@@ -138,10 +155,10 @@ def _with_groups(noise: GateNoise, launches: GateLaunches, between: Mapping[tupl
         return noise
     sigma = max(noise.sigma, found.total * launches.elasticity)
     if found.within is None or found.between is None:
-        return replace(noise, sigma=sigma)
+        return replace(noise, sigma=sigma, differs_by_day=True)
     centre = found.between**2 / found.groups + found.within**2 / found.launches
     worth = max(1, min(noise.launches, int(found.total**2 / centre))) if centre > 0 else noise.launches
-    return replace(noise, sigma=sigma, worth=worth)
+    return replace(noise, sigma=sigma, worth=worth, differs_by_day=found.between > 0)
 
 
 @dataclass(frozen=True)

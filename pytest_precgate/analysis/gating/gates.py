@@ -137,6 +137,11 @@ class GateKey:
         read = curve.at(self.point)
         return read.cost if self.metric in (Metric.COST, Metric.COST_RATIO) else read.throughput_per_gpu
 
+    def gain(self, value: float, baseline: float) -> float:
+        """Return by which share ``value`` is better than ``baseline``; negative when it is worse."""
+        change = value / baseline - 1
+        return change if self.metric.higher_is_better else -change
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -161,8 +166,7 @@ class Gate:
 
     def gain(self, value: float, baseline: float) -> float:
         """Return by which share ``value`` is better than ``baseline``; negative when it is worse."""
-        change = value / baseline - 1
-        return change if self.key.metric.higher_is_better else -change
+        return self.key.gain(value, baseline)
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,21 @@ from typing import Literal
 
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches, SuiteNoise
 from pytest_precgate.analysis.gating.gates import Gate
+from pytest_precgate.analysis.gating.losses import log_of, share_of
 from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise
 from pytest_precgate.analysis.gating.power import Design, detectable_drop, largest_sigma, least_median, noise_line
+from pytest_precgate.analysis.gating.serving import ServedGate, ServedLimits
+from pytest_precgate.analysis.gating.verdict import LAST_BITS
 from pytest_precgate.analysis.quantity import count, positive
 from pytest_precgate.errors import InvalidValueError
 
 MUST_DETECT = 0.10
 """The largest minimum detectable drop that a gate may have, if the suite does not say and it is more than twice the
 tolerance."""
+
+SCREENED = 0.8
+"""The share of its tolerance that a gate may lose without being measured beside the old state, where that can be
+started (benchmarks/decision_rule.py: docs/noise_derivation.md, Screening)."""
 
 # The largest number of launches per verdict that a message advises.
 _ADVISED = 21
@@ -75,13 +82,23 @@ class LaunchPolicy:
         )
 
     @property
+    def takes_the_best(self) -> bool:
+        """Whether the best launch decides when none is good."""
+        return self.kind == "first-good"
+
+    @property
+    def pairs_up(self) -> bool:
+        """Whether each launch has one of another state beside it."""
+        return self.kind == "pairs"
+
+    @property
     def good(self) -> int:
         """How many launches must be inside the tolerance for a pass."""
-        return 1 if self.kind == "first-good" else (self.launches + 1) // 2
+        return 1 if self.takes_the_best else (self.launches + 1) // 2
 
     def design(self, baseline: int, gates: int) -> Design:
         """Return the design of a gate with ``baseline`` launches, one of ``gates`` that scatter independently."""
-        return Design(self.launches, self.good, baseline, gates, paired=self.kind == "pairs")
+        return Design(self.launches, self.good, baseline, gates, paired=self.pairs_up)
 
     def limits(self, gate: Gate, centre: float, design: Design, noise: GateNoise | None) -> GateLimits:
         """Return the limits of a gate; see GateLimits."""
@@ -112,6 +129,16 @@ class GateLimits:
     def fails_beyond(self) -> float:
         """The loss beyond which a gate fails: the tolerance, or the noise floor if that is more."""
         return self.gate.tolerance if self.noise_floor is None else max(self.gate.tolerance, self.noise_floor)
+
+    @property
+    def screens_beyond(self) -> float:
+        """The loss beyond which a launch inside the tolerance is measured beside the old state, where that can be
+        started: a slower day of the baseline may have hidden the rest."""
+        return SCREENED * self.gate.tolerance
+
+    def is_screened(self, value: float) -> bool:
+        """Whether a value lost more than that."""
+        return self.gate.gain(value, self.centre) < -self.screens_beyond - LAST_BITS
 
     @cached_property
     def clear_beyond(self) -> float | None:
@@ -156,6 +183,10 @@ class GateLimits:
             "window_limit_s"
         )
 
+    def of_served(self, served: ServedGate) -> ServedLimits:
+        """Return the limits of a launch that is read through the serving points of the gate."""
+        return ServedLimits(self.centre, self.fails_beyond, self.point_limit(served.deviation, len(served.points)))
+
     def point_limit(self, deviation: float, points: int) -> float:
         """Return how much worse each of ``points`` serving points may be than the centre, as a share.
 
@@ -195,7 +226,11 @@ class GateLimits:
         return _either(ways + self._more_launches(lambda longer: longer.noise_floor, self.gate.tolerance))
 
     def _more_launches(self, figure: Callable[[GateLimits], float | None], wanted: float) -> list[str]:
-        """The advice to take so many launches that ``figure`` is at most ``wanted``; empty when too many are needed."""
+        """The advice to take so many launches that ``figure`` is at most ``wanted``; empty when too many are needed.
+
+        Launches of one day share what differs between days, however many there are: pairs of launches cancel it."""
+        if self.noise is not None and self.noise.differs_by_day:
+            return ["judge in pairs with the old state (--precgate-paired-with), which share the day"]
 
         def suffices(design: Design) -> bool:
             found = figure(replace(self, design=design))
@@ -223,13 +258,10 @@ class GateLimits:
     @property
     def _limit(self) -> float:
         """The loss beyond which the gate fails, on the scale of sigma."""
-        tolerance = self.gate.tolerance
-        return max(
-            -math.log1p(-tolerance) if self.gate.key.metric.higher_is_better else math.log1p(tolerance), self._floor
-        )
+        return max(log_of(self.gate.key, self.gate.tolerance), self._floor)
 
     def _share(self, log: float) -> float:
-        return -math.expm1(-log) if self.gate.key.metric.higher_is_better else math.expm1(log)
+        return share_of(self.gate.key, log)
 
 
 def rounded_up(share: float) -> float:

@@ -56,6 +56,7 @@ class GateNoise:
     logarithm of one launch; ``set_aside`` how many of ``launches`` were outliers. ``has_errors`` says that sigma
     includes the measurement error of the points; without it sigma is only the launches' scatter. ``worth`` is how many
     launches of that sigma the centre is worth, when days differ and the launches are of a few days; None for all.
+    ``differs_by_day`` says that a part of sigma, or one that is not known, is of the day: launches of one day share it.
     ``outliers`` are the numbers of those set aside, in the order of the values."""
 
     centre: float
@@ -64,6 +65,7 @@ class GateNoise:
     set_aside: int = 0
     has_errors: bool = True
     worth: int | None = None
+    differs_by_day: bool = False
     outliers: frozenset[int] = field(default=frozenset(), compare=False)
 
     def __post_init__(self) -> None:

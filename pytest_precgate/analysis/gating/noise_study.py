@@ -14,7 +14,7 @@ from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches, independent_gates
 from pytest_precgate.analysis.gating.gates import Gate, GateKey
 from pytest_precgate.analysis.gating.limits import GateLimits, LaunchPolicy, rounded_up, suite_limits
-from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise, gate_elasticity, reading_sigma
+from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, GateNoise
 from pytest_precgate.errors import InvalidValueError, UnreadableCurveError
 
 
@@ -108,7 +108,8 @@ def study(gates: Sequence[Gate], curves: Mapping[str, Sequence[Curve]], policy: 
     unread: list[UnreadGate] = []
     for gate in gates:
         try:
-            read.append((gate, _launches(gate.key, curves)))
+            rows = list(zip(*(curves[name] for name in gate.key.precisions), strict=True))
+            read.append((gate, GateLaunches.read(gate.key, rows)))
         except UnreadableCurveError as exc:
             unread.append(UnreadGate(gate.key, str(exc)))
     gate_limits = suite_limits(read, policy)
@@ -116,9 +117,3 @@ def study(gates: Sequence[Gate], curves: Mapping[str, Sequence[Curve]], policy: 
         StudiedGate(gate, launches, limits) for (gate, launches), limits in zip(read, gate_limits, strict=True)
     )
     return NoiseStudy(numbers.pop(), policy, studied, tuple(unread))
-
-
-def _launches(key: GateKey, curves: Mapping[str, Sequence[Curve]]) -> GateLaunches:
-    rows = list(zip(*(curves[name] for name in key.precisions), strict=True))
-    values = [key.read({curve.sweep.precision: curve for curve in row}) for row in rows]
-    return GateLaunches(key, values, gate_elasticity(key, rows), reading_sigma(rows, key.point))

@@ -65,7 +65,8 @@ class Evidence:
     launches are outliers; ``values`` are the inputs of the rule, in order (of pairs, candidate over the other side).
     ``old_values`` are those of the old state, launched to confirm a regression. ``lowest`` is the gate's value from a
     serving point that was beyond its limit in the launch that decided; None when there was none. ``anchor_loss`` is its
-    loss against its anchor, a share, where that is more than is allowed."""
+    loss against its anchor, a share, where that is more than is allowed; ``beside_loss`` that against the old state,
+    where that made it REGRESSED."""
 
     sigma: float | None
     minimum_detectable_drop: float | None
@@ -78,6 +79,7 @@ class Evidence:
     old_values: tuple[float, ...] = ()
     lowest: float | None = None
     anchor_loss: float | None = None
+    beside_loss: float | None = None
 
 
 @dataclass(frozen=True)

@@ -70,13 +70,13 @@ def _at(points: Sequence[float] | None) -> str:
 def loss_of(judged: JudgedGate) -> float | None:
     """Return the share of its baseline that a waiver of the gate has to cover, negative for a gain; None where a number
     is absent. A collapsed serving point counts: no waiver covers it by the value between two. So does the loss against
-    the anchor, where that is more than is allowed."""
+    the anchor, where that is more than is allowed, and that beside the old state, where that made it REGRESSED."""
     if judged.value is None or judged.baseline is None:
         return None
     lowest = None if judged.evidence is None else judged.evidence.lowest
     loss = -min(judged.gate.gain(value, judged.baseline) for value in (judged.value, lowest) if value is not None)
-    anchored = None if judged.evidence is None else judged.evidence.anchor_loss
-    return loss if anchored is None else max(loss, anchored)
+    others = () if judged.evidence is None else (judged.evidence.anchor_loss, judged.evidence.beside_loss)
+    return max([loss, *(each for each in others if each is not None)])
 
 
 def waived(suite: str, judged: JudgedGate, waivers: Sequence[Waiver], today: date) -> tuple[JudgedGate, Waiver | None]:

@@ -53,8 +53,9 @@ def added(launches: Mapping[str, Sequence[Launch]], keys: Sequence[GateKey] = (R
 def test_launches_of_another_day_and_commit_join_the_others() -> None:
     """In order, so that the new ones of one precision are compared with the new ones of the other."""
     plan = added(two(25, 1.001, soft={**SOFT, "commit": "def"}))
-    days = [(launch.sweep.precision, launch.origin.day) for launch in plan.baseline.launches]
-    assert days == [(name, f"2026-11-{day}") for name in ("fp4", "int4") for day in (24, 24, 25, 25)]
+    times = [(launch.sweep.precision, launch.origin.utc) for launch in plan.baseline.launches]
+    assert times == [(name, f"2026-11-{day}T06:00:00Z") for name in ("fp4", "int4") for day in (24, 24, 25, 25)]
+    assert plan.remarks == ()
     assert plan.baseline.gates == old().gates
     assert plan.baseline.history == (old().recorded,)
     assert len(plan.baseline.noises(B200, "derived")) == 2
@@ -138,3 +139,33 @@ def test_a_baseline_says_how_few_launches_and_days_it_has() -> None:
     assert days_told(added(two(25, 1.001)).baseline, [told]) == ()
     unknown = [replace(launch, origin=LaunchOrigin()) for launch in old().launches]
     assert replace(old(), launches=unknown).only_day is None
+
+
+def test_launches_of_an_engine_that_tells_no_version_are_added_and_that_is_said() -> None:
+    """Of an endpoint nobody knows whether it is the same one; an unknown version is refused."""
+    silent = {
+        name: [replace(each, fingerprint=Fingerprint(each.fingerprint.hard, {})) for each in launches]
+        for name, launches in two(24).items()
+    }
+    base = plan_rewrite(None, replace(measured(silent), adds=False), LATER, ()).baseline
+    later = {
+        name: [replace(each, fingerprint=Fingerprint(each.fingerprint.hard, {})) for each in launches]
+        for name, launches in two(25, 1.001).items()
+    }
+    plan = plan_addition(base, measured(later), LATER)
+    assert plan.remarks == (
+        "the engine of fp4, int4 tells no version: that its launches are of one version is not checked",
+    )
+    unknown = two(24, soft={"engine_version": "unknown"})
+    base = plan_rewrite(None, replace(measured(unknown), adds=False), LATER, ()).baseline
+    with pytest.raises(UnlikeBaselineError, match="fp4: engine_version is unknown, the baseline's is unknown"):
+        plan_addition(base, measured(two(25, 1.001, soft={"engine_version": "unknown"})), LATER)
+
+
+def test_launches_read_once_leave_the_days_of_the_others() -> None:
+    """A ratio to recorded points has the days of the precision that is launched."""
+    read = {"int4": [fresh("int4", 1.0, engine="recorded")]}
+    base = plan_rewrite(None, replace(measured({"fp4": two(24)["fp4"], **read}), adds=False), LATER, ()).baseline
+    plan = plan_addition(base, measured({"fp4": two(25, 1.001)["fp4"], **read}), LATER)
+    found = plan.baseline.at(B200, "derived").gate_launches(RATIO)
+    assert found.groups == ("2026-11-24 node24",) * 2 + ("2026-11-25 node25",) * 2

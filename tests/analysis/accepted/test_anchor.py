@@ -79,6 +79,20 @@ def test_a_gate_without_value_or_anchor_stays_as_it_is() -> None:
     assert drifted(missing, ANCHOR) is missing
 
 
+def test_an_anchor_that_cannot_be_read_lets_nothing_pass() -> None:
+    """Its launches do not reach the gate: INCONCLUSIVE, with what to do; what fails already stays as it is."""
+    far = replace(FP4, point=400.0)
+    state = AnchorState(RECORDED, kimi_baseline().launches, [far])
+    baseline = replace(kimi_baseline(), gates=[RecordedGate("t", far)], anchors=[state])
+    passing = judge(gate(point=400.0), 91.0, 91.0)
+    (found,) = held_to_anchors([passing], baseline, B200, "derived")
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason.startswith("its anchor, the state accepted 2026-11-24T06:00:00Z (commit abc123), cannot be re")
+    assert found.reason.endswith("; restore the baseline file from version control")
+    failing = judge(gate(point=400.0), 50.0, 91.0)
+    assert held_to_anchors([failing], baseline, B200, "derived") == [failing]
+
+
 @given(st.floats(60, 140), st.floats(0, 20), st.floats(90, 110), st.sampled_from([None, 0.002, 0.01]))
 def test_a_worse_value_is_never_judged_better(value: float, worse: float, baseline: float, sigma: float | None) -> None:
     """What blocks goes on to block, except an implausible gain that is one no more."""
@@ -95,13 +109,13 @@ def test_the_anchor_is_read_from_its_own_launches() -> None:
     state = AnchorState(RECORDED, [*old, int4], [FP4])
     baseline = replace(kimi_baseline(), launches=[*new, int4], anchors=[state])
     found = anchor_value(baseline, FP4, B200, "derived")
-    assert found is not None
+    assert isinstance(found, AnchorValue)
     assert found.value == pytest.approx(1028.14, rel=1e-4)
     assert found.error == pytest.approx(0.0104 / 3**0.5, rel=0.05)
     assert found.since == "2026-11-24T06:00:00Z (commit abc123)"
     single = replace(baseline, anchors=[AnchorState(RECORDED, old[:1], [FP4])])
     alone = anchor_value(single, FP4, B200, "derived")
-    assert alone is not None
+    assert isinstance(alone, AnchorValue)
     assert alone.error == pytest.approx(0.0104, rel=0.2)
     assert anchor_value(baseline, replace(FP4, point=70.0), B200, "derived") is None
     sunk = JudgedGate(replace(gate(0.05), key=FP4), Verdict.PASS, 960.0, 1007.0, "")

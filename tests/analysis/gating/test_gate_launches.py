@@ -38,6 +38,18 @@ def test_what_differs_between_days_is_part_of_sigma_and_leaves_the_centre_less_s
     assert limits.design.baseline == 2
 
 
+@pytest.mark.parametrize("groups", [TWO_DAYS, tuple("abcdef")])
+def test_no_number_of_launches_of_one_day_is_a_remedy_where_days_differ(groups: tuple[str, ...]) -> None:
+    """They share the day. Pairs cancel it; also with one launch a day, where what differs between days is not known."""
+    (apart,) = suite_limits([(gate(0.025), GateLaunches(KEY, APART, groups=groups))], LaunchPolicy(must_detect=0.03))
+    (alike,) = suite_limits([(gate(0.025), GateLaunches(KEY, APART))], LaunchPolicy(must_detect=0.03))
+    for text in (apart.refusal, apart.remedies):
+        assert text is not None
+        assert text.endswith("judge in pairs with the old state (--precgate-paired-with), which share the day")
+        assert "median of" not in text
+    assert "--precgate-paired-with" not in alike.remedies
+
+
 @given(st.lists(st.floats(900, 1100), min_size=3, max_size=9), st.data())
 def test_knowing_the_days_never_lowers_sigma(values: list[float], data: st.DataObject) -> None:
     """Sigma of the launches alone is the least; one day, or an unknown one, changes nothing."""

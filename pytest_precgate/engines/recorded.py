@@ -19,6 +19,7 @@ from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import EngineDefaults, OnMeasured, untold
+from pytest_precgate.engines.load import LEFT_OUT_UNSET
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.interop.files import file_bytes, find_files, read_rows
 from pytest_precgate.interop.rows import COUNTS, FACTS, Stated
@@ -44,7 +45,7 @@ class RecordedEngine(EngineDefaults):
     patterns: tuple[str, ...]
     base: Path
     beside: Mapping[str, int | str] = field(default_factory=dict)
-    axis: Axis = "tpot"
+    axis: Axis = field(default="tpot", metadata=LEFT_OUT_UNSET)
 
     @staticmethod
     def read(table: Node, base: Path) -> RecordedEngine:

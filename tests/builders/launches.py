@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 
 from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.curves.economics import hardware_named
-from pytest_precgate.analysis.gating.gates import Gate, Metric, Tolerance, gates_of
+from pytest_precgate.analysis.gating.gates import THROUGHPUT, Gate, Metric, Tolerance, gates_of
 from pytest_precgate.analysis.gating.limits import LaunchPolicy
 from tests.published import kimi
 
 POINTS = (55.0, 91.0)
+OF_THROUGHPUT = [metric for metric in Metric if metric.figure == THROUGHPUT]
 POLICY = LaunchPolicy()
 sigmas = st.floats(0.0005, 0.04)
 seeds = st.integers(0, 10_000)
-asked = st.dictionaries(st.sampled_from(Metric), st.none() | st.floats(0.01, 0.2), min_size=1)
+asked = st.dictionaries(st.sampled_from(OF_THROUGHPUT), st.none() | st.floats(0.01, 0.2), min_size=1)
 
 
 @cache
@@ -41,6 +42,6 @@ def launched(seed: int, sigma: float, number: int = 5) -> Mapping[str, Sequence[
 
 
 def gates(tolerances: Mapping[Metric, float | None] | None = None, points: Sequence[float] = POINTS) -> list[Gate]:
-    each = dict.fromkeys(Metric) if tolerances is None else tolerances
+    each = dict.fromkeys(OF_THROUGHPUT) if tolerances is None else tolerances
     held = {metric: Tolerance() if share is None else Tolerance(share) for metric, share in each.items()}
     return list(gates_of("fp4", "int4", points, held, 0.5))

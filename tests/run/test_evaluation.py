@@ -33,6 +33,7 @@ from pytest_precgate.run.checked_gates import CheckedGates
 from pytest_precgate.run.evaluation import AgainstBaseline, InPairs
 from pytest_precgate.run.launches import Launches
 from pytest_precgate.settings.suite import Suite
+from tests.builders.launches import OF_THROUGHPUT
 from tests.published import WORKLOAD, kimi
 
 B200 = HARDWARE["b200"]
@@ -41,7 +42,7 @@ TEST = "test_kimi.py::test_fp4"
 FACTS = Fingerprint({"engine": "stand-in"}, {})
 FIRST_GOOD, MEDIAN, PAIRS = LaunchPolicy(), LaunchPolicy("median", 3), LaunchPolicy("pairs", 3)
 RULES = ((1, FIRST_GOOD), (3, FIRST_GOOD), (3, MEDIAN))
-TOLERANCES = dict.fromkeys(Metric, Tolerance())
+TOLERANCES = dict.fromkeys(OF_THROUGHPUT, Tolerance())
 unhurried = settings(deadline=None)
 
 Points = Sequence[SweepPoint]

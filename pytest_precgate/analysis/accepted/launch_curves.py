@@ -13,7 +13,7 @@ from functools import cached_property
 
 from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.gating.gate_launches import GateLaunches, SuiteNoise
-from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.analysis.gating.gates import GateKey, Metric
 from pytest_precgate.analysis.gating.serving import ServedGate
 from pytest_precgate.errors import UnreadableCurveError
 
@@ -30,6 +30,7 @@ class LaunchCurves:
     keys: Sequence[GateKey]
     groups: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     _gate_launches: dict[GateKey, GateLaunches] = field(default_factory=dict, init=False, repr=False)
+    _noise_without: dict[frozenset[Metric], SuiteNoise] = field(default_factory=dict, init=False, repr=False)
     _served: dict[GateKey, ServedGate] = field(default_factory=dict, init=False, repr=False)
 
     def gate_launches(self, key: GateKey) -> GateLaunches:
@@ -60,6 +61,12 @@ class LaunchCurves:
     def noise(self) -> SuiteNoise:
         """The noise of every gate with enough launches for an estimate."""
         return SuiteNoise.of(self.all_gate_launches)
+
+    def noise_without(self, recorded: frozenset[Metric]) -> SuiteNoise:
+        """Return the noise where the gates of ``recorded`` metrics hold nothing."""
+        if recorded not in self._noise_without:
+            self._noise_without[recorded] = self.noise.without(recorded) if recorded else self.noise
+        return self._noise_without[recorded]
 
     def values(self, keys: Iterable[GateKey]) -> Mapping[GateKey, float]:
         """Return the baseline values of the gates.

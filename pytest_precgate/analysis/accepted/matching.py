@@ -65,7 +65,7 @@ def match_baseline(baseline: Baseline | None, test: str, gates: Sequence[Gate], 
     held = tuple(_held(baseline, curves, RecordedGate(test, gate.key), gate, today) for gate in gates)
     if all(isinstance(each.baseline, Absent) for each in held):
         return GateBaselines(held)
-    return GateBaselines(held, curves.noise.without(today.recorded))
+    return GateBaselines(held, curves.noise_without(today.recorded))
 
 
 def _held(

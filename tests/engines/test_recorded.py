@@ -96,7 +96,13 @@ def test_inferencex_agg_objects_and_lists_of_them_are_read(tmp_path: Path) -> No
     many = written(
         tmp_path,
         "agg_rest.json",
-        json.dumps([agg(conc=8, median_tpot=0.02), agg(spec_decoding="mtp"), agg(dp_attention="true", ep=8)]),
+        json.dumps(
+            [
+                agg(conc=8, median_tpot=0.02, median_intvty=50.0),
+                agg(spec_decoding="mtp"),
+                agg(dp_attention="true", ep=8),
+            ]
+        ),
     )
     rows = read_rows(one) + read_rows(many)
     sweep = sweep_of(rows, "int4", Workload(1024, 1024), "mi355x")

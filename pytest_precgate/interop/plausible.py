@@ -94,9 +94,7 @@ def _shorter_than_ttft(known: Mapping[str, float], statistic: str) -> str | None
     ttft, latency = known.get(f"ttft_{statistic}_s"), known.get(f"request_latency_{statistic}_s")
     if ttft is None or latency is None or latency >= ttft * (1 - _ROUNDED):
         return None
-    return (
-        f"its {statistic} request latency is {latency:.4g} s, which is shorter than its {statistic} ttft, {ttft:.4g} s"
-    )
+    return f"its {statistic} request latency is {latency:.4g} s, shorter than its {statistic} ttft of {ttft:.4g} s"
 
 
 def _too_much_output(point: SweepPoint, output: float | None) -> str | None:

@@ -6,11 +6,11 @@ Fields: max_concurrency, total_throughput (tok/s of the system; tokens over dura
 completed, errors (with --output-details), total_input_tokens, total_output_tokens, duration, request_rate,
 dataset_name, random_input_len, random_output_len (nominal lengths of its random data sets), server_info.tp_size,
 pp_size, dp_size, enable_dp_attention, quantization, model_path; as details mean, median, p90 (0.5) and p99 of ttft,
-tpot and e2e_latency, and output_throughput. Not read: itl, of which a chunk of several tokens is one (0.4) or several
-(0.5). Lacks hardware; lacks GPUs and precision too where
-server_info is null, and precision where it names no quantization: SGLang detects that of a checkpoint by itself. The
-number of requests sent is not stated, so failures are seen only in errors. Before total_throughput and server_info were
-added in 2025, a line has input_throughput and output_throughput, whose sum is the total."""
+tpot and e2e_latency, and output_throughput. Not read: itl, which is the gap between chunks, and with its own API that
+gap over the tokens of the chunk. Lacks hardware; lacks GPUs and precision too where server_info is null, and precision
+where it names no quantization: SGLang detects that of a checkpoint by itself. The number of requests sent is not
+stated, so failures are seen only in errors. Before total_throughput and server_info were added in 2025, a line has
+input_throughput and output_throughput, whose sum is the total."""
 
 from __future__ import annotations
 

@@ -98,9 +98,7 @@ def _aggregated_details(point: SweepPoint) -> dict[str, float]:
             if (kind, statistic) != ("tpot", "p50"):
                 found[f"{word}_{theirs}"] = point.figure(f"{kind}_{statistic}_s")
     output = point.figure("output_throughput_per_gpu")
-    if output is not None and output < point.throughput_per_gpu:
-        found |= {"output_tput_per_gpu": output, "input_tput_per_gpu": point.throughput_per_gpu - output}
-    found |= {"avg_power_w": point.figure("mean_power_w")}
+    found |= {"output_tput_per_gpu": output, "avg_power_w": point.figure("mean_power_w")}
     found |= {"joules_per_total_token": point.figure("joules_per_token")}
     return {name: figure for name, figure in found.items() if figure is not None}
 

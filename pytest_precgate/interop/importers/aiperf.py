@@ -40,6 +40,8 @@ from pytest_precgate.interop.rows import RecordedRow
 _RATES = ("request_rate", "user_centric_rate")
 _UNITS = {"ms": MS, "sec": 1.0, "s": 1.0}
 _OUTPUT = "output_token_throughput"
+_E2E = "e2e_output_token_throughput"
+_PER_USER = ("tokens/sec/user", "tokens/sec", "tokens/s")
 _KINDS = {
     "ttft": "time_to_first_token",
     "tpot": "inter_token_latency",
@@ -60,7 +62,10 @@ def output_throughput(node: Node, statistic: str) -> float | None:
 
 
 def _details(node: Node) -> dict[str, float]:
-    found = figure("e2e_interactivity", optional(node, "e2e_output_token_throughput", "p10"))
+    end_to_end, slowest = optional(node, _E2E), optional(node, _E2E, "p10")
+    if end_to_end is not None:
+        field(end_to_end, "unit").choice(_PER_USER)
+    found = figure("e2e_interactivity", slowest)
     for kind, name in _KINDS.items():
         metric = optional(node, name)
         if metric is not None:

@@ -169,7 +169,7 @@ PURE = (
     *("engines.counters", "engines.failures", "engines.speculation", "servers.process.variables", "run.counted"),
     *(
         f"interop.{name}"
-        for name in ("content", "export", "fields", "formats", "importers", "plausible", "rows", "sweeps")
+        for name in ("content", "export", "fields", "figures", "formats", "importers", "plausible", "rows", "sweeps")
     ),
 )
 IO_MODULES = {

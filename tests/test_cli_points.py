@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_precgate.analysis.curves.details import PointDetails
+from pytest_precgate.analysis.curves.sweep import SweepPoint
 from pytest_precgate.cli import main
+from pytest_precgate.cli.points import _median_point
 from tests.interop import results
 from tests.published import POINTS
 from tests.repository import Repository
@@ -38,8 +41,9 @@ def test_import_turns_files_of_several_tools_into_points(capsys: pytest.CaptureF
     assert main(["import", "raw_*.json", "agg.json", "-o", "points.csv", *stated]) == 0
     assert capsys.readouterr().out == ""
     text = Path("points.csv").read_text(encoding="utf-8")
-    assert lines_of(text) == [
-        HEAD,
+    head, *lines = lines_of(text)
+    assert head.startswith(f"{HEAD},ttft_mean_s,ttft_p50_s,")
+    assert [",".join(line.split(",")[:9]) for line in lines] == [
         "fp4,default,b200,1000,500,20,4,50.0,300.0",
         "fp4,default,b200,1000,500,40,4,50.0,300.0",
         "fp4,vllm-tp4-ep1,b200,1000,500,10,4,50.0,300.0",
@@ -66,6 +70,7 @@ def test_what_import_wrote_is_what_compare_reads(capsys: pytest.CaptureFixture[s
                 median_tpot_ms=tpot * speed,
                 total_token_throughput=total / speed,
                 duration=150000 / (total / speed),
+                output_throughput=...,
             )
             write(f"{precision}_{concurrency}.json", slow)
         stated = ["--gpus", gpus, "--precision", precision, "--hardware", "b200", "--isl", "1000", "--osl", "500"]
@@ -86,6 +91,7 @@ def test_compare_reads_patterns_of_foreign_files_with_what_is_stated(capsys: pyt
                     median_tpot_ms=tpot,
                     total_token_throughput=share * total,
                     duration=150000 / (share * total),
+                    output_throughput=...,
                 ),
             )
     arguments = ["compare", "new/*.json:fp4", "old/*.json:fp4", "--at", "70", "--gpus", "4", "--hardware", "b200"]
@@ -96,10 +102,16 @@ def test_compare_reads_patterns_of_foreign_files_with_what_is_stated(capsys: pyt
 TWICE_AS_FAST: list[tuple[results.Result, results.Result]] = [
     (
         results.vllm(),
-        results.vllm(max_concurrency=5, median_tpot_ms=10.0, total_token_throughput=960.0, duration=156.25),
+        results.vllm(
+            max_concurrency=5,
+            median_tpot_ms=10.0,
+            total_token_throughput=960.0,
+            output_throughput=320.0,
+            duration=156.25,
+        ),
     ),
     (results.sglang(), results.sglang(max_concurrency=5, median_tpot_ms=10.0, total_throughput=960.0)),
-    (results.agg(), results.agg(conc=5, median_tpot=0.01, tput_per_gpu=240.0)),
+    (results.agg(), results.agg(conc=5, median_tpot=0.01, median_intvty=100.0, tput_per_gpu=240.0)),
     (
         results.agentic(),
         results.agentic(
@@ -108,7 +120,10 @@ TWICE_AS_FAST: list[tuple[results.Result, results.Result]] = [
             request_metrics__throughput__per_gpu__total_tput_tps=240.0,
         ),
     ),
-    (results.api(), results.api(conc=5, metrics__median_tpot=0.01, metrics__tput_per_gpu=240.0)),
+    (
+        results.api(),
+        results.api(conc=5, metrics__median_tpot=0.01, metrics__median_intvty=100.0, metrics__tput_per_gpu=240.0),
+    ),
     (
         results.aiperf(),
         results.aiperf(
@@ -174,8 +189,8 @@ def test_compare_reads_the_two_tables_of_other_tools(capsys: pytest.CaptureFixtu
     line = results.EXPORT_LINE.replace(",4,10,", ",4,5,").replace("300.0,0.02,50.0", "240.0,0.01,100.0")
     write("export.csv", results.export(results.EXPORT_LINE, line))
     write("r0.csv", results.AIPERF_CSV)
-    fast = results.AIPERF_CSV.replace("9.50,0.00,10.00,,10.00", "4.80,0.00,5.00,,5.00")
-    write("r1.csv", fast.replace("2100.00,20.00", "2100.00,10.00").replace("1200.00", "960.00"))
+    fast = results.AIPERF_CSV.replace("9.50,0.00,10.00,,,,,10.00", "4.80,0.00,5.00,,,,,5.00")
+    write("r1.csv", fast.replace("30.00,20.00", "30.00,10.00").replace("1200.00", "960.00"))
     assert main(["compare", "export.csv", "r?.csv", "--at", "75", "--json", "--gpus", "4", "--hardware", "b200"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
     assert row["throughput_ratio"] == pytest.approx(1.0)
@@ -183,10 +198,11 @@ def test_compare_reads_the_two_tables_of_other_tools(capsys: pytest.CaptureFixtu
 
 def test_compare_reads_results_of_2025_with_the_lengths_that_are_stated(capsys: pytest.CaptureFixture[str]) -> None:
     """InferenceX's files of 2025-10 say neither isl nor osl: asked for by name, and taken from the options."""
-    old = [results.agg(isl=..., osl=..., conc=c, median_tpot=t, tput_per_gpu=y) for c, t, y in POINTS_OF_2025]
-    write("old.json", json.dumps(old))
-    write("new.json", json.dumps([results.agg(precision="int4", conc=c, median_tpot=t, tput_per_gpu=y)
-                                  for c, t, y in POINTS_OF_2025]))  # fmt: skip
+    for name, facts in (("old", {"isl": ..., "osl": ...}), ("new", {"precision": "int4"})):
+        measured = (
+            {"conc": c, "median_tpot": t, "median_intvty": 1 / t, "tput_per_gpu": y} for c, t, y in POINTS_OF_2025
+        )
+        write(f"{name}.json", json.dumps([results.agg(**facts, **each) for each in measured]))
     assert main(["compare", "old.json", "new.json", "--at", "75"]) == 2
     assert "old.json: does not say its isl" in capsys.readouterr().err
     assert main(["compare", "old.json", "new.json", "--at", "75", "--isl", "1000", "--osl", "500"]) == 0
@@ -281,6 +297,30 @@ def test_export_of_a_suite_writes_the_median_of_its_launches(
     first = next(point for point in document if point["precision"] == "int4" and point["conc"] == 4)
     assert (first["hw"], first["tp"], first["isl"]) == ("b200", 8, 1024)
     assert first["tput_per_gpu"] == pytest.approx(107.626, abs=0.001)
+
+
+def test_details_survive_import_export_and_import_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """Into our CSV, out of it as InferenceX's, and back: what that format has a name for is the same."""
+    write("agg.json", results.agg())
+    assert main(["import", "agg.json", "-o", "points.csv"]) == 0
+    assert main(["export", "points.csv", "--format", "inferencex", "-o", "out.json"]) == 0
+    assert main(["import", "out.json", "-o", "again.csv"]) == 0
+    first, again = (dict(zip(*(line.split(",") for line in lines_of(Path(name).read_text())), strict=True))
+                    for name in ("points.csv", "again.csv"))  # fmt: skip
+    assert first == again
+    assert (first["ttft_p99_s"], first["mean_power_w"], first["output_throughput_per_gpu"]) == ("1.5", "900.0", "100.0")
+    assert capsys.readouterr().out == ""
+
+
+def test_export_of_a_suite_writes_the_median_of_each_detail_that_all_launches_have() -> None:
+    """Not the details of the first launch; a figure that one launch lacks is none of the median."""
+    launches = [
+        SweepPoint(4, 8, interactivity, 100.0, details=PointDetails(ttft_p99_s=ttft, itl_p50_s=itl))
+        for interactivity, ttft, itl in ((50.0, 3.0, 0.02), (52.0, 1.0, None), (51.0, 2.0, 0.02))
+    ]
+    point = _median_point(launches)
+    assert (point.interactivity, point.details) == (51.0, PointDetails(ttft_p99_s=2.0))
+    assert _median_point([*launches, SweepPoint(4, 8, 50.0, 100.0)]).details is None
 
 
 @pytest.mark.parametrize("command", ["import", "export"])

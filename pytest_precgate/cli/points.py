@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from pytest_precgate import files
+from pytest_precgate.analysis.curves.details import PointDetails
 from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.baselines.store import BaselineStore
@@ -129,7 +130,15 @@ def _median_point(points: Sequence[SweepPoint]) -> SweepPoint:
         points[0],
         interactivity=median(point.interactivity for point in points),
         throughput_per_gpu=median(point.throughput_per_gpu for point in points),
+        details=_median_details([point.details for point in points]),
     )
+
+
+def _median_details(details: Sequence[PointDetails | None]) -> PointDetails | None:
+    """The median of each figure that all launches have."""
+    known = [{} if each is None else each.known for each in details]
+    figures = {name: median(each[name] for each in known) for name in known[0] if all(name in each for each in known)}
+    return PointDetails(**figures) if figures else None
 
 
 def sweep_named(text: str, stated: Stated) -> Sweep:

@@ -13,14 +13,15 @@ from typing import ClassVar, cast
 
 from pytest_precgate.analysis.accepted.fingerprint import Fact
 from pytest_precgate.analysis.cost import Kind
+from pytest_precgate.analysis.curves.details import Slo
 from pytest_precgate.analysis.curves.search import NO_TARGETS, SweepTargets
 from pytest_precgate.analysis.curves.sweep import AXES, Axis, Sweep
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.base import EngineDefaults, OnMeasured, untold
-from pytest_precgate.engines.load import LEFT_OUT_UNSET
-from pytest_precgate.errors import InvalidValueError
+from pytest_precgate.engines.load import LEFT_OUT_UNSET, read_slo
+from pytest_precgate.errors import InvalidValueError, RecordedPointsError
 from pytest_precgate.interop.files import file_bytes, find_files, read_rows
 from pytest_precgate.interop.rows import COUNTS, FACTS, Stated
 from pytest_precgate.interop.sweeps import on_axis, sweep_of
@@ -33,7 +34,7 @@ class RecordedEngine(EngineDefaults):
     ``patterns`` are paths or glob patterns, relative ones starting at ``base``.
 
     ``beside`` holds the values that the settings state beside them, by the names of ``Stated``; ``axis`` says which
-    interactivity of theirs is read."""
+    interactivity of theirs is read, ``slo`` which objective their goodput must be counted under."""
 
     kind: ClassVar[str] = "recorded"
     is_repeatable: ClassVar[bool] = False
@@ -46,6 +47,7 @@ class RecordedEngine(EngineDefaults):
     base: Path
     beside: Mapping[str, int | str] = field(default_factory=dict)
     axis: Axis = field(default="tpot", metadata=LEFT_OUT_UNSET)
+    slo: Slo | None = field(default=None, metadata=LEFT_OUT_UNSET)
 
     @staticmethod
     def read(table: Node, base: Path) -> RecordedEngine:
@@ -57,9 +59,9 @@ class RecordedEngine(EngineDefaults):
             node.fail("got an empty list, wanted at least one file")
         given = {name: members[name] for name in FACTS if name in members}
         beside = {name: member.count() if name in COUNTS else member.text() for name, member in given.items()}
-        # Goodput cannot be counted from a file, so slo has no effect here.
         axis = cast(Axis, members["axis"].choice(AXES)) if "axis" in members else "tpot"
-        spec = RecordedEngine(tuple(patterns), base, beside, axis)
+        slo = read_slo(members["slo"]) if "slo" in members else None
+        spec = RecordedEngine(tuple(patterns), base, beside, axis, slo)
         with table.building():
             _ = spec.stated  # a name of two lines is refused here, at its table
         return spec
@@ -71,7 +73,7 @@ class RecordedEngine(EngineDefaults):
 
     def under_ci(self) -> RecordedEngine:
         """Return the same points in a mode that refuses files that may have been cut."""
-        return _RecordedUnderCi(self.patterns, self.base, self.beside, self.axis)
+        return _RecordedUnderCi(self.patterns, self.base, self.beside, self.axis, self.slo)
 
     def files(self) -> list[Path]:
         """Return the files, in a fixed order. Raises RecordedPointsError for a pattern that matches none."""
@@ -103,11 +105,27 @@ class RecordedEngine(EngineDefaults):
     ) -> Sweep:
         """Return all points of ``precision`` in the files, as one cloud, for any targets.
 
-        Raises InvalidValueError for a second launch: a recording is one launch."""
+        Raises InvalidValueError for a second launch: a recording is one launch; RecordedPointsError for a row that is
+        no point, and for a goodput that was counted under another objective than the suite's."""
         if launch != 1:
             raise InvalidValueError(f"{self.patterns[0]}: a recording is one launch, it has no number {launch}")
         rows = [row for path in self.files() for row in read_rows(path, in_ci=self._in_ci)]
-        return on_axis(sweep_of(rows, precision, workload, hardware, self.stated), self.axis)
+        sweep = sweep_of(rows, precision, workload, hardware, self.stated)
+        if self.slo is not None:
+            self._refuse_goodput_of_another(self.slo, sweep)
+        return on_axis(sweep, self.axis)
+
+    def _refuse_goodput_of_another(self, slo: Slo, sweep: Sweep) -> None:
+        for point in sweep.points:
+            ttft_s, tpot_s = point.figure("slo_ttft_s"), point.figure("slo_tpot_s")
+            if point.figure("goodput") is not None and (ttft_s, tpot_s) != (slo.ttft_s, slo.tpot_s):
+                raise RecordedPointsError(
+                    ", ".join(self.patterns),
+                    "",
+                    f"the goodput at concurrency {point.concurrency} was counted under a ttft of {ttft_s} s and a tpot "
+                    f"of {tpot_s} s, the suite's slo is {slo.ttft_s} s and {slo.tpot_s} s; set the same slo, or drop "
+                    "the column goodput",
+                )
 
     def served(self) -> None:
         """Return nothing: files answer no request."""

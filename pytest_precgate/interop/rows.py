@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Literal, NoReturn
 
+from pytest_precgate.analysis.curves.details import PointDetails
 from pytest_precgate.analysis.curves.sweep import SweepPoint
 from pytest_precgate.analysis.quantity import count, one_line, positive
 from pytest_precgate.documents import Node
 from pytest_precgate.errors import InvalidValueError
 from pytest_precgate.interop.fields import MOST
-from pytest_precgate.interop.plausible import why_impossible
+from pytest_precgate.interop.plausible import why_contradictory, why_impossible
 from pytest_precgate.text import printable
 
 Counts = Literal["gpu", "system", "output"]
@@ -73,7 +74,9 @@ class RecordedRow:
 
     ``interactivity`` is 1 / median tpot in tok/s/user, ``throughput`` in tok/s of the unit ``counts``. ``isl`` and
     ``osl`` are nominal lengths; ``mean_isl`` and ``mean_osl`` the averages of the requests that were sent. ``model`` is
-    the tool's name for it. Raises InvalidValueError for a figure that is not finite and positive."""
+    the tool's name for it. ``details`` are further figures, in our units; ``output_throughput`` becomes one of them: it
+    counts output tokens, in tok/s, per GPU where ``counts`` is "gpu", else of all GPUs. Raises InvalidValueError for a
+    figure that is not finite and positive."""
 
     node: Node
     concurrency: int
@@ -89,6 +92,8 @@ class RecordedRow:
     mean_osl: float | None = None
     configuration: str | None = None
     model: str | None = None
+    output_throughput: float | None = None
+    details: PointDetails | None = None
 
     def __post_init__(self) -> None:
         for name, unit in (("concurrency", "requests"), ("gpus", "GPUs"), ("isl", "tokens"), ("osl", "tokens")):
@@ -97,6 +102,7 @@ class RecordedRow:
         for name, unit in (
             ("interactivity", "tok/s/user"),
             ("throughput", "tok/s"),
+            ("output_throughput", "tok/s"),
             ("mean_isl", "tokens"),
             ("mean_osl", "tokens"),
         ):
@@ -153,8 +159,8 @@ class RecordedRow:
     def point(self, isl: int, osl: int) -> SweepPoint:
         """Return the point under a workload of ``isl`` and ``osl`` tokens.
 
-        Raises the node's error when GPUs are unknown, the requests cannot have been of these lengths, or the point is
-        impossible."""
+        Raises the node's error when GPUs are unknown, the requests cannot have been of these lengths, the point is
+        impossible, or its details contradict it."""
         self.refuse_lacking(["gpus"])
         assert self.gpus is not None
         self._refuse_length("isl", isl, self.mean_isl)
@@ -163,7 +169,7 @@ class RecordedRow:
         if self.mean_isl is not None and self.mean_osl is not None:
             of_input, of_output = self.mean_isl, self.mean_osl
         tokens_per_output = (of_input + of_output) / of_output
-        throughput = self.throughput if self.counts == "gpu" else self.throughput / self.gpus
+        throughput = self._per_gpu(self.throughput)
         with self.node.building():
             point = SweepPoint(
                 concurrency=self.concurrency,
@@ -171,11 +177,23 @@ class RecordedRow:
                 interactivity=self.interactivity,
                 throughput_per_gpu=throughput * tokens_per_output if self.counts == "output" else throughput,
                 configuration="default" if self.configuration is None else self.configuration,
+                details=self._details(),
             )
-        reason = why_impossible(point, tokens_per_output)
+        reason = why_impossible(point, tokens_per_output) or why_contradictory(point, of_input, of_output)
         if reason is not None:
             self.node.fail(reason)
         return point
+
+    def _per_gpu(self, throughput: float) -> float:
+        assert self.gpus is not None
+        return throughput if self.counts == "gpu" else throughput / self.gpus
+
+    def _details(self) -> PointDetails | None:
+        output = self.throughput if self.counts == "output" else self.output_throughput
+        if output is None:
+            return self.details
+        known = PointDetails() if self.details is None else self.details
+        return replace(known, output_throughput_per_gpu=self._per_gpu(output))
 
     def _refuse_length(self, name: str, nominal: int, mean: float | None) -> None:
         if mean is None or _SHORTEST_MEAN * nominal <= mean <= _LONGEST_MEAN * nominal + _TEMPLATE_TOKENS:

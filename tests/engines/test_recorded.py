@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_precgate.analysis.curves.details import Slo
 from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.documents import Node
 from pytest_precgate.engines.recorded import RecordedEngine
@@ -96,7 +97,13 @@ def test_inferencex_agg_objects_and_lists_of_them_are_read(tmp_path: Path) -> No
     many = written(
         tmp_path,
         "agg_rest.json",
-        json.dumps([agg(conc=8, median_tpot=0.02), agg(spec_decoding="mtp"), agg(dp_attention="true", ep=8)]),
+        json.dumps(
+            [
+                agg(conc=8, median_tpot=0.02, median_intvty=50.0),
+                agg(spec_decoding="mtp"),
+                agg(dp_attention="true", ep=8),
+            ]
+        ),
     )
     rows = read_rows(one) + read_rows(many)
     sweep = sweep_of(rows, "int4", Workload(1024, 1024), "mi355x")
@@ -366,3 +373,14 @@ def test_under_ci_an_engine_refuses_a_file_that_may_have_been_cut(tmp_path: Path
         lenient.sweep("fp4", WORKLOAD, "b200")
     with pytest.raises(RecordedPointsError, match="refused under CI"):
         lenient.under_ci().sweep("fp4", WORKLOAD, "b200")
+
+
+def test_goodput_of_another_objective_is_refused(tmp_path: Path) -> None:
+    """A file's goodput was counted under its slo; under the suite's own it is another figure."""
+    head = f"{HEAD},goodput,slo_ttft_s,slo_tpot_s"
+    written(tmp_path, "p.csv", f"{head}\n4,4,50,100,0.5,0.5,0.02\n8,4,40,150,0.7,0.5,0.02\n")
+    same, other = Slo(0.5, 0.02), Slo(0.5, 0.03)
+    sweep = RecordedEngine(("p.csv",), tmp_path, slo=same).sweep("fp4", WORKLOAD, "b200")
+    assert [point.figure("goodput") for point in sweep.points] == [0.5, 0.7]
+    with pytest.raises(RecordedPointsError, match=r"p\.csv: the goodput at concurrency 4 was counted under"):
+        RecordedEngine(("p.csv",), tmp_path, slo=other).sweep("fp4", WORKLOAD, "b200")

@@ -1,7 +1,8 @@
 """Results of other tools with invented numbers: the shape of the real files, cut to what is read and a little beside.
 
 Every point is 10 requests at 20 ms per token (50 tok/s/user) with 1000 input and 500 output tokens: at most
-10 * 50 * 1500 / 500 = 1500 tok/s, of which 1200 are reached, 400 of them output."""
+10 * 50 * 1500 / 500 = 1500 tok/s, of which 1200 are reached, 400 of them output. Its details, where the tool states
+them, are those of ``DETAILS`` on 4 GPUs."""
 
 from __future__ import annotations
 
@@ -10,6 +11,33 @@ import math
 from collections.abc import Mapping
 
 Result = dict[str, object]
+
+TTFT = {"mean": 0.6, "p50": 0.5, "p90": 0.9, "p99": 1.5}
+TPOT = {"mean": 0.021, "p50": 0.02, "p90": 0.025, "p99": 0.03}
+LATENCY = {"mean": 11.0, "p50": 10.5, "p90": 12.0, "p99": 14.0}
+ITL = {"mean": 0.021, "p50": 0.019, "p99": 0.06}
+DETAILS = {
+    **{f"ttft_{name}_s": value for name, value in TTFT.items()},
+    **{f"tpot_{name}_s": value for name, value in TPOT.items()},
+    **{f"itl_{name}_s": value for name, value in ITL.items()},
+    **{f"request_latency_{name}_s": value for name, value in LATENCY.items()},
+    "output_throughput_per_gpu": 100.0,
+    "e2e_interactivity": 40.0,
+    "mean_power_w": 900.0,
+    "joules_per_token": 3.0,
+}
+_WORDS = {"mean": "mean", "p50": "median", "p90": "p90", "p99": "p99"}
+
+
+def flat(latency: str, suffix: str = "", unit: float = 1.0) -> dict[str, float]:
+    """Members like ``p90_ttft_ms``, itl included, which counts chunks and is not read."""
+    kinds = (("ttft", TTFT), ("tpot", TPOT), (latency, LATENCY), ("itl", ITL))
+    return {f"{_WORDS[name]}_{kind}{suffix}": value * unit for kind, values in kinds for name, value in values.items()}
+
+
+def averaged(values: Mapping[str, float], unit: float = 1000.0, **more: object) -> Result:
+    """A distribution of AIPerf, in milliseconds."""
+    return {"unit": "ms", **{"avg" if name == "mean" else name: value * unit for name, value in values.items()}, **more}
 
 
 def changed(result: Result, **changes: object) -> Result:
@@ -48,8 +76,7 @@ def vllm(**changes: object) -> Result:
         "request_goodput:": None,
         "output_throughput": 400.0,
         "total_token_throughput": 1200.0,
-        "mean_tpot_ms": 21.0,
-        "median_tpot_ms": 20.0,
+        **flat("e2el", "_ms", 1000.0),
     }
     return changed(result, **changes)
 
@@ -70,7 +97,7 @@ def sglang(**changes: object) -> Result:
         "total_output_tokens": 50000,
         "output_throughput": 400.0,
         "total_throughput": 1200.0,
-        "median_tpot_ms": 20.0,
+        **flat("e2e_latency", "_ms", 1000.0),
         "concurrency": 9.5,
     }
     return changed(result, **changes)
@@ -96,8 +123,11 @@ def agg(**changes: object) -> Result:
         "ep": 1,
         "dp_attention": "false",
         "tput_per_gpu": 300.0,
-        "median_tpot": 0.02,
+        "output_tput_per_gpu": 100.0,
+        **flat("e2el"),
         "median_intvty": 50.0,
+        "avg_power_w": 900.0,
+        "joules_per_total_token": 3.0,
     }
     return changed(result, **changes)
 
@@ -121,8 +151,16 @@ def agentic(**changes: object) -> Result:
         "pp": 1,
         "dcp_size": 1,
         "pcp_size": 1,
+        "avg_power_w": 900.0,
+        "joules_per_total_token": 3.0,
         "request_metrics": {
-            "latency": {"ttft": {"p50": 1.0}, "tpot": {"mean": 0.03, "p50": 0.02}},
+            "latency": {
+                "ttft": TTFT,
+                "tpot": TPOT,
+                "itl": TPOT,
+                "e2el": LATENCY,
+                "e2e_norm_intvty": {"p50": 46.0, "p90": 40.0},
+            },
             "throughput": {"per_gpu": {"total_tput_tps": 300.0, "output_tput_tps": 100.0}},
         },
     }
@@ -146,7 +184,14 @@ def api(**changes: object) -> Result:
         "isl": 1000,
         "osl": 500,
         "conc": 10,
-        "metrics": {"tput_per_gpu": 300.0, "median_tpot": 0.02, "median_intvty": 50.0},
+        "metrics": {
+            "tput_per_gpu": 300.0,
+            "output_tput_per_gpu": 100.0,
+            **flat("e2el"),
+            "median_intvty": 50.0,
+            "avg_power_w": 900.0,
+            "joules_per_total_token": 3.0,
+        },
         "date": "2026-11-01",
     }
     return changed(result, **changes)
@@ -155,7 +200,9 @@ def api(**changes: object) -> Result:
 EXPORT_HEAD = (
     "Model,ISL,OSL,Hardware,Hardware Key,Framework,Precision,TP,Concurrency,Date,Throughput/GPU (tok/s),"
     "Median TPOT (ms),Median Interactivity (tok/s/user),Disaggregated,Num Prefill GPUs,Num Decode GPUs,Spec Decoding,"
-    "EP,DP Attention,Is Multinode"
+    "EP,DP Attention,Is Multinode,Output Throughput/GPU (tok/s),Mean TTFT (ms),Median TTFT (ms),P90 TTFT (ms),"
+    "P99 TTFT (ms),Mean TPOT (ms),P90 TPOT (ms),P99 TPOT (ms),Mean ITL (ms),Mean E2E Latency (ms),"
+    "Median E2E Latency (ms),P90 E2E Latency (ms),P99 E2E Latency (ms)"
 )
 
 
@@ -164,7 +211,18 @@ def export(*lines: str) -> str:
     return "\n".join(("# Licence", "# Attribution", EXPORT_HEAD, *lines)) + "\n"
 
 
-EXPORT_LINE = "example,1000,500,b200,b200_vllm,vllm,fp4,4,10,2026-11-01,300.0,0.02,50.0,false,,,none,1,false,false"
+def export_line(unit: float = 1.0) -> str:
+    """A line of the site's CSV, its times in seconds or in ``unit`` of them."""
+    ttft = (TTFT[name] for name in _WORDS)
+    others = (TPOT["mean"], TPOT["p90"], TPOT["p99"], ITL["mean"], *(LATENCY[name] for name in _WORDS))
+    times = ",".join(repr(value * unit) for value in (*ttft, *others))
+    return (
+        f"example,1000,500,b200,b200_vllm,vllm,fp4,4,10,2026-11-01,300.0,{TPOT['p50'] * unit!r},50.0,false,,,none,1,"
+        f"false,false,100.0,{times}"
+    )
+
+
+EXPORT_LINE = export_line()
 
 
 def aiperf(**changes: object) -> Result:
@@ -172,7 +230,11 @@ def aiperf(**changes: object) -> Result:
     result: Result = {
         "schema_version": "1.4",
         "aiperf_version": "0.13.0",
-        "inter_token_latency": {"unit": "ms", "avg": 21.0, "p50": 20.0},
+        "time_to_first_token": averaged(TTFT),
+        "inter_token_latency": averaged(TPOT),
+        "inter_chunk_latency": averaged(ITL, min=0.0, p90=40.0),
+        "request_latency": averaged(LATENCY),
+        "e2e_output_token_throughput": {"unit": "tokens/sec/user", "avg": 45.0, "p10": 40.0, "p50": 46.0},
         "output_token_throughput": {"unit": "tokens/sec", "avg": 400.0},
         "total_token_throughput": {"unit": "tokens/sec", "avg": 1200.0},
         "input_sequence_length": {"unit": "tokens", "avg": 1000.0, "min": 1000.0, "max": 1000.0},
@@ -192,11 +254,15 @@ def aiperf(**changes: object) -> Result:
 
 
 AIPERF_CSV = """\
-Metric,avg,min,max,sum,p50
-Effective Concurrency,9.50,0.00,10.00,,10.00
-Input Sequence Length (tokens),1000.00,1000.00,1000.00,100000.00,1000.00
-Inter Token Latency (ms),21.00,18.00,30.00,2100.00,20.00
-Output Sequence Length (tokens),500.00,500.00,500.00,50000.00,500.00
+Metric,avg,min,max,sum,p10,p90,p99,p50
+Effective Concurrency,9.50,0.00,10.00,,,,,10.00
+E2E Output Token Throughput (tokens/sec/user),45.00,33.00,49.00,4500.00,40.00,48.00,49.00,46.00
+Inter Token Latency (ms),21.00,18.00,30.00,2100.00,19.00,25.00,30.00,20.00
+Input Sequence Length (tokens),1000.00,1000.00,1000.00,100000.00,1000.00,1000.00,1000.00,1000.00
+Inter Chunk Latency (ms),21.00,0.00,90.00,2100.00,3.00,40.00,60.00,19.00
+Output Sequence Length (tokens),500.00,500.00,500.00,50000.00,500.00,500.00,500.00,500.00
+Request Latency (ms),11000.00,9900.00,15000.00,1100000.00,10000.00,12000.00,14000.00,10500.00
+Time to First Token (ms),600.00,300.00,1600.00,60000.00,400.00,900.00,1500.00,500.00
 
 Metric,Value
 Output Token Throughput (tokens/sec),400.00
@@ -227,8 +293,13 @@ def aiperf_sweep(**changes: object) -> Result:
     return changed(result, **changes)
 
 
-def _successful(**figures: float) -> Mapping[str, object]:
+def _successful(**figures: object) -> Mapping[str, object]:
     return {"successful": figures}
+
+
+def _percentiles(values: Mapping[str, float], unit: float = 1000.0) -> Mapping[str, object]:
+    told = {name: value * unit for name, value in values.items()}
+    return _successful(mean=told["mean"], median=told["p50"], percentiles=told)
 
 
 def guidellm(version: str = "0.8", **changes: object) -> Result:
@@ -240,7 +311,9 @@ def guidellm(version: str = "0.8", **changes: object) -> Result:
         "metrics": {
             "prompt_token_count": _successful(mean=1000.0, min=1000.0, max=1000.0),
             "output_token_count": _successful(mean=500.0, min=500.0, max=500.0),
-            "inter_token_latency_ms": _successful(mean=21.0, median=20.0),
+            "time_to_first_token_ms": _percentiles(TTFT),
+            "inter_token_latency_ms": _percentiles(TPOT),
+            "request_latency": _percentiles(LATENCY, 1.0),
             "time_per_output_token_ms": _successful(mean=25.0, median=24.0),
             "output_tokens_per_second": _successful(mean=400.0, median=300.0),
             "tokens_per_second": _successful(mean=1200.0, median=900.0),
@@ -274,8 +347,15 @@ def trtllm(**changes: object) -> Result:
             "system_output_throughput_tok_s": 400.0,
             "system_total_throughput_tok_s": 1200.0,
             "output_throughput_per_gpu_tok_s": 100.0,
+            "avg_request_latency_ms": 11000.0,
+            "request_latency_percentiles_ms": {name: value * 1000 for name, value in LATENCY.items()},
         },
-        "streaming_metrics": {"avg_tpot_ms": 21.0, "tpot_percentiles": {"p50": 20.0}},
+        "streaming_metrics": {
+            "avg_ttft_ms": 600.0,
+            "ttft_percentiles": {name: value * 1000 for name, value in TTFT.items()},
+            "avg_tpot_ms": 21.0,
+            "tpot_percentiles": {name: value * 1000 for name, value in TPOT.items()},
+        },
     }
     return changed(result, **changes)
 
@@ -304,8 +384,16 @@ def llmd(**changes: object) -> Result:
             "request_performance": {
                 "aggregate": {
                     "requests": {"total": 100, "failures": 0},
-                    "latency": {"time_per_output_token": {"mean": 0.021, "p50": 0.02, "units": "s/token"}},
-                    "throughput": {"total_token_rate": {"mean": 1200.0, "units": "tokens/s"}},
+                    "latency": {
+                        "time_to_first_token": {**TTFT, "units": "s"},
+                        "time_per_output_token": {**TPOT, "units": "s/token"},
+                        "inter_token_latency": {**ITL, "units": "s/token"},
+                        "request_latency": {**LATENCY, "units": "s"},
+                    },
+                    "throughput": {
+                        "output_token_rate": {"mean": 400.0, "units": "tokens/s"},
+                        "total_token_rate": {"mean": 1200.0, "units": "tokens/s"},
+                    },
                 }
             }
         },

@@ -352,14 +352,19 @@ def test_replicas_of_sglang_have_gpus_of_their_own(changes: Result, gpus: int | 
     assert row.gpus == gpus
 
 
-@pytest.mark.parametrize(("tpot", "is_read"), [("0.02", True), ("20.0", True), ("2.0", False)])
-def test_the_export_s_tpot_may_be_seconds_under_a_head_of_milliseconds(tpot: str, is_read: bool) -> None:
-    """Interactivity is read; a tpot that is its inverse in neither unit is refused."""
-    text = results.export(results.EXPORT_LINE.replace("0.02", tpot))
-    if is_read:
-        assert only(text).interactivity == 50.0
-    else:
-        assert "which is 1 / 50.0 tok/s/user neither in s nor in ms @ line 4" in refused(text)
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
+def test_the_export_s_times_may_be_seconds_under_heads_of_milliseconds(unit: float) -> None:
+    """The tpot tells which, because the interactivity is its inverse; the other times are in the same unit."""
+    row = only(results.export(results.export_line(unit)))
+    assert row.interactivity == 50.0
+    assert row.details is not None
+    assert (row.details.ttft_p99_s, row.details.request_latency_mean_s) == pytest.approx((1.5, 11.0))
+
+
+def test_the_export_s_tpot_is_the_inverse_of_its_interactivity() -> None:
+    """In neither unit: refused."""
+    text = results.export(results.EXPORT_LINE.replace("300.0,0.02,", "300.0,2.0,"))
+    assert "which is 1 / 50.0 tok/s/user neither in s nor in ms @ line 4" in refused(text)
 
 
 @pytest.mark.parametrize(
@@ -369,7 +374,7 @@ def test_the_export_s_tpot_may_be_seconds_under_a_head_of_milliseconds(tpot: str
         (results.EXPORT_LINE.replace("300.0", "much"), "got 'much', wanted a number @ line 4"),
         (results.EXPORT_LINE.replace("fp4,4", "fp4,4.5"), "got 4.5, wanted a whole number @ line 4.TP"),
         (results.EXPORT_LINE.replace("300.0", ""), "required field missing @ line 4.Throughput/GPU (tok/s)"),
-        (results.EXPORT_LINE + ",x", "got 21 cells, wanted 20 as in the header @ line 4"),
+        (results.EXPORT_LINE + ",x", "got 34 cells, wanted 33 as in the header @ line 4"),
     ],
 )
 def test_an_exported_line_that_is_no_point_is_refused_at_its_line(line: str, why: str) -> None:

@@ -221,6 +221,26 @@ def test_what_a_sample_lacks_is_asked_for_by_name(name: str) -> None:
     assert f"does not say its {LACKING[name]}" in str(caught.value)
 
 
+def details(name: str) -> dict[str, float]:
+    """The details of the first point of a sample."""
+    point = next(p for s in sweeps_of(read_file(SAMPLES / name).rows, READ[name][1]) for p in s.points)
+    return {} if point.details is None else point.details.known
+
+
+def test_a_raw_result_and_the_aggregated_one_made_of_it_have_the_same_details() -> None:
+    """Milliseconds and seconds, throughput of the system and of one GPU."""
+    raw, aggregated = (details(f"inferencex_{kind}_kimi_int4_mi355x_8k1k_c16.json") for kind in ("raw", "agg"))
+    assert len(raw) == 13
+    assert raw == pytest.approx(aggregated)
+
+
+def test_the_csv_of_a_run_has_the_details_of_its_json() -> None:
+    """AIPerf writes both, the CSV with two decimals."""
+    csv, whole = (details(f"aiperf/profile_export_aiperf_v013.{kind}") for kind in ("csv", "json"))
+    assert len(csv) == 17
+    assert csv == pytest.approx(whole, rel=0.005)
+
+
 def test_every_sample_is_in_the_tables_above() -> None:
     """A new one must be read or refused too."""
     here = {str(path.relative_to(SAMPLES)) for path in SAMPLES.rglob("*") if path.is_file()}

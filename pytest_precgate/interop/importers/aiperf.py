@@ -7,7 +7,10 @@ input_config.loadgen.concurrency, total_token_throughput.avg (tok/s of the syste
 inter_token_latency.p50 (milliseconds; per request it is (latency - ttft) / (output tokens - 1), which is tpot),
 input_sequence_length and output_sequence_length (isl and osl if all are equal, else their averages are stated),
 was_cancelled, is_complete, error_summary, error_request_count, request_error_rate, request_count, input_config.models
-or .endpoint.model_names. Lacks GPUs, precision and hardware. A load at a request rate, or without streaming, is
+or .endpoint.model_names; as details avg, p50, p90 and p99 of time_to_first_token, inter_token_latency (tpot),
+request_latency and inter_chunk_latency (itl: the gaps between chunks of all requests), output_token_throughput.avg, and
+e2e_output_token_throughput.p10 (docs/metrics-reference.md: output tokens over request latency, per request; its p10 is
+1 / P90 of the inverse). Lacks GPUs, precision and hardware. A load at a request rate, or without streaming, is
 refused, and so are several profiling phases: the metrics are those of the last, the counts those of all
 (ai-dynamo/aiperf pull request 1150). GenAI-Perf and AIPerf 0.1 name no version and lack the total throughput (issue
 340)."""
@@ -30,16 +33,44 @@ from pytest_precgate.interop.fields import (
     text_at,
     tokens_per_second,
 )
+from pytest_precgate.interop.figures import AVERAGED, details_of, figure, times
 from pytest_precgate.interop.formats import ObjectFormat
 from pytest_precgate.interop.rows import RecordedRow
 
 _RATES = ("request_rate", "user_centric_rate")
 _UNITS = {"ms": MS, "sec": 1.0, "s": 1.0}
+_OUTPUT = "output_token_throughput"
+_E2E = "e2e_output_token_throughput"
+_PER_USER = ("tokens/sec/user", "tokens/sec", "tokens/s")
+_KINDS = {
+    "ttft": "time_to_first_token",
+    "tpot": "inter_token_latency",
+    "request_latency": "request_latency",
+    "itl": "inter_chunk_latency",
+}
 
 
 def tpot_in(metric: Node, value: Node) -> float:
     """Return the interactivity of a tpot in the unit its metric names."""
     return per_second(value, _UNITS[field(metric, "unit").choice(_UNITS)])
+
+
+def output_throughput(node: Node, statistic: str) -> float | None:
+    """Return the output tokens per second of the system, None where the metric is missing."""
+    metric, value = optional(node, _OUTPUT), optional(node, _OUTPUT, statistic)
+    return None if metric is None or value is None else tokens_per_second(metric, value)
+
+
+def _details(node: Node) -> dict[str, float]:
+    end_to_end, slowest = optional(node, _E2E), optional(node, _E2E, "p10")
+    if end_to_end is not None:
+        field(end_to_end, "unit").choice(_PER_USER)
+    found = figure("e2e_interactivity", slowest)
+    for kind, name in _KINDS.items():
+        metric = optional(node, name)
+        if metric is not None:
+            found |= times(kind, metric, AVERAGED, _UNITS[field(metric, "unit").choice(_UNITS)])
+    return found
 
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
@@ -67,6 +98,8 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
             mean_isl=field(isl, "avg").number(),
             mean_osl=field(osl, "avg").number(),
             model=_model(node),
+            output_throughput=output_throughput(node, "avg"),
+            details=details_of(_details(node)),
         )
 
 

@@ -3,9 +3,11 @@
 Source: ai-dynamo/aiperf, src/aiperf/exporters/metrics_csv_exporter.py.
 
 Fields: Effective Concurrency (0.13; its median must equal its maximum, so that it was constant), Inter Token Latency
-(ms) p50, Total Token Throughput (tokens/sec), Input and Output Sequence Length (tokens), Request Error Rate (%).
-Figures have two decimals. Lacks GPUs, precision and hardware; 0.10 lacks the concurrency and is refused: the JSON that
-AIPerf writes beside the CSV has it."""
+(ms) p50, Total Token Throughput (tokens/sec), Input and Output Sequence Length (tokens), Request Error Rate (%); as
+details the metrics of the JSON: Time to First Token, Inter Token Latency, Request Latency and Inter Chunk Latency (ms),
+Output Token Throughput (tokens/sec), E2E Output Token Throughput (tokens/sec/user) p10. Figures have two decimals.
+Lacks GPUs, precision and hardware; 0.10 lacks the concurrency and is refused: the JSON that AIPerf writes beside the
+CSV has it."""
 
 from __future__ import annotations
 
@@ -14,11 +16,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pytest_precgate.documents import Node
 from pytest_precgate.interop.content import Table
 from pytest_precgate.interop.fields import MS, fixed_length, per_second, refuse_unless_zero
+from pytest_precgate.interop.figures import AVERAGED, details_of, figure, times
 from pytest_precgate.interop.formats import TableFormat
 from pytest_precgate.interop.rows import RecordedRow
 from pytest_precgate.text import printable
 
 _NAME = "Metric"
+_OUTPUT = "Output Token Throughput (tokens/sec)"
+_E2E = "E2E Output Token Throughput (tokens/sec/user)"
+_KINDS = {
+    "ttft": "Time to First Token (ms)",
+    "tpot": "Inter Token Latency (ms)",
+    "request_latency": "Request Latency (ms)",
+    "itl": "Inter Chunk Latency (ms)",
+}
 
 
 def _rows(table: Table) -> Iterator[RecordedRow]:
@@ -31,6 +42,7 @@ def _rows(table: Table) -> Iterator[RecordedRow]:
         )
     refuse_unless_zero(metrics.get("Request Error Rate (%)", {}).get("Value"), "requests failed")
     isl, osl = (_distribution(metrics, node, f"{word} Sequence Length (tokens)") for word in ("Input", "Output"))
+    output = metrics.get(_OUTPUT, {}).get("Value")
     with node.building():
         yield RecordedRow(
             node,
@@ -42,7 +54,17 @@ def _rows(table: Table) -> Iterator[RecordedRow]:
             osl=fixed_length(osl["min"], osl["max"]),
             mean_isl=isl["avg"].number(),
             mean_osl=osl["avg"].number(),
+            output_throughput=None if output is None else output.number(),
+            details=details_of(_details(node, metrics)),
         )
+
+
+def _details(node: Node, metrics: Mapping[str, Mapping[str, Node]]) -> dict[str, float]:
+    found = figure("e2e_interactivity", metrics.get(_E2E, {}).get("p10"))
+    for kind, name in _KINDS.items():
+        cells = {column: cell.value for column, cell in metrics.get(name, {}).items()}
+        found |= times(kind, node.child(name, cells), AVERAGED, MS)
+    return found
 
 
 def _metrics(table: Table) -> dict[str, dict[str, Node]]:

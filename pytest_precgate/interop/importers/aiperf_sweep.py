@@ -4,8 +4,9 @@ Source: ai-dynamo/aiperf, src/aiperf/exporters/aggregate/ (the sweep exporters).
 
 Fields: per_combination_metrics[].parameters.concurrency, metrics.inter_token_latency.p50 with its unit,
 metrics.total_token_throughput.mean where it is there, else metrics.output_token_throughput.mean, from which the total
-follows by isl and osl. Lacks GPUs, precision, hardware, isl and osl. Sweeps with failed runs are refused, and so are
-sweeps of further parameters, whose points could not be distinguished."""
+follows by isl and osl; as details these, and no other metric: versions differ in how they name and nest them. Lacks
+GPUs, precision, hardware, isl and osl. Sweeps with failed runs are refused, and so are sweeps of further parameters,
+whose points could not be distinguished."""
 
 from __future__ import annotations
 
@@ -13,8 +14,9 @@ from collections.abc import Iterator, Mapping
 
 from pytest_precgate.documents import Node
 from pytest_precgate.interop.fields import field, optional, refuse_unless_zero, tokens_per_second, whole
+from pytest_precgate.interop.figures import details_of
 from pytest_precgate.interop.formats import ObjectFormat
-from pytest_precgate.interop.importers.aiperf import tpot_in
+from pytest_precgate.interop.importers.aiperf import output_throughput, tpot_in
 from pytest_precgate.interop.rows import Counts, RecordedRow
 
 _ENTRIES = "per_combination_metrics"
@@ -36,13 +38,16 @@ def _row(entry: Node) -> RecordedRow:
     latency = field(entry, "metrics", "inter_token_latency")
     counts: Counts = "output" if optional(entry, "metrics", "total_token_throughput") is None else "system"
     throughput = field(entry, "metrics", f"{'output' if counts == 'output' else 'total'}_token_throughput")
+    interactivity = tpot_in(latency, field(latency, "p50"))
     with entry.building():
         return RecordedRow(
             entry,
             concurrency=whole(field(parameters, name)),
-            interactivity=tpot_in(latency, field(latency, "p50")),
+            interactivity=interactivity,
             throughput=tokens_per_second(throughput, field(throughput, "mean")),
             counts=counts,
+            output_throughput=output_throughput(field(entry, "metrics"), "mean"),
+            details=details_of({"tpot_p50_s": 1 / interactivity}),
         )
 
 

@@ -5,10 +5,12 @@ context parallelism (dcp_size) and expert parallelism (ep) run on the same ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from pytest_precgate.documents import Node
-from pytest_precgate.interop.fields import counted, field, is_yes, optional, text_at, whole
+from pytest_precgate.interop.fields import counted, field, is_yes, number_at, optional, text_at, whole
+from pytest_precgate.interop.figures import figure
 
 _WIDTHS = {"tp": "tp", "pp": "pp", "pcp": "pcp_size", "dcp": "dcp_size", "ep": "ep"}
 _SAID_ALWAYS = ("tp", "ep")
@@ -36,6 +38,20 @@ def configuration(framework: str | None, parallel: Mapping[str, int], *, has_dpa
     words += ["dpa"] * has_dpa
     words += [speculation] if speculation not in (None, "none") else []
     return "-".join(words)
+
+
+def energy(node: Node) -> dict[str, float]:
+    """Return the power of a GPU and the energy of a token, input or output (utils/aggregate_power.py); on one node both
+    are of all its GPUs."""
+    power = figure("mean_power_w", optional(node, "avg_power_w"))
+    return power | figure("joules_per_token", optional(node, "joules_per_total_token"))
+
+
+def refuse_other_interactivity(node: Node) -> None:
+    """Refuse a median_intvty that is not 1 / median_tpot, if the node has both."""
+    interactivity, tpot = number_at(node, "median_intvty"), number_at(node, "median_tpot")
+    if interactivity is not None and tpot is not None and not math.isclose(interactivity * tpot, 1.0, rel_tol=0.01):
+        field(node, "median_intvty").fail(f"got {interactivity!r}, which is not 1 / median_tpot = 1 / {tpot!r}")
 
 
 def refuse_disaggregated(node: Node) -> None:

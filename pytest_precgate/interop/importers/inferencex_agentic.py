@@ -4,17 +4,20 @@ Source: SemiAnalysisAI/InferenceX, utils/agentic/aggregation/process_agentic_res
 
 Fields: conc, num_gpus, request_metrics.throughput.per_gpu.total_tput_tps (input and output tokens),
 request_metrics.latency.tpot.p50 (seconds), hw, precision, tp and the other widths, framework, spec_decoding, disagg,
-is_multinode, model. Lacks isl and osl: its requests are turns of conversations. Version 2 lacks the total throughput
-per GPU and is refused."""
+is_multinode, model; as details request_metrics.latency.ttft, .tpot, .e2el (mean, p50, p90, seconds),
+.e2e_norm_intvty.p90 (1 / P90 of request latency over output tokens, tok/s/user), throughput.per_gpu.output_tput_tps,
+avg_power_w, joules_per_total_token. Lacks isl and osl: its requests are turns of conversations. Version 2 lacks the
+total throughput per GPU and is refused. Not read: itl, which is tpot here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from pytest_precgate.documents import Node
-from pytest_precgate.interop.fields import field, per_second, runner_hardware, text_at, whole
+from pytest_precgate.interop.fields import field, number_at, optional, per_second, runner_hardware, text_at, whole
+from pytest_precgate.interop.figures import NUMPY, details_of, figure, times
 from pytest_precgate.interop.formats import ObjectFormat
-from pytest_precgate.interop.importers.inferencex import single_node
+from pytest_precgate.interop.importers.inferencex import energy, single_node
 from pytest_precgate.interop.rows import RecordedRow
 
 _METRICS = "request_metrics"
@@ -41,7 +44,16 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
             hardware=runner_hardware(field(node, "hw").text()),
             configuration=configuration,
             model=text_at(node, "model"),
+            output_throughput=number_at(node, _METRICS, "throughput", "per_gpu", "output_tput_tps"),
+            details=details_of(_latencies(field(node, _METRICS, "latency")) | energy(node)),
         )
+
+
+def _latencies(node: Node) -> dict[str, float]:
+    found = figure("e2e_interactivity", optional(node, "e2e_norm_intvty", "p90"))
+    for kind, word in (("ttft", "ttft"), ("tpot", "tpot"), ("request_latency", "e2el")):
+        found |= times(kind, optional(node, word), NUMPY)
+    return found
 
 
 def _is_ours(members: Mapping[str, object]) -> bool:

@@ -4,7 +4,9 @@ Source: llm-d/llm-d-benchmark, benchmark_report/schema_v0_2.py and schema_v0_2_c
 
 Fields: scenario.load.standardized.concurrency, rate_qps, input_seq_len and output_seq_len (fixed ones are isl and osl),
 scenario.stack[].standardized.accelerator.count and model, results.request_performance.aggregate.throughput
-.total_token_rate.mean and latency.time_per_output_token.p50 with their units, requests.total, .failures, .incomplete.
+.total_token_rate.mean and latency.time_per_output_token.p50 with their units, requests.total, .failures, .incomplete;
+as details mean, p50, p90 and p99 of latency.time_to_first_token, .time_per_output_token and .request_latency, and
+throughput.output_token_rate.mean, with their units.
 Lacks the precision. An infinite concurrency, or a rate, is refused: the concurrency was not constant.
 inter_token_latency is not tpot: its percentiles are of single tokens. A report made of GuideLLM's result is refused:
 its time_per_output_token is GuideLLM's, which includes the ttft."""
@@ -29,12 +31,18 @@ from pytest_precgate.interop.fields import (
     tokens_per_second,
     whole,
 )
+from pytest_precgate.interop.figures import NUMPY, details_of, times
 from pytest_precgate.interop.formats import ObjectFormat
 from pytest_precgate.interop.rows import RecordedRow
 
 _LOAD = ("scenario", "load", "standardized")
 _AGGREGATE = ("results", "request_performance", "aggregate")
 _UNITS = {"s/token": 1.0, "ms/token": MS}
+_TIMES = {
+    "ttft": ("time_to_first_token", {"s": 1.0, "ms": MS}),
+    "tpot": ("time_per_output_token", _UNITS),
+    "request_latency": ("request_latency", {"s": 1.0, "ms": MS}),
+}
 
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
@@ -60,7 +68,23 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
             isl=_fixed(optional(node, *_LOAD, "input_seq_len")),
             osl=_fixed(optional(node, *_LOAD, "output_seq_len")),
             model=model,
+            output_throughput=_output_throughput(optional(node, *_AGGREGATE, "throughput", "output_token_rate")),
+            details=details_of(_details(field(node, *_AGGREGATE, "latency"))),
         )
+
+
+def _output_throughput(rate: Node | None) -> float | None:
+    mean = None if rate is None else optional(rate, "mean")
+    return None if rate is None or mean is None else tokens_per_second(rate, mean)
+
+
+def _details(latency: Node) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for kind, (name, units) in _TIMES.items():
+        metric = optional(latency, name)
+        if metric is not None:
+            found |= times(kind, metric, NUMPY, units[field(metric, "units").choice(units)])
+    return found
 
 
 def _concurrency(load: Node, requests: float | None) -> int:

@@ -1,6 +1,7 @@
 """Recorded points of this project: a CSV with a head, or JSON objects with the same names.
 
-Fields: the columns below. Every other column is refused by name, so that a misspelt one is not ignored."""
+Fields: the columns below; those of the details are the names of PointDetails. Every other column is refused by name, so
+that a misspelt one is not ignored."""
 
 from __future__ import annotations
 
@@ -8,9 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
+from pytest_precgate.analysis.curves.details import FIGURES
 from pytest_precgate.documents import Node
 from pytest_precgate.interop.content import Table
 from pytest_precgate.interop.fields import text_at
+from pytest_precgate.interop.figures import details_of
 from pytest_precgate.interop.formats import ObjectFormat, TableFormat
 from pytest_precgate.interop.rows import RecordedRow
 from pytest_precgate.text import printable
@@ -18,7 +21,7 @@ from pytest_precgate.text import printable
 REQUIRED_COLUMNS = ("concurrency", "gpus", "interactivity", "throughput_per_gpu")
 OPTIONAL_COLUMNS = ("precision", "configuration", "hardware", "isl", "osl")
 _WHOLE_COLUMNS = ("concurrency", "gpus", "isl", "osl")
-_NUMBER_COLUMNS = ("interactivity", "throughput_per_gpu")
+_NUMBER_COLUMNS = ("interactivity", "throughput_per_gpu", *FIGURES)
 _WRAPPER = "points"
 
 
@@ -52,7 +55,7 @@ def _refuse(node: Node, text: str, kind: type) -> NoReturn:
 
 
 def _row(node: Node) -> RecordedRow:
-    members = node.table(required=REQUIRED_COLUMNS, optional=OPTIONAL_COLUMNS)
+    members = node.table(required=REQUIRED_COLUMNS, optional=(*OPTIONAL_COLUMNS, *FIGURES))
     with node.building():
         return RecordedRow(
             node,
@@ -65,6 +68,7 @@ def _row(node: Node) -> RecordedRow:
             isl=members["isl"].integer() if "isl" in members else None,
             osl=members["osl"].integer() if "osl" in members else None,
             configuration=text_at(node, "configuration"),
+            details=details_of({name: members[name].number() for name in FIGURES if name in members}),
         )
 
 

@@ -5,10 +5,12 @@ Source: sgl-project/sglang, python/sglang/bench_serving.py.
 Fields: max_concurrency, total_throughput (tok/s of the system; tokens over duration must be the same), median_tpot_ms,
 completed, errors (with --output-details), total_input_tokens, total_output_tokens, duration, request_rate,
 dataset_name, random_input_len, random_output_len (nominal lengths of its random data sets), server_info.tp_size,
-pp_size, dp_size, enable_dp_attention, quantization, model_path. Lacks hardware; lacks GPUs and precision too where
-server_info is null, and precision where it names no quantization: SGLang detects that of a checkpoint by itself. The
-number of requests sent is not stated, so failures are seen only in errors. Before total_throughput and server_info were
-added in 2025, a line has input_throughput and output_throughput, whose sum is the total."""
+pp_size, dp_size, enable_dp_attention, quantization, model_path; as details mean, median, p90 (0.5) and p99 of ttft,
+tpot and e2e_latency, and output_throughput. Not read: itl, which is the gap between chunks, and with its own API that
+gap over the tokens of the chunk. Lacks hardware; lacks GPUs and precision too where server_info is null, and precision
+where it names no quantization: SGLang detects that of a checkpoint by itself. The number of requests sent is not
+stated, so failures are seen only in errors. Before total_throughput and server_info were added in 2025, a line has
+input_throughput and output_throughput, whose sum is the total."""
 
 from __future__ import annotations
 
@@ -27,8 +29,14 @@ from pytest_precgate.interop.fields import (
     text_at,
     whole,
 )
+from pytest_precgate.interop.figures import details_of, flat_times
 from pytest_precgate.interop.formats import ObjectFormat
-from pytest_precgate.interop.importers.vllm_bench import refuse_errors, refuse_other_total, refuse_rate
+from pytest_precgate.interop.importers.vllm_bench import (
+    output_throughput,
+    refuse_errors,
+    refuse_other_total,
+    refuse_rate,
+)
 from pytest_precgate.interop.rows import RecordedRow
 
 _SERVER = "server_info"
@@ -59,6 +67,8 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
             mean_osl=field(node, "total_output_tokens").number() / completed,
             configuration=_configuration(node),
             model=text_at(node, _SERVER, "model_path"),
+            output_throughput=output_throughput(node),
+            details=details_of(flat_times(node, "e2e_latency", "_ms", MS)),
         )
 
 

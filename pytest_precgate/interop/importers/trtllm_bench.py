@@ -7,7 +7,9 @@ not in the report), request_info.num_requests, world_info.tp_size, pp_size, worl
 request, times 1e9: the time of the last request over their number), performance.total_latency_ms,
 performance.system_total_throughput_tok_s (input and output), system_output_throughput_tok_s and
 output_throughput_per_gpu_tok_s (whose quotient must be the GPUs), streaming_metrics.tpot_percentiles.p50 (in
-milliseconds), engine.quantization, engine.model, machine.name, request_info.avg_input_length, avg_output_length. Lacks
+milliseconds), engine.quantization, engine.model, machine.name, request_info.avg_input_length, avg_output_length; as
+details streaming_metrics.avg_ttft_ms, avg_tpot_ms, ttft_percentiles, tpot_percentiles (p50, p90, p99, milliseconds),
+performance.avg_request_latency_ms, request_latency_percentiles_ms, system_output_throughput_tok_s. Lacks
 tpot without `--streaming`, and the date. Without --concurrency all requests are sent at once, and the number in flight
 falls from the first to the last: refused where issue_rate shows it and fewer than nine tenths were in flight on
 average."""
@@ -29,12 +31,18 @@ from pytest_precgate.interop.fields import (
     text_at,
     whole,
 )
+from pytest_precgate.interop.figures import details_of, times
 from pytest_precgate.interop.formats import ObjectFormat
 from pytest_precgate.interop.rows import RecordedRow
 
 _ISSUE_PER_S = 1e18
 """What issue_rate is in a second: it is nanoseconds times 1e9."""
 _MOST_IDLE = 0.1
+_TIMES = (
+    ("ttft", "streaming_metrics", "avg_ttft_ms", "ttft_percentiles"),
+    ("tpot", "streaming_metrics", "avg_tpot_ms", "tpot_percentiles"),
+    ("request_latency", "performance", "avg_request_latency_ms", "request_latency_percentiles_ms"),
+)
 
 
 def _rows(node: Node) -> Iterator[RecordedRow]:
@@ -56,7 +64,17 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
             mean_osl=number_at(node, "request_info", "avg_output_length"),
             configuration=_configuration(node),
             model=text_at(node, "engine", "model"),
+            output_throughput=field(node, "performance", "system_output_throughput_tok_s").number(),
+            details=details_of(_details(node)),
         )
+
+
+def _details(node: Node) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for kind, section, average, percentiles in _TIMES:
+        keys = {"mean": (average,), **{statistic: (percentiles, statistic) for statistic in ("p50", "p90", "p99")}}
+        found |= times(kind, field(node, section), keys, MS)
+    return found
 
 
 def _refuse_all_at_once(node: Node) -> None:

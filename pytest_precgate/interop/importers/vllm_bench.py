@@ -6,11 +6,13 @@ utils/bench_serving/benchmark_serving.py.
 
 Fields: max_concurrency, total_token_throughput (tok/s of the system; tokens over duration must be the same),
 median_tpot_ms, num_prompts, completed, failed, errors (with --save-detailed), request_rate, ramp_up_strategy,
-total_input_tokens, total_output_tokens, duration, model_id. Lacks GPUs, precision, hardware and the nominal lengths:
-tokens over requests are their averages. A request rate with a limit, one that was ramped up (its request_rate is inf),
-and fewer requests than the concurrency are refused: the concurrency was not constant. Not read, because speculative
-decoding sends several tokens in one chunk: mean_itl_ms and max_output_tokens_per_s count chunks
-(vllm-project/vllm pull request 35471). The fields spec_decode_* are not needed."""
+total_input_tokens, total_output_tokens, duration, model_id; as details mean, median, p90 and p99 of ttft, tpot and e2el
+(where --percentile-metrics and --metric-percentiles ask for them) and output_throughput. Lacks GPUs, precision,
+hardware and the nominal lengths: tokens over requests are their averages. A request rate with a limit, one that was
+ramped up (its request_rate is inf), and fewer requests than the concurrency are refused: the concurrency was not
+constant. Not read, because speculative decoding sends several tokens in one chunk, and a parser holds some back: itl
+and max_output_tokens_per_s count chunks (vllm-project/vllm pull request 35471, issue 27485). The fields spec_decode_*
+are not needed."""
 
 from __future__ import annotations
 
@@ -29,6 +31,7 @@ from pytest_precgate.interop.fields import (
     refuse_unless_zero,
     text_at,
 )
+from pytest_precgate.interop.figures import details_of, flat_times
 from pytest_precgate.interop.formats import ObjectFormat
 from pytest_precgate.interop.rows import RecordedRow
 
@@ -65,6 +68,14 @@ def refuse_other_total(node: Node, name: str, words: Sequence[str] = ("input", "
         )
 
 
+def output_throughput(node: Node) -> float | None:
+    """Return output_throughput, if the file has it; what output tokens over duration are not, is refused."""
+    if optional(node, "output_throughput") is None:
+        return None
+    refuse_other_total(node, "output_throughput", ("output",))
+    return field(node, "output_throughput").number()
+
+
 def _rows(node: Node) -> Iterator[RecordedRow]:
     refuse_rate(node)
     refuse_unless_zero(optional(node, "failed"), "requests failed")
@@ -83,6 +94,8 @@ def _rows(node: Node) -> Iterator[RecordedRow]:
             mean_isl=field(node, "total_input_tokens").number() / completed,
             mean_osl=field(node, "total_output_tokens").number() / completed,
             model=text_at(node, "model_id"),
+            output_throughput=output_throughput(node),
+            details=details_of(flat_times(node, "e2el", "_ms", MS)),
         )
 
 

@@ -179,7 +179,7 @@ def goals(options: Options) -> None:
 
 
 SHARES = (1.0, 0.8)
-SCREENED_WORLDS = ((DAY, 0.01), (DAY_APART, 0.01), (DAY_APART, 0.005), (PLAIN, 0.01), (APART, 0.01), (PLAIN, 0.02))
+SCREENED_WORLDS = ((DAY, 0.01), (DAY_APART, 0.01), (APART, 0.01), (PLAIN, 0.01), (PLAIN, 0.02), (DAY_APART, 0.005))
 
 
 def screening(options: Options) -> None:

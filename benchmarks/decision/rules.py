@@ -56,7 +56,7 @@ def fast() -> Iterator[None]:
 
 @contextmanager
 def screened_at(share: float) -> Iterator[None]:
-    """Let the rule screen what lost more than another share of its tolerance."""
+    """Let the rule screen what lost more than another share of its limit."""
     kept = limits_module.SCREENED
     limits_module.SCREENED = share
     try:

@@ -7,7 +7,7 @@ what it lost against the baseline is then partly hidden by the day. Invariant: a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_precgate.analysis.accepted.baseline import Baseline
@@ -29,14 +29,18 @@ NOT_CONFIRMED = "old state not measured again"
 @dataclass(frozen=True)
 class Confirmation:
     """Gates that were judged against a baseline, and the ``side`` that starts its state, at most ``policy.launches``
-    times; ``screens`` as in SuiteRule."""
+    times.
+
+    With ``screens`` also those that may have regressed (see old_state.wants_old_state), but for those that
+    ``is_exempt`` says are accepted all the same."""
 
     checked: CheckedGates
     side: Suite
     baseline: Baseline
     matched: GateBaselines
     policy: LaunchPolicy
-    screens: bool = False
+    screens: bool
+    is_exempt: Callable[[JudgedGate], bool]
 
     def confirm(self, judged: Sequence[JudgedGate]) -> tuple[JudgedGate, ...]:
         """Return the gates, each REGRESSED or screened one after its comparison with the old state.
@@ -45,7 +49,12 @@ class Confirmation:
         state cannot be compared, or started, or measured, it keeps its verdict; the reason says which."""
         limits = SuiteRule(self.matched.held, self.policy, self.matched.noise).gate_limits
         each = enumerate(zip(judged, limits, strict=True))
-        waiting = {index for index, (gate, held) in each if wants_old_state(gate, held, screens=self.screens)}
+        waiting = {
+            index
+            for index, (gate, held) in each
+            if wants_old_state(gate, held, screens=self.screens)
+            and (gate.verdict is Verdict.REGRESSED or not self.is_exempt(gate))
+        }
         confirmed = list(judged)
         if not waiting:
             return tuple(confirmed)

@@ -180,9 +180,7 @@ class Gatekeeper:
     def _confirmed(
         self, suite: Suite, gates: Sequence[Gate], now: Mapping[str, Fingerprint], test: str, judged: list[JudgedGate]
     ) -> list[JudgedGate]:
-        """Measure what regressed, or nearly did, beside the old state, where the suite says how to start it.
-
-        What regresses by that alone is waived as any regression."""
+        """Measure what regressed, or nearly did, beside the old state, where the suite says how to start it."""
         checked, baseline = CheckedGates(self.launches, suite, tuple(now), gates), self.state.read(suite.name).baseline
         if baseline is None or not checked.is_repeatable:
             return judged
@@ -190,13 +188,12 @@ class Gatekeeper:
             return not_confirmed(judged)
         matched = match_baseline(baseline, test, gates, self._today(suite, now))
         side, policy = suite.beside(suite.confirm_with), self.policy.launches(suite)
-        confirmed = Confirmation(checked, side, baseline, matched, policy, _screens(suite, policy)).confirm(judged)
-        return [
-            self.waivers.apply(suite.name, after)
-            if after.verdict is Verdict.REGRESSED and before.verdict is not Verdict.REGRESSED
-            else after
-            for before, after in zip(judged, confirmed, strict=True)
-        ]
+        confirmation = Confirmation(
+            *(checked, side, baseline, matched, policy),
+            screens=_screens(suite, policy),
+            is_exempt=lambda gate: self.waivers.exempts(suite.name, gate),
+        )
+        return list(confirmation.confirm(judged))
 
     def _evaluation(
         self, suite: Suite, gates: Sequence[Gate], now: Mapping[str, Fingerprint], test: str

@@ -28,7 +28,7 @@ MUST_DETECT = 0.10
 tolerance."""
 
 SCREENED = 0.8
-"""The share of its tolerance that a gate may lose without being measured beside the old state, where that can be
+"""The share of its limit that a gate may lose without being measured beside the old state, where that can be
 started (benchmarks/decision_rule.py: docs/noise_derivation.md, Screening)."""
 
 # The largest number of launches per verdict that a message advises.
@@ -132,9 +132,9 @@ class GateLimits:
 
     @property
     def screens_beyond(self) -> float:
-        """The loss beyond which a launch inside the tolerance is measured beside the old state, where that can be
-        started: a slower day of the baseline may have hidden the rest."""
-        return SCREENED * self.gate.tolerance
+        """The loss beyond which a gate is measured beside the old state, where that can be started: a slower day of the
+        baseline may have hidden the rest. A share of what fails: of a noisy gate less would be found by chance."""
+        return SCREENED * self.fails_beyond
 
     def is_screened(self, value: float) -> bool:
         """Whether a value lost more than that."""

@@ -20,15 +20,18 @@ _SETTLED = 0.5
 def wants_old_state(judged: JudgedGate, limits: GateLimits | None, *, screens: bool) -> bool:
     """Whether a gate is measured beside the old state: it regressed, or with ``screens`` it may have.
 
-    Screened is what lost a good part of its tolerance or is inside its noise floor (limits.screens_beyond); not what
-    is INCONCLUSIVE for another cause than its loss."""
+    Screened is what lost a good part of its limit (limits.screens_beyond); not what is INCONCLUSIVE for another cause
+    than its loss."""
     if judged.verdict is Verdict.REGRESSED:
         return True
     if not screens or limits is None or judged.value is None or limits.refusal is not None:
         return False
-    if judged.verdict is Verdict.INCONCLUSIVE:
-        return judged.gate.gain(judged.value, limits.centre) < -judged.gate.tolerance - LAST_BITS
-    return judged.verdict is Verdict.PASS and limits.is_screened(judged.value)
+    if (
+        judged.verdict is Verdict.INCONCLUSIVE
+        and judged.gate.gain(judged.value, limits.centre) >= -judged.gate.tolerance
+    ):
+        return False
+    return judged.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE) and limits.is_screened(judged.value)
 
 
 def beside_old_state(judged: JudgedGate, limits: GateLimits, old: Sequence[float], launched: str) -> JudgedGate:

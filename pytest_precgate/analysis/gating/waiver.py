@@ -137,6 +137,17 @@ class WaiverBook:
             self._needed.add((needed, key.point))
         return left
 
+    def exempts(self, suite: str, judged: JudgedGate) -> bool:
+        """Whether a waiver covers the loss of a gate that passes and would be measured beside the old state: a slower
+        launch, which is waived, is not either. The waiver is then needed."""
+        loss = loss_of(judged)
+        for waiver in self.waivers:
+            holds = waiver.covers(suite, judged.gate.key) and not waiver.has_expired(self.day)
+            if holds and loss is not None and loss <= waiver.ceiling + LAST_BITS:
+                self._needed.add((waiver, judged.gate.key.point))
+                return True
+        return False
+
     def problems(self, whole: Collection[str]) -> Iterator[str]:
         """Name the waivers that have expired or were not needed.
 

@@ -142,11 +142,17 @@ def test_an_unchanged_gate_takes_one_launch_of_the_old_state_and_a_regression_al
 
 
 def test_a_loss_inside_the_noise_floor_is_settled_beside_the_old_state() -> None:
-    """A tolerance of 0.1%, a noise floor of 0.3%: 0.2% is INCONCLUSIVE against the baseline."""
+    """A tolerance of 0.1%; nine tenths of the floor is INCONCLUSIVE against the baseline, half is not screened."""
     made = rule(screens=True, held=gate(0.001))
-    assert judged([998.0] * 3, made).verdict is Verdict.INCONCLUSIVE
-    assert beside([998.0] * 3, made, [1000.0]).verdict is Verdict.INCONCLUSIVE
-    found = beside([998.0] * 3, made, [1003.0])
+    (limits,) = made.gate_limits
+    assert limits is not None
+    floor = limits.fails_beyond
+    assert floor > 0.002
+    near, far = ([limits.centre * (1 - share * floor)] * 3 for share in (0.5, 0.9))
+    assert not wants_old_state(judged(near, made), limits, screens=True)
+    assert judged(far, made).verdict is Verdict.INCONCLUSIVE
+    assert beside(far, made, [limits.centre]).verdict is Verdict.INCONCLUSIVE
+    found = beside(far, made, [limits.centre * (1 + 0.2 * floor)])
     assert found.verdict is Verdict.REGRESSED
     assert "beyond the tolerance (0.1%) and the noise floor (0." in found.reason
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
 from pytest_precgate.analysis.gating.verdict import Absent, Evidence, JudgedGate, Verdict, judge
-from pytest_precgate.analysis.gating.waiver import Waiver, WaiverBook, waived
+from pytest_precgate.analysis.gating.waiver import Waiver, WaiverBook, loss_of, waived
 from pytest_precgate.errors import InvalidValueError
 
 KEY = GateKey(Metric.THROUGHPUT_PER_GPU, ("fp4",), 91)
@@ -52,6 +52,20 @@ def test_a_waiver_covers_the_loss_from_the_anchor_too() -> None:
     regressed = replace(judge(GATE, 0.93, 1.0), evidence=Evidence(None, None, 1, anchor_loss=0.11))
     assert waived("kimi", regressed, [WAIVER], TODAY)[0].verdict is Verdict.WAIVED
     assert waived("kimi", regressed, [replace(WAIVER, ceiling=0.1)], TODAY)[0].verdict is Verdict.REGRESSED
+
+
+def test_a_gate_whose_loss_is_waived_is_not_measured_beside_the_old_state() -> None:
+    """Also where it passes, or a slower launch, which is waived, would be told more mildly; the waiver is needed."""
+    book, passing = WaiverBook([WAIVER], TODAY), judge(GATE, 0.955, 1.0)
+    assert book.apply("kimi", passing) == passing
+    assert [*book.problems(["kimi"])]
+    assert book.exempts("kimi", passing)
+    assert [*book.problems(["kimi"])] == []
+    assert not book.exempts("kimi", judge(GATE, 0.87, 1.0))
+    assert not book.exempts("other", passing)
+    assert not WaiverBook([WAIVER], TODAY + timedelta(days=1)).exempts("kimi", passing)
+    beside = replace(passing, verdict=Verdict.REGRESSED, evidence=Evidence(None, None, 1, beside_loss=0.08))
+    assert loss_of(beside) == 0.08
 
 
 @pytest.mark.parametrize("verdict", [Verdict.MISSING, Verdict.MISMATCH, Verdict.INCONCLUSIVE])

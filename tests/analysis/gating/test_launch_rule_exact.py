@@ -269,7 +269,8 @@ def test_two_gates_of_pairs_share_the_false_alarms_of_their_suite() -> None:
         for ruling in rule.judge(list(zip(one, second, strict=True))).gates:
             assert ruling.limits is not None
             assert ruling.limits.design.gates == number
-    gone = rule.judge([list(each) for each in zip(one, [*other[:2], (1.0, UNREADABLE), *other[3:]], strict=True)])
+    broken: list[tuple[float | Absent, float | Absent]] = [*other[:2], (1.0, UNREADABLE), *other[3:]]
+    gone = rule.judge([[whole, second] for whole, second in zip(one, broken, strict=True)])
     assert [ruling.launches for ruling in gone.gates] == [5, 3]
     assert gone.gates[0].limits is not None
     assert gone.gates[0].limits.design.gates == 1

@@ -58,6 +58,7 @@ def test_a_gate_is_easier_by_a_fall_beyond_what_noise_and_rounding_explain(
     """Of the logarithm. A gate that is gone is; one that is new is not."""
     assert change(key, after=after, explained=explained).is_easier is is_easier
     assert not change(key, before=None, after=after).is_easier
+    assert (change(key).explained, change(key).sigmas, change(key).anchor) == (0.0, (None, None), None)
     assert change(key, after=1.25).change == 0.25
     assert change(key, after=None).change is None
     assert change(key, before=None).change is None

@@ -205,6 +205,16 @@ def test_a_loss_inside_the_noise_floor_is_settled_by_a_wider_tolerance_or_more_l
     assert strict.remedies == f"set a tolerance of {100 * floor:g}% and must_detect = {asked:g} or {take}"
 
 
+def test_no_more_than_21_launches_are_advised() -> None:
+    """Where the floor of a median of 21 just meets the tolerance they are; where it just does not, more would be."""
+    longest = Design(21, 11, 21, 6)
+    most = -math.log(1 - 0.025) / noise_line(longest)
+    for sigma, is_advised in ((0.999 * most, True), (1.001 * most, False)):
+        advice = limits(sigma, 0.025).remedies
+        assert ("take the median of 21 launches" in advice) is is_advised
+        assert (" or take " in advice) is is_advised
+
+
 def test_a_tolerance_that_is_no_longer_plausible_is_not_advised() -> None:
     """The floor must lie below the gain that is taken for an error of measurement."""
     held = limits(0.02, 0.025)

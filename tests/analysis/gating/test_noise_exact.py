@@ -72,6 +72,26 @@ def test_launches_set_aside_are_told_by_their_place() -> None:
     assert noise(0, 80, 2, 1, 1, 80, 2).outliers == frozenset({1, 5})
 
 
+def test_a_gate_s_own_scale_is_drawn_to_that_of_the_suite() -> None:
+    """Beside one of nine launches that do not scatter: 4 of 12 degrees of the squares are common, and count as twelve
+    beside its own four."""
+    scale = 2.2219 * 0.844 * 3
+    far = 3 + 2.5 * scale * math.sqrt((12 * 4 / 12 + 4) / 16)
+    for shift, set_aside in ((-0.01, 0), (0.01, 1)):
+        loud, still = suite_noise([values(0, 1, 3, 6, far + shift), values(*[0] * 9)], [1.0, 1.0])
+        assert (loud.set_aside, still.set_aside) == (set_aside, 0)
+
+
+def test_more_than_half_of_the_launches_count_though_only_half_are_near() -> None:
+    """Two groups of three, far from each other: the higher middle one's, and the nearest of the other."""
+    found = noise(0, 100, 0.1, 100.1, 0.2, 100.2)
+    kept = (0.2, 100, 100.1, 100.2)
+    assert found.outliers == frozenset({0, 2})
+    assert found.sigma == pytest.approx(UNTRIMMED * statistics.stdev(kept) / 1000)
+    same = noise(0, 100, 0, 100, 0, 100)
+    assert (same.set_aside, same.outliers) == (2, frozenset({2, 4}))
+
+
 def test_an_elasticity_alone_changes_nothing() -> None:
     """It says how gates differ; a single gate differs from nobody, near its limit too."""
     for far in (0.01, -0.01):
@@ -142,6 +162,22 @@ def test_the_common_variance_is_a_mean_of_logarithms(degrees: int, excess: float
     assert found[-1].sigma == pytest.approx(sigma_of(common, degrees, noisy), rel=1e-3)
 
 
+def test_gates_of_more_launches_are_known_better() -> None:
+    """Four gates of two degrees beside two of four, whose logarithm lies 1 - log(2) less below the true one, and has
+    the variance pi**2 / 6 - 1 and the fourth cumulant pi**4 / 15 - 6: chance is the mean of these."""
+    own, fourth = math.pi**2 / 6 - 1 / 3, math.pi**4 / 15 - 2
+    error = math.sqrt(2 * own**2 / 5 + fourth / 6)
+    between = math.sqrt((math.pi**2 / 6 + own + 3 * error) * 30 / 8)
+    quiet = 1e-8
+    noisy = quiet * math.exp(between + 1 - math.log(2))
+    step = 1000 * math.sqrt(noisy / 2.5)
+    threes = [values(-1000 * math.sqrt(quiet), 0, 1000 * math.sqrt(quiet))] * 4
+    found = suite_noise([*threes, *[values(*(step * log for log in (-2, -1, 0, 1, 2)))] * 2], [1.0] * 6)
+    common = quiet * math.exp(between / 3)
+    assert found[0].sigma == pytest.approx(sigma_of(common, 2, quiet), rel=1e-3)
+    assert found[-1].sigma == pytest.approx(UNTRIMMED * math.sqrt((2 * common + 4 * noisy) / 6), rel=1e-3)
+
+
 def test_gates_that_differ_by_less_share_one_variance_of_twelve_degrees() -> None:
     """Up to the excess of twelve degrees, trigamma of 6 or pi**2 / 6 - 5269 / 3600, it is the mean of the variances."""
     quiet, twelve = 1e-8, math.pi**2 / 6 - 5269 / 3600
@@ -181,6 +217,17 @@ def test_a_sigma_is_a_finite_share(sigma: float) -> None:
     assert GateNoise(1.0, 0.0, 3).sigma == 0
     with pytest.raises(InvalidValueError, match="wanted a finite share of at least 0"):
         GateNoise(1.0, sigma, 3)
+
+
+def test_a_noise_is_of_launches_around_a_centre() -> None:
+    """None set aside and all worth one, if nothing else is said; which ones were set aside makes no other noise."""
+    plain = GateNoise(1.0, 0.01, 3)
+    assert (plain.set_aside, plain.has_errors, plain.worth, plain.outliers) == (0, True, None, frozenset())
+    assert GateNoise(1.0, 0.01, 3, outliers=frozenset({1})) == plain
+    with pytest.raises(InvalidValueError, match=r"GateNoise\.centre: got 0"):
+        GateNoise(0.0, 0.01, 3)
+    with pytest.raises(InvalidValueError, match=r"GateNoise\.launches: got 0"):
+        GateNoise(1.0, 0.01, 0)
 
 
 def curve(*points: tuple[float, float], errors: dict[float, float] | None = None) -> Curve:

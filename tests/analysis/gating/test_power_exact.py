@@ -31,6 +31,7 @@ def test_one_launch_against_a_noisy_centre_is_one_normal_difference(baseline: in
     assert design.centre_sigma == pytest.approx(math.sqrt(1.1 / baseline))
     beyond = NORMAL.cdf((drop - 2) / math.sqrt(1 + 1.1 / baseline))
     assert failing_share(design, 2.0, drop) == pytest.approx(0.05 + 0.95 * beyond, abs=1e-5)
+    assert failing_share(design, 2.0) == failing_share(design, 2.0, 0.0)
 
 
 @pytest.mark.parametrize(("launches", "good"), [(1, 1), (3, 1), (3, 2), (5, 3), (5, 5)])

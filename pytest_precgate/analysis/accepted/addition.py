@@ -45,7 +45,7 @@ def require_addable(
         differing.append(f"pytest-precgate is {printable(tool_version)}, the baseline's is {printable(was)}")
     if differing:
         raise UnlikeBaselineError(f"its launches are of another state: {'; '.join(differing)}; {_ANEW}")
-    own = {gate.key for gate in baseline.gates if gate.test == test}
+    own = [gate.key for gate in baseline.gates if gate.test == test]  # in order: one is named
     new = [key for key in keys if key not in own]
     gone = [key for key in own if key not in keys]
     if new or gone:
@@ -62,9 +62,11 @@ def plan_addition(old: Baseline | None, measured: Measured, recorded: Provenance
 
     Raises UnlikeBaselineError when they cannot be added: as :func:`require_addable`, when a precision was not measured,
     precisions have other numbers of launches, recorded points differ, or a launch is in the baseline already."""
+    turns = max(map(len, measured.launches.values()), default=0)
     for test, keys in measured.checked.items():
-        now = {name: each[0].fingerprint for name, each in measured.launches.items() if each}
-        old = require_addable(old, test, keys, now, recorded.tool_version)
+        for turn in range(max(turns, 1)):  # the first launch does not speak for the others
+            now = {name: each[turn].fingerprint for name, each in measured.launches.items() if turn < len(each)}
+            old = require_addable(old, test, keys, now, recorded.tool_version)
     assert old is not None, "an update is of a suite that a test has checked"
     added = [launch for name in old.precisions for launch in _added(old, name, measured.launches.get(name, ()))]
     if not added:

@@ -34,7 +34,7 @@ INTERVAL = 0.90
 
 # The variance of the centre of n launches is this over n: removing outliers costs a little of the mean's 1.
 _CENTRE_VARIANCE = 1.1
-_NODES = tuple((step - 8) / 2 for step in range(17))  # of a normal variable: the trapezoid rule is exact to 1e-6
+_NODES = tuple((step - 8) / 2 for step in range(17))  # of a normal variable: the trapezoid rule is exact to 1e-5
 _WEIGHTS = tuple(math.exp(-node * node / 2) for node in _NODES)
 # Equal shares of the distribution of an estimated sigma, each represented by its middle.
 _SHARES = 24

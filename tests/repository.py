@@ -73,8 +73,13 @@ class Repository:
         (self.path / name).write_text(text, encoding="utf-8")
 
     def run(self, *arguments: str) -> pytest.RunResult:
+        """Run pytest as a user who wants to see everything."""
+        return self.pytester.runpytest_inprocess(*QUIET, "-v", *arguments)
+
+    def run_short(self, *arguments: str) -> pytest.RunResult:
+        """Run pytest as a user types it first."""
         return self.pytester.runpytest_inprocess(*QUIET, *arguments)
 
     def run_apart(self, *arguments: str) -> pytest.RunResult:
         """Run pytest in a process of its own."""
-        return self.pytester.runpytest_subprocess(*QUIET, *arguments)
+        return self.pytester.runpytest_subprocess(*QUIET, "-v", *arguments)

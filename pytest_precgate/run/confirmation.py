@@ -29,13 +29,17 @@ _UNKNOWN = ("not said", "unknown")
 @dataclass(frozen=True)
 class Confirmation:
     """Gates that were judged against a baseline, and the ``side`` that starts its state, at most ``policy.launches``
-    times."""
+    times.
+
+    A side whose settings are those of the suite (``is_candidate``) would launch the new state again, and every loss
+    would be the machine's: it confirms nothing."""
 
     checked: CheckedGates
     side: Suite
     baseline: Baseline
     matched: GateBaselines
     policy: LaunchPolicy
+    is_candidate: bool = False
 
     def confirm(self, judged: Sequence[JudgedGate]) -> tuple[JudgedGate, ...]:
         """Return the gates, each REGRESSED one after its comparison with the old state.
@@ -91,6 +95,11 @@ class Confirmation:
         """Say why launches of the side are not those of the baseline's state; None when they are.
 
         The first launch tells: its hard facts and its version must be the baseline's."""
+        if self.is_candidate:
+            return (
+                f"{self.side.name} has the settings of the suite, so it would be the new state again; give it what "
+                "this change replaced, or, if nothing changed, look at the machine"
+            )
         for precision in self.checked.read_by(wanted):
             try:
                 if self.checked.launches.held(self.side, precision) == 0:

@@ -29,7 +29,7 @@ def copied(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def test_the_examples_pass_and_end_with_the_comparison(copied: pytest.Pytester) -> None:
     """`pytest examples/`: exit 0, 9 gates pass, the published picture on the screen."""
-    result = copied.runpytest_subprocess(*QUIET, "examples")
+    result = copied.runpytest_subprocess(*QUIET, "-v", "examples")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
@@ -51,7 +51,7 @@ def test_the_example_of_a_real_server_says_how_to_get_one(copied: pytest.Pyteste
 
 def test_the_blocked_example_blocks(copied: pytest.Pytester) -> None:
     """The 8% slower FP4: exit 1, FP4 throughput and the ratio named at each point."""
-    result = copied.runpytest_subprocess(*QUIET, "examples_blocked")
+    result = copied.runpytest_subprocess(*QUIET, "-v", "examples_blocked")
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
@@ -70,7 +70,7 @@ def test_the_blocked_example_passes_when_only_1_percent_slower(copied: pytest.Py
         *cells, throughput = line.split(",")
         lines.append(",".join([*cells, repr(float(throughput) * 0.99)]) if cells[:1] == ["fp4"] else line)
     slower.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    result = copied.runpytest_subprocess(*QUIET, "examples_blocked")
+    result = copied.runpytest_subprocess(*QUIET, "-v", "examples_blocked")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["fp4 throughput_per_gpu * -1.0% PASS  -1.0% PASS  -1.0% PASS"])
 

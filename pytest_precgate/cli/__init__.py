@@ -23,7 +23,7 @@ from pytest_precgate.baselines.store import BaselineStore
 from pytest_precgate.cli.doctor import add_doctor
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_PROBLEMS, EXIT_REFUSED, EXIT_UNREAD
 from pytest_precgate.cli.noise import add_noise
-from pytest_precgate.cli.output import leave_unread, show, width
+from pytest_precgate.cli.output import leave_unread, print_lines, width
 from pytest_precgate.cli.points import add_export, add_import, add_stated, stated_by, sweep_named, write
 from pytest_precgate.cli.serve import add_serve
 from pytest_precgate.cli.show import add_show
@@ -188,7 +188,7 @@ def _compare(options: argparse.Namespace) -> int:
     if options.json:
         print(jsonlib.dumps(json.comparison(pair, points), indent=2, sort_keys=True))
     else:
-        show(full.comparison("recorded", pair, points, width()))
+        print_lines(full.comparison("recorded", pair, points, width()))
     return EXIT_DONE
 
 

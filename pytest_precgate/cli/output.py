@@ -28,7 +28,7 @@ def leave_unread() -> None:
     os.close(nowhere)
 
 
-def show(lines: Iterable[Line]) -> None:
+def print_lines(lines: Iterable[Line]) -> None:
     """Print lines without their colours."""
     for line in lines:
         print(printable_lines(line.text, _LINE_SHOWN))

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from pytest_precgate.cli.exits import EXIT_DONE
-from pytest_precgate.cli.output import show, width
+from pytest_precgate.cli.output import print_lines, width
 from pytest_precgate.environment import tool_version
 from pytest_precgate.journal.directory import RunDirectory
 from pytest_precgate.reports.show import Shown, lines
@@ -36,7 +36,7 @@ def _show(options: argparse.Namespace) -> int:
     for number, found in enumerate(shown_runs(directory, load(root), root, _now, tool_version(), os.environ)):
         if number:
             print()
-        show(lines(_as_text(found), width()))
+        print_lines(lines(_as_text(found), width()))
     return EXIT_DONE
 
 

@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Compare sweeps, measure noise and its causes, look after the baselines that pytest-precgate gates "
         "merges with.",
         epilog="exit codes: 0 done; 1 'baseline check' found something wrong, or 'noise' could not read a gate; "
-        "2 the command could not do it; 130 'noise' was interrupted",
+        "2 the command could not do it; 130 'noise' was interrupted; 141 nobody read the rest of the output",
     )
     parser.add_argument("--version", action="version", version=f"pytest-precgate {tool_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -22,8 +22,7 @@ _BESIDE = (3, 4)
 def comparison(suite: str, pair: Comparison, points: Sequence[float], width: int) -> Iterator[Line]:
     """Yield the published picture of one comparison: title, terms, table, wording at each point."""
     rows, outside = layout.readable_rows(pair, points)
-    first, second = (name.upper() for name in pair.curves)
-    both = f"{first} / {second}"
+    both = " / ".join(name.upper() for name in pair.curves)
     whole = [
         ("", *layout.COMPARISON_HEAD[1:]),
         (layout.COMPARISON_HEAD[0], both, both, both, both, "ratio", "ratio"),
@@ -35,11 +34,9 @@ def comparison(suite: str, pair: Comparison, points: Sequence[float], width: int
     lines = layout.columns(whole, left=0)
     if max(len(line) for line in lines) > width:
         kept = [index for index in range(len(whole[0])) if index not in _BESIDE]
-        lines = [
-            line
-            for chosen in (kept, [0, *_BESIDE])
-            for line in layout.columns([[row[index] for index in chosen] for row in whole], left=0)
-        ]
+        parts = [[[row[index] for index in chosen] for row in whole] for chosen in (kept, [0, *_BESIDE])]
+        first, second = (layout.columns(part, left=0) for part in parts)
+        lines = [*first, "", *second]
     yield from (Line(line) for line in lines)
     for text in (layout.COUNTED, *(f"at {row.interactivity:g} tok/s/user: {row.wording}" for row in rows), *outside):
         yield from wrapped(text, width)

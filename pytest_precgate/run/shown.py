@@ -14,6 +14,7 @@ from typing import cast
 
 from pytest_precgate.analysis.accepted.baseline import Baseline, Launch
 from pytest_precgate.analysis.cost import SuiteCost
+from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.gating.waiver import WaiverBook
 from pytest_precgate.analysis.report import GateReport
 from pytest_precgate.baselines.store import BaselineStore
@@ -30,6 +31,7 @@ from pytest_precgate.settings import Policy, Settings, Suite
 from pytest_precgate.settings.policy import Mismatch
 from pytest_precgate.settings.suite import LaunchRule
 
+_BASELINES = "baselines"
 UNKNOWN_TEST = "(no check of this run is known)"
 """Stands for the test where a run was killed before its first check, or an older version kept it."""
 
@@ -86,7 +88,7 @@ def _as_played(suite: Suite, recorded: Recorded, source: str, root: Path) -> Sui
 
 
 def _shown(directory: RunDirectory, settings: Settings, suite: Suite, recorded: Recorded, tools: _Tools) -> ShownRun:
-    checks = _checks(directory, suite)
+    checks = _checks(directory, suite, tools.root)
     run = recorded.run
     version = tools.tool_version
     record = Record(directory, tools.root, "replay", lambda: run.commit, tools.clock, version, _say, run.salt)
@@ -125,14 +127,32 @@ def _shown(directory: RunDirectory, settings: Settings, suite: Suite, recorded: 
     )
 
 
-def _checks(directory: RunDirectory, suite: Suite) -> RunChecks:
-    """What the run checked; where it does not say, the first two precisions against the gates of each test."""
+def _checks(directory: RunDirectory, suite: Suite, root: Path) -> RunChecks:
+    """What the run checked.
+
+    Where it does not say (it was killed before, or ``precgate noise`` made it), what the baseline holds of each test, or
+    the suite's own gates without one."""
     path = directory.home(suite.name) / NAME
     if path.is_file():
         return parse(path.read_text(encoding="utf-8"), str(path))
     candidate, reference, *_ = suite.engines
-    check = RunCheck(UNKNOWN_TEST, candidate, reference, suite.points, suite.tolerances, suite.max_launches)
-    return RunChecks("baselines", [check])
+    baseline = BaselineStore(root / _BASELINES, root).read(suite.name).baseline
+    keys: dict[str, list[GateKey]] = {}
+    for gate in () if baseline is None else baseline.gates:
+        keys.setdefault(gate.test, []).append(gate.key)
+    checks = [
+        RunCheck(
+            test,
+            candidate,
+            reference,
+            points=tuple(sorted({key.point for key in each})),
+            tolerances={key.metric: suite.tolerances.get(key.metric, suite.tolerance_for_all) for key in each},
+            max_launches=suite.max_launches,
+        )
+        for test, each in keys.items()
+    ]
+    alone = RunCheck(UNKNOWN_TEST, candidate, reference, suite.points, suite.tolerances, suite.max_launches)
+    return RunChecks(_BASELINES, checks or [alone])
 
 
 def _marked(suite: Suite, check: RunCheck) -> Suite:

@@ -130,8 +130,8 @@ def _shown(directory: RunDirectory, settings: Settings, suite: Suite, recorded: 
 def _checks(directory: RunDirectory, suite: Suite, root: Path) -> RunChecks:
     """What the run checked.
 
-    Where it does not say (it was killed before, or ``precgate noise`` made it), what the baseline holds of each test, or
-    the suite's own gates without one."""
+    Where it does not say (it was killed before, or ``precgate noise`` made it), what the baseline holds of each test,
+    or the suite's own gates without one."""
     path = directory.home(suite.name) / NAME
     if path.is_file():
         return parse(path.read_text(encoding="utf-8"), str(path))

@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 demo: $(VENV)/installed-demo ## run the examples as a user's repository would
 	$(BIN)/python benchmarks/simulation.py --differences
-	$(BIN)/python -m pytest examples/ --ignore examples/test_llama_cpp.py # that one measures this machine, see its head
+	$(BIN)/python -m pytest -v examples/ --ignore examples/test_llama_cpp.py # that one measures this machine, see its head
 
 test: $(TESTED) lint ## everything but test-edges
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not (real_server or benchmarks)'

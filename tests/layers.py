@@ -128,7 +128,7 @@ DOORS: Mapping[str, set[str]] = {
     "scipy": {"analysis.gating.noise", "analysis.gating.power", "engines.simulated.calibration"},
     "secrets": {"cli.noise", "plugin.runs"},
     "select": {"loadgen", "servers.process"},
-    "shutil": {"engines.command", "engines.preflight", "journal.directory", "servers.process"},
+    "shutil": {"cli.output", "engines.command", "engines.preflight", "journal.directory", "servers.process"},
     "signal": {"cli.serve", "servers.process"},
     "socket": {"engines.simulated", "http", "loadgen"},
     "ssl": {"http", "loadgen"},

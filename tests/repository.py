@@ -77,14 +77,19 @@ class Repository:
         (self.path / name).write_text(text, encoding="utf-8")
 
     def run(self, *arguments: str) -> pytest.RunResult:
-        """Run pytest in this process, with this plugin alone: to load the others takes a third of a short run."""
+        """Run pytest as a user who wants to see everything, in this process and with this plugin alone: to load the
+        others takes a third of a short run."""
+        return self.run_short("-v", *arguments)
+
+    def run_short(self, *arguments: str) -> pytest.RunResult:
+        """Run pytest as a user types it first."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
             return self.pytester.runpytest_inprocess("-p", "precgate", *QUIET, *arguments)
 
     def run_apart(self, *arguments: str) -> pytest.RunResult:
         """Run pytest in a process of its own, with every plugin that is installed and not in QUIET."""
-        return self.pytester.runpytest_subprocess(*QUIET, *arguments)
+        return self.pytester.runpytest_subprocess(*QUIET, "-v", *arguments)
 
     def record(self, about: object = None) -> None:
         """Accept what is measured now, as `--precgate-update` does.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -264,6 +265,27 @@ def test_check_names_the_file_whose_points_do_not_reach_a_gate(
     accepted.baseline.write_text(text.replace('"point": 55.0', '"point": 5.0'), encoding="utf-8")
     assert main(["baseline", "check"]) == 1
     assert "baselines/kimi.json: a gate cannot be read from its points: " in capsys.readouterr().out
+
+
+def test_check_names_a_suite_without_a_baseline(accepted: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is wrong with a file; that there is none is said."""
+    accepted.pytester.chdir()
+    text = (accepted.path / "pyproject.toml").read_text(encoding="utf-8")
+    accepted.write_settings(text + text.replace("suites.kimi", "suites.other"))
+    assert main(["baseline", "check"]) == 0
+    assert "suite other: no baseline; record one with pytest --precgate-update" in capsys.readouterr().out
+
+
+def test_a_reader_that_goes_away_ends_a_command_quietly(accepted: Repository) -> None:
+    """`precgate baseline show | head -1`: the first line, no traceback, and the shell's exit code for it."""
+    command = [sys.executable, "-m", "pytest_precgate.cli", "baseline", "show"]
+    read_end, write_end = os.pipe()
+    os.close(read_end)  # as when the reader has ended
+    try:
+        ended = subprocess.run(command, cwd=accepted.path, stdout=write_end, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(write_end)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 def test_broken_settings_exit_2(accepted: Repository, capsys: pytest.CaptureFixture[str]) -> None:

@@ -310,6 +310,33 @@ def test_an_objective_and_an_axis_are_of_the_whole_suite(tmp_path: Path) -> None
         loaded(tmp_path, own.replace("hardware =", f"{both}hardware =", 1))
 
 
+@pytest.mark.parametrize(
+    ("table", "spot"),
+    [
+        ('throughput_per_gpu = { "60" = 0.05 }', "throughput_per_gpu.60"),
+        ("throughput_per_gpu = { fp8 = 0.05 }", "throughput_per_gpu.fp8"),
+        ("throughput_per_gpu = { int4 = 1.5 }", "throughput_per_gpu.int4"),
+        ('throughput_per_gpu = { "91" = 1.5 }', "throughput_per_gpu.91"),
+        ("throughput_per_gpu = { default = 1.5 }", "throughput_per_gpu.default"),
+        ("throughput_ratio = 1.5", "throughput_ratio"),
+    ],
+)
+def test_a_refused_tolerance_is_named_by_its_whole_key(tmp_path: Path, table: str, spot: str) -> None:
+    """Down to the point or the precision inside the metric's table."""
+    with pytest.raises(SettingsError) as refused:
+        loaded(tmp_path, SUITE.replace("hardware =", f"tolerance = {{ {table} }}\nhardware =", 1))
+    assert refused.value.spot.endswith(f".tolerance.{spot}")
+
+
+@pytest.mark.parametrize("reason", ["...", " … ", "."])
+def test_the_placeholder_of_a_proposed_waiver_is_no_reason(tmp_path: Path, reason: str) -> None:
+    """Pasted as it was printed it would say nothing to who reads it."""
+    waiver = '\n[[waive]]\nsuite = "{}"\nmetric = "cost"\nceiling = 0.1\nexpires = 2999-01-01\nreason = "{}"\n'
+    name = next(iter(loaded(tmp_path, SUITE).suites))
+    with pytest.raises(SettingsError, match="placeholder of a proposed waiver"):
+        loaded(tmp_path, SUITE + waiver.format(name, reason))
+
+
 def test_metrics_choose_what_is_gated(tmp_path: Path) -> None:
     """Only the ratio, with the default tolerance; a suite that names none gates throughput: a cost derived from it is
     shown beside it, and is no further gate."""

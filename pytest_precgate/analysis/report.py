@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pytest_precgate.analysis.accepted.baseline import RecordedGate
+from pytest_precgate.analysis.accepted.matching import PRUNE, RECORD_NEW
 from pytest_precgate.analysis.accepted.update import GateChange
 from pytest_precgate.analysis.cost import SuiteCost
 from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.gating.gates import GateKey
-from pytest_precgate.analysis.gating.verdict import JudgedGate, all_pass
+from pytest_precgate.analysis.gating.verdict import JudgedGate, Verdict, all_pass
 from pytest_precgate.analysis.gating.waiver import Waiver
 
 Outcome = Literal["passed", "failed", "skipped", "recorded", "added"]
@@ -46,7 +47,7 @@ class GateReport:
     """One check of one test: the comparison, its targets, every judged gate, and the outcome.
 
     ``baseline`` is what it was compared with, ``rule`` the launch rule, ``waivers`` those that would let a failed check
-    pass."""
+    pass. ``run`` names the recorded run that holds everything measured for it, empty where none does."""
 
     suite: str
     test: str
@@ -58,6 +59,7 @@ class GateReport:
     baseline: str = ""
     rule: str = ""
     waivers: tuple[Waiver, ...] = ()
+    run: str = ""
 
     @property
     def passed(self) -> bool:
@@ -102,7 +104,9 @@ class BaselineUpdate:
 
 @dataclass(frozen=True)
 class RunReport:
-    """The findings of one run. ``problems`` fail the run by themselves, ``warnings`` do not; ``costs`` is by suite."""
+    """The findings of one run. ``problems`` fail the run by themselves, ``warnings`` do not; ``costs`` is by suite.
+
+    ``hints`` say what can be done with what was measured."""
 
     checks: tuple[GateReport, ...] = ()
     compared: tuple[Compared, ...] = ()
@@ -110,6 +114,7 @@ class RunReport:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     costs: tuple[SuiteCost, ...] = ()
+    hints: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -117,29 +122,43 @@ class RunReport:
         return self == RunReport()
 
 
-def idle_gates(path: str, idle: Iterable[RecordedGate], ran: Ran) -> tuple[list[str], list[str]]:
+def idle_gates(
+    path: str, idle: Iterable[RecordedGate], ran: Ran, reports: Sequence[GateReport] = ()
+) -> tuple[list[str], list[str]]:
     """Name stored gates that no test checked: those their tests should have checked, then those a narrowed run left
     out.
 
-    A failed test's gates are neither."""
+    A failed test's gates are neither. Where a check of the same suite (``reports``) lacks exactly these gates, the test
+    was renamed: the check has said what to do."""
     by_test: dict[str, list[GateKey]] = {}
     for gate in idle:
         by_test.setdefault(gate.test, []).append(gate.key)
     unused, left_out = [], []
     for test in sorted({*by_test} - {*ran.failed}):
         if ran.holds(test):
-            unused.append(_unused_gates(path, test, by_test[test]))
+            renamed = [report for report in reports if {*by_test[test]} <= _missing(report)]
+            unused.append(
+                _renamed(path, test, by_test[test], renamed[0]) if renamed else _unused_gates(path, test, by_test[test])
+            )
         elif ran.includes(test):
             left_out.append(f"{path}: {len(by_test[test])} gates of {test} not checked: this run was narrowed")
     return unused, left_out
+
+
+def _missing(report: GateReport) -> set[GateKey]:
+    return {judged.gate.key for judged in report.judged if judged.verdict is Verdict.MISSING}
+
+
+def _renamed(path: str, test: str, gates: Sequence[GateKey], report: GateReport) -> str:
+    """Return that ``test`` has the gates that the test of ``report`` lacks, and what is left to do."""
+    left = f"remove those of the old name: {PRUNE}" if report.outcome == "added" else "its failure says what to do"
+    return f"{path}: {len(gates)} gates of {test} not used by this run, renamed to {report.test}? Then {left}"
 
 
 def _unused_gates(path: str, test: str, gates: Sequence[GateKey]) -> str:
     """Return what to do about stored ``gates`` of ``test`` that a run did not check."""
     what = f"gate {gates[0]}" if len(gates) == 1 else f"{len(gates)} gates, the first {gates[0]},"
     return (
-        f"{path}: {what} of {test} not used by this run: was the test renamed, removed, skipped, or does it check "
-        "less? Renamed: --precgate-update-new-only records the new name's gates from the accepted points, and "
-        "`precgate baseline prune` then removes the old name's. Removed: prune. Skipped for a while: "
-        "--precgate-unused=warn lets the run pass. Checks less: --precgate-update"
+        f"{path}: {what} of {test} not used by this run. Removed: precgate baseline prune --reason TEXT; renamed: "
+        f"{RECORD_NEW}, then prune; skipped for a while: --precgate-unused=warn; checks less: --precgate-update"
     )

@@ -98,6 +98,12 @@ def problems(store: BaselineStore, configured: Collection[str], rootdir: Path) -
     return lines
 
 
+def unrecorded(store: BaselineStore, configured: Collection[str]) -> list[str]:
+    """Return the configured suites that have no file: nothing is wrong with one, and its first run fails."""
+    recorded = store.suites(configured)
+    return [suite for suite in configured if suite not in recorded]
+
+
 def gone_tests(baseline: Baseline, sources: Sources) -> list[str]:
     """Return the tests that hold a gate of ``baseline`` and are not in the sources any more."""
     return sorted(test for test in {gate.test for gate in baseline.gates} if not sources.may_hold(test))

@@ -1,5 +1,7 @@
-"""The ``precgate`` command: compare, import and export recorded points, measure noise, look at the machine, check and
-prune baselines."""
+"""The ``precgate`` command: compare, import and export recorded points, measure noise, show runs, look at the machine,
+check and prune baselines.
+
+Invariant: a reader of its output that goes away ends it quietly."""
 
 from __future__ import annotations
 
@@ -16,19 +18,21 @@ from pytest_precgate.analysis.accepted.baseline import Baseline, Provenance
 from pytest_precgate.analysis.accepted.remarks import remarks
 from pytest_precgate.analysis.curves.comparison import COST_MODES, WORDINGS, compare
 from pytest_precgate.analysis.curves.economics import hardware_named
-from pytest_precgate.baselines.housekeeping import problems, prune
+from pytest_precgate.baselines.housekeeping import problems, prune, unrecorded
 from pytest_precgate.baselines.store import BaselineStore
 from pytest_precgate.cli.doctor import add_doctor
-from pytest_precgate.cli.exits import EXIT_DONE, EXIT_PROBLEMS, EXIT_REFUSED
+from pytest_precgate.cli.exits import EXIT_DONE, EXIT_PROBLEMS, EXIT_REFUSED, EXIT_UNREAD
 from pytest_precgate.cli.noise import add_noise
+from pytest_precgate.cli.output import leave_unread, print_lines, width
 from pytest_precgate.cli.points import add_export, add_import, add_stated, stated_by, sweep_named, write
 from pytest_precgate.cli.serve import add_serve
+from pytest_precgate.cli.show import add_show
 from pytest_precgate.documents import nearest
 from pytest_precgate.engines.simulated.calibration import fit, point_errors
 from pytest_precgate.environment import git_commit, tool_version
 from pytest_precgate.errors import PrecgateError
 from pytest_precgate.faults import Contained
-from pytest_precgate.reports import json, layout, terminal
+from pytest_precgate.reports import full, json, layout
 from pytest_precgate.settings import load
 from pytest_precgate.text import printable_lines
 
@@ -50,7 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     """Run the command. Raises PrecgateError, also for a path that the operating system refuses."""
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
+        return code  # noqa: TRY300  # the flush is part of what may fail
+    except BrokenPipeError:
+        leave_unread()
+        return EXIT_UNREAD
     except OSError as exc:
         raise PrecgateError(f"{exc.filename or 'a file'}: {exc.strerror}") from exc
 
@@ -61,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Compare sweeps, measure noise and its causes, look after the baselines that pytest-precgate gates "
         "merges with.",
         epilog="exit codes: 0 done; 1 'baseline check' found something wrong, or 'noise' could not read a gate; "
-        "2 the command could not do it; 130 'noise' was interrupted",
+        "2 the command could not do it; 130 'noise' was interrupted; 141 nobody read the rest of the output",
     )
     parser.add_argument("--version", action="version", version=f"pytest-precgate {tool_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -70,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add_export(commands)
     _add_calibrate(commands)
     add_noise(commands)
+    add_show(commands)
     add_serve(commands)
     add_doctor(commands)
     baseline = commands.add_parser("baseline", help="show, check or prune the committed baselines")
@@ -178,7 +188,7 @@ def _compare(options: argparse.Namespace) -> int:
     if options.json:
         print(jsonlib.dumps(json.comparison(pair, points), indent=2, sort_keys=True))
     else:
-        print("\n".join(terminal.comparison("recorded", pair, points)))
+        print_lines(full.comparison("recorded", pair, points, width()))
     return EXIT_DONE
 
 
@@ -237,6 +247,8 @@ def _check(options: argparse.Namespace) -> int:
         print(line)
     if not settings.suites:
         print(f"no suite is configured: {settings.source}")
+    for suite in unrecorded(store, settings.suites):
+        print(f"suite {suite}: no baseline; record one with pytest --precgate-update")
     count = len(store.suites(settings.suites))
     print(f"{count} baseline{'s' * (count != 1)} in {store.shown(store.directory)}, {len(found)} wrong")
     return EXIT_PROBLEMS if found or not count else EXIT_DONE

@@ -5,5 +5,7 @@ EXIT_PROBLEMS = 1
 """``baseline check`` found a problem, or ``noise`` a gate that no launch can be read for."""
 EXIT_REFUSED = 2
 """The command could not do what was asked."""
+EXIT_UNREAD = 141
+"""Nobody read the rest of the output (``precgate ... | head``); the shell's convention for SIGPIPE."""
 EXIT_INTERRUPTED = 130
 """Ctrl-C ended ``noise``; the shell's convention."""

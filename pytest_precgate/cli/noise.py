@@ -1,7 +1,7 @@
 """``precgate noise``: launches an unchanged suite several times and prints the noise of its gates.
 
-Input: settings and options. Output: a table, and a run on disk. Invariant: no baseline is read or written; finished
-points are kept however the command ends."""
+Input: settings and options. Output: a table, and a run on disk. Invariant: no baseline is written, and none decides a
+figure; finished points are kept however the command ends."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import secrets
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +24,12 @@ from pytest_precgate.analysis.gating.limits import MOST_LAUNCHES
 from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES
 from pytest_precgate.analysis.gating.noise_study import NoiseStudy, study
 from pytest_precgate.analysis.measure.measurement import Measurement
+from pytest_precgate.baselines.store import BaselineStore
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_PROBLEMS
+from pytest_precgate.cli.output import width
 from pytest_precgate.documents import nearest
 from pytest_precgate.environment import git_commit, tool_version
-from pytest_precgate.errors import PrecgateError, SettingsError
+from pytest_precgate.errors import BaselineError, PrecgateError, SettingsError
 from pytest_precgate.journal.directory import LATEST, RunDirectory
 from pytest_precgate.reports import noise, progress
 from pytest_precgate.run.journaling import Record
@@ -111,13 +114,29 @@ def _noise(options: argparse.Namespace) -> int:
         costs=tuple(launches.costs()),
         attached=_attached(suite),
         run=run,
-        replay=f"--precgate-replay={run}" + f" --precgate-engine={options.engine}" * (options.engine is not None),
+        command=_command(suite, run, options.engine, root),
     )
     if options.json:
         print(json.dumps(noise.document(found), indent=2, sort_keys=True, allow_nan=False))
     else:
-        print("\n".join(noise.render(found)))
+        print("\n".join(noise.render(found, width())))
     return EXIT_PROBLEMS if found.study.unread else EXIT_DONE
+
+
+def _command(suite: Suite, run: str, engine: str | None, root: Path) -> str:
+    """The command that records the launches: with the tests that gate this suite, or others would be recorded too."""
+    flags = f"--precgate-replay={run}" + f" --precgate-engine={engine}" * (engine is not None) + " --precgate-update"
+    if len(load(root).suites) == 1:
+        return f"pytest {flags}"
+    store = BaselineStore(root / "baselines" / (engine or ""), root)
+    try:
+        baseline = store.read(suite.name).baseline
+    except BaselineError:  # it is about to be replaced
+        baseline = None
+    tests = [] if baseline is None else sorted({gate.test for gate in baseline.gates})
+    if tests:
+        return f"pytest {shlex.join(tests)} {flags}"
+    return f"pytest TESTS {flags} (TESTS: those of suite {suite.name} alone)"
 
 
 def _suite(options: argparse.Namespace, root: Path) -> Suite:

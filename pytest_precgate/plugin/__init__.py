@@ -11,6 +11,7 @@ import pytest
 
 from pytest_precgate.errors import PrecgateError
 from pytest_precgate.faults import Contained
+from pytest_precgate.plugin.failed_check import fail
 from pytest_precgate.plugin.frames import AsUsageErrors
 from pytest_precgate.plugin.run import ENGINE_FIXTURES, SWEEP_FIXTURES, XDIST_REFUSAL, Run
 from pytest_precgate.plugin.selection import MARK
@@ -190,7 +191,7 @@ class Precgate:
             known = {name for name, _ in self._item.user_properties}
             self._item.user_properties += [entry for entry in terminal.properties(report) if entry[0] not in known]
             if report.outcome == "failed":
-                pytest.fail(terminal.failure(report), pytrace=False)
+                fail(self._item, report)
             if report.outcome == "skipped":
                 pytest.skip(terminal.skip(report))
             return report

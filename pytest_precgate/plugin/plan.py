@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_precgate.plugin.failed_check import write
 from pytest_precgate.plugin.frames import AsUsageErrors
 from pytest_precgate.plugin.run import ENGINE_FIXTURES, SWEEP_FIXTURES, Run
 from pytest_precgate.plugin.selection import MARK
@@ -50,8 +51,9 @@ class Plan:
         from pytest_precgate.reports.plan import lines  # noqa: PLC0415
 
         terminalreporter.section("precgate plan")
-        for line in lines(self._plans):
-            terminalreporter.write_line(line)
+        writer = self._config.get_terminal_writer()
+        for line in lines(self._plans, writer.fullwidth):
+            write(writer, line)
 
     def _planned(self, items: Sequence[pytest.Item]) -> list[SuitePlan]:
         tests: dict[str, list[tuple[Suite, Asked]]] = {}

@@ -14,6 +14,7 @@ import pytest
 
 from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.faults import Contained
+from pytest_precgate.plugin.failed_check import shown, write
 from pytest_precgate.plugin.flags import history_path, refuse_contradictions, refuse_standing
 from pytest_precgate.plugin.frames import AsUsageErrors, presentable
 from pytest_precgate.plugin.last_lines import as_error
@@ -233,12 +234,16 @@ class Run:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
-        self, call: pytest.CallInfo[None]
+        self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Show an error at the test's own line: frames inside the plugin do not help its user and hold secrets."""
         if call.excinfo is not None:
             call.excinfo = pytest.ExceptionInfo.from_exception(presentable(call.excinfo.value))
-        return (yield)
+        report = yield
+        failure = None if call.excinfo is None else shown(item, call.excinfo.value)
+        if failure is not None:
+            report.longrepr = failure  # type: ignore[assignment]  # it has what pytest reads of one
+        return report
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -317,6 +322,12 @@ class Run:
 
         return holds_baselines(self._baselines)
 
+    def _told(self, terminalreporter: pytest.TerminalReporter) -> set[str]:
+        """The tests whose failure pytest has shown above the summary."""
+        if self._config.getoption("tbstyle") in ("no", "line"):
+            return set()
+        return {report.nodeid for report in terminalreporter.stats.get("failed", ())}
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the comparison tables and the verdicts."""
         if self._found is None or self._found.is_empty:
@@ -324,9 +335,11 @@ class Run:
         from pytest_precgate.reports.terminal import summary  # noqa: PLC0415
 
         terminalreporter.section("precgate")
+        writer = self._config.get_terminal_writer()
         with AsUsageErrors():
-            for line, good in summary(self._found, verbose=self._config.get_verbosity() > 0):
-                terminalreporter.write_line(printable_lines(line, _LINE_SHOWN), green=good is True, red=good is False)
+            verbose = self._config.get_verbosity() > 0
+            for line in summary(self._found, writer.fullwidth, verbose=verbose, told=self._told(terminalreporter)):
+                write(writer, line)
         # pytest counts tests, and each of them may have passed: its last lines would read as if nothing had failed.
         untold = [
             problem for problem in self._found.problems if problem not in self._refused

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pytest_precgate.analysis.cost import KindCost, SuiteCost, dollars
 from pytest_precgate.analysis.curves.economics import Hardware
+from pytest_precgate.reports.layout import counted
 
 UNKNOWN = "not known"
 
@@ -38,6 +39,13 @@ def of_verdicts(cost: SuiteCost) -> Iterator[str]:
     yield f"the verdicts took {taken}; the full rule ({found.rule}) takes {full}{left_out}"
 
 
+def brief(cost: SuiteCost) -> Iterator[str]:
+    """Yield the cost of one suite without its parts and its price; nothing where it cost nothing."""
+    yield from (f"cost of this run: {_sentence(costs, cost.hardware, in_full=False)}" for costs in cost.costs)
+    had = "the judged run had cost" if cost.replayed else "reused, paid for by an earlier run"
+    yield from (f"{had}: {_sentence(costs, cost.hardware, in_full=False)}" for costs in cost.reused)
+
+
 def gpu_minutes(gpu_s: float | None) -> str:
     """Return GPU-seconds as GPU-minutes with one digit; below a tenth two more."""
     if gpu_s is None:
@@ -56,16 +64,11 @@ def amount(of_dollars: float) -> str:
     return f"${of_dollars:.2f}" if of_dollars >= 0.01 or not of_dollars else f"${of_dollars:.4f}"
 
 
-def counted(number: int, what: str) -> str:
-    """Return ``1 launch``, ``2 launches``."""
-    plural = f"{what}es" if what.endswith("h") else f"{what}s"
-    return f"{number} {what if number == 1 else plural}"
-
-
-def _sentence(costs: KindCost, hardware: Hardware) -> str:
+def _sentence(costs: KindCost, hardware: Hardware, *, in_full: bool = True) -> str:
     launches = [] if costs.kind == "endpoint" else [counted(costs.launches, "launch")]
-    parts = [*launches, f"{counted(costs.points, 'point')}{_where(costs)}", f"{_time(costs)}{_parts(costs)}"]
-    price = f"{money(costs.gpu_s, hardware)} at ${hardware.price_per_gpu_hour:g} per GPU-hour"
+    time = f"{_time(costs)}{_parts(costs) * in_full}"
+    parts = [*launches, f"{counted(costs.points, 'point')}{_where(costs)}", time]
+    price = f"{money(costs.gpu_s, hardware)}{f' at ${hardware.price_per_gpu_hour:g} per GPU-hour' * in_full}"
     return ", ".join(parts) + f", {price}{_left_out(costs)}"
 
 

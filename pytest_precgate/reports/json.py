@@ -33,6 +33,7 @@ def render(run: RunReport) -> str:
         "costs": [_cost(cost) for cost in run.costs],
         "problems": list(run.problems),
         "warnings": list(run.warnings),
+        "hints": list(run.hints),
     }
     return json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
@@ -79,6 +80,7 @@ def _check(report: GateReport) -> dict[str, object]:
         "test": report.test,
         "baseline": report.baseline,
         "launch_rule": report.rule,
+        "run": report.run,
         "outcome": report.outcome,
         "passed": report.passed,
         "notes": list(report.notes),
@@ -107,6 +109,7 @@ def _gate(judged: JudgedGate) -> dict[str, object]:
         "change": judged.change,
         "verdict": str(judged.verdict),
         "reason": judged.reason,
+        "remedy": judged.remedy,
     }
 
 

@@ -164,6 +164,22 @@ def against(report: GateReport) -> str:
     return f"against {report.baseline}{report.rule and f', {report.rule}'}"
 
 
+def counted(number: int, what: str) -> str:
+    """Return ``1 launch``, ``2 launches``."""
+    plural = f"{what}es" if what.endswith("h") else f"{what}s"
+    return f"{number} {what if number == 1 else plural}"
+
+
+def told_once(notes: Sequence[str]) -> list[str]:
+    """Return notes, each text once: the precisions (``fp4: ...``) that share it stand before it together."""
+    each: dict[str, list[str]] = {}
+    for note in notes:
+        name, colon, text = note.partition(": ")
+        is_named = bool(colon) and name.isalnum()
+        each.setdefault(text if is_named else note, []).extend([name] if is_named else [])
+    return [f"{', '.join(names)}: {text}" if names else text for text, names in each.items()]
+
+
 def set_aside(report: GateReport) -> Iterator[str]:
     """Yield a line when some of the launches just recorded are outliers, which centre and sigma exclude."""
     strays = [each for each in report.judged if each.evidence is not None and each.evidence.set_aside]

@@ -27,6 +27,7 @@ def render(run: RunReport) -> str:
     lines += [f"- {_escaped(f'{costs.suite}: {line}')}" for costs in run.costs for line in cost.lines(costs)]
     lines += [f"- **FAIL** {_escaped(problem)}" for problem in run.problems]
     lines += [f"- warning: {_escaped(warning)}" for warning in run.warnings]
+    lines += [f"- {_escaped(hint)}" for hint in run.hints]
     if run.is_empty:
         lines += ["No precgate test ran.", ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -10,13 +10,14 @@ from pytest_precgate.analysis.cost import SuiteCost
 from pytest_precgate.analysis.curves.sweep import Sweep
 from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.gating.noise_study import NoiseStudy, StudiedGate
-from pytest_precgate.analysis.gating.power import TARGET_POWER
+from pytest_precgate.analysis.gating.power import INTERVAL, TARGET_POWER
 from pytest_precgate.reports import cost, layout
+from pytest_precgate.reports.lines import table, wrapped
 
 FORMAT = 2
 _HEAD = (
     *("gate", "tok/s/user", "centre", "sigma", "lowest", "highest", "set aside", "tolerance"),
-    *("noise floor", "catches"),
+    *("noise floor", "MDD"),
 )
 
 
@@ -24,14 +25,14 @@ _HEAD = (
 class Studied:
     """A study with all its launches.
 
-    ``run`` names their directory, ``replay`` is the flag with which pytest reads it; ``attached`` are the precisions of
+    ``run`` names their directory, ``command`` is what makes them the baseline; ``attached`` are the precisions of
     servers that were swept again, not started again."""
 
     suite: str
     study: NoiseStudy
     launches: Sequence[Launch]
     run: str
-    replay: str
+    command: str
     costs: Sequence[SuiteCost] = ()
     attached: tuple[str, ...] = ()
 
@@ -59,23 +60,44 @@ class Studied:
         return sum("resumed" in names for names in facts)
 
 
-def render(found: Studied) -> list[str]:
-    """Return the lines of the report."""
+def render(found: Studied, width: int) -> list[str]:
+    """Return the lines of the report: the answer, the gates, what was measured, and what to do with it."""
     study = found.study
-    return [
+    texts = [
         _title(found),
-        f"{_policy(study)}, against a baseline of {study.launches} launches; MDD: minimum detectable drop, the "
-        f"smallest true drop that {TARGET_POWER:.0%} of runs would stop",
-        *_table(study),
+        *_answer(study),
+        f"{_policy(study)}, against a baseline of {study.launches} launches",
+    ]
+    after = [
         *(f"NOT READ  {each.key}: {each.reason}" for each in study.unread),
         "",
+        f"MDD: minimum detectable drop, the smallest true drop that {TARGET_POWER:.0%} of runs would stop (upper end "
+        f"of its {INTERVAL:.0%} interval)",
         *_step(study),
         f"measured: {found.launched}",
         *(line for each in found.costs for line in cost.lines(each)),
         *_doubts(found),
-        *_advice(found),
-        f"to make these launches the baseline: pytest {found.replay} --precgate-update",
+        f"to make these launches the baseline: {found.command}",
     ]
+    fitted = [line.text for text in texts for line in wrapped(text, width)]
+    return [*fitted, *_table(study, width), *(line.text for text in after for line in wrapped(text, width))]
+
+
+def _answer(study: NoiseStudy) -> list[str]:
+    """The drops that are caught, and whether every gate can pass at all."""
+    drops = [each.limits.minimum_detectable_drop for each in study.gates]
+    known = [drop for drop in drops if drop is not None]
+    caught = f"MDD {min(known):.1%} to {max(known):.1%}" if known else "no MDD is known"
+    if not study.refused:
+        return [f"{layout.counted(len(study.gates), 'gate')} can pass: {caught}"] if study.gates else []
+    first = study.refused[0]
+    lines = [
+        f"{len(study.refused)} of {len(study.gates)} gates will be INCONCLUSIVE for any launch: {first.gate.key}: "
+        f"{first.limits.refusal}"
+    ]
+    if study.must_detect is not None:
+        lines.append(f"for all of them, in the settings of the suite: must_detect = {study.must_detect:g}")
+    return lines
 
 
 def _title(found: Studied) -> str:
@@ -93,10 +115,20 @@ def _policy(study: NoiseStudy) -> str:
     return f"{words} of {launches}, {gates} independent gate{'s' * (gates != 1)}"
 
 
-def _table(study: NoiseStudy) -> list[str]:
+def _table(study: NoiseStudy, width: int) -> list[str]:
     if not study.gates:
         return ["no gate could be read in every launch"]
-    return layout.columns([_HEAD, *(_cells(each) for each in study.gates)])
+    whole = [_HEAD, *(_cells(each) for each in study.gates)]
+    choices = [[_kept(row, left_out) for row in whole] for left_out in _LEFT_OUT]
+    return table([*choices, [(row[0], "at" if row is whole[0] else row[1], *row[2:]) for row in choices[-1]]], width)
+
+
+_LEFT_OUT = ((), ("set aside",), ("set aside", "lowest", "highest"), ("set aside", "lowest", "highest", "centre"))
+"""The columns that go first where the terminal is narrow."""
+
+
+def _kept(row: tuple[str, ...], left_out: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(cell for cell, name in zip(row, _HEAD, strict=True) if name not in left_out)
 
 
 def _cells(each: StudiedGate) -> tuple[str, ...]:
@@ -137,20 +169,6 @@ def _doubts(found: Studied) -> list[str]:
         lines.append(
             f"{found.resumed} of these launches were resumed: they consist of several starts and scatter differently"
         )
-    return lines
-
-
-def _advice(found: Studied) -> list[str]:
-    refused = found.study.refused
-    if not refused:
-        return []
-    first = refused[0]
-    lines = [
-        f"{len(refused)} of {len(found.study.gates)} gates will be INCONCLUSIVE for any launch: {first.gate.key}: "
-        f"{first.limits.refusal}"
-    ]
-    if found.study.must_detect is not None:
-        lines.append(f"for all of them, in the settings of the suite: must_detect = {found.study.must_detect:g}")
     return lines
 
 

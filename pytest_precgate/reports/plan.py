@@ -6,31 +6,52 @@ from collections.abc import Iterator, Sequence
 
 from pytest_precgate.analysis.plan import PlannedLaunch, SuitePlan, Total, total
 from pytest_precgate.reports import layout
-from pytest_precgate.reports.cost import UNKNOWN, amount, counted, gpu_minutes, money
+from pytest_precgate.reports.cost import UNKNOWN, amount, gpu_minutes, money
+from pytest_precgate.reports.layout import counted
+from pytest_precgate.reports.lines import Line, table, wrapped
 
+_SHORT = {"GPU-minutes": "GPU-min", "starting": "start", "measuring": "measure", "launches": "number"}
 _HEAD = ("launch", "launches", "points", "starting", "measuring", "GPU-minutes", "dollars")
 
 
-def lines(plans: Sequence[SuitePlan]) -> Iterator[str]:
-    """Yield the whole plan."""
-    yield "nothing is run, started or written; points, starting and measuring GPU-minutes are those of one launch"
+def lines(plans: Sequence[SuitePlan], width: int) -> Iterator[Line]:
+    """Yield the whole plan: what it takes in all, then every suite."""
     if not plans:
-        yield "no selected test measures anything"
-    for plan in plans:
-        yield ""
-        yield (
-            f"{plan.suite}: {counted(plan.tests, 'test')} on {plan.hardware.name} at "
-            f"${plan.hardware.price_per_gpu_hour:g} per GPU-hour"
-        )
-        rows = layout.columns([_HEAD, *(_cells(planned, plan) for planned in plan.launches)])
-        sources = ("from", *(planned.candidate.expected.source for planned in plan.launches))
-        width = max(len(row) for row in rows)
-        yield from (f"{row.ljust(width)}  {source}" for row, source in zip(rows, sources, strict=True))
-    yield ""
+        yield Line("no selected test measures anything")
     for simulated in (False, True):
         found = total(plans, simulated=simulated)
         if found is not None:
-            yield _total(found, simulated=simulated)
+            yield from wrapped(_total(found, simulated=simulated), width, colour="bold")
+    yield from wrapped(
+        "nothing is run, started or written; points, starting and measuring GPU-minutes are those of one launch", width
+    )
+    for plan in plans:
+        yield Line("")
+        title = (
+            f"{plan.suite}: {counted(plan.tests, 'test')} on {plan.hardware.name} at "
+            f"${plan.hardware.price_per_gpu_hour:g} per GPU-hour"
+        )
+        yield from wrapped(title, width)
+        sources = ("from", *(planned.candidate.expected.source for planned in plan.launches))
+        rows = [_HEAD, *(_cells(planned, plan) for planned in plan.launches)]
+        aligned = layout.columns(rows)
+        widest = max(len(row) for row in aligned)
+        whole = [f"{row.ljust(widest)}  {source}" for row, source in zip(aligned, sources, strict=True)]
+        if max(map(len, whole)) <= width:
+            yield from map(Line, whole)
+            continue
+        short = [tuple(_SHORT.get(cell, cell) for cell in rows[0]), *rows[1:]]
+        yield from map(Line, table([rows, short, *([row[:number] for row in short] for number in (6, 5))], width))
+        yield from _outlined(plan, rows, width)
+
+
+def _outlined(plan: SuitePlan, rows: Sequence[tuple[str, ...]], width: int) -> Iterator[Line]:
+    """Where the figures of each launch are from, which no narrow table has room for, once for all that share it."""
+    each: dict[str, list[str]] = {}
+    for planned, row in zip(plan.launches, rows[1:], strict=True):
+        each.setdefault(planned.candidate.expected.source, []).append(row[0])
+    for source, names in each.items():
+        yield from wrapped(f"{', '.join(names)} from: {source}", width)
 
 
 def _cells(planned: PlannedLaunch, plan: SuitePlan) -> tuple[str, ...]:

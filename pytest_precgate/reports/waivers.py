@@ -11,13 +11,16 @@ from pytest_precgate.analysis.report import GateReport
 
 
 def waived(report: GateReport) -> Iterator[str]:
-    """Yield a line for each quantity and waiver: the points it is waived at, the last day, the ceiling, the reason."""
+    """Yield a line for each reason and its points: what is waived, where, the last day, the ceiling, the reason."""
     points: dict[tuple[str, str], list[float]] = {}
     for judged in report.judged:
         if judged.verdict is Verdict.WAIVED:
             points.setdefault((judged.gate.key.quantity, judged.reason), []).append(judged.gate.key.point)
+    quantities: dict[tuple[str, str], list[str]] = {}
     for (quantity, reason), at in points.items():
-        yield f"WAIVED  {quantity} at {', '.join(f'{point:g}' for point in at)} tok/s/user: {reason}"
+        quantities.setdefault((", ".join(f"{point:g}" for point in at), reason), []).append(quantity)
+    for (where, reason), names in quantities.items():
+        yield f"WAIVED  {', '.join(names)} at {where} tok/s/user: {reason}"
 
 
 def to_paste(report: GateReport) -> list[str]:

@@ -32,7 +32,8 @@ class Confirmation:
     times.
 
     With ``screens`` also those that may have regressed (see old_state.wants_old_state), but for those that
-    ``is_exempt`` says are accepted all the same."""
+    ``is_exempt`` says are accepted all the same. A side whose settings are those of the suite (``is_candidate``) would
+    launch the new state again, and every loss would be the machine's: it confirms nothing."""
 
     checked: CheckedGates
     side: Suite
@@ -41,6 +42,7 @@ class Confirmation:
     policy: LaunchPolicy
     screens: bool
     is_exempt: Callable[[JudgedGate], bool]
+    is_candidate: bool = False
 
     def confirm(self, judged: Sequence[JudgedGate]) -> tuple[JudgedGate, ...]:
         """Return the gates, each REGRESSED or screened one after its comparison with the old state.
@@ -102,6 +104,11 @@ class Confirmation:
         """Say why launches of the side are not those of the baseline's state; None when they are.
 
         The first launch tells: its hard facts and its version must be the baseline's."""
+        if self.is_candidate:
+            return (
+                f"{self.side.name} has the settings of the suite, so it would be the new state again; give it what "
+                "this change replaced, or, if nothing changed, look at the machine"
+            )
         for precision in self.checked.read_by(wanted):
             try:
                 if self.checked.launches.held(self.side, precision) == 0:

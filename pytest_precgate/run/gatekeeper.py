@@ -30,6 +30,8 @@ from pytest_precgate.errors import (
     PrecgateError,
     SweepMismatchError,
 )
+from pytest_precgate.journal.checks import NAME as CHECKS
+from pytest_precgate.journal.checks import RunCheck, RunChecks, dump
 from pytest_precgate.run.checked_gates import CheckedGates
 from pytest_precgate.run.confirmation import Confirmation, not_confirmed
 from pytest_precgate.run.evaluation import AgainstBaseline, GateEvaluation, InPairs, Recording
@@ -150,9 +152,27 @@ class Gatekeeper:
         repeats = any(self.launches.can_repeat(suite, precision) for precision in pair.curves)
         rule = str(self.policy.launches(suite)) if repeats else ""
         waivers = proposed(suite.name, judged, self.waivers.day) if outcome == "failed" else ()
-        report = GateReport(suite.name, test, pair, points, tuple(judged), outcome, notes, against, rule, waivers)
+        kept = self.launches.kept(suite.name) or ""
+        report = GateReport(suite.name, test, pair, points, tuple(judged), outcome, notes, against, rule, waivers, kept)
         self.state.reports[(suite.name, test, "/".join(pair.curves))] = report
+        self._note_check(suite, pair, test)
         return report
+
+    def _note_check(self, suite: Suite, pair: Comparison, test: str) -> None:
+        """Keep beside the journal how the check was judged, for ``precgate show``."""
+        candidate, reference = pair.curves
+        checks = self.state.noted.setdefault(suite.name, [])
+        checks.append(RunCheck(test, candidate, reference, suite.points, suite.tolerances, suite.max_launches))
+        policy = self.policy
+        found = RunChecks(
+            baselines=self.store.shown(self.store.directory),
+            checks=checks,
+            mismatch=policy.mismatch,
+            launch_rule=policy.launch_rule,
+            max_launches=policy.max_launches,
+            paired_with=policy.paired_with,
+        )
+        self.launches.note(suite.name, CHECKS, dump(found))
 
     def _sound(self, suite: str) -> Stored:
         """Return the suite's baseline. Raises BaselineError when its values were edited, unless pairs are judged."""
@@ -192,6 +212,7 @@ class Gatekeeper:
             *(checked, side, baseline, matched, policy),
             screens=_screens(suite, policy),
             is_exempt=lambda gate: self.waivers.exempts(suite.name, gate),
+            is_candidate=suite.is_confirmed_by_itself,
         )
         return list(confirmation.confirm(judged))
 

@@ -13,12 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from pytest_precgate import files
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.origin import UNKNOWN, LaunchOrigin, utc_text
 from pytest_precgate.analysis.cost import KindCost
 from pytest_precgate.analysis.measure.point import MeasuredPoint
 from pytest_precgate.engines.base import Engine
-from pytest_precgate.errors import ReplayError, RunDiffersError
+from pytest_precgate.errors import JournalWriteError, ReplayError, RunDiffersError
 from pytest_precgate.journal.directory import RunDirectory
 from pytest_precgate.journal.events import (
     LaunchFinished,
@@ -192,6 +193,18 @@ class Record:
             return None
         each = (journal.launch(key) for key in self._asked.get(suite, ()))
         return journal.path.parent.name if all(launch is not None and launch.is_finished for launch in each) else None
+
+    def note(self, suite: str, name: str, text: str) -> None:
+        """Keep a text beside the suite's journal; nothing where there is no journal, or one is only read.
+
+        Raises JournalWriteError."""
+        home = self.directory.home(suite)
+        if self.mode == "replay" or suite not in self._journals:
+            return
+        try:
+            files.write(home / name, text)
+        except OSError as exc:
+            raise JournalWriteError(f"{home / name}: cannot be written: {exc.strerror}") from exc
 
     def remarks(self) -> Iterator[str]:
         """Yield what a reader of the verdicts must know, and how an unfinished run goes on."""

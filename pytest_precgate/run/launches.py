@@ -118,9 +118,7 @@ class Launches:
     def running(self, suite: Suite, precision: str, configuration: str | None) -> RunningEngine:
         """Start an engine of ``suite``, or find it up, and return it.
 
-        Raises SettingsError when several configurations are there and none was named, or the engine has no server,
-        ReplayError when a run is replayed.
-        """
+        Raises SettingsError for several configurations and none named, or no server; ReplayError in a replay."""
         if self._the_record().mode == "replay":
             raise ReplayError(f"suite {suite.name}: a test asks for the {precision} engine; a replay starts nothing")
         self._suites.setdefault(suite.name, suite)
@@ -155,11 +153,9 @@ class Launches:
             )
 
     def preflight(self, suite: Suite) -> None:
-        """Refuse what could never start or does not answer, before anything else is loaded.
+        """Refuse what could never start or does not answer, before anything is loaded; a resumed run asks no endpoint.
 
-        Raises PreflightError, ConnectFailedError, SettingsError. A run that goes on with another may have all it needs
-        of an endpoint: that one is asked when it is loaded.
-        """
+        Raises PreflightError, ConnectFailedError, SettingsError."""
         mode = self._the_record().mode
         for endpoint in self._endpoints_of(suite) if mode != "replay" else ():
             require_key(endpoint, self.environ)
@@ -179,6 +175,11 @@ class Launches:
     def kept(self, suite: str) -> str | None:
         """Return the name of the run whose journal holds everything that was measured of ``suite``, else None."""
         return None if self._record is None else self._record.whole(suite)
+
+    def note(self, suite: str, name: str, text: str) -> None:
+        """Keep a text beside the suite's journal, where this run writes one. Raises JournalWriteError."""
+        if self._record is not None:
+            self._record.note(suite, name, text)
 
     def remarks(self) -> Iterator[str]:
         """Yield what a reader of the verdicts must know of how they were measured, and what went to waste."""

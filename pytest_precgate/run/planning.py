@@ -34,13 +34,28 @@ def plans_of(
         precision: (max(one[precision][0] for one in each), max(one[precision][1] for one in each))
         for precision in suite.engines
     }
-    sides = [suite]
-    if policy.paired_with is not None and any(test.compares for test in asked):
-        sides.append(suite.beside(policy.paired_with))
+    sides: list[tuple[Suite, Mapping[str, tuple[int, int]]]] = [(suite, launches)]
+    if any(test.compares for test in asked):
+        sides += _other_sides(policy, suite, launches, baseline)
     return [
-        plan(side.name, side.hardware, asked, list(candidates(side, baseline, root, sweep_targets)), launches, baseline)
-        for side in sides
+        plan(side.name, side.hardware, asked, list(candidates(side, baseline, root, sweep_targets)), each, baseline)
+        for side, each in sides
     ]
+
+
+def _other_sides(
+    policy: Policy, suite: Suite, launches: Mapping[str, tuple[int, int]], baseline: Baseline | None
+) -> list[tuple[Suite, Mapping[str, tuple[int, int]]]]:
+    """Return the side that is launched in turn with the suite, or the one that would confirm a regression.
+
+    The latter is launched only for a gate that fails, as often as its verdict may take, and none without a baseline."""
+    if policy.paired_with is not None:
+        return [(suite.beside(policy.paired_with), launches)]
+    if suite.confirm_with is None or suite.is_confirmed_by_itself or policy.update or baseline is None:
+        return []
+    most = policy.launches(suite).launches
+    held = {name: (0, most if name in baseline.precisions else 0) for name in suite.engines}
+    return [(suite.beside(suite.confirm_with), held)]
 
 
 def launch_side(launches: Launches, suite: Suite, side: str, precision: str) -> None:

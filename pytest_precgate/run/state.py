@@ -29,6 +29,7 @@ from pytest_precgate.errors import (
     InvalidValueError,
     UnreadableCurveError,
 )
+from pytest_precgate.journal.checks import RunCheck
 from pytest_precgate.run.launches import Launches
 from pytest_precgate.run.verdict_cost import cost_of_verdicts
 from pytest_precgate.settings import Policy, Suite
@@ -67,6 +68,7 @@ class RunState:
     pairs: dict[tuple[str, str, str], Comparison] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     judged: dict[str, tuple[Suite, tuple[str, ...]]] = field(default_factory=dict)
+    noted: dict[str, list[RunCheck]] = field(default_factory=dict)
 
     def read(self, suite: str) -> Stored:
         """Return the suite's baseline as it was when it was first asked for. Raises BaselineError."""
@@ -85,7 +87,7 @@ class RunState:
         ]
         problems = [f"{update.path}: not written: {update.reason}" for update in updates if update.outcome == "refused"]
         problems += self._hidden(ran.failed)
-        warnings = [*self.launches.remarks(), *self._judged_again()]
+        warnings = list(self.launches.remarks())
         unused = "warn" if self.policy.unused == "ignore" and self.policy.in_ci else self.policy.unused
         whole = () if cut_short or self.policy.update else configured
         problems += self.waivers.problems(whole)
@@ -101,6 +103,7 @@ class RunState:
             problems=tuple(problems),
             warnings=tuple(warnings),
             costs=tuple(self._with_verdicts(cost) for cost in self.launches.costs()),
+            hints=tuple(self._judged_again()),
         )
 
     def _with_verdicts(self, cost: SuiteCost) -> SuiteCost:
@@ -259,7 +262,8 @@ class RunState:
                 continue
             used = self.used.get(suite, set())
             idle = [] if baseline is None else [gate for gate in baseline.gates if gate not in used]
-            unused, unheld = said.idle_gates(self.store.shown(self.store.path(suite)), idle, ran)
+            reports = [report for report in self.reports.values() if report.suite == suite]
+            unused, unheld = said.idle_gates(self.store.shown(self.store.path(suite)), idle, ran, reports)
             lines += unused
             left_out += unheld
         return lines, left_out

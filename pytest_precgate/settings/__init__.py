@@ -144,6 +144,8 @@ def _waiver(node: Node, suites: Mapping[str, Suite]) -> Waiver:
         precisions = tuple(members["precision"].text().split("/"))
         if len(precisions) != (2 if metric.is_ratio else 1):
             members["precision"].fail(f"got {'/'.join(precisions)}, wanted {'fp4/int4' if metric.is_ratio else 'fp4'}")
+    if not members["reason"].text().strip(".\u2026 "):
+        members["reason"].fail("got the placeholder of a proposed waiver, wanted why the loss is accepted")
     with node.building():
         return Waiver(
             suite=members["suite"].choice(suites),

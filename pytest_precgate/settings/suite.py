@@ -18,6 +18,7 @@ from pytest_precgate.analysis.gating.gates import (
     DEFAULT_METRICS,
     IMPLAUSIBLE_GAIN,
     Gate,
+    GateKey,
     Metric,
     Tolerance,
     gates_of,
@@ -29,7 +30,7 @@ from pytest_precgate.engines import ENGINES, Engine
 from pytest_precgate.engines.rehearsal import rehearsal_of
 from pytest_precgate.errors import CalibrationError, SettingsError
 from pytest_precgate.settings.shared import SHARED, require_slo, with_shared
-from pytest_precgate.settings.tolerances import PRECISIONS, for_all, refuse_unheld, tolerances_of
+from pytest_precgate.settings.tolerances import PRECISIONS, for_all, node_of, refuse_unheld, tolerances_of
 
 LaunchRule = Literal["first-good", "median"]
 
@@ -162,6 +163,11 @@ class Suite:
             precision: tuple(engine.on_side(side) for engine in each) for precision, each in self.paired[side].items()
         }
         return replace(self, name=f"{self.name}{BESIDE}{side}", engines=engines, paired={}, confirm_with=None)
+
+    @property
+    def is_confirmed_by_itself(self) -> bool:
+        """Whether the side that confirms regressions has the settings of the suite itself."""
+        return self.confirm_with is not None and self.paired[self.confirm_with] == self.engines
 
     def under_ci(self) -> Suite:
         """Return the suite in a mode that refuses recorded files that may have been cut; otherwise they are warned
@@ -357,6 +363,9 @@ def _points(node: Node) -> tuple[float, ...] | None:
 def _refuse_empty(suite: Suite, node: Node) -> None:
     """Build one gate of each kind now, so that an invalid tolerance fails at the start and not after a sweep."""
     refuse_unheld(suite.tolerances, suite.points, suite.engines, node)
-    with node.building():
-        for precision in suite.engines:
-            suite.gates_for(precision, "reference", suite.points or (1.0,))
+    for precision in suite.engines:
+        for metric, tolerance in suite.tolerances.items():
+            for point in suite.points or (1.0,):
+                key = GateKey(metric, (precision, "reference") if metric.is_ratio else (precision,), point)
+                with node_of(node, key, tolerance).building():
+                    Gate(key, tolerance.of(key), suite.implausible)

@@ -6,10 +6,10 @@ is refused by name."""
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
-from pytest_precgate.analysis.gating.gates import Metric, Tolerance
+from pytest_precgate.analysis.gating.gates import GateKey, Metric, Tolerance
 from pytest_precgate.documents import Node, nearest
 
 PRECISIONS = ("fp4", "int4", "fp8", "int8", "bf16", "fp16")
@@ -71,7 +71,7 @@ def _tolerance(node: Node, metric: Metric, inherited: Tolerance) -> Tolerance:
             default = member.number()
         elif key in PRECISIONS and not metric.is_ratio:
             precisions[key] = member.number()
-        elif re.fullmatch(r"[0-9]+(\.[0-9]+)?", key):
+        elif _is_point(key):
             if float(key) in points:
                 member.fail(f"{float(key):g} tok/s/user is given twice")
             points[float(key)] = member.number()
@@ -90,7 +90,35 @@ def refuse_unheld(
     for metric, tolerance in tolerances.items():
         for point in tolerance.points:
             if points is None or point not in points:
-                node.fail(f"{metric.value} has a tolerance at {point:g} tok/s/user, where the suite has no point")
+                why = f"{metric.value} has a tolerance at {point:g} tok/s/user, where the suite has no point"
+                _at(node, metric, _of_point(point)).fail(why)
         for precision in tolerance.precisions:
             if precision not in precisions:
-                node.fail(f"{metric.value} has a tolerance of {precision}; {nearest(precision, precisions)}")
+                why = f"{metric.value} has a tolerance of {precision}; {nearest(precision, precisions)}"
+                _at(node, metric, precision.__eq__).fail(why)
+
+
+def node_of(node: Node, key: GateKey, tolerance: Tolerance) -> Node:
+    """Return where under ``node`` (``tolerance`` of a suite or mark) the share of a gate stands."""
+    if key.point in tolerance.points:
+        return _at(node, key.metric, _of_point(key.point))
+    own = not key.metric.is_ratio and key.precisions[0] in tolerance.precisions
+    return _at(node, key.metric, (key.precisions[0] if own else "default").__eq__)
+
+
+def _of_point(point: float) -> Callable[[str], bool]:
+    return lambda key: _is_point(key) and float(key) == point
+
+
+def _at(node: Node, metric: Metric, wanted: Callable[[str], bool]) -> Node:
+    """Return the member of the metric's table that is ``wanted``, else the nearest one around it."""
+    if not isinstance(node.value, Mapping) or metric.value not in node.value:
+        return node
+    table = node.mapping()[metric.value]
+    if not isinstance(table.value, Mapping):
+        return table
+    return next((member for key, member in table.mapping().items() if wanted(key)), table)
+
+
+def _is_point(key: str) -> bool:
+    return re.fullmatch(r"[0-9]+(\.[0-9]+)?", key) is not None

@@ -19,7 +19,7 @@ def test_a_suite_without_a_baseline_fails(repository: Repository) -> None:
     result = repository.run()
     assert result.ret == 1
     result.stdout.fnmatch_lines(
-        ["MISSING  fp4/int4 throughput_ratio at 55 *no baseline; record one with --precgate-update"]
+        ["MISSING  fp4/int4 throughput_ratio at 55 *no baseline; record one with pytest --precgate-update"]
     )
     assert not repository.baseline.exists()
 

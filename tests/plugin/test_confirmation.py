@@ -36,8 +36,22 @@ def confirmed(repository: Repository, paced: Paced) -> Repository:
     repository.write_settings(SETTINGS + ACCEPTED)
     paced(fp4=QUIET, int4=QUIET[::-1])
     repository.record(about=(QUIET, QUIET[::-1]))
+    repository.change_settings('int4-tp8"\n', 'int4-tp8"\nslowdown = 1e-9\n')  # a side like the suite confirms nothing
     paced()
     return repository
+
+
+def test_a_side_with_the_settings_of_the_suite_is_not_launched(confirmed: Repository, paced: Paced) -> None:
+    """It would be the new state again, and every loss the machine's: REGRESSED, with the cause, and no launch of it."""
+    confirmed.change_settings('int4-tp8"\nslowdown = 1e-9\n', 'int4-tp8"\n')
+    paced(fp4=[1.08])
+    result = confirmed.run(JSON)
+    assert result.ret == 1
+    assert verdicts(confirmed) == {"REGRESSED", "PASS"}
+    result.stdout.fnmatch_lines(
+        ["REGRESSED  *old state not measured again: kimi@accepted has the settings of the suite, so it would be *"]
+    )
+    assert list(confirmed.path.glob(".precgate/runs/*@accepted*")) == []
 
 
 def test_what_passes_starts_no_old_state(confirmed: Repository) -> None:

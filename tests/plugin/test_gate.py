@@ -53,7 +53,10 @@ def test_an_8_percent_slower_fp4_blocks_the_merge(accepted: Repository) -> None:
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "precgate: 6 of 9 gates fail in suite kimi (against baselines/kimi.json)",
+            "FP4 throughput_per_gpu fell 8.0% at 55, 73 and 91 tok/s/user",
+            "against baselines/kimi.json (tolerance 2.5%)",
+            "1 launch, noise unknown: find the cause, or waive it (details)",
+            "gate * tok/s/user * baseline * value * change * tolerance * verdict",
             *(
                 f"REGRESSED  fp4/int4 throughput_ratio at {point} tok/s/user: value *x, baseline *x, "
                 "change -8.0%, tolerance 2.5%; *"
@@ -64,8 +67,7 @@ def test_an_8_percent_slower_fp4_blocks_the_merge(accepted: Repository) -> None:
                 "change -8.0%, tolerance 2.5%; *"
                 for point in (55, 73, 91)
             ),
-            "gate * tok/s/user * value * baseline * change * tolerance * verdict",
-            "int4 throughput_per_gpu * 91 * 159.8 tok/s/GPU * 0.0% * 2.5% * PASS",
+            "int4 throughput_per_gpu * 0.0% PASS * 0.0% PASS * 0.0% PASS",
             "*failed, 9 gates: 6 REGRESSED, 3 PASS against baselines/kimi.json",
             "*1 failed in*",
         ]
@@ -157,7 +159,9 @@ def test_tolerance_is_set_by_suite_and_mark(accepted: Repository) -> None:
     )
     result = accepted.run()
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*3 of 9 gates fail*", "REGRESSED  fp4/int4 throughput_ratio at 55 *tolerance 1%*"])
+    result.stdout.fnmatch_lines(
+        ["FP4/INT4 throughput_ratio fell *", "REGRESSED  fp4/int4 throughput_ratio at 55 *tolerance 1%*"]
+    )
 
 
 def test_marks_of_module_class_and_test_are_merged(accepted: Repository) -> None:
@@ -494,12 +498,12 @@ def test_a_swallowed_failure_still_fails(accepted: Repository) -> None:
 
 def test_points_that_are_the_baseline_s_own_are_said_to_be(accepted: Repository) -> None:
     """A recorded file as it was gives 0.0% everywhere, and a note: nothing new was measured."""
-    note = "note: {}: these are the baseline's own points, so the comparison is with itself*"
+    note = "note: {}these are the baseline's own points, so the comparison is with itself*"
     result = accepted.run()
     assert result.ret == 0
-    result.stdout.fnmatch_lines([note.format("fp4"), note.format("int4")])
+    result.stdout.fnmatch_lines([note.format("fp4, int4: ")])
     accepted.write_points(fp4=1.001)
     result = accepted.run()
     assert result.ret == 0
-    result.stdout.fnmatch_lines([note.format("int4")])
-    result.stdout.no_fnmatch_line(note.format("fp4"))
+    result.stdout.fnmatch_lines([note.format("int4: ")])
+    result.stdout.no_fnmatch_line(note.format("fp4*"))

@@ -17,10 +17,10 @@ def test_a_renamed_test_fails_and_the_old_name_is_said(accepted: Repository) -> 
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "MISSING  fp4/int4 *it has the same gate of test_kimi.py::test_fp4_pays_off (renamed?); "
-            "record it with --precgate-update-new-only; after a rename then remove *with precgate baseline prune",
-            "FAIL: baselines/kimi.json: 9 gates, *of test_kimi.py::test_fp4_pays_off not used by this run: *renamed*"
-            "Renamed: --precgate-update-new-only records *, and `precgate baseline prune` then removes the old *",
+            "9 gates MISSING: the baseline has the same gate of test_kimi.py::test_fp4_pays_off, none of this test",
+            "renamed: pytest --precgate-update-new-only; precgate baseline prune --reason renamed",
+            "FAIL: baselines/kimi.json: 9 gates of test_kimi.py::test_fp4_pays_off not used by this run, renamed to "
+            "test_kimi.py::test_fp4_is_worth_it? Then its failure says what to do",
         ]
     )
 

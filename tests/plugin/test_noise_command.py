@@ -133,6 +133,30 @@ def test_the_launches_become_the_baseline_by_replaying_them(
     assert {True, False} == {*inconclusive}
 
 
+def test_the_command_it_prints_is_of_this_suite_s_tests_alone(
+    simulated: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a second suite the run holds nothing of it: its tests would fail, or its baseline be written again."""
+    other = SIMULATED.replace("suites.kimi", "suites.other")
+    simulated.write_settings(SIMULATED + other)
+    simulated.write_test(
+        "import pytest\n"
+        "@pytest.mark.precgate(suite='kimi')\ndef test_kimi(precgate):\n"
+        "    precgate.check(precgate.compare('fp4', 'int4'))\n"
+        "@pytest.mark.precgate(suite='other')\ndef test_other(precgate):\n"
+        "    precgate.check(precgate.compare('fp4', 'int4'))\n"
+    )
+    assert main(["noise", "kimi"]) == 0
+    assert "pytest TESTS --precgate-replay=" in capsys.readouterr().out
+    assert simulated.run("--precgate-update", "-k", "test_kimi").ret == 0
+    assert main(["noise", "kimi"]) == 0
+    (line,) = (each for each in capsys.readouterr().out.splitlines() if each.startswith("to make these launches"))
+    command = line.partition(": pytest ")[2].split()
+    assert command[0] == "test_kimi.py::test_kimi"
+    assert simulated.run(*command, "--precgate-reason=noise").ret == 0
+    assert not (simulated.path / "baselines" / "other.json").exists()
+
+
 def test_a_gate_no_launch_reaches_is_named_and_exits_1(
     simulated: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:

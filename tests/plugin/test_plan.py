@@ -58,16 +58,16 @@ def test_a_plan_runs_and_writes_nothing(simulated: Repository) -> None:
     assert files(simulated) == before
     told = plan(result)
     figures = r"\d+\.\d+ \d+\.\d+ \$\d+\.\d\d SIMULATED, kimi-k2\.5-b200"
-    assert told[2] == "kimi: 3 tests on b200 at $1.95 per GPU-hour"
-    assert re.match(rf"fp4 \(simulated\) 1 5 60\.0 {figures}-fp4-tp4; start_s", told[4])
-    assert re.match(rf"int4 \(simulated\) 1 4 120\.0 {figures}-int4-tp8; start_s", told[5])
-    assert re.match(r"total: 2 launches, \d+\.\d virtual GPU-minutes, SIMULATED, \$\d+\.\d\d$", told[7])
+    assert told[3] == "kimi: 3 tests on b200 at $1.95 per GPU-hour"
+    assert re.match(rf"fp4 \(simulated\) 1 5 60\.0 {figures}-fp4-tp4; start_s", told[5])
+    assert re.match(rf"int4 \(simulated\) 1 4 120\.0 {figures}-int4-tp8; start_s", told[6])
+    assert re.match(r"total: 2 launches, \d+\.\d virtual GPU-minutes, SIMULATED, \$\d+\.\d\d$", told[0])
 
 
 def test_a_simulated_plan_is_what_the_run_then_costs(simulated: Repository) -> None:
     """To the last digit told: the plan runs the same simulation, and so does an update."""
     (planned,) = [line for line in plan(simulated.run("--precgate-plan")) if line.startswith("total: ")]
-    assert plan(simulated.run("--precgate-plan", "--precgate-update"))[7] == planned
+    assert plan(simulated.run("--precgate-plan", "--precgate-update"))[0] == planned
     result = simulated.run("--precgate-update", "-k", "gate")
     (costs,) = [line for line in result.outlines if "cost of this run" in line]
     minutes, dollars = re.findall(r"launches, (\S+) virtual .*(\$\S+)$", planned)[0]
@@ -77,13 +77,13 @@ def test_a_simulated_plan_is_what_the_run_then_costs(simulated: Repository) -> N
 
 def test_a_plan_is_of_the_selected_tests(simulated: Repository) -> None:
     """By -k and -m; one that measures nothing plans nothing."""
-    assert [line.split()[0] for line in plan(simulated.run("--precgate-plan", "-k", "sweep"))[4:5]] == ["fp4"]
+    assert [line.split()[0] for line in plan(simulated.run("--precgate-plan", "-k", "sweep"))[5:6]] == ["fp4"]
     assert "int4" not in "".join(plan(simulated.run("--precgate-plan", "-k", "sweep")))
     result = simulated.run("--precgate-plan", "-k", "other")
     assert result.ret == 0
     assert "no selected test measures anything" in plan(result)
     talks = plan(simulated.run("--precgate-plan", "-k", "up"))
-    assert re.match(r"fp4 \(simulated\) 0 - - - - -", talks[4])
+    assert re.match(r"fp4 \(simulated\) 0 - - - - -", talks[5])
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_a_plan_knows_how_many_launches_a_verdict_takes(simulated: Repository, f
     simulated.change_settings("baseline_launches = 1", "baseline_launches = 4")
     assert simulated.run("--precgate-update", "-k", "gate").ret == 0
     told = plan(simulated.run("--precgate-plan", "-k", "gate", *flags))
-    assert told[4].startswith(f"fp4 (simulated) {launches} 5 ")
-    assert told[5].startswith(f"int4 (simulated) {launches} 4 ")
+    assert told[5].startswith(f"fp4 (simulated) {launches} 5 ")
+    assert told[6].startswith(f"int4 (simulated) {launches} 4 ")
 
 
 def test_a_plan_of_pairs_holds_both_sides(simulated: Repository) -> None:
@@ -112,6 +112,28 @@ def test_a_plan_of_pairs_holds_both_sides(simulated: Repository) -> None:
     assert [line.split(":")[0] for line in told if " test on " in line] == ["kimi", "kimi@release"]
     assert sum(line.startswith(("fp4 (simulated) 5 5 ", "int4 (simulated) 5 4 ")) for line in told) == 4
     assert any(line.startswith("total: 20 launches, ") for line in told)
+
+
+def test_a_plan_holds_the_launches_that_would_confirm_a_regression(simulated: Repository) -> None:
+    """None where everything passes, at most as many as a verdict takes where something regresses."""
+    assert simulated.run("--precgate-update", "-k", "gate").ret == 0
+    text = (simulated.path / "pyproject.toml").read_text(encoding="utf-8")
+    simulated.write_settings(f"{text}\n[tool.precgate.suites.kimi.paired.accepted.fp4]\nslowdown = 0.01\n")
+    told = plan(simulated.run("--precgate-plan", "-k", "gate"))
+    assert [line.split(":")[0] for line in told if " test on " in line] == ["kimi", "kimi@accepted"]
+    assert sum(line.startswith(("fp4 (simulated) 0 to 3 ", "int4 (simulated) 0 to 3 ")) for line in told) == 2
+    assert any(line.startswith("total: 2 to 12 launches, ") for line in told)
+
+
+def test_a_narrow_terminal_loses_no_source(simulated: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 80 columns the total is the first line, the table fits, and where its figures are from stands below it."""
+    monkeypatch.setenv("COLUMNS", "80")
+    result = simulated.run_short("--precgate-plan", "-k", "gate")
+    start = next(number for number, line in enumerate(result.outlines) if "precgate plan" in line)
+    lines = result.outlines[start + 1 :]
+    assert lines[0].startswith("total: 2 launches, ")
+    assert max(map(len, lines)) <= 80
+    assert "fp4 (simulated) from: SIMULATED, kimi-k2.5-b200-fp4-tp4; start_s" in " ".join(lines)
 
 
 def test_a_plan_and_a_collection_are_told_together(simulated: Repository) -> None:
@@ -133,34 +155,34 @@ def test_what_a_server_took_is_planned_from_the_baseline(site: Site) -> None:
     assert site.starts(result) == {"fp4": 0, "int4": 0}
     told = plan(result)
     figures = r"\d\S+ \d\S+ \d\S+ to \d\S+ \$\S+ to \$\S+"
-    assert re.match(rf"fp4 \(trtllm\) 1 to 3 2 {figures} {re.escape(recorded)}", told[4])
-    assert re.match(rf"int4 \(vllm\) 1 to 3 2 {figures} {re.escape(recorded)}", told[5])
-    assert re.match(r"total: 2 to 6 launches, \d\S+ to \d\S+ GPU-minutes, \$\S+ to \$\S+$", told[7])
+    assert re.match(rf"fp4 \(trtllm\) 1 to 3 2 {figures} {re.escape(recorded)}", told[5])
+    assert re.match(rf"int4 \(vllm\) 1 to 3 2 {figures} {re.escape(recorded)}", told[6])
+    assert re.match(r"total: 2 to 6 launches, \d\S+ to \d\S+ GPU-minutes, \$\S+ to \$\S+$", told[0])
     site.repository.change_settings("[1, 8]", "[1, 4, 8]")
     told = plan(site.repository.run("--precgate-plan"))
-    assert re.match(r"fp4 \(trtllm\) 1 to 3 3 not known \d\S+ at least \d\S+ at least \$\S+ SIMULATED, kimi", told[4])
-    assert re.match(r"total: 2 to 6 launches, at least \d\S+ GPU-minutes, \$\S+, and what is not known$", told[7])
+    assert re.match(r"fp4 \(trtllm\) 1 to 3 3 not known \d\S+ at least \d\S+ at least \$\S+ SIMULATED, kimi", told[5])
+    assert re.match(r"total: 2 to 6 launches, at least \d\S+ GPU-minutes, \$\S+, and what is not known$", told[0])
 
 
 def test_an_unknown_cost_is_no_zero(site: Site) -> None:
     """No baseline and no calibration for the hardware: the points that are set, and the start that is."""
     site.repository.change_settings('hardware = "b200"', 'hardware = "h100"')
     told = plan(site.repository.run("--precgate-plan"))
-    assert told[4].strip() == "fp4 (trtllm) 1 2 not known not known not known not known points: settings"
-    assert told[7] == "total: 2 launches, what they take is not known"
+    assert told[5].strip() == "fp4 (trtllm) 1 2 not known not known not known not known points: settings"
+    assert told[0] == "total: 2 launches, what they take is not known"
     site.repository.change_settings(
         'model = "nvidia/Kimi-K2.5-NVFP4"', 'model = "nvidia/Kimi-K2.5-NVFP4"\nstart_s = 600'
     )
     told = plan(site.repository.run("--precgate-plan"))
-    assert told[4].strip() == ("fp4 (trtllm) 1 2 40.0 not known at least 40.0 at least $0.87 points: settings; start_s")
-    assert told[7] == "total: 2 launches, at least 40.0 GPU-minutes, $0.87, and what is not known"
+    assert told[5].strip() == ("fp4 (trtllm) 1 2 40.0 not known at least 40.0 at least $0.87 points: settings; start_s")
+    assert told[0] == "total: 2 launches, at least 40.0 GPU-minutes, $0.87, and what is not known"
 
 
 def test_a_rehearsal_is_planned_as_one(site: Site) -> None:
     """The simulated engine in place of both servers."""
     told = plan(site.repository.run("--precgate-plan", "--precgate-engine=simulated"))
-    assert told[4].startswith("fp4 (simulated) 1 2 not known ")
-    assert re.match(r"total: 2 launches, at least \d\S+ virtual GPU-minutes, SIMULATED, ", told[7])
+    assert told[5].startswith("fp4 (simulated) 1 2 not known ")
+    assert re.match(r"total: 2 launches, at least \d\S+ virtual GPU-minutes, SIMULATED, ", told[0])
 
 
 def test_recorded_points_are_planned_to_cost_nothing(repository: Repository) -> None:

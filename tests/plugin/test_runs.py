@@ -336,7 +336,7 @@ def test_a_refused_update_says_how_it_is_recorded_without_measuring_again(simula
     result = simulated.run("--precgate-update")
     assert result.ret == 1
     *_, refused = journals(simulated)
-    (line,) = (each for each in result.outlines if "NOT written: it would " in each)
+    (line,) = (each for each in result.outlines if "not written: it would " in each and each.startswith("FAIL"))
     flags = (
         *(f"--precgate-replay={refused.parent.name}", "--precgate-update", "--precgate-lower-anchor"),
         "--precgate-reason",

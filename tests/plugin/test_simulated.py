@@ -45,7 +45,8 @@ def test_every_report_of_simulated_figures_says_so(rehearsed: Repository) -> Non
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "precgate: * gates fail in suite kimi (against baselines/kimi.json, first good of 3 *) - SIMULATED (FP4 *",
+            "SIMULATED FP4 throughput_per_gpu fell *",
+            "against baselines/kimi.json (tolerance *)",
             "kimi: FP4 against INT4 on b200* - SIMULATED (FP4 and INT4), measured on no machine",
         ]
     )

@@ -22,6 +22,11 @@ from pytest_precgate.errors import UnreadableCurveError
 ALLOWED_FALL = 0.03
 """How far accepted states may fall below their anchor, as a share, before a person has to say that it is meant."""
 
+_LOWER = (
+    "look for them in the history of the baseline, or accept them for good with pytest --precgate-update "
+    "--precgate-lower-anchor --precgate-reason TEXT"
+)
+
 STANDARD_ERRORS = 2.0
 """What noise explains: this many standard errors."""
 
@@ -100,11 +105,8 @@ def drifted(judged: JudgedGate, anchor: AnchorValue | Absent | None) -> JudgedGa
         return judged
     why = f"passes against its baseline and is {loss:.1%} worse than its anchor, the state accepted {anchor.since}"
     explained = f" and {allowed - share:.1%} that noise explains" if allowed > share else ""
-    reason = (
-        f"{why}; allowed are {share:.1%}{explained}. Small accepted losses have added up: look for them in the history "
-        "of the baseline, or accept them for good with --precgate-update --precgate-lower-anchor --precgate-reason TEXT"
-    )
-    return replace(judged, verdict=Verdict.DRIFTED, reason=reason)
+    reason = f"{why}; allowed are {share:.1%}{explained}. Small accepted losses have added up; {_LOWER}"
+    return replace(judged, verdict=Verdict.DRIFTED, reason=reason, remedy=_LOWER)
 
 
 def drifts_beyond(gate: Gate, anchor: AnchorValue | Absent | None, sigma: float | None) -> float | None:

@@ -22,6 +22,10 @@ from pytest_precgate.errors import UnreadableCurveError
 
 _CLOCKS_DIFFER_DAYS = 1.0
 _OWNERS_SHOWN = 3
+RECORD_NEW = "pytest --precgate-update-new-only"
+PRUNE = "precgate baseline prune --reason renamed"
+AFTER_A_RENAME = f"renamed: {RECORD_NEW}; {PRUNE}"
+"""What records the gates of a new name from the accepted points, and then removes those of the old one."""
 _INSTEAD = "record it again with --precgate-update, or judge against fresh launches with --precgate-paired-with"
 
 
@@ -59,7 +63,7 @@ class GateBaselines:
 def match_baseline(baseline: Baseline | None, test: str, gates: Sequence[Gate], today: JudgingContext) -> GateBaselines:
     """Return the baseline of each of the ``gates`` of ``test``."""
     if baseline is None:
-        absent = Absent(Verdict.MISSING, "this suite has no baseline; record one with --precgate-update")
+        absent = Absent(Verdict.MISSING, "this suite has no baseline", "record one with pytest --precgate-update")
         return GateBaselines(tuple(GateBaseline(gate, absent) for gate in gates))
     curves = baseline.at(priced_for(baseline.launches, today.hardware), today.cost)
     held = tuple(_held(baseline, curves, RecordedGate(test, gate.key), gate, today) for gate in gates)
@@ -72,16 +76,17 @@ def _held(
     baseline: Baseline, curves: LaunchCurves, recorded: RecordedGate, gate: Gate, today: JudgingContext
 ) -> GateBaseline:
     if not baseline.holds(recorded):
-        return GateBaseline(gate, Absent(Verdict.MISSING, _missing_gate(baseline, recorded)))
+        return GateBaseline(gate, _missing_gate(baseline, recorded))
     differing = baseline.mismatches(today.fingerprints, gate.key.precisions)
     if differing and not today.ignore_mismatch:
-        return GateBaseline(gate, Absent(Verdict.MISMATCH, "; ".join(differing)))
+        return GateBaseline(gate, Absent(Verdict.MISMATCH, "; ".join(differing), _INSTEAD))
     if today.is_too_old and not today.ignore_mismatch:
-        return GateBaseline(gate, Absent(Verdict.MISMATCH, f"{how_old(baseline, today)}; {_INSTEAD}"))
+        return GateBaseline(gate, Absent(Verdict.MISMATCH, how_old(baseline, today), _INSTEAD))
     try:
         gate_launches, served = curves.gate_launches(gate.key), curves.served(gate.key)
     except UnreadableCurveError as exc:
-        return GateBaseline(gate, Absent(Verdict.MISSING, f"the baseline does not reach this point: {exc}"))
+        why = f"the baseline does not reach this point: {exc}"
+        return GateBaseline(gate, Absent(Verdict.MISSING, why, "record one that does with pytest --precgate-update"))
     noise = curves.noise.gates.get(gate.key)
     anchor = anchor_value(baseline, gate.key, priced_for(baseline.launches, today.hardware), today.cost)
     return GateBaseline(
@@ -103,17 +108,16 @@ def lacks_figure(baseline: Baseline, key: GateKey) -> bool:
     )
 
 
-def _missing_gate(baseline: Baseline, gate: RecordedGate) -> str:
+def _missing_gate(baseline: Baseline, gate: RecordedGate) -> Absent:
     if lacks_figure(baseline, gate.key):
-        return (
-            f"the baseline has no such gate, and its points have no {gate.key.metric.figure}; record it again with "
-            "--precgate-update"
-        )
+        why = f"the baseline has no such gate, and its points have no {gate.key.metric.figure}"
+        return Absent(Verdict.MISSING, why, "record it again with pytest --precgate-update")
     owners = baseline.tests_of(gate.key)
     more = f" and {len(owners) - _OWNERS_SHOWN} more tests" if len(owners) > _OWNERS_SHOWN else ""
-    known = f"; it has the same gate of {', '.join(owners[:_OWNERS_SHOWN])}{more} (renamed?)" if owners else ""
-    then = "; after a rename then remove the old name's with precgate baseline prune" if owners else ""
-    return f"the baseline has no such gate of {gate.test}{known}; record it with --precgate-update-new-only{then}"
+    if not owners:
+        return Absent(Verdict.MISSING, "the baseline has no such gate of this test", f"record it with {RECORD_NEW}")
+    known = f"{', '.join(owners[:_OWNERS_SHOWN])}{more}"
+    return Absent(Verdict.MISSING, f"the baseline has the same gate of {known}, none of this test", AFTER_A_RENAME)
 
 
 def how_old(baseline: Baseline, today: JudgingContext) -> str:

@@ -210,7 +210,8 @@ class _LaunchJudge:
 def refused(limits: GateLimits, value: float | None = None, launches: int = 0) -> GateRuling:
     """Return the ruling on a gate whose noise hides what it must detect: no ``value`` of any launch passes."""
     assert limits.refusal is not None
-    judged = JudgedGate(limits.gate, Verdict.INCONCLUSIVE, value, limits.centre, limits.refusal)
+    remedy = limits.refusal.partition("; ")[2]
+    judged = JudgedGate(limits.gate, Verdict.INCONCLUSIVE, value, limits.centre, limits.refusal, remedy=remedy)
     return GateRuling(judged, limits, launches)
 
 
@@ -290,7 +291,8 @@ def with_remedies(limits: GateLimits, judged: JudgedGate) -> JudgedGate:
     """Return a gate between its tolerance and its noise floor with what would settle it; any other as it is."""
     if judged.verdict is not Verdict.INCONCLUSIVE or limits.noise is None:
         return judged
-    return replace(judged, reason=f"{judged.reason}; to settle it, {limits.remedies}")
+    remedy = f"to settle it, {limits.remedies}"
+    return replace(judged, reason=f"{judged.reason}; {remedy}", remedy=remedy)
 
 
 def refuse_misshapen(launches: Sequence[Sequence[object]], gates: int, policy: LaunchPolicy) -> None:

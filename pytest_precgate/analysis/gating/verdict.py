@@ -44,10 +44,11 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Absent:
-    """A missing number, the verdict that follows, and the reason."""
+    """A missing number, the verdict that follows, the reason, and what to do about it where that is known."""
 
     verdict: Verdict
     reason: str
+    remedy: str = ""
 
     def __post_init__(self) -> None:
         if self.verdict not in (Verdict.MISSING, Verdict.MISMATCH, Verdict.INCONCLUSIVE):
@@ -86,7 +87,8 @@ class Evidence:
 class JudgedGate:
     """A gate with its value, its baseline and its verdict. ``reason`` is empty only for a plain pass.
 
-    ``evidence`` is None when the value was compared with one number without a rule."""
+    ``evidence`` is None when the value was compared with one number without a rule. ``remedy`` is the end of the reason
+    that says what to do, empty where the reason says nothing of it."""
 
     gate: Gate
     verdict: Verdict
@@ -94,6 +96,12 @@ class JudgedGate:
     baseline: float | None
     reason: str
     evidence: Evidence | None = None
+    remedy: str = ""
+
+    @property
+    def cause(self) -> str:
+        """The reason without its remedy."""
+        return self.reason.removesuffix(self.remedy).rstrip("; ")
 
     @property
     def refusal(self) -> str | None:
@@ -112,8 +120,8 @@ def decide(gate: Gate, value: float, baseline: float, fails_beyond: float | None
     """Compare one value with one baseline.
 
     A loss inside the tolerance passes. ``fails_beyond`` is the loss, as a share, beyond which one fails, by default the
-    tolerance; between the two noise does not let it tell. The last line is a refusal, so that a value for which no
-    comparison holds (a NaN) is not a pass."""
+    tolerance; between the two noise does not let it tell, and a gain as large as noise alone reaches is no improvement.
+    The last line is a refusal, so that a value for which no comparison holds (a NaN) is not a pass."""
     gain = gate.gain(value, baseline)
     limit = gate.tolerance if fails_beyond is None else max(gate.tolerance, fails_beyond)
     asked = f"the tolerance ({gate.tolerance * 100:g}%)"
@@ -128,11 +136,18 @@ def decide(gate: Gate, value: float, baseline: float, fails_beyond: float | None
         return Verdict.IMPLAUSIBLE, (
             f"better by more than {gate.implausible:.0%}: check the measurement; if it is real, update the baseline"
         )
-    if gain > gate.tolerance + LAST_BITS:
+    if gain > (_as_gain(gate, limit) if limit > gate.tolerance else limit) + LAST_BITS:
         return Verdict.IMPROVED, "better than its baseline by more than the tolerance: the baseline is stale"
     if math.isfinite(gain):
         return Verdict.PASS, ""
     return Verdict.INCONCLUSIVE, f"value {value!r} against baseline {baseline!r} cannot be compared"
+
+
+def _as_gain(gate: Gate, loss: float) -> float:
+    """The gain that lies as far above a baseline as ``loss`` lies below it, by the logarithm."""
+    if not gate.key.metric.higher_is_better:
+        return loss / (1 + loss)
+    return loss / (1 - loss) if loss < 1 else math.inf
 
 
 def judge(gate: Gate, value: float | Absent, baseline: float | Absent, fails_beyond: float | None = None) -> JudgedGate:
@@ -149,11 +164,17 @@ def judge(gate: Gate, value: float | Absent, baseline: float | Absent, fails_bey
         reason = f"only recorded{f'; {missing}' if missing else ''}"
         return JudgedGate(gate, Verdict.RECORDED, known_value, known_baseline, reason)
     if isinstance(value, Absent):
-        return JudgedGate(gate, value.verdict, None, known_baseline, value.reason)
+        return absent(gate, value, None, known_baseline)
     if isinstance(baseline, Absent):
-        return JudgedGate(gate, baseline.verdict, known_value, None, baseline.reason)
+        return absent(gate, baseline, known_value, None)
     verdict, reason = decide(gate, value, baseline, fails_beyond)
     return JudgedGate(gate, verdict, value, baseline, reason)
+
+
+def absent(gate: Gate, missing: Absent, value: float | None, baseline: float | None) -> JudgedGate:
+    """Return the gate of which a number is ``missing``."""
+    reason = "; ".join(part for part in (missing.reason, missing.remedy) if part)
+    return JudgedGate(gate, missing.verdict, value, baseline, reason, remedy=missing.remedy)
 
 
 def all_pass(judged: Sequence[JudgedGate]) -> bool:

@@ -38,8 +38,8 @@ def test_a_gate_more_than_three_percent_below_its_anchor_has_drifted(value: floa
     if verdict is Verdict.DRIFTED:
         assert found.reason == (
             "passes against its baseline and is 3.1% worse than its anchor, the state accepted 2026-11-24T06:00:00Z "
-            "(commit abc123); allowed are 3.0%. Small accepted losses have added up: look for them in the history "
-            "of the baseline, or accept them for good with --precgate-update --precgate-lower-anchor "
+            "(commit abc123); allowed are 3.0%. Small accepted losses have added up; look for them in the history "
+            "of the baseline, or accept them for good with pytest --precgate-update --precgate-lower-anchor "
             "--precgate-reason TEXT"
         )
 

@@ -76,7 +76,7 @@ def test_an_anchor_is_read_at_today_s_price_under_the_baseline_s_hardware() -> N
     cost = replace(FP4, metric=Metric.COST)
     baseline = replace(kimi_baseline(), launches=[launch(kimi("fp4"))], gates=[RecordedGate(TEST, cost)])
     anchor = anchor_value(baseline, cost, B200, "derived")
-    assert anchor is not None
+    assert isinstance(anchor, AnchorValue)
     other = Hardware("h200", 3.90, 2.17, "twice the price")
     held = replace(gate(0.025, Metric.COST), key=cost)
     for factor, verdict in ((2.05, Verdict.PASS), (2.07, Verdict.DRIFTED)):

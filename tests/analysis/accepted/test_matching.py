@@ -48,7 +48,7 @@ def test_without_a_baseline_the_number_is_missing() -> None:
     absent = number(None, RATIO, TODAY)
     assert isinstance(absent, Absent)
     assert absent.verdict is Verdict.MISSING
-    assert "--precgate-update" in absent.reason
+    assert "--precgate-update" in absent.remedy
 
 
 def test_a_renamed_test_is_missing_and_its_old_name_is_said() -> None:
@@ -56,7 +56,8 @@ def test_a_renamed_test_is_missing_and_its_old_name_is_said() -> None:
     absent = number(kimi_baseline(), RATIO, TODAY, "tests/test_kimi.py::test_new")
     assert isinstance(absent, Absent)
     assert absent.verdict is Verdict.MISSING
-    assert f"it has the same gate of {TEST} (renamed?)" in absent.reason
+    assert f"has the same gate of {TEST}, none of this test" in absent.reason
+    assert "pytest --precgate-update-new-only; precgate baseline prune --reason renamed" in absent.remedy
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,8 @@ def test_a_hard_fact_that_differs_is_a_mismatch_by_name(fact: str, value: str | 
     """Other hardware, workload or engine, and a fact only one side knows."""
     now = NOW | {"fp4": Fingerprint({**NOW["fp4"].hard, fact: value})}
     absent = number(kimi_baseline(), RATIO, JudgingContext(now, B200, "derived"))
-    assert absent == Absent(Verdict.MISMATCH, said)
+    assert isinstance(absent, Absent)
+    assert (absent.verdict, absent.reason) == (Verdict.MISMATCH, said)
 
 
 def test_a_mismatch_of_the_other_precision_leaves_an_absolute_gate_alone() -> None:
@@ -109,7 +111,7 @@ def test_a_baseline_older_than_its_limit_is_a_mismatch(age: float | None, said: 
     assert isinstance(absent, Absent)
     assert absent.verdict is Verdict.MISMATCH
     assert said in absent.reason
-    assert "--precgate-paired-with" in absent.reason
+    assert "--precgate-paired-with" in absent.remedy
     assert isinstance(number(kimi_baseline(), FP4, replace(TODAY, max_age_days=30, age_days=30)), float)
 
 
@@ -179,4 +181,4 @@ def test_a_renamed_test_names_few_of_the_tests_that_hold_its_gate() -> None:
     gates = [RecordedGate(f"t.py::test_{number}", RATIO) for number in range(5)]
     absent = number(replace(kimi_baseline(), gates=gates), RATIO, TODAY, "t.py::test_new")
     assert isinstance(absent, Absent)
-    assert "of t.py::test_0, t.py::test_1, t.py::test_2 and 2 more tests (renamed?)" in absent.reason
+    assert "of t.py::test_0, t.py::test_1, t.py::test_2 and 2 more tests, none" in absent.reason

@@ -143,14 +143,6 @@ def test_facts_that_differ_are_told_in_order_but_for_the_commit() -> None:
     assert now.unlike(then, "main's") == tuple(line.replace("WHOSE", "main's") for line in (*lines, soft))
 
 
-def test_a_group_is_a_day_and_a_node() -> None:
-    """Without a day there is none; an unknown node is one of its own."""
-    utc = "2026-11-24T12:00:00Z"
-    assert LaunchOrigin(utc, "n").group == "2026-11-24 n"
-    assert LaunchOrigin(utc).group == "2026-11-24 None"
-    assert LaunchOrigin(None, "n").group is None
-
-
 def test_the_origin_of_several_is_what_all_of_them_know() -> None:
     """The first time where each has one, the node where it is one."""
     early, late = (LaunchOrigin(f"2026-11-24T{hour}:00:00Z", "n", ("g",)) for hour in ("11", "12"))

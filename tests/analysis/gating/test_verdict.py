@@ -37,6 +37,17 @@ def test_where_more_is_better_the_verdict_follows_the_change(value: float, verdi
     assert judge(gate(), value, 100.0).verdict is verdict
 
 
+def test_a_gain_inside_the_noise_is_no_improvement() -> None:
+    """A noise floor of 10%: what is better by less than noise alone reaches does not make the baseline stale."""
+    assert judge(gate(), 109.0, 100.0, 0.10).verdict is Verdict.PASS
+    assert judge(gate(), 111.0, 100.0, 0.10).verdict is Verdict.PASS
+    assert judge(gate(), 111.2, 100.0, 0.10).verdict is Verdict.IMPROVED  # 1 / 0.9 is as far above as 0.9 is below
+    assert judge(gate(), 106.0, 100.0, 0.01).verdict is Verdict.IMPROVED
+    cost = gate(metric=Metric.COST)
+    assert judge(cost, 92.0, 100.0, 0.10).verdict is Verdict.PASS
+    assert judge(cost, 90.0, 100.0, 0.10).verdict is Verdict.IMPROVED
+
+
 @pytest.mark.parametrize(
     ("value", "verdict"),
     [

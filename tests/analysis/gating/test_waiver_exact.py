@@ -8,13 +8,15 @@ from datetime import date, timedelta
 
 import pytest
 
-from pytest_precgate.analysis.curves.comparison import Reading
+from pytest_precgate.analysis.curves.comparison import Curve
+from pytest_precgate.analysis.curves.economics import hardware_named
 from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric, Tolerance, gates_of
 from pytest_precgate.analysis.gating.proposed_waivers import proposed
 from pytest_precgate.analysis.gating.verdict import Absent, Evidence, JudgedGate, Verdict, decide, judge
 from pytest_precgate.analysis.gating.waiver import Waiver, WaiverBook, loss_of, waived
 from pytest_precgate.errors import InvalidValueError
 from tests.builders.gates import gate
+from tests.published import kimi
 
 KEY = GateKey(Metric.THROUGHPUT_PER_GPU, ("fp4",), 91)
 GATE = Gate(KEY, 0.05)
@@ -235,22 +237,18 @@ def test_a_change_is_plain_and_a_refusal_that_of_the_evidence() -> None:
     assert JudgedGate(gate(), Verdict.MISSING, 100.0, None, "").change is None
 
 
-READ = {"fp4": Reading("fp4", 600.0, 0.5, 300_000.0, 8), "int4": Reading("int4", 200.0, 2.0, 100_000.0, 8)}
-
-
-@pytest.mark.parametrize(
-    ("metric", "precisions", "value"),
-    [
-        (Metric.THROUGHPUT_PER_GPU, ("fp4",), 600.0),
-        (Metric.COST, ("fp4",), 0.5),
-        (Metric.THROUGHPUT_RATIO, ("fp4", "int4"), 3.0),
-        (Metric.COST_RATIO, ("fp4", "int4"), 0.25),
-        (Metric.COST_RATIO, ("int4", "fp4"), 4.0),
-    ],
-)
-def test_a_gate_reads_its_own_figure(metric: Metric, precisions: tuple[str, ...], value: float) -> None:
+def test_a_gate_reads_its_own_figure() -> None:
     """A ratio is the first precision over the second."""
-    assert GateKey(metric, precisions, 55).value(READ) == value
+    curves = {name: Curve(kimi(name), hardware_named("b200")) for name in ("fp4", "int4")}
+    fp4, int4 = (curves[name].at(55) for name in ("fp4", "int4"))
+    for metric, precisions, value in (
+        (Metric.THROUGHPUT_PER_GPU, ("fp4",), fp4.throughput_per_gpu),
+        (Metric.COST, ("fp4",), fp4.cost),
+        (Metric.THROUGHPUT_RATIO, ("fp4", "int4"), fp4.throughput_per_gpu / int4.throughput_per_gpu),
+        (Metric.COST_RATIO, ("fp4", "int4"), fp4.cost / int4.cost),
+        (Metric.COST_RATIO, ("int4", "fp4"), int4.cost / fp4.cost),
+    ):
+        assert GateKey(metric, precisions, 55).read(curves) == value
 
 
 def test_gates_are_in_a_fixed_order() -> None:

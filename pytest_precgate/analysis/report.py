@@ -130,7 +130,8 @@ class SuiteBackground:
     """What stands behind the checks of one suite, for a report that shows more than the verdicts.
 
     ``launches`` are those measured, by precision, the first one first; ``baseline`` is the accepted state as the run
-    read it, None without one; ``settings`` are those of its engines, flat; ``run`` names its folder, "" for none."""
+    read it, None without one, or where pairs are judged: then ``side`` names the other side and ``beside`` holds its
+    launches. ``settings`` are those of its engines, flat; ``run`` names its folder, "" for none."""
 
     suite: str
     launches: Mapping[str, Sequence[Launch]]
@@ -138,6 +139,8 @@ class SuiteBackground:
     settings: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     logs: tuple[LogTail, ...] = ()
     run: str = ""
+    side: str = ""
+    beside: Mapping[str, Sequence[Launch]] = field(default_factory=dict)
 
 
 def idle_gates(path: str, idle: Iterable[RecordedGate], ran: Ran) -> tuple[list[str], list[str]]:

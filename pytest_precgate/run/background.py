@@ -33,14 +33,16 @@ def _behind(suite: Suite, state: RunState, directory: RunDirectory | None) -> Su
     home = None if directory is None else directory.home(suite.name)
     is_kept = home is not None and home.is_dir()
     environ = state.launches.environ
-    stored = state.stored.get(suite.name)
+    stored, side = state.stored.get(suite.name), state.policy.paired_with
     return SuiteBackground(
         suite=suite.name,
         launches=state.launches.measured(suite.name),
-        baseline=None if stored is None else stored.baseline,
+        baseline=None if stored is None or side is not None else stored.baseline,
         settings=settings_of(suite, state.launches.root),
         logs=tuple(log_tails(home, secrets_of(environ, variables_of(suite)))) if home is not None and is_kept else (),
         run=home.name if home is not None and is_kept else "",
+        side=side or "",
+        beside={} if side is None else state.launches.measured(suite.beside(side).name),
     )
 
 

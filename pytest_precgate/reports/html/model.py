@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 
 from pytest_precgate.analysis.accepted.baseline import Provenance
 from pytest_precgate.analysis.curves.comparison import Comparison
+from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.gating.verdict import JudgedGate
 from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport, SuiteBackground
 from pytest_precgate.reports import cost, layout
@@ -124,16 +125,26 @@ def _headlines(check: GateReport) -> Iterator[str]:
 
 
 def _check(check: GateReport, behind: SuiteBackground) -> Document:
+    old = _baseline_values(behind, check.comparison)
     return {
         "test": check.test,
         "outcome": check.outcome,
         "against": layout.against(check),
         "notes": [*check.notes, *(f"warning: {line}" for line in layout.too_noisy(check))],
-        "gates": [_gate(judged, behind, check.comparison) for judged in check.judged],
+        "gates": [_gate(judged, old.get(judged.gate.key, ()), behind.side) for judged in check.judged],
     }
 
 
-def _gate(judged: JudgedGate, behind: SuiteBackground, pair: Comparison) -> Document:
+def _baseline_values(behind: SuiteBackground, pair: Comparison) -> Mapping[GateKey, Sequence[float]]:
+    """Every gate's values in the launches of the baseline, at the price of ``pair``."""
+    if behind.baseline is None:
+        return {}
+    hardware = replace(pair.hardware, name=behind.baseline.launches[0].sweep.hardware)
+    curves = behind.baseline.at(hardware, pair.candidate.cost)
+    return {each.key: each.values for each in curves.all_gate_launches}
+
+
+def _gate(judged: JudgedGate, old: Sequence[float], side: str) -> Document:
     found, key = judged.evidence, judged.gate.key
     catches, launches = layout.evidence(judged)
     return {
@@ -150,25 +161,22 @@ def _gate(judged: JudgedGate, behind: SuiteBackground, pair: Comparison) -> Docu
         "verdict": str(judged.verdict),
         "passes": judged.verdict.passes,
         "reason": judged.reason,
-        "strip": _strip(judged, behind, pair),
+        "strip": _strip(judged, old, side),
     }
 
 
-def _strip(judged: JudgedGate, behind: SuiteBackground, pair: Comparison) -> Document | None:
-    """Every launch's gain over the baseline, as shares, better is positive; None where there is no baseline."""
+def _strip(judged: JudgedGate, old: Sequence[float], side: str) -> Document | None:
+    """Every launch's gain over the baseline, as shares, better is positive; None where there is no baseline.
+
+    The values of pairs with a ``side`` are shares of the other launch already."""
     if judged.baseline is None or judged.evidence is None:
         return None
-    gate, centre, found = judged.gate, judged.baseline, judged.evidence
-    old: Sequence[float] = ()
-    if behind.baseline is not None and gate.key in {each.key for each in behind.baseline.gates}:
-        hardware = replace(pair.hardware, name=behind.baseline.launches[0].sweep.hardware)
-        curves = behind.baseline.at(hardware, pair.candidate.cost)
-        reached = {each.key: each.values for each in curves.all_gate_launches}
-        old = reached.get(gate.key, ())
+    gate, found = judged.gate, judged.evidence
+    centre = 1.0 if side else judged.baseline
     return {
         "baseline": [gate.gain(value, centre) for value in old],
         "old_state": [gate.gain(value, centre) for value in found.old_values],
-        "run": [gate.gain(value, centre) for value in found.values] if judged.verdict.word != "MISMATCH" else [],
+        "run": [gate.gain(value, centre) for value in found.values],
         "tolerance": gate.tolerance,
         "noise_floor": found.noise_floor,
     }

@@ -73,7 +73,7 @@ def _body(document: Mapping[str, Any]) -> Markup:
             element(
                 "header",
                 element("p", "precgate", class_="product"),
-                element("h1", answer, class_="good" if good else "bad" if good is False else "unsure"),
+                element("h1", answer, class_=_kind(document, good)),
                 element("p", " · ".join(_made(document["made"]))),
                 element("p", warning, class_="simulated") if simulated else Markup(),
                 _lines(document["problems"], "problem"),
@@ -89,6 +89,12 @@ def _body(document: Mapping[str, Any]) -> Markup:
             ),
         )
     )
+
+
+def _kind(document: Mapping[str, Any], good: bool | None) -> str:
+    if good is None:
+        return "unsure" if any(suite["checks"] for suite in document["suites"]) else "plain"
+    return "good" if good else "bad"
 
 
 def _made(made: Mapping[str, str]) -> Iterator[str]:

@@ -12,7 +12,6 @@ from dataclasses import asdict, replace
 from pytest_precgate.analysis.accepted.baseline import Baseline, Launch
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.curves.comparison import Comparison, Curve
-from pytest_precgate.analysis.gating.gates import Metric
 from pytest_precgate.analysis.gating.serving import ServedTarget
 from pytest_precgate.analysis.gating.verdict import JudgedGate
 from pytest_precgate.analysis.report import SuiteBackground
@@ -39,6 +38,7 @@ def picture(
         "simulated": [name.upper() for name, curve in pair.curves.items() if curve.sweep.simulated],
         "hardware": asdict(hardware),
         "cost": pair.candidate.cost,
+        "behind": behind.side or "baseline",
         "wording": pair.wording,
         "terms": [layout.COUNTED, *layout.terms(pair)],
         "targets": list(points),
@@ -75,6 +75,9 @@ def _series(name: str, curve: Curve, points: Sequence[float], behind: SuiteBackg
     columns = columns_of(launches)
     for number, launch in enumerate(launches[:_MOST_LAUNCHES], 1):
         yield _launch(name, "run", number, launch, columns)
+    for number, launch in enumerate(behind.beside.get(name, ())[:_MOST_LAUNCHES], 1):
+        columns = columns_of(behind.beside[name], drawn_only=True)
+        yield {**_launch(name, "baseline", number, launch, columns), "served": number == 1}
     if behind.baseline is not None:
         old = behind.baseline.launches_of(name)
         served = _served(behind.baseline, name, curve, points)
@@ -138,5 +141,4 @@ def _gate(judged: JudgedGate) -> Picture:
         "verdict": str(judged.verdict),
         "passes": judged.verdict.passes,
         "change": layout.change(judged.change),
-        "is_throughput": key.metric is Metric.THROUGHPUT_PER_GPU,
     }

@@ -89,7 +89,15 @@ def _folded(summary: str, body: Markup) -> Markup:
 
 def verdict(word: str, passes: bool) -> Markup:
     """Return a verdict as a badge: a word and a colour, never the colour alone."""
-    kind = "good" if passes else "unsure" if word in ("INCONCLUSIVE", "MISSING", "SKIPPED") else "bad"
+    kind = (
+        "plain"
+        if word == "COMPARED"
+        else "good"
+        if passes
+        else "unsure"
+        if word in ("INCONCLUSIVE", "MISSING", "SKIPPED")
+        else "bad"
+    )
     return element("span", word, class_=f"verdict {kind}")
 
 
@@ -140,8 +148,10 @@ def _reasons(gates: Sequence[Values]) -> Iterator[str]:
 def _changes(suite: Values) -> Markup:
     found = suite["differences"]
     baseline = found["baseline"]
+    if baseline is None and found.get("side"):
+        return _note(f"held against fresh launches of {found['side']}, not against a baseline")
     if baseline is None:
-        return _note("no baseline: nothing to compare launches with")
+        return _note("no baseline: nothing to compare launches with") if suite["checks"] else Markup()
     launches = ", ".join(f"{number} of {name}" for name, number in baseline["launches"].items())
     reason = baseline["reason"] or "no reason given"
     what = (
@@ -224,7 +234,7 @@ def _power(suite: Values) -> Markup:
 
 
 def _cost(suite: Values) -> Markup:
-    return _list(suite["costs"]) or _note("not known: this page is not of a run that measured")
+    return _list(suite["costs"])
 
 
 def _facts(suite: Values) -> Markup:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_precgate.analysis.accepted.baseline import Launch
+from pytest_precgate.analysis.accepted.anchor import anchor_value
+from pytest_precgate.analysis.accepted.baseline import Baseline, Launch
 from pytest_precgate.analysis.accepted.fingerprint import Fact
 from pytest_precgate.analysis.report import SuiteBackground
+from pytest_precgate.reports import layout
 
 UNKNOWN = "not known"
 
@@ -20,7 +22,7 @@ def differences(behind: SuiteBackground) -> dict[str, object]:
     ``agree`` counts the facts that both have alike; ``baseline`` says what the baseline is."""
     baseline = behind.baseline
     if baseline is None:
-        return {"baseline": None, "rows": [], "agree": 0}
+        return {"baseline": None, "rows": [], "agree": 0, "side": behind.side}
     rows: list[list[str]] = []
     agree = 0
     for precision, launches in behind.launches.items():
@@ -62,6 +64,8 @@ def facts(behind: SuiteBackground) -> list[list[str]]:
 def launch_rows(behind: SuiteBackground) -> list[list[str]]:
     """Return a row per launch: state, precision, number, points, when, where, on which GPUs."""
     states: list[tuple[str, Mapping[str, Sequence[Launch]]]] = [("this run", behind.launches)]
+    if behind.side:
+        states.append((behind.side, behind.beside))
     if behind.baseline is not None:
         baseline = behind.baseline
         states.append(("baseline", {name: baseline.launches_of(name) for name in baseline.precisions}))
@@ -79,3 +83,24 @@ def launch_rows(behind: SuiteBackground) -> list[list[str]]:
         for precision, launches in by_precision.items()
         for number, launch in enumerate(launches, 1)
     ]
+
+
+def recorded_gates(baseline: Baseline) -> list[list[str]]:
+    """Return a row per gate of a baseline: its value, its anchor's, its noise, its test."""
+    priced = (baseline.hardware, baseline.cost)
+    values, noises = baseline.values([gate.key for gate in baseline.gates], *priced), baseline.noises(*priced)
+    rows = []
+    for gate in baseline.gates:
+        key, noise = gate.key, noises.get(gate.key)
+        anchor = anchor_value(baseline, key, *priced)
+        rows.append(
+            [
+                key.quantity,
+                f"{key.point:g}",
+                layout.figure(key.metric, values[key]),
+                layout.figure(key.metric, None if anchor is None else anchor.value),
+                layout.share(None if noise is None else noise.sigma),
+                gate.test,
+            ]
+        )
+    return rows

@@ -18,7 +18,7 @@ export function controlsOf(picture, state, change) {
   );
   const filters = node("div", { class: "controls" });
   for (const name of picture.precisions) filters.append(member("precisions", name, name.toUpperCase(), state, change));
-  if (picture.hasBaseline) filters.append(tick("baseline", state.base, (base) => change({ base })));
+  if (picture.hasBaseline) filters.append(tick(picture.behind, state.base, (base) => change({ base })));
   if (picture.series.some((each) => each.state === "run" && each.launch > 1)) {
     filters.append(tick("later launches", state.launches, (launches) => change({ launches })));
   }
@@ -45,11 +45,11 @@ function member(key, name, label, state, change) {
 export function legendOf(picture, what) {
   const entries = picture.precisions.map((name, i) => [`curve now c${i}`, `${name.toUpperCase()}, ${what}: frontier and curve`]);
   if (picture.hasBaseline) {
-    entries.push(["curve served c0", "baseline launch that the gates are read on"]);
+    entries.push(["curve served c0", `${picture.behind} launch that the gates are read on`]);
     const isOther = (each) => each.state === "baseline" && !each.served;
-    if (picture.series.some(isOther)) entries.push(["curve faint c0", "other baseline launches"]);
+    if (picture.series.some(isOther)) entries.push(["curve faint c0", `other launches of ${picture.behind}`]);
   }
-  if (picture.gates.some((gate) => gate.is_throughput && gate.baseline !== null)) entries.push(["band c0", "tolerated loss"]);
+  if (picture.gates.some((gate) => gate.baseline !== null)) entries.push(["band c0", "tolerated loss"]);
   const off = "hollow points are behind the frontier";
   return node("ul", { class: "legend" }, ...entries.map(([kind, text]) => node("li", {}, swatch(kind), text)), node("li", {}, off));
 }

@@ -15,9 +15,8 @@ const KNOWN = [
   ["acceptance_length", "tokens accepted per step", 1],
 ];
 
-export function stateOf(point, what) {
-  if (point.state === "baseline") return `baseline launch ${point.launch}`;
-  return point.launch > 1 ? `${what}, launch ${point.launch}` : what;
+function stateOf(point, what) {
+  return point.state === "baseline" || point.launch > 1 ? `${what}, launch ${point.launch}` : what;
 }
 
 // Lines: the point first, then its numbers.
@@ -31,6 +30,7 @@ export function pointLines(point, prices, what, isOnFrontier) {
     `$${cost(prices.price, point.throughput_per_gpu).toFixed(3)}/M tokens, ` +
       `${perMegawatt(point.throughput_per_gpu, prices.kilowatts).toFixed(0)} tok/s/MW`,
   ];
+  if (Number.isFinite(point.ratio)) lines.splice(2, 0, `${point.ratio.toFixed(3)}x the other's tok/s/GPU here`);
   const known = KNOWN.filter(([name]) => Number.isFinite(point[name]));
   lines.push(...known.map(([name, unit, scale]) => `${digits(point[name] * scale)} ${unit}`));
   if (!known.length && point.state === "run") lines.push("ttft and other latencies: not measured");

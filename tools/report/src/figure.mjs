@@ -8,6 +8,7 @@ import { curveMonotoneX, line } from "d3-shape";
 import { curveThrough, frontier, samples } from "./curve.mjs";
 import { gateLines, markOf, pointLines } from "./describe.mjs";
 import { isShown } from "./model.mjs";
+import { ratioSeries } from "./ratio.mjs";
 import { HORIZONTAL, VERTICAL, named, short, valueOf } from "./quantities.mjs";
 
 const MARGIN = { top: 58, right: 22, bottom: 46, left: 58 };
@@ -16,13 +17,14 @@ const GLYPHS = { good: "M-3.4,0.2L-1,2.8L3.6,-2.8", bad: "M-2.8,-2.8L2.8,2.8M2.8
 // Everything a drawing needs, computed from the state; no element is touched here.
 function layoutOf(picture, state, width) {
   const height = Math.round(Math.min(520, Math.max(320, width * 0.56)));
-  const [yq, xq] = [named(VERTICAL, state.y), named(HORIZONTAL, state.x)];
+  const yq = named(VERTICAL, state.y);
+  const xq = yq.isRatio ? HORIZONTAL[0] : named(HORIZONTAL, state.x);
   const prices = { price: state.price, kilowatts: state.kilowatts };
   const xOf = (point) => valueOf(xq, point, prices);
   const yOf = (point) => valueOf(yq, point, prices);
   const hasState = (each) =>
     each.state === "baseline" ? state.base : each.launch === 1 || state.launches;
-  const series = picture.series
+  const series = yq.isRatio ? ratioSeries(picture, state, hasState) : picture.series
     .filter((each) => hasState(each) && state.precisions.includes(each.precision))
     .map((each) => {
       const points = each.points.filter(
@@ -34,9 +36,11 @@ function layoutOf(picture, state, width) {
   const points = series.flatMap((each) => each.points);
   const isOfAll = state.spec === "all" && state.configurations.length === picture.configurations.length;
   const gates = isOfAll && xq.id === "tpot" ? picture.gates : [];
+  const metric = yq.isRatio ? "throughput_ratio" : yq.from ? "throughput_per_gpu" : null;
+  const marked = gates.filter((gate) => gate.metric === metric && (yq.isRatio || state.precisions.includes(gate.precisions[0])));
   const x = scale(state.logx, points.map(xOf), [MARGIN.left, width - MARGIN.right], false);
-  const y = scale(state.logy, points.map(yOf), [height - MARGIN.bottom, MARGIN.top], true);
-  return { width, height, yq, xq, prices, xOf, yOf, series, points, gates, x, y, state, picture };
+  const y = scale(state.logy, points.map(yOf), [height - MARGIN.bottom, MARGIN.top], !yq.isRatio);
+  return { marked, width, height, yq, xq, prices, xOf, yOf, series, points, gates, x, y, state, picture };
 }
 
 function scale(isLog, values, range, fromZero) {
@@ -50,6 +54,7 @@ function scale(isLog, values, range, fromZero) {
 // The curve of one launch in the shown quantity: as a function, and as the path on the screen.
 function curveOf(plan, each) {
   const { yq, xOf, yOf, prices } = plan;
+  if (each.at) return { x: each.front.map(xOf), low: xOf(each.front[0]), high: xOf(each.front[each.front.length - 1]), at: each.at };
   const xs = each.front.map(xOf);
   const isDerived = yq.from && !(yq.id === "cost" && plan.picture.cost === "interpolated");
   const through = curveThrough(xs, each.front.map(isDerived ? (point) => point.throughput_per_gpu : yOf));
@@ -69,16 +74,21 @@ function pathOf(plan, each) {
 
 // Between the baseline's curve and the loss that is tolerated; tolerances between two targets lie on a straight line.
 function bandOf(plan, each) {
-  const gates = plan.gates
-    .filter((gate) => gate.is_throughput && gate.precisions[0] === each.precision && gate.baseline !== null)
+  const gates = plan.marked
+    .filter((gate) => gate.precisions[0] === each.precision && gate.baseline !== null)
     .sort((a, b) => a.point - b.point);
-  if (!gates.length || !plan.yq.from || each.front.length < 2) return null;
-  const through = curveThrough(each.front.map(plan.xOf), each.front.map((point) => point.throughput_per_gpu));
-  const shown = (t, share) => [plan.x(t), plan.y(plan.yq.from(through.at(t) * (1 - share), plan.prices))];
+  if (!gates.length || each.front.length < 2) return null;
+  const through = each.at
+    ? curveOf(plan, each)
+    : curveThrough(each.front.map(plan.xOf), each.front.map((point) => point.throughput_per_gpu));
+  const shown = (t, share) => [plan.x(t), plan.y(gateScale(plan)(through.at(t) * (1 - share)))];
   const upper = samples(through).map((t) => shown(t, 0));
   const lower = samples(through).map((t) => shown(t, toleranceAt(gates, t)));
   return `${line()([...upper, ...lower.reverse()])}Z`;
 }
+
+// What a gate's value is on the vertical axis.
+const gateScale = (plan) => (plan.yq.isRatio ? (value) => value : (value) => plan.yq.from(value, plan.prices));
 
 function toleranceAt(gates, t) {
   const after = gates.findIndex((gate) => gate.point >= t);
@@ -131,7 +141,7 @@ function axes(svg, plan) {
   group.append("text").attr("class", "label").attr("x", width - MARGIN.right).attr("y", height - 8)
     .attr("text-anchor", "end").text(plan.xq.label);
   group.append("text").attr("class", "label").attr("x", 4).attr("y", 14).attr("text-anchor", "start")
-    .text(`${plan.yq.label}${plan.yq.lowerIsBetter ? " (less is better)" : ""}`);
+    .text(`${plan.yq.label}${plan.yq.isRatio ? ` ${plan.picture.precisions.join(" / ").toUpperCase()}` : ""}${plan.yq.lowerIsBetter ? " (less is better)" : ""}`);
 }
 
 function lines(svg, plan) {
@@ -199,14 +209,14 @@ function points(svg, plan, what) {
     for (const precision of plan.picture.precisions) {
       const own = plan.series.filter((each) => each.state === state && each.precision === precision);
       if (!own.length) continue;
-      const label = `${precision.toUpperCase()}, ${state === "run" ? what : "baseline"}`;
+      const label = `${precision.toUpperCase()}, ${state === "run" ? what : plan.picture.behind}`;
       const list = svg.append("g").attr("role", "list").attr("aria-label", label)
         .attr("class", `points ${state} ${roleOf(plan, precision)}`);
       for (const each of own) {
         for (const point of [...each.points].sort((a, b) => plan.xOf(a) - plan.xOf(b))) {
           const isOn = each.front.includes(point);
           const [x, y] = [plan.x(plan.xOf(point)), plan.y(plan.yOf(point))];
-          const texts = pointLines(point, plan.prices, what, isOn);
+          const texts = pointLines(point, plan.prices, point.state === "run" ? what : plan.picture.behind, isOn);
           const element = list.append("path")
             .attr("role", "listitem").attr("aria-label", texts.join("; "))
             .attr("class", `point ${isOn ? "on" : "off"}${each.launch > 1 ? " later" : ""}`)
@@ -227,11 +237,9 @@ function symbol(role, r) {
 
 // What each gate of a throughput read, the baseline it was held against, and the tolerated loss.
 function marks(svg, plan) {
-  if (!plan.yq.from) return;
   const group = svg.append("g").attr("class", "marks").attr("aria-hidden", "true");
-  const shown = (throughput) => plan.y(plan.yq.from(throughput, plan.prices));
-  for (const gate of plan.gates) {
-    if (!gate.is_throughput || !plan.state.precisions.includes(gate.precisions[0])) continue;
+  const shown = (value) => plan.y(gateScale(plan)(value));
+  for (const gate of plan.marked) {
     const [low, high] = plan.x.domain();
     if (gate.point < low || gate.point > high) continue;
     const x = plan.x(gate.point);
@@ -247,6 +255,7 @@ function marks(svg, plan) {
 
 // The name of each curve where it begins.
 function labels(svg, plan) {
+  if (plan.yq.isRatio) return;
   for (const precision of plan.picture.precisions) {
     const own = plan.series.find((each) => each.state === "run" && each.launch === 1 && each.precision === precision);
     if (!own?.front.length) continue;

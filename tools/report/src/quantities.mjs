@@ -6,6 +6,7 @@ export const perMegawatt = (throughput, kilowatts) => (throughput * 1000) / kilo
 // A quantity is derived from throughput (`from`), or measured at each point (`column`).
 export const VERTICAL = [
   { id: "throughput", label: "tok/s/GPU", isLinear: true, from: (t) => t },
+  { id: "ratio", label: "ratio of tok/s/GPU", isRatio: true },
   { id: "output", label: "output tok/s/GPU", column: "output_throughput_per_gpu", scale: 1 },
   { id: "cost", label: "$/M tokens", lowerIsBetter: true, from: (t, prices) => cost(prices.price, t) },
   { id: "megawatt", label: "tok/s/MW", isLinear: true, from: (t, prices) => perMegawatt(t, prices.kilowatts) },
@@ -23,6 +24,7 @@ export const isMeasured = (quantity, points) =>
 
 // The value of a quantity at a point; NaN where it was not measured.
 export function valueOf(quantity, point, prices) {
+  if (quantity.isRatio) return point.ratio;
   if (quantity.from) return quantity.from(point.throughput_per_gpu, prices);
   const value = point[quantity.column];
   return Number.isFinite(value) ? value * (quantity.scale ?? 1) : NaN;

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pytest_precgate.text import printable_lines
 
 _EMPTY = frozenset({"br", "meta"})
+_ENDS_ITSELF = frozenset({"li", "td", "th", "tr", "thead", "tbody"})
+"""Elements whose end a browser knows from what follows: a table of points is a third shorter without."""
 _EMPTY_OF_SVG = frozenset({"circle", "path", "rect"})
 """An element of SVG that is not closed holds all that follows; one of HTML must not be closed."""
 _LONGEST = 2_000  # characters of a line: longer ones are no text for a person
@@ -48,7 +50,7 @@ def element(name: str, *children: object, **attributes: object) -> Markup:
     start = f"<{name}{''.join(written)}"
     if name in _EMPTY or name in _EMPTY_OF_SVG:
         return Markup(f"{start}/>" if name in _EMPTY_OF_SVG else f"{start}>")
-    return Markup(f"{start}>{joined(children)}</{name}>")
+    return Markup(f"{start}>{joined(children)}" + ("" if name in _ENDS_ITSELF else f"</{name}>"))
 
 
 def data_script(document: object, identifier: str) -> Markup:

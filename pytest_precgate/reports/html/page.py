@@ -14,6 +14,7 @@ from typing import Any
 from pytest_precgate.reports import layout
 from pytest_precgate.reports.html.assets import Assets, assets
 from pytest_precgate.reports.html.markup import Markup, data_script, element, escaped, joined, table
+from pytest_precgate.reports.html.points import TOLD
 from pytest_precgate.reports.html.sections import Values, sections, verdict
 
 DATA_ID = "precgate-data"
@@ -33,7 +34,7 @@ _COMMIT_SHOWN = 12
 def render(document: Mapping[str, Any], files: Assets | None = None) -> str:
     """Return the page of a document; ``files`` are the package's unless others are given."""
     used = assets() if files is None else files
-    data = {"what": document.get("what", "this run"), "pictures": _pictures(document)}
+    data = {"what": document.get("what", "this run"), "pictures": [_drawn(each) for each in _pictures(document)]}
     made = document["made"]
     return Template(used.template).substitute(
         policy=_policy(used),
@@ -59,6 +60,23 @@ def _hash(text: str) -> str:
 
 def _pictures(document: Mapping[str, Any]) -> list[Values]:
     return [picture for suite in document["suites"] for picture in suite["pictures"]]
+
+
+def _drawn(picture: Values) -> dict[str, Any]:
+    """What the script needs of a picture: the rest stands in the tables.
+
+    The names of columns, which many launches share, stand once; a series has their number."""
+    known: list[list[str]] = []
+    series = []
+    for each in picture["series"]:
+        kept = [number for number, name in enumerate(each["columns"]) if name in TOLD]
+        columns = [each["columns"][number] for number in kept]
+        if columns not in known:
+            known.append(columns)
+        points = [[row[number] for number in kept] for row in each["points"]]
+        series.append({**each, "columns": known.index(columns), "points": points})
+    rest = {key: value for key, value in picture.items() if key not in ("rows", "terms", "left_out")}
+    return {**rest, "series": series, "columns": known}
 
 
 def _body(document: Mapping[str, Any]) -> Markup:

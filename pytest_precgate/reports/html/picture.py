@@ -70,11 +70,10 @@ def _rows(pair: Comparison, points: Sequence[float]) -> list[dict[str, object]]:
 
 
 def _series(name: str, curve: Curve, points: Sequence[float], behind: SuiteBackground) -> Iterator[Picture]:
-    """The launches of a run, the first one first, then those of the baseline."""
+    """The launches of a run, the first one with all that was measured, then those of the baseline."""
     launches = list(behind.launches.get(name, ())) or [Launch(curve.sweep, Fingerprint({}))]
-    columns = columns_of(launches)
     for number, launch in enumerate(launches[:_MOST_LAUNCHES], 1):
-        yield _launch(name, "run", number, launch, columns)
+        yield _launch(name, "run", number, launch, columns_of(launches, drawn_only=number > 1))
     for number, launch in enumerate(behind.beside.get(name, ())[:_MOST_LAUNCHES], 1):
         columns = columns_of(behind.beside[name], drawn_only=True)
         yield {**_launch(name, "baseline", number, launch, columns), "served": number == 1}

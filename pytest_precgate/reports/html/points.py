@@ -22,6 +22,14 @@ DETAILS = (
 CORE = ("concurrency", "gpus", "configuration", "interactivity", "throughput_per_gpu")
 _OPTIONAL = ("acceptance_length", "short_error")
 _DRAWN = ("output_throughput_per_gpu", "e2e_interactivity", "joules_per_token", "ttft_p50_s", *_OPTIONAL)
+TOLD = frozenset(
+    (
+        *(*CORE, *_DRAWN, "ttft_p99_s", "tpot_p99_s", "itl_p99_s"),
+        *("request_latency_p50_s", "request_latency_p99_s"),
+    )
+)
+"""What the picture draws and says of a point (tools/report/src/describe.mjs); the tables have the rest."""
+
 _DIGITS = 5
 
 

@@ -54,7 +54,7 @@ _STRIP = (
     "each launch: dots are launches of this run, thin lines those of the baseline; the thick line is the tolerance, "
     "the dashed one the noise floor; right is better"
 )
-_PLACE = ("concurrency", "gpus", "configuration")
+_PLACE = ("concurrency", "configuration")
 _NOT_KEPT = "not measured: these points hold interactivity and throughput alone"
 
 
@@ -89,15 +89,9 @@ def _folded(summary: str, body: Markup) -> Markup:
 
 def verdict(word: str, passes: bool) -> Markup:
     """Return a verdict as a badge: a word and a colour, never the colour alone."""
-    kind = (
-        "plain"
-        if word == "COMPARED"
-        else "good"
-        if passes
-        else "unsure"
-        if word in ("INCONCLUSIVE", "MISSING", "SKIPPED")
-        else "bad"
-    )
+    if word == "COMPARED":
+        return element("span", word, class_="verdict plain")
+    kind = "good" if passes else "unsure" if word in ("INCONCLUSIVE", "MISSING", "SKIPPED") else "bad"
     return element("span", word, class_=f"verdict {kind}")
 
 
@@ -196,8 +190,8 @@ def _points(suite: Values, shown: Mapping[str, tuple[str, float, int]]) -> Marku
         if not names and shown is _SERVING:
             continue
         with_tpot = shown is _LATENCIES
-        rows = [row for each in firsts for row in _point_rows(each, names, shown, with_tpot=with_tpot)]
-        head = ["precision", *_PLACE, "tok/s/user", "tok/s/GPU", *(["tpot p50, ms"] if with_tpot else [])]
+        rows = [row for each in firsts for row in _point_rows(each, names, shown, is_whole=with_tpot)]
+        head = ["precision", *_PLACE, *(["gpus", "tok/s/user", "tok/s/GPU", "tpot p50, ms"] if with_tpot else [])]
         title = f"Points of the first launch: {', '.join(shown[name][0] for name in names) or 'tpot'}"
         parts.append(table([*head, *(shown[name][0] for name in names)], rows, title, class_="figures"))
         if not names:
@@ -206,13 +200,14 @@ def _points(suite: Values, shown: Mapping[str, tuple[str, float, int]]) -> Marku
 
 
 def _point_rows(
-    series: Values, names: Sequence[str], shown: Mapping[str, tuple[str, float, int]], *, with_tpot: bool
+    series: Values, names: Sequence[str], shown: Mapping[str, tuple[str, float, int]], *, is_whole: bool
 ) -> Iterator[list[object]]:
     for row in series["points"]:
         point = dict(zip(series["columns"], row, strict=True))
         cells: list[object] = [series["precision"].upper(), *(point[name] for name in _PLACE)]
-        cells += [f"{point['interactivity']:.2f}", f"{point['throughput_per_gpu']:.1f}"]
-        cells += [f"{1e3 / point['interactivity']:.2f}"] if with_tpot else []
+        if is_whole:
+            speed = point["interactivity"]
+            cells += [point["gpus"], f"{speed:.2f}", f"{point['throughput_per_gpu']:.1f}", f"{1e3 / speed:.2f}"]
         for name in names:
             value, (_, scale, digits) = point.get(name), shown[name]
             cells.append("-" if value is None else f"{value * scale:.{digits}f}")

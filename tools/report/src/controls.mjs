@@ -42,16 +42,21 @@ function member(key, name, label, state, change) {
 }
 
 // What the lines and marks mean; only those that are drawn.
-export function legendOf(picture, what) {
-  const entries = picture.precisions.map((name, i) => [`curve now c${i}`, `${name.toUpperCase()}, ${what}: frontier and curve`]);
-  if (picture.hasBaseline) {
+export function legendOf(picture, what, state) {
+  const names = picture.precisions.map((name) => name.toUpperCase());
+  const isRatio = state.y === "ratio";
+  const entries = isRatio
+    ? [["curve now c0", `${names.join(" over ")}, ${what}; points where either has one`]]
+    : names.map((name, i) => [`curve now c${i}`, `${name}, ${what}: frontier and curve`]);
+  if (picture.hasBaseline && state.base) {
     entries.push(["curve served c0", `${picture.behind} launch that the gates are read on`]);
     const isOther = (each) => each.state === "baseline" && !each.served;
     if (picture.series.some(isOther)) entries.push(["curve faint c0", `other launches of ${picture.behind}`]);
   }
-  if (picture.gates.some((gate) => gate.baseline !== null)) entries.push(["band c0", "tolerated loss"]);
-  const off = "hollow points are behind the frontier";
-  return node("ul", { class: "legend" }, ...entries.map(([kind, text]) => node("li", {}, swatch(kind), text)), node("li", {}, off));
+  if (state.base && picture.gates.some((gate) => gate.baseline !== null)) entries.push(["band c0", "tolerated loss"]);
+  const items = entries.map(([kind, text]) => node("li", {}, swatch(kind), text));
+  if (!isRatio) items.push(node("li", {}, "hollow points are behind the frontier"));
+  return items;
 }
 
 function swatch(kind) {

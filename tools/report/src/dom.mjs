@@ -11,13 +11,20 @@ export function node(name, attributes = {}, ...children) {
   return made;
 }
 
+// A label beside its field: one around a list would have every option in its name.
+let named = 0;
+function labelled(label, field) {
+  field.id = `field-${++named}`;
+  return node("span", { class: "choice" }, node("label", { for: field.id }, label), field);
+}
+
 export function choice(label, options, value, onchange) {
   const select = node("select", { onchange: () => onchange(select.value) });
   for (const each of options) {
     const text = each.why ? `${each.label}: ${each.why}` : each.label;
     select.append(node("option", { value: each.id, disabled: Boolean(each.why), selected: each.id === value }, text));
   }
-  return node("label", { class: "choice" }, node("span", {}, label), select);
+  return labelled(label, select);
 }
 
 export function tick(label, checked, onchange, attributes = {}) {
@@ -35,5 +42,5 @@ export function number(label, value, onchange, attributes = {}) {
     ...attributes,
     oninput: () => onchange(Number(input.value), input),
   });
-  return label === null ? input : node("label", { class: "choice" }, node("span", {}, label), input);
+  return label === null ? input : labelled(label, input);
 }

@@ -166,7 +166,7 @@ function watermark(svg, plan, names) {
   const [x, y] = [(plan.width + MARGIN.left) / 2, (plan.height + MARGIN.top - MARGIN.bottom) / 2];
   svg.append("text").attr("class", "watermark").attr("aria-hidden", "true")
     .attr("transform", `translate(${x},${y}) rotate(-18)`)
-    .attr("font-size", Math.min(110, plan.width / 8))
+    .attr("font-size", Math.min(110, plan.width / 9.5))
     .text(names.length < plan.picture.precisions.length ? `${names.join(", ")} SIMULATED` : "SIMULATED");
 }
 
@@ -270,8 +270,12 @@ function labels(svg, plan) {
 
 // One stop of Tab a list; arrows move inside it, up and down to the next list, Escape hides what is told.
 function keys(svg, items, tip) {
-  const lists = [...new Set(items.map((item) => item.list))];
-  const of = (list) => items.filter((item) => item.list === list);
+  const members = new Map();
+  for (const item of items) {
+    if (!members.has(item.list)) members.set(item.list, []);
+    members.get(item.list).push(item);
+  }
+  const [lists, of] = [[...members.keys()], (list) => members.get(list)];
   for (const item of items) {
     const own = of(item.list);
     item.element.attr("tabindex", item === own[0] ? 0 : -1)

@@ -31,12 +31,12 @@ function viewOf(frame, picture) {
   host.replaceChildren();
   const panel = node("div");
   const note = node("p", { class: "note", "aria-live": "polite" });
-  host.before(panel);
-  host.after(legendOf(picture, data.what), note);
+  const legend = node("ul", { class: "legend" });
+  host.after(legend, panel, note);
   const tip = tipOf(host);
   const view = { frame, picture, state: readState(picture, parameters()), draw, rebuild };
   const update = tableOf(frame.querySelector(".published"), picture, change);
-  let wanted = 0;
+  let [wanted, width] = [0, 0];
 
   function change(what) {
     if (what === null) {
@@ -55,7 +55,9 @@ function viewOf(frame, picture) {
   }
   function draw() {
     tip.hide();
+    legend.replaceChildren(...legendOf(picture, data.what, view.state));
     update(view.state);
+    width = host.clientWidth;
     tip.items(drawFigure(host, picture, view.state, data.what, tip));
     const isOfAll = !isFiltered({ ...view.state, precisions: picture.precisions }, picture);
     note.textContent = isOfAll ? "" : "Filtered: the table follows; gates and their marks are of all points, and are not drawn.";
@@ -63,7 +65,7 @@ function viewOf(frame, picture) {
   new ResizeObserver(() => {
     cancelAnimationFrame(wanted);
     wanted = requestAnimationFrame(() => {
-      if (host.clientWidth && !host.contains(document.activeElement)) draw();
+      if (host.clientWidth && host.clientWidth !== width && !host.contains(document.activeElement)) draw();
     });
   }).observe(host);
   rebuild();

@@ -7,7 +7,7 @@ export function pictureOf(value) {
   const series = value.series.map((each) => {
     const points = each.points.map((cells) => {
       const point = { precision: each.precision, state: each.state, launch: each.launch };
-      each.columns.forEach((name, i) => (point[name] = cells[i]));
+      value.columns[each.columns].forEach((name, i) => (point[name] = cells[i]));
       return point;
     });
     return { ...each, points };

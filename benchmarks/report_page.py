@@ -5,7 +5,8 @@
 The page is of three suites of two precisions of 20 points, three launches of a run with every detail, and baselines of
 five launches; all points are invented. Times in a browser are medians from the start of the navigation, in headless
 Chromium, warm, from disk, without a network: "interactive" is when every handler is there, "painted" the second frame
-after the page has loaded. Without playwright or Chromium they are left out."""
+after the page has loaded, "main thread" the CPU time of the browser's main thread until then. Without playwright or
+Chromium they are left out."""
 
 from __future__ import annotations
 
@@ -90,7 +91,7 @@ def checked(suite: str, draw: random.Random) -> tuple[GateReport, SuiteBackgroun
 
 
 def browser_times(page: Path, runs: int) -> dict[str, float] | None:
-    """Median milliseconds until the page is interactive, and until it is painted; None without a browser."""
+    """Median milliseconds until the page is interactive and until it is painted, and of CPU; None without a browser."""
     binary = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     try:
         from playwright.sync_api import sync_playwright  # noqa: PLC0415
@@ -98,18 +99,22 @@ def browser_times(page: Path, runs: int) -> dict[str, float] | None:
         return None
     if binary is None:
         return None
-    times: dict[str, list[float]] = {"interactive": [], "painted": []}
+    times: dict[str, list[float]] = {"interactive": [], "painted": [], "main thread, CPU": []}
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser: Any = playwright.chromium.launch(executable_path=binary, args=arguments)
         for number in range(runs + 1):
             context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
             shown = context.new_page()
+            devtools = context.new_cdp_session(shown)
+            devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
             shown.goto(page.as_uri())
             painted = shown.evaluate(PAINTED)
             if number:  # the first one warms the browser
                 times["interactive"].append(shown.evaluate(READY))
                 times["painted"].append(painted)
+                metrics = {each["name"]: each["value"] for each in devtools.send("Performance.getMetrics")["metrics"]}
+                times["main thread, CPU"].append(1000 * metrics["TaskDuration"])
             context.close()
         browser.close()
     return {name: statistics.median(each) for name, each in times.items()}

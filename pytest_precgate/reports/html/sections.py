@@ -192,7 +192,7 @@ def _points(suite: Values, shown: Mapping[str, tuple[str, float, int]]) -> Marku
         with_tpot = shown is _LATENCIES
         rows = [row for each in firsts for row in _point_rows(each, names, shown, is_whole=with_tpot)]
         head = ["precision", *_PLACE, *(["gpus", "tok/s/user", "tok/s/GPU", "tpot p50, ms"] if with_tpot else [])]
-        title = f"Points of the first launch: {', '.join(shown[name][0] for name in names) or 'tpot'}"
+        title = "Points of the first launch of each precision"
         parts.append(table([*head, *(shown[name][0] for name in names)], rows, title, class_="figures"))
         if not names:
             parts.append(_note(f"ttft, itl and request latency: {_NOT_KEPT}"))

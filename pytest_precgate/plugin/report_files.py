@@ -78,7 +78,7 @@ def write_reports(
 def keep_report(record: Record | None, page: Callable[[], Document]) -> list[str]:
     """Keep what the run found in its folders, for ``precgate report``; return a line for each that it cannot.
 
-    A replay leaves the replayed run as it was."""
+    A replay leaves the replayed run as it was. A suite that nothing was found of has its journal alone."""
     if record is None or record.mode == "replay" or not record.directory.suites():
         return []
     from pytest_precgate.journal.directory import REPORT  # noqa: PLC0415
@@ -90,7 +90,8 @@ def keep_report(record: Record | None, page: Callable[[], Document]) -> list[str
             whole = page()
     except PrecgateError as exc:
         return [f"what the run found cannot be kept for precgate report: {exc}"]
-    for suite in record.directory.suites():
+    found = [suite for suite in record.directory.suites() if of_suite(whole, suite)["suites"]]
+    for suite in found:
         path = record.directory.home(suite) / REPORT
         try:
             files.write(path, json.dumps(of_suite(whole, suite), sort_keys=True, allow_nan=False) + "\n")

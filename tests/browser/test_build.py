@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,14 @@ def test_a_build_from_the_lock_file_gives_the_committed_script(tmp_path: Path) -
     subprocess.run([node, "build.mjs", str(tmp_path)], cwd=here, capture_output=True, check=True)
     for name in ("report.js", "report.css", "THIRD_PARTY_LICENSES"):
         assert (tmp_path / name).read_bytes() == (DATA / name).read_bytes(), f"{name}: run node build.mjs in {SOURCES}"
+
+
+def test_the_pictures_of_the_docs_can_be_made_again(chromium: object, tmp_path: Path) -> None:
+    """From the repository's examples, each small, none blank, and as many as the docs have."""
+    assert chromium is not None
+    script = [sys.executable, str(ROOT / "tools" / "report_screenshots.py"), str(tmp_path)]
+    made = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {path.name for path in (ROOT / "docs" / "images").glob("report-*.png")}
+    assert all(20_000 < (tmp_path / name).stat().st_size < 150_000 for name in names)

@@ -8,13 +8,15 @@ WORKERS ?= 4
 # What `make mutants` changes.
 FOLDER ?= pytest_precgate/analysis
 BIN := $(VENV)/bin
+# The tests that `make test` leaves out.
+EDGES := real_server or benchmarks or browser
 TESTED := $(VENV)/installed-test-$(PYTEST_VERSION)
 # A real server for the tests and for examples/test_llama_cpp.py, and the exit status that says it cannot be had here.
 LLAMA := .llama
 UNAVAILABLE := 69
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-edges coverage mutants llama lint clean
+.PHONY: demo test test-edges report-page coverage mutants llama lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-demo ## run the examples as a user's repository would
@@ -22,11 +24,16 @@ demo: $(VENV)/installed-demo ## run the examples as a user's repository would
 	$(BIN)/python -m pytest -v examples/ --ignore examples/test_llama_cpp.py # that one measures this machine, see its head
 
 test: $(TESTED) lint ## everything but test-edges
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not (real_server or benchmarks)'
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not ($(EDGES))'
 
-test-edges: $(TESTED) ## a real server and the benchmarks, one at a time; without llama-server its tests are skipped, and say so
+test-edges: $(TESTED) ## a real server, the page in a browser, the benchmarks, one at a time; what is missing here is skipped, and says so
 	@$(BIN)/python tools/fetch_llama_server.py $(LLAMA) || [ $$? -eq $(UNAVAILABLE) ]
-	$(BIN)/python -m pytest -rs -m 'real_server or benchmarks'
+	@! command -v npm >/dev/null || (cd tools/report && npm ci --ignore-scripts --silent) || echo "no packages for axe-core"
+	$(BIN)/python -m pytest -rs -m '$(EDGES)'
+
+report-page: $(TESTED) ## build the script of the HTML report from tools/report, which needs npm, and the pictures of the docs
+	cd tools/report && npm ci --ignore-scripts && node build.mjs
+	$(BIN)/python tools/report_screenshots.py docs/images
 
 mutants: $(TESTED) ## change the code in every small way and name the changes no test notices: a folder in minutes
 	$(BIN)/python tools/mutants.py $(FOLDER)
@@ -35,7 +42,7 @@ llama: $(TESTED) ## fetch llama-server and a random model in 4 and 8 bits: 12 MB
 	$(BIN)/python tools/fetch_llama_server.py $(LLAMA)
 
 coverage: $(TESTED) ## which lines and branches the tests of `make test` run; what runs in processes of its own is not counted
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not (real_server or benchmarks)' --cov --cov-report term:skip-covered
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not ($(EDGES))' --cov --cov-report term:skip-covered
 
 lint: $(TESTED)
 	$(BIN)/ruff check .
@@ -51,7 +58,7 @@ $(VENV)/installed-demo: $(VENV)/made pyproject.toml
 	@touch $@
 
 $(TESTED): $(VENV)/made pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[dev]' $(if $(PYTEST_VERSION),'pytest==$(PYTEST_VERSION)')
+	$(BIN)/python -m pip install --quiet --editable '.[dev,browser]' $(if $(PYTEST_VERSION),'pytest==$(PYTEST_VERSION)')
 	@touch $@
 
 clean:

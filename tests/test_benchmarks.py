@@ -15,6 +15,7 @@ pytestmark = pytest.mark.benchmarks
 @pytest.mark.parametrize(
     ("command", "said"),
     [
+        (("report_page.py", "--runs", "1"), "HTML report of 3 suites x 2 precisions x 20 points"),
         (("startup.py", "--pairs", "1"), "suites configured, no gate in the run"),
         (("simulation.py", "--differences"), "SIMULATED throughput at matched interactivity"),
         (("sweep_cost.py", "--seeds", "1", "--truth-requests", "200"), "default, baseline"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from pytest_precgate.analysis.accepted.baseline import RecordedGate
+from pytest_precgate.analysis.accepted.baseline import Baseline, Launch, RecordedGate
 from pytest_precgate.analysis.accepted.matching import PRUNE, RECORD_NEW
 from pytest_precgate.analysis.accepted.update import GateChange
 from pytest_precgate.analysis.cost import SuiteCost
@@ -120,6 +120,32 @@ class RunReport:
     def is_empty(self) -> bool:
         """Whether the run had nothing to do with this plugin."""
         return self == RunReport()
+
+
+@dataclass(frozen=True)
+class LogTail:
+    """The last lines of a server's log, printable and without secrets; ``name`` is its path inside the run."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class SuiteBackground:
+    """What stands behind the checks of one suite, for a report that shows more than the verdicts.
+
+    ``launches`` are those measured, by precision, the first one first; ``baseline`` is the accepted state as the run
+    read it, None without one, or where pairs are judged: then ``side`` names the other side and ``beside`` holds its
+    launches. ``settings`` are those of its engines, flat; ``run`` names its folder, "" for none."""
+
+    suite: str
+    launches: Mapping[str, Sequence[Launch]]
+    baseline: Baseline | None = None
+    settings: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    logs: tuple[LogTail, ...] = ()
+    run: str = ""
+    side: str = ""
+    beside: Mapping[str, Sequence[Launch]] = field(default_factory=dict)
 
 
 def idle_gates(

@@ -24,7 +24,18 @@ from pytest_precgate.cli.doctor import add_doctor
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_PROBLEMS, EXIT_REFUSED, EXIT_UNREAD
 from pytest_precgate.cli.noise import add_noise
 from pytest_precgate.cli.output import leave_unread, print_lines, width
-from pytest_precgate.cli.points import add_export, add_import, add_stated, stated_by, sweep_named, write
+from pytest_precgate.cli.page import add_page
+from pytest_precgate.cli.points import (
+    STATED,
+    add_export,
+    add_import,
+    add_stated,
+    compared_sweeps,
+    points_option,
+    stated_by,
+    sweep_named,
+    write,
+)
 from pytest_precgate.cli.serve import add_serve
 from pytest_precgate.cli.show import add_show
 from pytest_precgate.documents import nearest
@@ -35,9 +46,6 @@ from pytest_precgate.faults import Contained
 from pytest_precgate.reports import full, json, layout
 from pytest_precgate.settings import load
 from pytest_precgate.text import printable_lines
-
-_COMPARED = ("gpus", "hardware", "isl", "osl")
-"""Values that may be stated for files that are compared or fitted; their precision follows a colon."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pytest-precgate {tool_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_compare(commands)
+    add_page(commands)
     add_import(commands)
     add_export(commands)
     _add_calibrate(commands)
@@ -114,8 +123,10 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
             metavar=name.upper(),
             help=f"the {role} precision: FILE or glob pattern, or FILE:PRECISION where the file holds several",
         )
-    parser.add_argument("--at", metavar="X,Y,Z", type=_points, help="interactivities, tok/s/user; default: quartiles")
-    add_stated(parser, _COMPARED)
+    parser.add_argument(
+        "--at", metavar="X,Y,Z", type=points_option, help="interactivities, tok/s/user; default: quartiles"
+    )
+    add_stated(parser, STATED)
     parser.add_argument("--cost", choices=COST_MODES, default="derived", help="how cost is read; default derived")
     parser.add_argument(
         "--wording", choices=WORDINGS, default="ratios", help="how a row is put into words; default by its ratios"
@@ -135,7 +146,7 @@ def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--range-ratio", type=float, default=0.8, help="lengths are uniform in [ratio*L, L]; default 0.8"
     )
-    add_stated(parser, _COMPARED)
+    add_stated(parser, STATED)
     parser.add_argument("--out", metavar="FILE.json", type=Path, help="write the calibration here; default: print it")
     parser.set_defaults(run=_calibrate)
 
@@ -143,7 +154,7 @@ def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 def _calibrate(options: argparse.Namespace) -> int:
     if options.out is not None and not options.out.absolute().parent.is_dir():  # before seconds are spent on a fit
         raise PrecgateError(f"{options.out}: cannot be written: there is no folder {options.out.absolute().parent}")
-    sweep = sweep_named(options.points, stated_by(options, _COMPARED))
+    sweep = sweep_named(options.points, stated_by(options, STATED))
     names = sorted({point.configuration for point in sweep.points})
     wanted = options.configuration or names[0]
     if options.configuration is None and len(names) > 1:
@@ -162,24 +173,8 @@ def _calibrate(options: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _points(text: str) -> tuple[float, ...]:
-    try:
-        points = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"got {text!r}, wanted numbers with commas between, as 55,73,91") from None
-    if len(set(points)) != len(points):
-        raise argparse.ArgumentTypeError(f"got {text!r}, in which a point is repeated")
-    if not all(0 < point < float("inf") for point in points):
-        raise argparse.ArgumentTypeError(f"got {text!r}, wanted interactivities above 0 tok/s/user")
-    return points
-
-
 def _compare(options: argparse.Namespace) -> int:
-    stated = stated_by(options, _COMPARED)
-    candidate, reference = (sweep_named(text, stated) for text in (options.candidate, options.reference))
-    if candidate.precision == reference.precision:
-        candidate = replace(candidate, precision=f"{candidate.precision} {options.candidate}")
-        reference = replace(reference, precision=f"{reference.precision} {options.reference}")
+    candidate, reference = compared_sweeps(options.candidate, options.reference, stated_by(options, STATED))
     hardware = hardware_named(candidate.hardware, load(Path.cwd()).hardware)
     pair = compare(candidate, reference, hardware=hardware, cost=options.cost, wording=options.wording)
     points = tuple(float(point) for point in options.at or pair.quartile_points())

@@ -40,6 +40,32 @@ _ABOUT = {
 _METAVARS = {"gpus": "N", "isl": "N", "osl": "N"}
 
 
+STATED = ("gpus", "hardware", "isl", "osl")
+"""Values that may be stated for files that are compared or fitted; their precision follows a colon."""
+
+
+def points_option(text: str) -> tuple[float, ...]:
+    """Return the interactivities of an option like ``55,73,91``. Raises ArgumentTypeError."""
+    try:
+        points = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted numbers with commas between, as 55,73,91") from None
+    if len(set(points)) != len(points):
+        raise argparse.ArgumentTypeError(f"got {text!r}, in which a point is repeated")
+    if not all(0 < point < float("inf") for point in points):
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted interactivities above 0 tok/s/user")
+    return points
+
+
+def compared_sweeps(candidate: str, reference: str, stated: Stated) -> tuple[Sweep, Sweep]:
+    """Return the sweeps of two files; two of one precision are told apart by the names of their files."""
+    first, second = (sweep_named(text, stated) for text in (candidate, reference))
+    if first.precision == second.precision:
+        first = replace(first, precision=f"{first.precision} {candidate}")
+        second = replace(second, precision=f"{second.precision} {reference}")
+    return first, second
+
+
 def add_stated(parser: argparse.ArgumentParser, names: Sequence[str] = FACTS) -> None:
     """Add the options for values that files lack."""
     for name in names:

@@ -20,6 +20,8 @@ from pytest_precgate.text import printable
 KEPT_RUNS = 20
 KEPT_DAYS = 14
 JOURNAL = "journal.jsonl"
+REPORT = "report.json"
+"""What a run found of a suite, as the HTML report shows it; written when the run ends."""
 LATEST = "latest"
 _HOME = ".precgate"
 _NAME = re.compile(r"(\d{8}T\d{6}\.\d{3}Z)-([A-Za-z0-9][A-Za-z0-9._@-]*)-(\d+)")
@@ -66,6 +68,11 @@ class RunDirectory:
     def journal(self, suite: str) -> Path:
         """Return the suite's journal, whether or not it exists."""
         return self.home(suite) / JOURNAL
+
+    def suites(self) -> tuple[str, ...]:
+        """Return the suites that the run has a directory of, in order of name."""
+        homes = (path for path in _named(self.runs) if self.home(_suite_of(path)) == path)
+        return tuple(sorted(_suite_of(path) for path in homes))
 
     def make(self, suite: str) -> Path:
         """Return the suite's directory, made where it was not there, older ones pruned. Raises JournalWriteError."""

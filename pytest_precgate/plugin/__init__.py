@@ -116,6 +116,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("precgate_history", "default of --precgate-history, from the root directory", default="")
     group.addoption("--precgate-json", metavar="PATH", help="write what was found as JSON")
     group.addoption("--precgate-markdown", metavar="PATH", help="write what was found as Markdown")
+    group.addoption("--precgate-html", metavar="PATH", help="write what was found as a page with the picture")
 
 
 def pytest_configure(config: pytest.Config) -> None:

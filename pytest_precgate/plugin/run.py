@@ -19,7 +19,7 @@ from pytest_precgate.plugin.flags import history_path, refuse_contradictions, re
 from pytest_precgate.plugin.frames import AsUsageErrors, presentable
 from pytest_precgate.plugin.last_lines import as_error
 from pytest_precgate.plugin.ordering import in_order, rank
-from pytest_precgate.plugin.report_files import write_reports
+from pytest_precgate.plugin.report_files import KINDS, keep_report, page_of, write_reports
 from pytest_precgate.plugin.runs import earlier_run, record_of, refuse_no_directory
 from pytest_precgate.plugin.said import ProgressReporter
 from pytest_precgate.plugin.selection import MARK, Selection, marked
@@ -60,6 +60,7 @@ class Run:
         self._sweeping: dict[str, list[Points]] = {}
         self._rehearsed: dict[str, Suite] = {}
         self._history: Path | None = None
+        self._record: Record | None = None
         self._signals = StopSignals()
 
     def prepare(self) -> None:
@@ -148,7 +149,8 @@ class Run:
 
             def open_record() -> Record:
                 self._signals.watch()
-                return record_of(self._config, self._earlier, _now, commit, version, said.line)
+                self._record = record_of(self._config, self._earlier, _now, commit, version, said.line)
+                return self._record
 
             self._gatekeeper = Gatekeeper(
                 policy=policy,
@@ -289,8 +291,13 @@ class Run:
             from pytest_precgate.analysis.report import RunReport  # noqa: PLC0415
 
             self._found = RunReport(problems=(str(exc),))
-        lost = write_reports(self._config, os.environ, self._found)
-        self._found = replace(self._found, problems=(*self._found.problems, *lost))
+        page = page_of(self._found, lambda: self.gatekeeper, self.suite_named, self._record, _now)
+        lost = write_reports(self._config, os.environ, self._found, page)
+        self._found = replace(
+            self._found,
+            problems=(*self._found.problems, *lost),
+            warnings=(*self._found.warnings, *keep_report(self._record, page)),
+        )
         if self._found.problems and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -314,7 +321,7 @@ class Run:
         """Whether suites are configured, a report was requested, or baselines exist that nothing gates any more."""
         if self._settings is not None and self._settings.suites:
             return True
-        if self._config.getoption("precgate_json") or self._config.getoption("precgate_markdown"):
+        if any(self._config.getoption(f"precgate_{kind}") for kind in KINDS):
             return True
         if not self._baselines.is_dir():
             return False

@@ -34,6 +34,22 @@ def settings_of(suite: Suite, root: Path) -> dict[str, Setting]:
     }
 
 
+def variables_of(suite: Suite) -> dict[str, str]:
+    """Return the environment variables that the settings of ``suite`` give to any of its engines."""
+    engines = [engine for engines in suite.engines.values() for engine in engines]
+    return {name: value for engine in engines for each in _variables(engine) for name, value in each.items()}
+
+
+def _variables(value: object) -> Iterator[Mapping[str, str]]:
+    if is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            member = getattr(value, field.name)
+            if field.name == _HIDDEN and isinstance(member, Mapping):
+                yield member
+            else:
+                yield from _variables(member)
+
+
 def _flat(value: object, key: str, root: Path) -> Iterator[tuple[str, Setting]]:
     if is_dataclass(value) and not isinstance(value, type):
         members: Mapping[str, object] = {

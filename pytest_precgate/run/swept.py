@@ -12,13 +12,14 @@ from pytest_precgate.analysis.accepted.origin import UNKNOWN, LaunchOrigin
 from pytest_precgate.analysis.cost import LaunchCost
 from pytest_precgate.analysis.curves.search import SweepTargets
 from pytest_precgate.analysis.curves.sweep import Sweep
+from pytest_precgate.analysis.curves.workload import Workload
 from pytest_precgate.analysis.measure.tokens import TokenFacts
 from pytest_precgate.engines.base import Engine
 from pytest_precgate.journal.paid import launch_cost
 from pytest_precgate.settings import Suite
 
 if TYPE_CHECKING:
-    from pytest_precgate.journal.state import RecordedLaunch
+    from pytest_precgate.journal.state import Recorded, RecordedLaunch
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,16 @@ class Swept:
     @staticmethod
     def recorded(suite: Suite, launch: RecordedLaunch) -> Swept:
         """What a journal holds. Points of several starts of a server stand in one launch, and a fact says so."""
+        return Swept.of(launch, suite.workload, suite.hardware.name)
+
+    @staticmethod
+    def of(launch: RecordedLaunch, workload: Workload, hardware: str) -> Swept:
+        """What a journal holds of a launch under this workload on this hardware."""
         opened, facts = launch.opened, launch.opened.facts
         is_simulated = opened.paid == "simulated"  # whose launch draws the same pace again from its seed
         points = [finished.point for finished in launch.points]
         axis = launch.points[0].measurement.axis if launch.points else "tpot"
-        sweep = Sweep(opened.key.precision, suite.workload, suite.hardware.name, points, is_simulated, axis)
+        sweep = Sweep(opened.key.precision, workload, hardware, points, is_simulated, axis)
         seen: dict[str, Fact] = {}
         if not is_simulated:
             seen = {"resumed": launch.times_resumed} if launch.times_resumed else {}
@@ -81,6 +87,19 @@ def merged(swept: Sequence[Swept]) -> Launch:
     origin = LaunchOrigin.joint([each.origin for each in swept])
     known_costs = costs if len(costs) == len(swept) else ()
     return Launch(cloud, fingerprint, known_costs, origin, is_repeatable=is_repeatable)
+
+
+def launches_of(recorded: Recorded) -> dict[str, list[Launch]]:
+    """Return the launches that a journal holds with any point, finished or not, by precision, the first one first."""
+    groups: dict[tuple[int, str], list[Swept]] = {}
+    for key, launch in sorted(recorded.launches.items()):
+        if launch.points:
+            swept = Swept.of(launch, recorded.run.workload, recorded.run.hardware)
+            groups.setdefault((key.launch, key.precision), []).append(swept)
+    found: dict[str, list[Launch]] = {name: [] for name in recorded.run.configurations}
+    for (_, precision), each in sorted(groups.items(), key=lambda group: group[0]):
+        found[precision].append(merged(each).rounded())
+    return found
 
 
 def said_by(engine: Engine) -> Fingerprint:

@@ -37,7 +37,8 @@ def wants_old_state(judged: JudgedGate, limits: GateLimits | None, *, screens: b
 def beside_old_state(judged: JudgedGate, limits: GateLimits, old: Sequence[float], launched: str) -> JudgedGate:
     """Return the gate after these launches of the old state; ``launched`` says which they are.
 
-    REGRESSED when it is worse than the best of them by more than its limit. Otherwise what had regressed is
+    REGRESSED when it is worse than the best of them by more than its limit; one that was not REGRESSED before is then
+    shown beside that launch, and no longer beside its baseline. Otherwise what had regressed is
     ENVIRONMENT_CHANGED, and any other gate stays as it was judged."""
     assert judged.value is not None
     gate, loss = judged.gate, _loss(judged, old)
@@ -62,7 +63,10 @@ def beside_old_state(judged: JudgedGate, limits: GateLimits, old: Sequence[float
         f"the machine was slower when that was recorded, or is faster now"
     )
     assert told.evidence is not None
-    return replace(told, verdict=Verdict.REGRESSED, reason=reason, evidence=replace(told.evidence, beside_loss=loss))
+    # The loss that fails is the one beside the old state, so that is what the gate shows as its baseline.
+    best = max(old, key=lambda each: gate.gain(each, limits.centre))
+    evidence = replace(told.evidence, beside_loss=loss)
+    return replace(told, verdict=Verdict.REGRESSED, baseline=best, reason=reason, evidence=evidence)
 
 
 def is_settled(judged: JudgedGate, beside: JudgedGate, old: Sequence[float]) -> bool:

@@ -80,7 +80,6 @@ def _check(report: GateReport) -> dict[str, object]:
         "test": report.test,
         "baseline": report.baseline,
         "launch_rule": report.rule,
-        "run": report.run,
         "outcome": report.outcome,
         "passed": report.passed,
         "notes": list(report.notes),

@@ -4,6 +4,7 @@ Input: launches. Output: JSON-able tables. Invariant: what was not measured is N
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from pytest_precgate.analysis.accepted.baseline import Launch
@@ -34,11 +35,12 @@ _DIGITS = 5
 
 
 def details_of(point: SweepPoint) -> Mapping[str, float]:
-    """Return what was measured of a point beside its place on the curve, by name."""
+    """Return what was measured of a point beside its place on the curve, by name; what is no finite number was not."""
     found = getattr(point, "details", None)
     values = {name: getattr(found, name, None) for name in DETAILS}
     values |= {name: getattr(point, name) for name in _OPTIONAL}
-    return {name: float(f"{value:.{_DIGITS}g}") for name, value in values.items() if value is not None}
+    known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+    return {name: float(f"{value:.{_DIGITS}g}") for name, value in known.items()}
 
 
 def columns_of(launches: Sequence[Launch], *, drawn_only: bool = False) -> tuple[str, ...]:

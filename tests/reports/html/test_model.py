@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from pytest_precgate.analysis.gating.verdict import Verdict
 from pytest_precgate.analysis.report import Compared, RunReport, SuiteBackground
 from pytest_precgate.reports import layout
 from pytest_precgate.reports.html.model import document, merged, of_suite
-from pytest_precgate.reports.html.points import CORE, DETAILS
+from pytest_precgate.reports.html.points import CORE, DETAILS, details_of
 from tests.builders.pages import MADE, POINTS, background, checked, paced, page
 
 
@@ -53,6 +55,15 @@ def test_points_hold_every_detail_that_was_measured_and_no_other_column() -> Non
     assert tuple(old["columns"]) == CORE
     first = dict(zip(now["columns"], now["points"][0], strict=True))
     assert first["ttft_p50_s"] == pytest.approx((1 + 2 / 7) / 100, rel=1e-4)
+
+
+def test_what_is_no_finite_number_was_not_measured() -> None:
+    """Neither zero nor infinity stands for it, and a page is written all the same."""
+    point = replace(paced("fp4", 1.0).points[0])
+    object.__setattr__(
+        point, "details", SimpleNamespace(ttft_p50_s=math.inf, goodput=math.nan, batch=None, queue_s=0.25)
+    )
+    assert details_of(point) == {"queue_s": 0.25}
 
 
 def test_the_rows_are_those_of_the_other_reports() -> None:

@@ -290,7 +290,9 @@ def test_only_the_points_that_bracket_a_value_leave_an_error_on_it(
 def test_an_error_of_one_launch_of_three_is_a_root_mean_square() -> None:
     """Of all launches, those that know better included."""
     short, known = curve(*POINTS, errors={100: 0.02}), curve(*POINTS)
-    assert reading_sigma([[known], [short], [known]], 105) == pytest.approx(reading_sigma([[short]], 105) / math.sqrt(3))
+    assert reading_sigma([[known], [short], [known]], 105) == pytest.approx(
+        reading_sigma([[short]], 105) / math.sqrt(3)
+    )
 
 
 def test_an_unknown_error_of_a_bracketing_point_is_no_number() -> None:

@@ -279,6 +279,14 @@ def test_two_gates_of_pairs_share_the_false_alarms_of_their_suite() -> None:
     assert [ruling.launches for ruling in every.gates] == [1, 1]
 
 
+def test_each_of_three_gates_of_pairs_has_the_centre_of_its_own_baseline_side() -> None:
+    """In the order of the gates."""
+    pairs = [(base, 0.99 * base) for base in (100.0, 200.0, 300.0)]
+    rule = PairedRule([(gate(point=point), 1.0) for point in (55, 73, 91)], FIVE)
+    found = rule.judge([pairs] * 5).gates
+    assert [each.limits and round(each.limits.centre, 6) for each in found] == [100.0, 200.0, 300.0]
+
+
 def test_fewer_than_three_pairs_have_the_median_of_their_baseline_side() -> None:
     """And no noise."""
     given = [(gate(point=point), 1.0) for point in (55, 73, 91)]

@@ -21,6 +21,7 @@ from pytest_precgate.analysis.gating.gates import (
     GateKey,
     Metric,
     Tolerance,
+    gate_of,
     gates_of,
 )
 from pytest_precgate.analysis.gating.limits import MOST_LAUNCHES, LaunchPolicy
@@ -368,4 +369,6 @@ def _refuse_empty(suite: Suite, node: Node) -> None:
             for point in suite.points or (1.0,):
                 key = GateKey(metric, (precision, "reference") if metric.is_ratio else (precision,), point)
                 with node_of(node, key, tolerance).building():
-                    Gate(key, tolerance.of(key), suite.implausible)
+                    gate_of(key, tolerance, suite.implausible)
+    with node.building():
+        suite.gates_for("candidate", "reference", suite.points or (1.0,))

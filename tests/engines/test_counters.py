@@ -21,6 +21,7 @@ from pytest_precgate.engines.counters import (
     acceptance_length,
     between,
     cached_tokens,
+    mean_s,
     parse_metrics,
 )
 from pytest_precgate.errors import InvalidValueError
@@ -104,7 +105,23 @@ def test_vllms_page_is_added_up_over_its_ranks() -> None:
         "accepted_tokens": 2240,
         "verify_calls": None,
         "preemptions": 2,
+        **dict.fromkeys(("queue_s", "queued", "prefill_s", "prefilled", "decode_s", "decoded")),
     }
+
+
+def test_the_times_of_requests_that_ended_are_means_between_two_pages() -> None:
+    """Sums and counts of the histograms of vLLM, over its ranks; without a request that ended there is no mean."""
+    page = "".join(
+        f'vllm:request_{name}_time_seconds_{part}{{engine="{rank}"}} {value}\n'
+        for name, seconds in (("queue", 2.0), ("prefill", 6.0), ("decode", 80.0))
+        for part, value in (("sum", seconds), ("count", 10.0))
+        for rank in (0, 1)
+    )
+    delta = between(parse_metrics(VLLM), parse_metrics(VLLM + page))
+    assert mean_s(delta.queue_s, delta.queued) == pytest.approx(0.2)
+    assert mean_s(delta.prefill_s, delta.prefilled) == pytest.approx(0.6)
+    assert mean_s(delta.decode_s, delta.decoded) == pytest.approx(8.0)
+    assert mean_s(1.0, 0.0) is mean_s(None, 5.0) is mean_s(1.0, None) is None
 
 
 def test_sglangs_page_counts_verification_steps_and_cached_tokens_by_source() -> None:

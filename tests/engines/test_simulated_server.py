@@ -137,7 +137,7 @@ def test_a_running_server_is_swept_through_pytest(
         ]
     )
     result.stdout.no_fnmatch_line("*sk-very-secret*")
-    quiet = repository.run("-q", "test_kimi.py")
+    quiet = repository.run_short("-q", "test_kimi.py")
     assert quiet.ret == 0
     quiet.stdout.no_fnmatch_line("*precgate: fp4 concurrency*")
 

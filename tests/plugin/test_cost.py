@@ -56,7 +56,7 @@ def test_a_simulated_run_tells_virtual_costs(simulated: Repository) -> None:
 
 def test_a_report_tells_what_the_verdicts_took_and_what_the_full_rule_takes(simulated: Repository) -> None:
     """One launch of each precision of three; in JSON, and in the terminal with -v alone."""
-    result = simulated.run("--precgate-json=g.json")
+    result = simulated.run_short("--precgate-json=g.json")
     assert said(result, "the verdicts took") == []
     (cost,) = costs(simulated)
     took = cost["verdict"]
@@ -64,7 +64,7 @@ def test_a_report_tells_what_the_verdicts_took_and_what_the_full_rule_takes(simu
     assert took["gpu_s"] == pytest.approx(cost["cost"][0]["gpu_s"])
     assert took["full_gpu_s"] == pytest.approx(3 * took["gpu_s"])
     assert took["full_dollars"] == pytest.approx(3 * took["dollars"])
-    (line,) = said(simulated.run("-v"), "the verdicts took")
+    (line,) = said(simulated.run(), "the verdicts took")
     assert re.match(
         rf"kimi: the verdicts took 2 launches, {TIME} virtual GPU-minutes, SIMULATED, \$\d+\.\d\d; the full rule "
         rf"\(first good of 3 launches\) takes 6 launches, {TIME} virtual GPU-minutes, SIMULATED, \$\d+\.\d\d$",

@@ -58,7 +58,7 @@ def test_a_slower_candidate_fails_against_the_other_side(sides: Repository) -> N
         ]
     )
     result.stdout.fnmatch_lines(
-        ["note: fp4: seed is 0, release's is 1", "note: fp4: slowdown is 0.08, release's is 0.0"]
+        ["note: fp4, int4: seed is 0, release's is 1", "note: fp4: slowdown is 0.08, release's is 0.0"]
     )
 
 

@@ -230,7 +230,7 @@ def test_a_busier_machine_than_the_baseline_s_is_a_note(site: Site) -> None:
     busy(site)
     result = site.repository.run()
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["*fp4: host.load is busy, the baseline's is quiet*"])
+    result.stdout.fnmatch_lines(["*fp4, int4: host.load is busy, the baseline's is quiet*"])
 
 
 @pytest.mark.parametrize(("limit", "ret"), [(0.4, 1), (0.5, 0)])

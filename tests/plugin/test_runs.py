@@ -356,7 +356,7 @@ def test_a_run_whose_gates_failed_says_how_to_judge_it_again(simulated: Reposito
     assert result.ret == 1
     *_, failed = journals(simulated)
     flag = f"--precgate-replay={failed.parent.name}"
-    result.stdout.fnmatch_lines([f"warning: suite kimi: what was measured is kept: judge it again, *, with {flag}"])
+    result.stdout.fnmatch_lines([f"suite kimi: what was measured is kept: judge it again, *, with {flag}"])
     result.stdout.no_fnmatch_line("*--precgate-resume*")
     simulated.change_settings("baseline_launches = 1", "baseline_launches = 1\ntolerance = 0.8\nimplausible = 0.9")
     assert simulated.run(flag).ret == 0

@@ -205,14 +205,15 @@ def gates_of(
         for precisions in ([pair] if metric.is_ratio else [(candidate,), (reference,)])
         for point in points
     ]
-    gates = [_gate(key, tolerance, implausible) for key, tolerance in keys]
+    gates = [gate_of(key, tolerance, implausible) for key, tolerance in keys]
     if all(gate.record_only for gate in gates):
         only = " that holds: every metric is only recorded" if gates else ""
         raise InvalidValueError(f"gates: no point or no metric left{only}, so nothing would be gated")
     return tuple(sorted(gates, key=lambda gate: gate.key.order))
 
 
-def _gate(key: GateKey, tolerance: Tolerance, implausible: float) -> Gate:
+def gate_of(key: GateKey, tolerance: Tolerance, implausible: float) -> Gate:
+    """Return the gate of a key with its tolerance; raise InvalidValueError for a share that is none."""
     allowed = tolerance.of(key)
     # A latency scatters by more than a throughput may gain.
     most = implausible if key.metric.follows_steps else max(implausible, 2 * allowed)

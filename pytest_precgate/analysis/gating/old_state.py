@@ -31,7 +31,9 @@ def wants_old_state(judged: JudgedGate, limits: GateLimits | None, *, screens: b
         and judged.gate.gain(judged.value, limits.centre) >= -judged.gate.tolerance
     ):
         return False
-    return judged.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE) and limits.is_screened(judged.value)
+    if judged.verdict in (Verdict.WAIVED, Verdict.RECORDED):
+        return False
+    return (judged.verdict.passes or judged.verdict is Verdict.INCONCLUSIVE) and limits.is_screened(judged.value)
 
 
 def beside_old_state(judged: JudgedGate, limits: GateLimits, old: Sequence[float], launched: str) -> JudgedGate:

@@ -12,7 +12,13 @@ from pytest_precgate.analysis.accepted.baseline import Launch, RecordedGate
 from pytest_precgate.analysis.accepted.cusum import AcceptedState, sinking
 from pytest_precgate.analysis.accepted.fingerprint import Fact, Fingerprint
 from pytest_precgate.analysis.accepted.launch_curves import LaunchCurves
-from pytest_precgate.analysis.accepted.matching import JudgingContext, how_old, match_baseline
+from pytest_precgate.analysis.accepted.matching import (
+    AFTER_A_RENAME,
+    RECORD_NEW,
+    JudgingContext,
+    how_old,
+    match_baseline,
+)
 from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.accepted.remarks import days_told, remarks
 from pytest_precgate.analysis.curves.comparison import Curve
@@ -186,16 +192,12 @@ def test_an_old_baseline_and_another_state_are_used_all_the_same_where_that_is_a
 def test_who_checks_a_gate_is_told_with_three_names(tests: int, owners: str) -> None:
     """The others are a number; of a gate that nobody checks there is nothing to tell."""
     found = replace(kimi_baseline(), gates=[RecordedGate(f"t{number}", FP4) for number in range(tests)])
-    for key, known, then in (
-        (FP4, f"; it has the same gate of {owners} (renamed?)", "; after a rename then remove the old name's with "),
-        (RATIO, "", ""),
+    for key, why, remedy in (
+        (FP4, f"the baseline has the same gate of {owners}, none of this test", AFTER_A_RENAME),
+        (RATIO, "the baseline has no such gate of this test", f"record it with {RECORD_NEW}"),
     ):
         [held] = match_baseline(found, "new", [Gate(key, 0.05)], TODAY).held
-        prune = f"{then}precgate baseline prune" if then else ""
-        assert held.baseline == Absent(
-            Verdict.MISSING,
-            f"the baseline has no such gate of new{known}; record it with --precgate-update-new-only{prune}",
-        )
+        assert held.baseline == Absent(Verdict.MISSING, why, remedy)
 
 
 def live(name: str, number: int, *, repeatable: bool = True, day: int = 24) -> list[Launch]:

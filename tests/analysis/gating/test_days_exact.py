@@ -48,6 +48,17 @@ def test_three_days_of_unequal_length_are_the_textbook_s(gates: int) -> None:
     assert (found.groups, found.launches, found.freedom_within, found.freedom_between) == (3, 6, 3, 2)
 
 
+def test_a_day_has_the_mean_of_its_launches() -> None:
+    """Logs 0, 1, 5 of one day: squares 4 + 1 + 9 around 2, not 1 + 0 + 16 around the middle one."""
+    assert group_sigmas([values([0, 1, 5, 2])], "aaab").within == pytest.approx(math.sqrt(14 / 2) / 1000)
+
+
+def test_a_centre_is_worth_less_by_what_launches_scatter_within_a_day() -> None:
+    """Logs 0, 4 | 6, 10: within 8, between (36 - 8) / 2, so 22 / (14 / 2 + 8 / 4) launches."""
+    [found] = noises((0, 4, 6, 10), days="aabb")
+    assert found.worth == int(22 / 9) == 2
+
+
 def test_one_degree_of_freedom_is_one() -> None:
     """Two launches of one day and one of another: each mean square is a sum of squares."""
     found = group_sigmas([values([0, 2, 4])], "aab")

@@ -279,14 +279,22 @@ def test_two_gates_of_pairs_share_the_false_alarms_of_their_suite() -> None:
     assert [ruling.launches for ruling in every.gates] == [1, 1]
 
 
+def test_each_of_three_gates_of_pairs_has_the_centre_of_its_own_baseline_side() -> None:
+    """In the order of the gates."""
+    pairs = [(base, 0.99 * base) for base in (100.0, 200.0, 300.0)]
+    rule = PairedRule([(gate(point=point), 1.0) for point in (55, 73, 91)], FIVE)
+    found = rule.judge([pairs] * 5).gates
+    assert [each.limits and round(each.limits.centre, 6) for each in found] == [100.0, 200.0, 300.0]
+
+
 def test_fewer_than_three_pairs_have_the_median_of_their_baseline_side() -> None:
     """And no noise."""
-    rule = PairedRule([(gate(), 1.0), (gate(point=73), 1.0)], LaunchPolicy("pairs", 1))
-    first, second = rule.judge([[(1000.0, 970.0), (500.0, 500.0)]]).gates
-    assert first.limits is not None
-    assert second.limits is not None
-    assert (first.limits.centre, second.limits.centre, first.limits.noise) == (1000.0, 500.0, None)
-    assert first.evidence == Evidence(None, None, 1)
+    given = [(gate(point=point), 1.0) for point in (55, 73, 91)]
+    rule = PairedRule(given, LaunchPolicy("pairs", 1))
+    given.clear()
+    found = rule.judge([[(1000.0, 970.0), (500.0, 510.0), (200.0, 205.0)]]).gates
+    assert [each.limits is not None and each.limits.centre for each in found] == [1000.0, 500.0, 200.0]
+    assert {each.evidence for each in found} == {Evidence(None, None, 1)}
 
 
 def curves(*paces: float, reached: int | None = None) -> dict[str, list[Curve]]:

@@ -88,6 +88,7 @@ def test_more_than_half_of_the_launches_count_though_only_half_are_near() -> Non
     kept = (0.2, 100, 100.1, 100.2)
     assert found.outliers == frozenset({0, 2})
     assert found.sigma == pytest.approx(UNTRIMMED * statistics.stdev(kept) / 1000)
+    assert noise(5, 5, 5, 5, 5).set_aside == 0  # all of them are at a distance of no scale
     same = noise(0, 100, 0, 100, 0, 100)
     assert (same.set_aside, same.outliers) == (2, frozenset({2, 4}))
 

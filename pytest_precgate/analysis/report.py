@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from pytest_precgate.analysis.accepted.baseline import Baseline, Launch, RecordedGate
+from pytest_precgate.analysis.accepted.latencies import MovedLatency
 from pytest_precgate.analysis.accepted.matching import PRUNE, RECORD_NEW
 from pytest_precgate.analysis.accepted.update import GateChange
 from pytest_precgate.analysis.cost import SuiteCost
@@ -47,7 +48,8 @@ class GateReport:
     """One check of one test: the comparison, its targets, every judged gate, and the outcome.
 
     ``baseline`` is what it was compared with, ``rule`` the launch rule, ``waivers`` those that would let a failed check
-    pass. ``run`` names the recorded run that holds everything measured for it, empty where none does."""
+    pass. ``run`` names the recorded run that holds everything measured for it, empty where none does; ``latencies`` are
+    those that moved beside a gate that failed."""
 
     suite: str
     test: str
@@ -60,6 +62,7 @@ class GateReport:
     rule: str = ""
     waivers: tuple[Waiver, ...] = ()
     run: str = ""
+    latencies: tuple[MovedLatency, ...] = ()
 
     @property
     def passed(self) -> bool:

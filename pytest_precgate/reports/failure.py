@@ -157,7 +157,14 @@ def _beside(report: GateReport, found: Sequence[Cause]) -> str:
     passed = [each for each in report.judged if each.verdict.passes and each.change is not None]
     still = [_moved(gates) for gates in _by_quantity(passed)]
     parts = [f"with it: {listed(moved)}"] if moved else []
-    return "; ".join([*parts, f"passing: {listed(still)}"] if still else parts)
+    parts += [f"passing: {listed(still)}"] if still else []
+    gated = {each.gate.key.metric for each in report.judged}
+    free = [each for each in report.latencies if each.key.metric not in gated]
+    if free:
+        first = free[0].key
+        told = ", ".join(f"{each.key.metric.value} {layout.change(each.change)}" for each in free)
+        parts.append(f"not gated, {first.precisions[0].upper()} at {first.point:g}: {told}")
+    return "; ".join(parts)
 
 
 def _by_quantity(gates: Sequence[JudgedGate]) -> list[list[JudgedGate]]:

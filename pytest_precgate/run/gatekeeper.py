@@ -14,6 +14,7 @@ from pytest_precgate.analysis.accepted.addition import require_addable, require_
 from pytest_precgate.analysis.accepted.anchor import held_to_anchors
 from pytest_precgate.analysis.accepted.baseline import Launch, Points, RecordedGate, priced_for, targets_at
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
+from pytest_precgate.analysis.accepted.latencies import MovedLatency, moved_latencies
 from pytest_precgate.analysis.accepted.matching import JudgingContext, how_old, match_baseline
 from pytest_precgate.analysis.accepted.remarks import days_told
 from pytest_precgate.analysis.curves.comparison import Comparison
@@ -153,7 +154,10 @@ class Gatekeeper:
         rule = str(self.policy.launches(suite)) if repeats else ""
         waivers = proposed(suite.name, judged, self.waivers.day) if outcome == "failed" else ()
         kept = self.launches.kept(suite.name) or ""
-        report = GateReport(suite.name, test, pair, points, tuple(judged), outcome, notes, against, rule, waivers, kept)
+        latencies = self._latencies(suite, pair, stored, judged) if outcome == "failed" and side is None else ()
+        report = GateReport(
+            *(suite.name, test, pair, points, tuple(judged), outcome, notes, against, rule, waivers, kept, latencies)
+        )
         self.state.reports[(suite.name, test, "/".join(pair.curves))] = report
         self._note_check(suite, pair, test)
         return report
@@ -173,6 +177,17 @@ class Gatekeeper:
             paired_with=policy.paired_with,
         )
         self.launches.note(suite.name, CHECKS, dump(found))
+
+    def _latencies(
+        self, suite: Suite, pair: Comparison, stored: Stored, judged: Sequence[JudgedGate]
+    ) -> tuple[MovedLatency, ...]:
+        """The latencies of the precision whose gates failed, at the first point where one did."""
+        lost = [each.gate.key for each in judged if not each.verdict.passes and each.change is not None]
+        key = next((each for each in lost if not each.metric.is_ratio), lost[0] if lost else None)
+        if key is None or stored.baseline is None:
+            return ()
+        curves = stored.baseline.at(priced_for(stored.baseline.launches, suite.hardware), suite.cost)
+        return tuple(moved_latencies(curves, pair.curves, key.precisions[0], key.point))
 
     def _sound(self, suite: str) -> Stored:
         """Return the suite's baseline. Raises BaselineError when its values were edited, unless pairs are judged."""

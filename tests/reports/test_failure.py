@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_precgate.analysis.accepted.latencies import MovedLatency
 from pytest_precgate.analysis.accepted.matching import AFTER_A_RENAME
 from pytest_precgate.analysis.curves.comparison import Comparison, Curve
 from pytest_precgate.analysis.curves.economics import hardware_named
@@ -49,13 +50,18 @@ def lacking(missing: Absent) -> list[JudgedGate]:
     return [absent(gate(name, point), missing, 1000.0, None) for name in ("ratio", "FP4", "INT4") for point in POINTS]
 
 
-def text(judged: Sequence[JudgedGate], width: int = 80, baseline: str = "baselines/kimi-k2-b200.json") -> list[str]:
+def text(
+    judged: Sequence[JudgedGate],
+    width: int = 80,
+    baseline: str = "baselines/kimi-k2-b200.json",
+    latencies: tuple[MovedLatency, ...] = (),
+) -> list[str]:
     import datetime  # noqa: PLC0415
 
     waivers = proposed("kimi", judged, datetime.date(2026, 11, 28))
     report = GateReport(
         *("kimi", "test_kimi.py::test_fp4", PAIR, POINTS, judged, "failed", (), baseline),
-        *("first good of 3 launches", waivers, "20261128T063532.166Z-kimi-13958"),
+        *("first good of 3 launches", waivers, "20261128T063532.166Z-kimi-13958", latencies),
     )
     return [line.text for line in failure.lines(report, width)]
 
@@ -70,6 +76,15 @@ def test_the_first_three_lines_say_what_where_against_what_how_sure_and_what_to_
         "with it: FP4/INT4 throughput_ratio -8.0%; passing: INT4 throughput_per_gpu",
     ]
     assert lines[-1] == "details: precgate show 20261128T063532.166Z-kimi-13958"
+
+
+def test_latencies_that_moved_beside_it_are_told_unless_they_are_gated() -> None:
+    """Read where the first gate failed: the slowest steps grew with the loss, the first token did not."""
+    watched = [(Metric.TTFT_P50, 0.004), (Metric.TPOT_P99, 0.083)]
+    found = tuple(MovedLatency(GateKey(metric, ("fp4",), 55), change) for metric, change in watched)
+    lines = " ".join(text([*moved("ratio", -0.08), *moved("FP4", -0.08)], latencies=found))
+    assert "not gated, FP4 at 55: ttft_p50 +0.4%, tpot_p99 +8.3%" in re.sub(r"\s+", " ", lines)
+    assert "not gated" not in " ".join(text(moved("FP4", -0.08)))
 
 
 def test_one_cause_takes_at_most_twenty_lines_and_eighty_columns() -> None:

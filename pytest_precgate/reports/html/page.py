@@ -131,7 +131,7 @@ def _answer(document: Mapping[str, Any]) -> tuple[str, bool | None]:
         if word in outcomes:
             return f"{word.capitalize()}: {_named(suites, word)}", good
     if document["problems"]:
-        return "Failed: gates that could not be judged", False
+        return "Failed: the run has problems", False
     if not outcomes:
         return "No gate ran", None
     words = {"passed": "Passed", "recorded": "Baseline recorded", "added": "Passed, with new gates recorded"}

@@ -18,13 +18,13 @@ import shutil
 import statistics
 import tempfile
 import time
-from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_precgate.analysis.accepted.baseline import Baseline, Launch, Provenance, RecordedGate
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.curves.comparison import Comparison
+from pytest_precgate.analysis.curves.details import FIGURES, PointDetails
 from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.analysis.curves.sweep import Sweep, SweepPoint
 from pytest_precgate.analysis.curves.workload import Workload
@@ -33,12 +33,10 @@ from pytest_precgate.analysis.gating.verdict import Evidence, judge
 from pytest_precgate.analysis.report import GateReport, LogTail, RunReport, SuiteBackground
 from pytest_precgate.reports.html.model import document
 from pytest_precgate.reports.html.page import render
-from pytest_precgate.reports.html.points import DETAILS
 
 SUITES, POINTS, TARGETS = ("kimi", "deepseek", "qwen"), 20, (50.0, 70.0, 90.0)
 B200 = HARDWARE["b200"]
 MADE = Provenance("0123456789abcdef", "2026-11-28T06:00:00Z", "0.1.0", "")
-Details = make_dataclass("Details", DETAILS)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 READY = "performance.getEntriesByName('precgate-ready')[0].startTime"
 PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
@@ -53,9 +51,9 @@ def sweep(precision: str, draw: random.Random) -> Sweep:
         speed = float(f"{150 / (1 + 0.35 * concurrency) ** 0.8 * pace:.6g}")
         throughput = float(f"{strength * (1 + concurrency) ** 0.9 * pace:.6g}")  # a run keeps six digits
         configuration = f"tp{4 + 4 * (number % 2)}"
-        point = SweepPoint(concurrency, 4, speed, throughput, configuration)
-        object.__setattr__(point, "details", Details(*(draw.uniform(0.001, 20) for _ in DETAILS)))
-        points.append(point)
+        rising = sorted(draw.uniform(0.001, 20) for _ in FIGURES)  # as percentiles are
+        details = PointDetails(**dict(zip(FIGURES, rising, strict=True)))
+        points.append(SweepPoint(concurrency, 4, speed, throughput, configuration, details=details))
     return Sweep(precision, Workload(1024, 1024, 0.8), "b200", points)
 
 

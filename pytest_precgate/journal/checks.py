@@ -69,7 +69,8 @@ def dump(found: RunChecks) -> str:
 
 def _tolerance(tolerance: Tolerance) -> dict[str, object]:
     points = {repr(point): share for point, share in tolerance.points.items()}
-    return {"default": tolerance.default, "points": points, "precisions": dict(tolerance.precisions)}
+    shares = {"default": tolerance.default, "points": points, "precisions": dict(tolerance.precisions)}
+    return {**shares, "record_only": tolerance.record_only}
 
 
 def parse(text: str, source: str) -> RunChecks:
@@ -111,10 +112,10 @@ def _check(node: Node) -> RunCheck:
 
 
 def _shares(node: Node) -> Tolerance:
-    members = node.table(required=("default", "points", "precisions"))
+    members = node.table(required=("default", "points", "precisions", "record_only"))
     points = {float(point): share.number() for point, share in members["points"].mapping().items()}
     precisions = {name: share.number() for name, share in members["precisions"].mapping().items()}
-    return Tolerance(members["default"].number(), points, precisions)
+    return Tolerance(members["default"].number(), points, precisions, members["record_only"].flag())
 
 
 def _optional(node: Node, read: Callable[[], _T]) -> _T | None:

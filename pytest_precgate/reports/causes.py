@@ -3,9 +3,9 @@
 Input: judged gates. Output: causes, the gravest first. Invariants: every gate that did not pass is in one cause; a
 cause is built from a gate's metric, direction and precisions, so a new metric needs nothing here.
 
-The losses of one precision are one cause. A ratio that fails belongs to the failing precision it reads, since it fell
-with it; it is a cause of its own where neither precision lost anything itself. Gates without a number share a cause
-where they share its reason."""
+The changes of one precision are one cause. A ratio that fails belongs to a precision it reads that fails as gravely,
+since it moved with it; without one it is a cause of its own, so that no verdict stands behind a milder one. Gates
+without a number share a cause where they share its reason."""
 
 from __future__ import annotations
 
@@ -58,11 +58,16 @@ def causes(judged: Sequence[JudgedGate]) -> tuple[Cause, ...]:
             changed.setdefault(key.precisions, []).append(each)
     for each in ratios:
         precisions = each.gate.key.precisions
-        owner = next(((name,) for name in precisions if (name,) in changed), precisions)
+        owner = next(((name,) for name in precisions if _explain(changed.get((name,), ()), each)), precisions)
         changed.setdefault(owner, []).append(each)
     found = [_of_change(precisions, gates) for precisions, gates in changed.items()]
     found += [Cause(verdict, "", tuple(gates)) for (verdict, _), gates in numberless.items()]
     return tuple(sorted(found, key=lambda cause: _gravity(cause.verdict)))
+
+
+def _explain(own: Iterable[JudgedGate], ratio: JudgedGate) -> bool:
+    """Whether the gates of a precision fail as gravely as a ratio that reads it."""
+    return any(_gravity(each.verdict) <= _gravity(ratio.verdict) for each in own)
 
 
 def _is_change(judged: JudgedGate) -> bool:
@@ -86,12 +91,12 @@ def _shared_reason(judged: JudgedGate) -> str:
 def _of_change(precisions: tuple[str, ...], gates: Sequence[JudgedGate]) -> Cause:
     """The cause of one precision: told by its gravest verdict, and there by the first of its own quantities."""
     own = [each for each in gates if each.gate.key.precisions == precisions]
-    verdict = min((each.verdict for each in gates), key=_gravity)
-    gravest = [each for each in own if each.verdict is verdict] or own
+    verdict = min((each.verdict for each in own), key=_gravity)
+    gravest = [each for each in own if each.verdict is verdict]
     first = gravest[0].gate.key.quantity
     told = tuple(each for each in gravest if each.gate.key.quantity == first)
     others = tuple(each for each in gates if each not in told)
-    return Cause(told[0].verdict, "/".join(precisions).upper(), told, others)
+    return Cause(verdict, "/".join(precisions).upper(), told, others)
 
 
 def _gravity(verdict: Verdict) -> int:

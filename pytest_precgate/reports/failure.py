@@ -61,8 +61,16 @@ def _told(group: Sequence[Cause], report: GateReport, width: int) -> Iterator[Li
     gates = [each for cause in group for each in cause.gates]
     tolerance = layout.tolerances([each.gate for each in gates])
     passes = ", which it passes," if first.verdict is Verdict.DRIFTED else ""
-    yield from wrapped(f"against {report.baseline}{passes} (tolerance {tolerance})", width)
+    yield from wrapped(f"against {_other(gates, report)}{passes} (tolerance {tolerance})", width)
     yield from wrapped(f"{_sureness(first.verdict, gates, report)}: {_remedy(first, report)}", width)
+
+
+def _other(gates: Sequence[JudgedGate], report: GateReport) -> str:
+    """What the changes are against: the baseline, or the old state where that made a gate fail."""
+    beside = [each.evidence is not None and each.evidence.beside_loss is not None for each in gates]
+    if not any(beside):
+        return report.baseline
+    return "the old state, measured now" if all(beside) else f"{report.baseline}, or the old state, measured now"
 
 
 def _what(cause: Cause) -> str:

@@ -100,6 +100,13 @@ COUNTED = "tok/s/GPU, $/M tokens and tok/s/MW count input and output tokens"
 COMPARISON_HEAD = ("tok/s/user", "tok/s/GPU", "$/M tokens", "tok/s/MW", "concurrency", "tok/s/GPU", "$/M tokens")
 
 
+def comparison_head(precisions: Sequence[str]) -> tuple[str, ...]:
+    """Return the head of the published table in one line, for where lines may be long."""
+    both = " / ".join(name.upper() for name in precisions)
+    first, *pairs, throughput, cost = COMPARISON_HEAD
+    return (first, *(f"{name} {both}" for name in pairs), f"{throughput} ratio", f"{cost} ratio")
+
+
 def comparison_cells(row: Row) -> tuple[str, ...]:
     """Return one line of the published table: point, throughput, cost, power, concurrency, both ratios."""
     first, second = row.candidate, row.reference

@@ -35,13 +35,10 @@ def render(run: RunReport) -> str:
 
 def _comparison(suite: str, pair: Comparison, points: Sequence[float]) -> list[str]:
     rows, outside = layout.readable_rows(pair, points)
-    both = " / ".join(name.upper() for name in pair.curves)
-    names = layout.COMPARISON_HEAD
-    head = (names[0], *(f"{name} {both}" for name in names[1:5]), f"{names[5]} ratio", f"{names[6]} ratio")
     return [
         f"**{_escaped(layout.title(suite, pair))}**",
         "",
-        *_table([head, *(layout.comparison_cells(row) for row in rows)]),
+        *_table([layout.comparison_head(tuple(pair.curves)), *(layout.comparison_cells(row) for row in rows)]),
         "",
         f"- {_escaped(layout.COUNTED)}",
         *(f"- at {row.interactivity:g} tok/s/user: {row.wording}" for row in rows),

@@ -141,7 +141,7 @@ def _cells(each: StudiedGate) -> tuple[str, ...]:
         layout.change(min(each.changes)),
         layout.change(max(each.changes)),
         f"{noise.set_aside} of {noise.launches}",
-        f"{each.gate.tolerance * 100:g}%",
+        layout.tolerance(each.gate),
         layout.share(each.limits.noise_floor),
         layout.catches(each.limits.minimum_detectable_drop, each.limits.largest_detectable_drop),
     )

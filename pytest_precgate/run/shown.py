@@ -14,7 +14,7 @@ from typing import cast
 
 from pytest_precgate.analysis.accepted.baseline import Baseline, Launch
 from pytest_precgate.analysis.cost import SuiteCost
-from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.analysis.gating.gates import GateKey, Metric, Tolerance
 from pytest_precgate.analysis.gating.waiver import WaiverBook
 from pytest_precgate.analysis.report import GateReport
 from pytest_precgate.baselines.store import BaselineStore
@@ -30,6 +30,7 @@ from pytest_precgate.run.launches import Launches
 from pytest_precgate.settings import Policy, Settings, Suite
 from pytest_precgate.settings.policy import Mismatch
 from pytest_precgate.settings.suite import LaunchRule
+from pytest_precgate.settings.tolerances import unsaid
 
 _BASELINES = "baselines"
 UNKNOWN_TEST = "(no check of this run is known)"
@@ -146,13 +147,17 @@ def _checks(directory: RunDirectory, suite: Suite, root: Path) -> RunChecks:
             candidate,
             reference,
             points=tuple(sorted({key.point for key in each})),
-            tolerances={key.metric: suite.tolerances.get(key.metric, suite.tolerance_for_all) for key in each},
+            tolerances={key.metric: _tolerance(suite, key.metric) for key in each},
             max_launches=suite.max_launches,
         )
         for test, each in keys.items()
     ]
     alone = RunCheck(UNKNOWN_TEST, candidate, reference, suite.points, suite.tolerances, suite.max_launches)
     return RunChecks(_BASELINES, checks or [alone])
+
+
+def _tolerance(suite: Suite, metric: Metric) -> Tolerance:
+    return suite.tolerances.get(metric, unsaid(metric, suite.tolerance_for_all))
 
 
 def _marked(suite: Suite, check: RunCheck) -> Suite:

@@ -37,7 +37,7 @@ def tolerances_of(
         for member, name in zip(members["metrics"].items(), names, strict=True):
             if names.count(name) > 1:
                 member.fail(f"{name} is repeated")
-        table = {metric: table.get(metric, _unsaid(metric, for_all)) for metric in map(Metric, names)}
+        table = {metric: table.get(metric, unsaid(metric, for_all)) for metric in map(Metric, names)}
     if "tolerance" in members:
         node = members["tolerance"]
         if isinstance(node.value, Mapping):
@@ -52,8 +52,8 @@ def tolerances_of(
     return table
 
 
-def _unsaid(metric: Metric, for_all: Tolerance) -> Tolerance:
-    """The tolerance of a metric that has none of its own: a latency, goodput or an energy is then only recorded."""
+def unsaid(metric: Metric, for_all: Tolerance) -> Tolerance:
+    """Return the tolerance of a metric without one of its own; a latency, goodput or energy is then only recorded."""
     return for_all if metric.follows_steps else replace(for_all, record_only=True)
 
 

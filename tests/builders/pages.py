@@ -7,7 +7,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from types import SimpleNamespace
 from typing import Any
 
 from pytest_precgate.analysis.accepted.baseline import Baseline, Launch, Provenance, RecordedGate
@@ -15,6 +14,7 @@ from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.cost import KindCost, SuiteCost
 from pytest_precgate.analysis.curves.comparison import Comparison
+from pytest_precgate.analysis.curves.details import PointDetails
 from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.analysis.curves.sweep import Sweep
 from pytest_precgate.analysis.gating.gates import DEFAULT_METRICS, Tolerance, gates_of
@@ -42,12 +42,13 @@ def paced(precision: str, pace: float, *, simulated: bool = False) -> Sweep:
 
 def detailed(sweep: Sweep) -> Sweep:
     """The sweep with every detail that a point can have, invented: no two points have the same."""
+    points = []
     for number, point in enumerate(sweep.points, 1):
         values = {name: (number + place / 7) / 100 for place, name in enumerate(DETAILS, 1)}
         values |= {"e2e_interactivity": point.interactivity * 0.9, "joules_per_token": 300 / point.throughput_per_gpu}
-        values |= {"output_throughput_per_gpu": point.throughput_per_gpu / 2}
-        object.__setattr__(point, "details", SimpleNamespace(**values))
-    return sweep
+        values |= {"output_throughput_per_gpu": point.throughput_per_gpu / 2, "slo_ttft_s": 0.5, "slo_tpot_s": 0.02}
+        points.append(replace(point, details=PointDetails(**values)))
+    return replace(sweep, points=points)
 
 
 def launch(sweep: Sweep, number: int = 1, version: str = "1.2.0") -> Launch:

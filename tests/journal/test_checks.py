@@ -17,6 +17,7 @@ tolerances = st.builds(
     shares,
     st.dictionaries(points, shares, max_size=3),
     st.dictionaries(st.sampled_from(["fp4", "int4"]), shares),
+    st.booleans(),
 )
 checks = st.builds(
     RunCheck,
@@ -31,7 +32,7 @@ checks = st.builds(
 
 @given(st.lists(checks, max_size=3).map(tuple), st.none() | st.sampled_from(["first-good", "median"]))
 def test_what_is_kept_is_what_is_read(each: tuple[RunCheck, ...], rule: str | None) -> None:
-    """Every digit of a target and a tolerance."""
+    """Every digit of a target and a tolerance, and which metrics hold nothing."""
     kept = RunChecks("baselines", each, "warn", rule, 5, None)
     assert parse(dump(kept), "checks.json") == kept
 

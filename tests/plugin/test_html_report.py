@@ -18,7 +18,7 @@ def test_a_failed_run_writes_its_page(accepted: Repository) -> None:
     assert accepted.run("--precgate-html=out/page.html").ret == 1
     text = (accepted.path / "out" / "page.html").read_text(encoding="utf-8")
     assert '<h1 class="bad">Failed: kimi</h1>' in text
-    assert "fp4 throughput_per_gpu REGRESSED at 55, 73, 91 tok/s/user (-10.0%, tolerance 2.5%)" in text
+    assert "FP4 throughput_per_gpu fell 10.0% at 55, 73 and 91 tok/s/user" in text
     accepted.write_points()
     (accepted.path / "taken").mkdir()
     result = accepted.run("--precgate-html=taken")

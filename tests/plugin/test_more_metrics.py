@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from pytest_precgate.cli import main
+from pytest_precgate.journal.checks import NAME
 from tests.repository import Repository
 
 METRICS = 'metrics = ["throughput_per_gpu", "ttft_p99", "tpot_p99", "goodput", "joules_per_token"]'
@@ -50,6 +52,24 @@ def test_what_has_no_tolerance_is_recorded_and_what_has_one_holds(suite: Reposit
     assert slow["ttft_p99", "fp4"] == "REGRESSED"
     assert slow["tpot_p99", "fp4"] == "RECORDED"
     assert slow["output_throughput_per_gpu", "fp4"] == "MISSING"
+
+
+def test_a_shown_run_holds_nothing_to_what_was_only_recorded(
+    suite: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As its checks were kept; and where they were not, as a metric without a tolerance of its own."""
+    suite.change_settings('fp4-tp4", ', 'fp4-tp4", slowdown = 0.5, ')
+    suite.run()
+    monkeypatch.chdir(suite.path)
+    for is_kept in (True, False):
+        if not is_kept:
+            (max((suite.path / ".precgate" / "runs").iterdir()) / NAME).unlink()
+            suite.change_settings('"tpot_p99", ', "")
+        capsys.readouterr()
+        assert main(["show", "latest"]) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert "fp4 tpot_p99 at 55 tok/s/user: RECORDED" in text
+        assert "fp4 ttft_p99 at 55 tok/s/user: REGRESSED" in text
 
 
 def test_a_baseline_of_before_the_figure_is_recorded_again(suite: Repository) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -114,6 +115,22 @@ def test_a_ratio_that_fell_because_its_reference_improved_is_its_own_cause() -> 
     """No precision lost anything."""
     found = causes([*moved("ratio", -0.08), *moved("FP4", 0.0), *moved("INT4", 0.087)])
     assert [(cause.owner, len(cause.every)) for cause in found] == [("FP4/INT4", 3)]
+
+
+def test_no_graver_verdict_stands_behind_a_milder_one() -> None:
+    """A ratio that regressed is no part of a precision whose own loss noise does not let tell."""
+    noisy = [replace(each, verdict=Verdict.INCONCLUSIVE) for each in moved("FP4", -0.05)]
+    lines = text([*noisy, *moved("ratio", -0.08)])
+    assert lines[0] == "FP4/INT4 throughput_ratio fell 8.0% at 55, 73 and 91 tok/s/user"
+    assert "FP4 throughput_per_gpu fell 5.0% at 55, 73 and 91 tok/s/user" in lines
+
+
+def test_a_loss_beside_the_old_state_is_told_against_that_state() -> None:
+    """Not against the baseline, whose value is another one."""
+    beside = moved("FP4", -0.08, replace(QUIET, old_values=(1000.0,), beside_loss=0.08))
+    assert text(beside)[1] == "against the old state, measured now (tolerance 2.5%)"
+    mixed = text([*beside[:1], *moved("FP4", -0.08)[1:]])
+    assert mixed[1].startswith("against baselines/kimi-k2-b200.json, or the old state, measured now")
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,15 @@ class LaunchCurves:
         """Return the gate's value in every launch.
 
         The first launch of one precision is compared with the first of the other, and so on; launches without a partner
-        are left out. Raises UnreadableCurveError when a launch does not reach the gate's target."""
+        are left out. Raises UnreadableCurveError when a launch does not reach the gate's target, or lacks its figure.
+        """
         if key not in self._gate_launches:
             self._gate_launches[key] = self._read(key)
         return self._gate_launches[key]
 
     def served(self, key: GateKey) -> ServedGate:
-        """Return the serving points of the gate; raise OutsideSweepError when a launch does not reach its target."""
+        """Return the serving points of the gate; raise UnreadableCurveError when a launch does not reach its target, or
+        lacks its figure."""
         if key not in self._served:
             self._served[key] = ServedGate.of(key, [self.curves[precision] for precision in key.precisions])
         return self._served[key]

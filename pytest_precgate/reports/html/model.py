@@ -13,13 +13,16 @@ from pytest_precgate.analysis.curves.comparison import Comparison
 from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.gating.verdict import JudgedGate
 from pytest_precgate.analysis.report import BaselineUpdate, GateReport, RunReport, SuiteBackground
-from pytest_precgate.reports import cost, layout
+from pytest_precgate.reports import cost, failure, layout
 from pytest_precgate.reports.html.picture import picture
 from pytest_precgate.reports.html.state import differences, facts, launch_rows
 from pytest_precgate.reports.terminal import moved_gate
 
 FORMAT = 1
 """Of the document. Within a format keys are only added."""
+
+_UNBROKEN = 10_000
+"""The width of a line that the browser breaks."""
 
 Document = dict[str, object]
 
@@ -108,19 +111,10 @@ def _outcome(checks: Sequence[GateReport]) -> str:
 
 
 def _headlines(check: GateReport) -> Iterator[str]:
-    """Yield a line for each quantity and verdict that does not pass, then the count of all verdicts."""
-    groups: dict[tuple[str, str], list[JudgedGate]] = {}
-    for judged in check.judged:
-        if not judged.verdict.passes and check.outcome != "recorded":
-            groups.setdefault((judged.gate.key.quantity, str(judged.verdict)), []).append(judged)
-    for (quantity, verdict), gates in groups.items():
-        points = ", ".join(f"{each.gate.key.point:g}" for each in gates)
-        changes = [each.change for each in gates if each.change is not None]
-        span = ""
-        if changes:
-            ends = dict.fromkeys((layout.change(min(changes)), layout.change(max(changes))))
-            span = f" ({' to '.join(ends)}, tolerance {layout.tolerances([each.gate for each in gates])})"
-        yield f"{quantity} {verdict} at {points} tok/s/user{span}"
+    """Yield what a failed check tells first in a terminal, then the count of all verdicts."""
+    if check.outcome != "recorded":
+        without = replace(check, waivers=())  # the page has none to paste
+        yield from (line.text for line in failure.headline(without, _UNBROKEN))
     yield layout.counts(check)
 
 
@@ -177,7 +171,7 @@ def _strip(judged: JudgedGate, old: Sequence[float], side: str) -> Document | No
         "baseline": [gate.gain(value, centre) for value in old],
         "old_state": [gate.gain(value, centre) for value in found.old_values],
         "run": [gate.gain(value, centre) for value in found.values],
-        "tolerance": gate.tolerance,
+        "tolerance": None if gate.record_only else gate.tolerance,
         "noise_floor": found.noise_floor,
     }
 

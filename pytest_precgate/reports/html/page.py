@@ -131,7 +131,7 @@ def _answer(document: Mapping[str, Any]) -> tuple[str, bool | None]:
         if word in outcomes:
             return f"{word.capitalize()}: {_named(suites, word)}", good
     if document["problems"]:
-        return "Failed: gates that could not be judged", False
+        return "Failed: the run has problems", False
     if not outcomes:
         return "No gate ran", None
     words = {"passed": "Passed", "recorded": "Baseline recorded", "added": "Passed, with new gates recorded"}
@@ -188,9 +188,7 @@ def _numbered(suites: Sequence[Values]) -> Iterator[Markup]:
 
 def _figure(picture: Values, number: int) -> Markup:
     """The frame of a picture, which the script fills, and its table as Python reads it."""
-    both = " / ".join(name.upper() for name in picture["precisions"])
-    names = layout.COMPARISON_HEAD
-    head = (names[0], *(f"{name} {both}" for name in names[1:5]), f"{names[5]} ratio", f"{names[6]} ratio")
+    head = layout.comparison_head(picture["precisions"])
     width = len(head)
     rows = [
         (*row["cells"], *(element("td", row["wording"], colspan=width - 1) for _ in range(len(row["cells"]) == 1)))

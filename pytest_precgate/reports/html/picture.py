@@ -44,7 +44,7 @@ def picture(
         "targets": list(points),
         "rows": _rows(pair, points),
         "series": [each for name, curve in pair.curves.items() for each in _series(name, curve, points, behind)],
-        "gates": [_gate(each) for each in judged],
+        "gates": [_gate(each) for each in judged if not each.gate.record_only],
         "left_out": list(_left_out(pair, behind)),
     }
 
@@ -124,7 +124,7 @@ def _left_out(pair: Comparison, behind: SuiteBackground) -> Iterator[str]:
 
 
 def _gate(judged: JudgedGate) -> Picture:
-    """A gate as the picture marks it: numbers with full digits."""
+    """A gate that holds as the picture marks it: numbers with full digits."""
     key, gate = judged.gate.key, judged.gate
     limit = None
     if judged.baseline is not None:

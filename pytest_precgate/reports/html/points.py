@@ -4,21 +4,14 @@ Input: launches. Output: JSON-able tables. Invariant: what was not measured is N
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from pytest_precgate.analysis.accepted.baseline import Launch
+from pytest_precgate.analysis.curves.details import FIGURES
 from pytest_precgate.analysis.curves.sweep import SweepPoint
 
-DETAILS = (
-    *("ttft_mean_s", "ttft_p50_s", "ttft_p90_s", "ttft_p99_s", "tpot_mean_s", "tpot_p90_s", "tpot_p99_s"),
-    *("itl_mean_s", "itl_p50_s", "itl_p99_s"),
-    *("request_latency_mean_s", "request_latency_p50_s", "request_latency_p90_s", "request_latency_p99_s"),
-    *("output_throughput_per_gpu", "e2e_interactivity", "goodput", "joules_per_token", "mean_power_w", "sm_clock_mhz"),
-    *("cached_share", "tokens_per_event", "client_cpu_share", "batch", "queue_s", "prefill_s", "decode_s"),
-    "preemptions",
-)
-"""What a point may hold beside its place on the curve."""
+DETAILS = tuple(name for name in FIGURES if name not in ("tpot_p50_s", "slo_ttft_s", "slo_tpot_s"))
+"""What a point may hold beside its place on the curve; its median tpot is its interactivity."""
 
 CORE = ("concurrency", "gpus", "configuration", "interactivity", "throughput_per_gpu")
 _OPTIONAL = ("acceptance_length", "short_error")
@@ -35,11 +28,11 @@ _DIGITS = 5
 
 
 def details_of(point: SweepPoint) -> Mapping[str, float]:
-    """Return what was measured of a point beside its place on the curve, by name; what is no finite number was not."""
-    found = getattr(point, "details", None)
-    values = {name: getattr(found, name, None) for name in DETAILS}
-    values |= {name: getattr(point, name) for name in _OPTIONAL}
-    known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+    """Return what was measured of a point beside its place on the curve, by name."""
+    known = (
+        {} if point.details is None else {name: each for name, each in point.details.known.items() if name in DETAILS}
+    )
+    known |= {name: value for name in _OPTIONAL if (value := getattr(point, name)) is not None}
     return {name: float(f"{value:.{_DIGITS}g}") for name, value in known.items()}
 
 

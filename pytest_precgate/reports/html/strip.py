@@ -19,7 +19,7 @@ def strip(values: Mapping[str, Any] | None, passes: bool) -> Markup:
     if values is None:
         return element("td", "-")
     old, run, before = values["baseline"][:_MOST_TICKS], values["run"][:_MOST_TICKS], values["old_state"][:_MOST_TICKS]
-    limits = [values["tolerance"], values["noise_floor"] or 0.0]
+    limits = [values["tolerance"] or 0.0, values["noise_floor"] or 0.0]
     reach = 1.15 * max([_LEAST_HALF_WIDTH, *limits, *(abs(value) for value in (*old, *run, *before))])
 
     def x(share: float) -> str:
@@ -42,11 +42,11 @@ def strip(values: Mapping[str, Any] | None, passes: bool) -> Markup:
     return element("td", element("svg", *parts, role="img", aria_label=label, class_="strip", **size))
 
 
-def _said(old: Sequence[float], run: Sequence[float], before: Sequence[float], tolerance: float) -> str:
+def _said(old: Sequence[float], run: Sequence[float], before: Sequence[float], tolerance: float | None) -> str:
     words = [f"this run {_listed(run)}" if run else "no launch of this run"]
     words += [f"baseline launches {min(old):+.1%} to {max(old):+.1%}"] if old else []
     words += [f"old state launched again {_listed(before)}"] if before else []
-    return "; ".join([*words, f"tolerance {tolerance * 100:g}%"])
+    return "; ".join([*words, "only recorded" if tolerance is None else f"tolerance {tolerance * 100:g}%"])
 
 
 def _listed(values: Sequence[float]) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +12,8 @@ from pytest_precgate.analysis.gating.verdict import Verdict
 from pytest_precgate.analysis.report import Compared, RunReport, SuiteBackground
 from pytest_precgate.reports import layout
 from pytest_precgate.reports.html.model import document, merged, of_suite
-from pytest_precgate.reports.html.points import CORE, DETAILS, details_of
+from pytest_precgate.reports.html.page import render
+from pytest_precgate.reports.html.points import CORE, DETAILS
 from tests.builders.pages import MADE, POINTS, background, checked, paced, page
 
 
@@ -57,15 +56,6 @@ def test_points_hold_every_detail_that_was_measured_and_no_other_column() -> Non
     assert first["ttft_p50_s"] == pytest.approx((1 + 2 / 7) / 100, rel=1e-4)
 
 
-def test_what_is_no_finite_number_was_not_measured() -> None:
-    """Neither zero nor infinity stands for it, and a page is written all the same."""
-    point = replace(paced("fp4", 1.0).points[0])
-    object.__setattr__(
-        point, "details", SimpleNamespace(ttft_p50_s=math.inf, goodput=math.nan, batch=None, queue_s=0.25)
-    )
-    assert details_of(point) == {"queue_s": 0.25}
-
-
 def test_the_rows_are_those_of_the_other_reports() -> None:
     """The published table, cell by cell."""
     behind = background({"fp4": [1.0], "int4": [1.0]})
@@ -76,14 +66,29 @@ def test_the_rows_are_those_of_the_other_reports() -> None:
     ]
 
 
-def test_the_headlines_name_what_lost_how_much_and_where() -> None:
-    """One line per quantity and verdict that does not pass, then the count."""
+def test_the_headlines_are_those_of_the_failed_test() -> None:
+    """The words of the terminal, then the count."""
     assert suite_of(page(1.08))["headlines"] == [
-        "fp4/int4 throughput_ratio REGRESSED at 55, 73, 91 tok/s/user (-18.6% to -16.5%, tolerance 2.5%)",
-        "fp4 throughput_per_gpu REGRESSED at 55, 73, 91 tok/s/user (-18.1% to -16.1%, tolerance 2.5%)",
+        "FP4 throughput_per_gpu fell 16.1 to 18.1% at 55, 73 and 91 tok/s/user",
+        "against baselines/kimi.json (tolerance 2.5%)",
+        "1 launch, noise floor 1.6%: find the cause",
+        "with it: FP4/INT4 throughput_ratio -16.5% to -18.6%; passing: INT4 throughput_per_gpu +0.5% to +0.6%",
         "9 gates: 6 REGRESSED, 3 PASS",
     ]
     assert suite_of(page())["headlines"] == ["9 gates: 9 PASS"]
+
+
+def test_a_gate_that_is_only_recorded_has_no_mark_and_no_limit() -> None:
+    """It holds nothing; its launches are shown all the same."""
+    behind = background({"fp4": [1.0], "int4": [1.0]})
+    check = checked(behind)
+    first = check.judged[0]
+    recorded = replace(first, gate=replace(first.gate, record_only=True), verdict=Verdict.RECORDED)
+    found = document(RunReport(checks=(replace(check, judged=(recorded, *check.judged[1:])),)), [behind], MADE)
+    assert len(picture_of(found)["gates"]) == len(check.judged) - 1
+    shown = suite_of(found)["checks"][0]["gates"][0]
+    assert (shown["verdict"], shown["tolerance"], shown["strip"]["tolerance"]) == ("RECORDED", "-", None)
+    assert "only recorded" in render(found)
 
 
 def test_differences_come_first_and_what_agrees_is_counted() -> None:

@@ -323,6 +323,8 @@ class Gatekeeper:
         pending = self.state.pending.setdefault(suite.name, PendingUpdate(suite, pair))
         keys = pending.checked.setdefault(test, [])
         keys += [gate.gate.key for gate in judged if gate.gate.key not in keys]
+        # By gate and not by metric: a mark has one test record what another test holds.
+        pending.recorded |= {RecordedGate(test, gate.gate.key) for gate in judged if gate.gate.record_only}
 
     def finish(
         self, ran: Ran, *, configured: Collection[str] = (), cut_short: bool = False, interrupted: bool = False

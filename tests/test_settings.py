@@ -310,6 +310,33 @@ def test_an_objective_and_an_axis_are_of_the_whole_suite(tmp_path: Path) -> None
         loaded(tmp_path, own.replace("hardware =", f"{both}hardware =", 1))
 
 
+@pytest.mark.parametrize("own", ['axis = "e2e"', "slo = { ttft_ms = 1, tpot_ms = 1 }"])
+@pytest.mark.parametrize("where", ["configuration", "side", "side's configuration"])
+def test_neither_a_configuration_nor_a_side_has_its_own_objective_or_axis(tmp_path: Path, own: str, where: str) -> None:
+    """Points of two axes would make one cloud, and a side would look better or worse for its axis alone."""
+    simulated = SUITE.replace('engine = "recorded"\npath = "points.csv"', SIMULATED)
+    entry = f'configurations = [{{ configuration = "a" }}, {{ configuration = "b", {own} }}]'
+    side = "[suites.kimi.paired.old.fp4]\n"
+    text = {
+        "configuration": simulated.replace(SIMULATED, f"{SIMULATED}\n{entry}", 1),
+        "side": f"{simulated}\n{side}{own}\n",
+        "side's configuration": f"{simulated}\n{side}{entry}\n",
+    }[where]
+    with pytest.raises(SettingsError, match="cannot differ between precisions, configurations or sides"):
+        loaded(tmp_path, text)
+
+
+def test_a_mark_that_adds_goodput_needs_the_suites_objective(tmp_path: Path) -> None:
+    """Before anything is measured."""
+    simulated = SUITE.replace('engine = "recorded"\npath = "points.csv"', SIMULATED)
+    mark: dict[str, object] = {"metrics": ["throughput_per_gpu", "goodput"], "tolerance": {"goodput": 0.1}}
+    with pytest.raises(SettingsError, match="goodput counts the requests that keep an objective"):
+        loaded(tmp_path, simulated).marked(mark, "here")
+    slo = "slo = { ttft_ms = 500, tpot_ms = 20 }\nhardware ="
+    suite = loaded(tmp_path, simulated.replace("hardware =", slo, 1)).marked(mark, "here")
+    assert Metric.GOODPUT in suite.tolerances
+
+
 @pytest.mark.parametrize(
     ("table", "spot"),
     [

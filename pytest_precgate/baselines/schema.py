@@ -105,13 +105,19 @@ def _anchor_text(baseline: Baseline, state: AnchorState) -> str:
     """An anchor: its gates with the values it gives them, who recorded it, and its launches."""
     values = state.at(baseline.hardware, baseline.cost).values(state.keys)
     gates = [{**_key_fields(key), "value": _digits(values[key])} for key in state.keys]
-    is_here = state.launches == AnchorState(state.recorded, baseline.launches, state.keys).launches
+    here = AnchorState(state.recorded, baseline.launches, state.keys).launches
+    is_here = state.launches == here and _details(state.launches) == _details(here)
     fields = {
         "gates": _block([_line(fields) for fields in gates], "     "),
         "launches": "null" if is_here else _launches_text(state.launches, "     "),
         "recorded": _line(asdict(state.recorded)),
     }
     return "{" + ",\n     ".join(f'"{key}": {text}' for key, text in fields.items()) + "}"
+
+
+def _details(launches: Sequence[Launch]) -> list[PointDetails | None]:
+    """The details of all points, without which points are equal."""
+    return [point.details for launch in launches for point in launch.sweep.points]
 
 
 def _launches_text(launches: Sequence[Launch], indent: str = "  ") -> str:

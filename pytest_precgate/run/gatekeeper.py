@@ -38,7 +38,7 @@ from pytest_precgate.run.confirmation import Confirmation, not_confirmed
 from pytest_precgate.run.evaluation import AgainstBaseline, GateEvaluation, InPairs, Recording
 from pytest_precgate.run.launches import Launches
 from pytest_precgate.run.planning import launch_side, plans_of, targets_of
-from pytest_precgate.run.recording import is_newly_recorded, launch_for_baseline
+from pytest_precgate.run.recording import is_newly_recorded, joins, launch_for_baseline
 from pytest_precgate.run.state import PendingUpdate, RunState
 from pytest_precgate.run.trends import with_history
 from pytest_precgate.settings import Policy, Suite
@@ -139,7 +139,8 @@ class Gatekeeper:
         gates = suite.gates_for(candidate, reference, points)
         now = {precision: launch.fingerprint for precision, launch in launches.items()}
         if self.policy.update_add:  # before further launches are measured for nothing
-            require_addable(stored.baseline, test, [gate.key for gate in gates], now, self.state.version_of(suite.name))
+            joining = [gate.key for gate in gates if joins(gate, stored.baseline, test)]
+            require_addable(stored.baseline, test, joining, now, self.state.version_of(suite.name))
         judged = self._judged(suite, gates, now, test)
         if not self.policy.update:
             _, known = self.state.judged.get(suite.name, (suite, ()))
@@ -332,12 +333,17 @@ class Gatekeeper:
 
     def _record(self, suite: Suite, pair: Comparison, test: str, judged: Sequence[JudgedGate]) -> None:
         baseline = None if self.policy.update else self.state.read(suite.name).baseline
-        judged = [gate for gate in judged if not (gate.gate.record_only and gate.value is None)]
+        if self.policy.update_add:
+            judged = [gate for gate in judged if joins(gate.gate, self.state.read(suite.name).baseline, test)]
+        else:
+            judged = [gate for gate in judged if not (gate.gate.record_only and gate.value is None)]
         keys, wanted = [gate.gate.key for gate in judged], self.policy.recorded_launches(suite)
         launch_for_baseline(self.launches, suite, baseline, keys, wanted)
         pending = self.state.pending.setdefault(suite.name, PendingUpdate(suite, pair))
         keys = pending.checked.setdefault(test, [])
         keys += [gate.gate.key for gate in judged if gate.gate.key not in keys]
+        # By gate and not by metric: a mark has one test record what another test holds.
+        pending.recorded |= {RecordedGate(test, gate.gate.key) for gate in judged if gate.gate.record_only}
 
     def finish(
         self, ran: Ran, *, configured: Collection[str] = (), cut_short: bool = False, interrupted: bool = False

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_precgate.analysis.accepted.baseline import Baseline
+from pytest_precgate.analysis.accepted.baseline import Baseline, RecordedGate
 from pytest_precgate.analysis.accepted.matching import lacks_figure
-from pytest_precgate.analysis.gating.gates import GateKey
+from pytest_precgate.analysis.gating.gates import Gate, GateKey
 from pytest_precgate.analysis.gating.verdict import JudgedGate
 from pytest_precgate.errors import BaselineError
 from pytest_precgate.run.launches import Launches
@@ -46,6 +46,13 @@ def is_newly_recorded(judged: JudgedGate, baseline: Baseline | None) -> bool:
     if not judged.gate.record_only or judged.value is None or judged.baseline is not None:
         return False
     return baseline is None or not lacks_figure(baseline, judged.gate.key)
+
+
+def joins(gate: Gate, baseline: Baseline | None, test: str) -> bool:
+    """Return whether launches that are added to a ``baseline`` must have a value of the gate of ``test``.
+
+    Not where it is only recorded and the baseline is without it, as without a figure that no launch had."""
+    return not gate.record_only or (baseline is not None and baseline.holds(RecordedGate(test, gate.key)))
 
 
 def _refuse_unsearched(

@@ -37,11 +37,12 @@ from pytest_precgate.settings import Policy, Suite
 
 @dataclass
 class PendingUpdate:
-    """What a suite's baseline is to become: the suite and its gates by test."""
+    """What a suite's baseline is to become: the suite and its gates by test; of these, ``recorded`` hold nothing."""
 
     suite: Suite
     comparison: Comparison
     checked: dict[str, list[GateKey]] = field(default_factory=dict)
+    recorded: set[RecordedGate] = field(default_factory=set)
 
 
 @dataclass
@@ -187,7 +188,7 @@ class RunState:
             cost=suite.cost,
             lower_anchor=self.policy.lower_anchor,
             adds=self.policy.update_add,
-            recorded=suite.recorded,
+            recorded=frozenset(pending.recorded),
         )
         utc = utc_text(self.clock())
         recorded = Provenance(self.commit(), utc, self.tool_version, self.policy.reason)

@@ -1,7 +1,7 @@
 """The keys that a suite gives once for the engines of all its precisions: the objective of goodput, and the axis.
 
 Input: the members of a suite's table. Output: the precisions' tables with these keys. Invariant: precisions that are
-compared never differ in one of them."""
+compared, their configurations and their sides never differ in one of them."""
 
 from __future__ import annotations
 
@@ -29,15 +29,24 @@ def with_shared(members: Mapping[str, Node]) -> dict[str, Node]:
 def _with(node: Node, shared: Mapping[str, object]) -> Node:
     if not isinstance(node.value, Mapping):
         return node
-    for key in SHARED:
-        if key in node.value:
-            node.child(key, node.value[key]).fail("is of the whole suite, and cannot differ between precisions")
+    refuse_own(node)
     return replace(node, value={**node.value, **shared})
 
 
-def require_slo(members: Mapping[str, Node], suite: Node) -> None:
-    """Refuse goodput without the objective that it counts."""
-    if "slo" not in members:
-        members.get("metrics", suite).fail(
-            "goodput counts the requests that keep an objective; give slo = { ttft_ms = 500, tpot_ms = 20 }"
-        )
+def refuse_own(table: Node) -> None:
+    """Refuse these keys in the table of a precision, or of a side's, and in each of its configurations."""
+    members = table.mapping()
+    for key in SHARED:
+        if key in members:
+            members[key].fail("is of the whole suite, and cannot differ between precisions, configurations or sides")
+    entries = members.get("configurations")
+    for entry in entries.items() if entries is not None and isinstance(entries.value, list) else ():
+        if isinstance(entry.value, Mapping):
+            refuse_own(entry)
+
+
+def refuse_goodput(node: Node) -> None:
+    """Refuse goodput where the suite has no objective that it counts."""
+    node.fail(
+        "goodput counts the requests that keep an objective; give the suite slo = { ttft_ms = 500, tpot_ms = 20 }"
+    )

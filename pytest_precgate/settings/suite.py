@@ -30,7 +30,7 @@ from pytest_precgate.documents import Node, nearest
 from pytest_precgate.engines import ENGINES, Engine
 from pytest_precgate.engines.rehearsal import rehearsal_of
 from pytest_precgate.errors import CalibrationError, SettingsError
-from pytest_precgate.settings.shared import SHARED, require_slo, with_shared
+from pytest_precgate.settings.shared import SHARED, refuse_goodput, refuse_own, with_shared
 from pytest_precgate.settings.tolerances import PRECISIONS, for_all, node_of, refuse_unheld, tolerances_of
 
 LaunchRule = Literal["first-good", "median"]
@@ -70,7 +70,7 @@ class Suite:
     ``points`` is None for "quartiles", ``max_launches`` and ``must_detect`` None for their defaults.
     ``tolerance_for_all`` is that of the metrics a mark adds.
     ``paired`` holds, by name, the engines of another side for comparisons of pairs; ``confirm_with`` is the side that
-    starts the state of the baseline, None where none does."""
+    starts the state of the baseline, None where none does; ``has_slo`` says whether goodput has an objective."""
 
     name: str
     hardware: Hardware
@@ -89,6 +89,7 @@ class Suite:
     paired: Mapping[str, Engines] = field(default_factory=dict)
     confirm_with: str | None = None
     wording: Wording = "ratios"
+    has_slo: bool = False
 
     def __post_init__(self) -> None:
         for name in ("engines", "paired", "tolerances"):
@@ -205,6 +206,8 @@ class Suite:
             with members["max_launches"].building():
                 changed = replace(changed, max_launches=members["max_launches"].integer())
         _refuse_empty(changed, members.get("tolerance", root))
+        if Metric.GOODPUT in changed.tolerances and not changed.has_slo:
+            refuse_goodput(members.get("metrics", root))
         return changed
 
 
@@ -236,10 +239,11 @@ def suite_from(name: str, node: Node, hardware: Mapping[str, Hardware], base: Pa
         tolerance_for_all=for_all(members),
         implausible=members["implausible"].number() if "implausible" in members else IMPLAUSIBLE_GAIN,
         wording=cast(Wording, members["wording"].choice(WORDINGS)) if "wording" in members else "ratios",
+        has_slo="slo" in members,
     )
     _refuse_empty(suite, members.get("tolerance", members.get("implausible", node)))
-    if Metric.GOODPUT in suite.tolerances:
-        require_slo(members, node)
+    if Metric.GOODPUT in suite.tolerances and not suite.has_slo:
+        refuse_goodput(members.get("metrics", node))
     return _with_launches(suite, node, members, base)
 
 
@@ -288,6 +292,8 @@ def _side(side: str, node: Node, members: Mapping[str, Node], engines: Engines, 
     own = node.table(optional=list(engines))
     if not own:
         node.fail("has no differing key; name the keys that differ, by precision")
+    for table in own.values():
+        refuse_own(table)
     found = {
         precision: _engines(replace(own[precision], value=_over(own[precision], members[precision])), base)
         if precision in own

@@ -20,6 +20,7 @@ from pytest_precgate.analysis.accepted.baseline import AnchorState, Baseline, La
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.cost import LaunchCost
+from pytest_precgate.analysis.curves.details import PointDetails
 from pytest_precgate.analysis.curves.economics import HARDWARE
 from pytest_precgate.analysis.curves.sweep import Sweep
 from pytest_precgate.analysis.gating.gates import GateKey, Metric
@@ -367,3 +368,23 @@ def test_many_writers_at_once_lose_no_update(tmp_path: Path) -> None:
     assert baseline is not None
     assert {entry.reason for entry in baseline.history} == {f"{w}.{n}" for w in range(4) for n in range(5)}
     assert [path.name for path in directory.iterdir()] == ["kimi.json"]
+
+
+@pytest.mark.parametrize("more", [{}, {"ttft_p99_s": 0.4}])
+def test_an_anchor_keeps_its_own_latencies_where_no_throughput_moved(more: dict[str, float]) -> None:
+    """Points are equal without their details, and an anchor's are not those of later launches."""
+
+    def of(ttft_s: float | None) -> Baseline:
+        details = PointDetails(ttft_p99_s=ttft_s)
+        launches = [launch(kimi(name)).rounded() for name in ("fp4", "int4")]
+        sweeps = [each.sweep for each in launches]
+        told = [replace(s, points=[replace(p, details=details) for p in s.points]) for s in sweeps]
+        launches = [replace(each, sweep=sweep) for each, sweep in zip(launches, told, strict=True)]
+        return replace(kimi_baseline(), launches=launches, anchors=())
+
+    first, later = of(0.2), of(more.get("ttft_p99_s"))
+    kept = replace(later, anchors=first.anchors)
+    read = parse(dump(kept), "kimi.json")
+    for state in (kept, read):
+        points = state.anchors[0].launches[0].sweep.points
+        assert {point.figure("ttft_p99_s") for point in points} == {0.2}

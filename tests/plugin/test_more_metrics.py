@@ -72,6 +72,19 @@ def test_a_shown_run_holds_nothing_to_what_was_only_recorded(
         assert "fp4 ttft_p99 at 55 tok/s/user: REGRESSED" in text
 
 
+def test_launches_are_added_where_a_recorded_metric_has_no_value(suite: Repository) -> None:
+    """No launch of the baseline had its energy, and none that is added has."""
+    suite.change_settings("requests_per_slot = 10", "seed = 7, requests_per_slot = 10")
+    assert suite.run("--precgate-update-add", "--precgate-reason=another day").ret == 0
+    document = json.loads(suite.baseline.read_text(encoding="utf-8"))
+    assert len(document["launches"]) == 4
+    assert {gate["metric"] for gate in document["gates"]} == {"throughput_per_gpu", "ttft_p99", "tpot_p99", "goodput"}
+    suite.change_settings('"goodput"', '"goodput", "ttft_p50"')
+    suite.change_settings("seed = 7", "seed = 8")
+    assert suite.run("--precgate-update-add", "--precgate-reason=a third").ret == 0
+    assert not any(gate["metric"] == "ttft_p50" for gate in json.loads(suite.baseline.read_text())["gates"])
+
+
 def test_a_baseline_of_before_the_figure_is_recorded_again(suite: Repository) -> None:
     """Its points lack it: adding the gate alone cannot read them, and the message says which flag can."""
     document = json.loads(suite.baseline.read_text(encoding="utf-8"))

@@ -257,3 +257,20 @@ def test_a_baseline_without_its_anchor_fails_by_name(repository: Repository, pac
         result = run(1.015)
         assert result.ret == 1
         result.stdout.fnmatch_lines(["*baselines/kimi.json: *Restore the file from version control*oldest_accepted*"])
+
+
+def test_what_one_test_records_and_another_holds_asks_for_a_reason(repository: Repository) -> None:
+    """Both precisions lose 2%, so no ratio moves: the first test's mark only records the throughput of the second."""
+    repository.write_test(
+        "import pytest\n"
+        '@pytest.mark.precgate(tolerance={"throughput_per_gpu": {"gate": "record"}})\n'
+        "def test_a(precgate):\n"
+        '    precgate.check(precgate.compare("fp4", "int4"))\n'
+        "def test_b(precgate):\n"
+        '    precgate.check(precgate.compare("fp4", "int4"))\n'
+    )
+    assert repository.run("--precgate-update").ret == 0
+    repository.write_points(fp4=0.98, int4=0.98)
+    result = repository.run("--precgate-update")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*not written: it would make fp4 throughput_per_gpu at 55 tok/s/user*easier to pass*"])

@@ -30,7 +30,7 @@ from pytest_precgate.analysis.accepted.baseline import (
 )
 from pytest_precgate.analysis.curves.comparison import CostMode
 from pytest_precgate.analysis.curves.economics import Hardware
-from pytest_precgate.analysis.gating.gates import GateKey, Metric
+from pytest_precgate.analysis.gating.gates import GateKey
 from pytest_precgate.analysis.gating.losses import log_loss
 from pytest_precgate.analysis.gating.noise import GateNoise
 from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent
@@ -54,7 +54,7 @@ class GateChange:
 
     ``explained`` is the largest fall of its logarithm that noise explains (see standard_errors), 0 where no noise is
     known; ``sigmas`` the noise of a launch before and after. ``anchor`` is the value it is anchored at, ``since`` says
-    which state that is."""
+    which state that is. Without ``holds`` it is only recorded, and no value of it makes anything easier."""
 
     gate: RecordedGate
     before: float | None
@@ -63,6 +63,7 @@ class GateChange:
     sigmas: tuple[float | None, float | None] = (None, None)
     anchor: float | None = None
     since: str = ""
+    holds: bool = True
 
     @property
     def sigma(self) -> float | None:
@@ -81,7 +82,7 @@ class GateChange:
         """Whether the gate becomes easier to pass: no value, or one that is worse by more than noise explains.
 
         Without noise, as with recorded points, worse by more than rounding."""
-        if self.before is None:
+        if self.before is None or not self.holds:
             return False
         if self.after is None:
             return True
@@ -110,7 +111,7 @@ class GateChange:
         """Whether it is worse than its anchor by more than accepted states may fall.
 
         A latency or an energy scatters by more than that: a check tells when it has drifted, by its own tolerance."""
-        if not self.gate.key.metric.follows_steps:
+        if not self.gate.key.metric.follows_steps or not self.holds:
             return False
         below = self.below_anchor
         return below is not None and below > ALLOWED_FALL + LAST_BITS
@@ -188,7 +189,8 @@ class Measured:
     """The measurements and checks of this run for one suite: launches by precision, gates by test, and the pricing.
 
     ``lower_anchor`` says that gates which would lie too far below their anchor are anchored anew; ``adds`` that the
-    launches join those of the baseline. ``recorded`` are the metrics that hold nothing: no reason is asked for them."""
+    launches join those of the baseline. ``recorded`` are the gates that hold nothing: no reason is asked for them,
+    unless another test holds the same."""
 
     suite: str
     launches: Mapping[str, Sequence[Launch]]
@@ -197,7 +199,7 @@ class Measured:
     cost: CostMode
     lower_anchor: bool = False
     adds: bool = False
-    recorded: frozenset[Metric] = frozenset()
+    recorded: frozenset[RecordedGate] = frozenset()
 
 
 def plan_rewrite(
@@ -292,8 +294,8 @@ def _told(old: Baseline | None, new: Baseline, key: GateKey, measured: Measured)
     sigma = _sigma(new.noises(*price).get(key))
     if old is None or not old.tests_of(key):
         return replace(blank, sigmas=(None, sigma))
-    if key.metric in measured.recorded:  # it holds nothing, so no value of it makes anything easier
-        return replace(blank, explained=math.inf, sigmas=(None, sigma))
+    if all(RecordedGate(test, key) in measured.recorded for test in new.tests_of(key)):
+        return replace(blank, sigmas=(None, sigma), holds=False)
     then = priced_for(old.launches, measured.hardware), measured.cost
     sigmas = _sigma(old.noises(*then).get(key)), sigma
     error, gates = _error(old, new, key, measured), max(1, new.at(*price).noise.independent)

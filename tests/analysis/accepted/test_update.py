@@ -125,6 +125,18 @@ def test_a_reason_is_asked_for_beyond_what_noise_explains(fall: float, asks: boo
         assert "make fp4/int4 throughput_ratio at 55 tok/s/user, fp4 throughput_per_gpu at 55 " in plan.needs_reason
 
 
+def test_a_gate_that_is_only_recorded_asks_for_nothing_and_one_that_another_test_holds_does() -> None:
+    """Neither a reason nor a lowered anchor; a mark has one test record what another holds."""
+    recorded = frozenset({RecordedGate(TEST, RATIO), RecordedGate(TEST, FP4)})
+    down = [factor * 0.95 for factor in QUIET]
+    plan = accepted(launched(*QUIET), launched(*down, recorded=recorded))
+    assert (plan.needs_reason, plan.sunk) == ("", ())
+    both = {TEST: [RATIO, FP4], "test_kimi.py::test_other": [FP4]}
+    held = accepted(replace(launched(*QUIET), checked=both), replace(launched(*down, recorded=recorded), checked=both))
+    assert held.needs_reason == "make fp4 throughput_per_gpu at 55 tok/s/user easier to pass"
+    assert {change.gate.key for change in held.sunk} == {FP4}
+
+
 def test_more_gates_take_more_standard_errors() -> None:
     """Two for one gate; of six that scatter by themselves 5% of unchanged updates are asked, not 13%."""
     assert standard_errors(1) == 2.0

@@ -38,6 +38,7 @@ from pytest_precgate.cli.points import (
 )
 from pytest_precgate.cli.serve import add_serve
 from pytest_precgate.cli.show import add_show
+from pytest_precgate.cli.start.command import add_init
 from pytest_precgate.documents import nearest
 from pytest_precgate.engines.simulated.calibration import fit, point_errors
 from pytest_precgate.environment import git_commit, tool_version
@@ -82,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pytest-precgate {tool_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_init(commands)
     _add_compare(commands)
     add_page(commands)
     add_import(commands)

@@ -1,0 +1,70 @@
+"""What ``precgate init`` makes sure of before it writes: the settings are read, the engines could start, the run is
+planned.
+
+Input: the text that the settings would have. Output: the suite, its plan. Invariant: nothing is started, loaded or
+written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from pytest_precgate.analysis.accepted.baseline import targets_at
+from pytest_precgate.analysis.curves.comparison import compare
+from pytest_precgate.analysis.curves.search import SweepTargets
+from pytest_precgate.analysis.plan import Asked, SuitePlan
+from pytest_precgate.environment import git_commit, tool_version
+from pytest_precgate.journal.directory import RunDirectory
+from pytest_precgate.run.journaling import Record
+from pytest_precgate.run.launches import Launches
+from pytest_precgate.run.planning import plans_of
+from pytest_precgate.settings import Policy, Suite
+
+
+def preflight(suite: Suite, root: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+    """Ask of every engine what can be asked without a start: program, GPUs, checkpoint; whether an endpoint answers;
+    whether recorded points can be read at the suite's targets. Raises PrecgateError with the first that cannot be."""
+    launches = Launches(root, lambda: _record(root, say), environ, on_point=_unheard, say=say)
+    try:
+        launches.preflight(suite)
+        recorded = [precision for precision in suite.engines if not launches.can_repeat(suite, precision)]
+        sweeps = [launches.of(suite, precision).sweep for precision in recorded]
+        if len(sweeps) < 2:
+            return
+        pair = compare(sweeps[0], sweeps[1], hardware=suite.hardware, cost=suite.cost)
+        for point in suite.points_for(pair):
+            pair.at(point)
+    finally:
+        launches.close()
+
+
+def plan(suite: Suite, test: str, root: Path) -> Sequence[SuitePlan]:
+    """Return what recording the first baseline would launch."""
+    return plans_of(Policy(update=True), [(suite, Asked(test, compares=True))], None, root, _targets)
+
+
+def _targets(suite: Suite, precision: str) -> SweepTargets:
+    return targets_at([suite.points], None, precision)
+
+
+def _record(root: Path, say: Callable[[str], None]) -> Record:
+    """A record of no run: a preflight keeps nothing."""
+    return Record(
+        directory=RunDirectory.new(root, _now(), 0),
+        root=root,
+        mode="measure",
+        commit=lambda: git_commit(root),
+        clock=_now,
+        tool_version=tool_version(),
+        say=say,
+        salt="",
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _unheard(*_: object) -> None:
+    """No point is measured by a preflight."""

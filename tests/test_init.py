@@ -14,7 +14,7 @@ import yaml
 
 from pytest_precgate.cli import main
 from pytest_precgate.cli.start import command, written
-from pytest_precgate.cli.start.answers import Questions
+from pytest_precgate.cli.start.answers import Questions, answers
 from pytest_precgate.cli.start.written import Change, found_ci, settings_file, write
 from pytest_precgate.errors import PrecgateError
 from pytest_precgate.settings import Settings, load, read_text
@@ -331,7 +331,7 @@ def test_every_value_is_read_back_as_it_was_given(engine: str, value: str, tmp_p
         "simulated": [],
     }[engine]
     options = parsed("one", f"--engine={engine}", *flags, "--points=5")
-    told = command.answers(options, Questions(None, print), None)
+    told = answers(options, Questions(None, print), None)
     planned = written.changes(told, tmp_path)
     read: Settings = read_text(planned.settings.path, planned.settings.text)
     assert read.suites["one"].engines["fp4"][0].kind == engine

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_INTERRUPTED
 from pytest_precgate.cli.output import print_lines, width
+from pytest_precgate.cli.preflight import preflight
 from pytest_precgate.cli.start.answers import (
     CI_KINDS,
     ENGINES,
@@ -22,7 +23,7 @@ from pytest_precgate.cli.start.answers import (
     answers,
     hardware_names,
 )
-from pytest_precgate.cli.start.check import plan, preflight
+from pytest_precgate.cli.start.planned import plan
 from pytest_precgate.cli.start.written import Changes, changes, found_ci, settings_file, write
 from pytest_precgate.errors import PrecgateError
 from pytest_precgate.reports.plan import lines

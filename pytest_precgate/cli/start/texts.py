@@ -1,6 +1,6 @@
 """The texts that ``precgate init`` writes: a suite, a test, a CI job.
 
-Input: answers. Output: text. Invariant: every text is read back before it is written, by ``cli.start.check`` and the
+Input: answers. Output: text. Invariant: every text is read back before it is written, by ``cli.start.command`` and the
 tests; a value is quoted, so that it can hold any character."""
 
 from __future__ import annotations

@@ -1,25 +1,19 @@
-"""What ``precgate init`` makes sure of before it writes: the settings are read, the engines could start, the run is
-planned.
+"""What can be asked of a suite's engines without a start, for ``precgate init`` and ``precgate doctor``.
 
-Input: the text that the settings would have. Output: the suite, its plan. Invariant: nothing is started, loaded or
-written."""
+Input: a suite. Output: nothing, or an error. Invariant: nothing is started, loaded or written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
-from pytest_precgate.analysis.accepted.baseline import targets_at
 from pytest_precgate.analysis.curves.comparison import compare
-from pytest_precgate.analysis.curves.search import SweepTargets
-from pytest_precgate.analysis.plan import Asked, SuitePlan
 from pytest_precgate.environment import git_commit, tool_version
 from pytest_precgate.journal.directory import RunDirectory
 from pytest_precgate.run.journaling import Record
 from pytest_precgate.run.launches import Launches
-from pytest_precgate.run.planning import plans_of
-from pytest_precgate.settings import Policy, Suite
+from pytest_precgate.settings import Suite
 
 
 def preflight(suite: Suite, root: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
@@ -37,15 +31,6 @@ def preflight(suite: Suite, root: Path, environ: Mapping[str, str], say: Callabl
             pair.at(point)
     finally:
         launches.close()
-
-
-def plan(suite: Suite, test: str, root: Path) -> Sequence[SuitePlan]:
-    """Return what recording the first baseline would launch."""
-    return plans_of(Policy(update=True), [(suite, Asked(test, compares=True))], None, root, _targets)
-
-
-def _targets(suite: Suite, precision: str) -> SweepTargets:
-    return targets_at([suite.points], None, precision)
 
 
 def _record(root: Path, say: Callable[[str], None]) -> Record:

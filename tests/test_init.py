@@ -93,8 +93,13 @@ def test_a_failing_preflight_leaves_no_file(
     monkeypatch.setenv("PATH", str(Path.cwd()))
     assert main(["init", *SERVERS]) == 2
     said = capsys.readouterr().err
-    assert "trtllm-serve is not on PATH" in said
-    assert "nothing was written. Give --no-preflight where the suite runs on another machine" in said
+    lines = said.splitlines()
+    assert lines[0] == "precgate: the suite cannot run on this machine, and nothing was written:"
+    assert [line.partition(";")[0] for line in lines if " is not on PATH" in line] == [
+        "  fp4-int4 fp4: trtllm-serve is not on PATH",
+        "  fp4-int4 int4: vllm is not on PATH",
+    ]
+    assert lines[-1] == "Give --no-preflight where it runs on another machine."
     assert written_files(Path.cwd()) == set()
     assert main(["init", *SERVERS, "--no-preflight", "--ci=github"]) == 0
     assert "precgate doctor first" in capsys.readouterr().out
@@ -274,7 +279,7 @@ def parsed(*arguments: str) -> argparse.Namespace:
 
 def test_a_person_is_asked_for_what_the_flags_leave_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An answer that is none is asked for again; an empty one is the default."""
-    ask = typing("first", "", "turbo", "simulated", "", "simulated", "", "", "55,73,91", "github")
+    ask = typing("first", "", "turbo", "simulated", "simulated", "", "55,73,91", "github")
     assert command.initialise(parsed(), tmp_path, ask) == 0
     assert "got 'turbo'" in capsys.readouterr().out
     suite = load(tmp_path).suites["first"]

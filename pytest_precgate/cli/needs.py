@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from pytest_precgate import http
@@ -24,10 +23,10 @@ from pytest_precgate.analysis.machine.needs import (
     programs_finding,
     settings_finding,
 )
-from pytest_precgate.cli.preflight import preflight
+from pytest_precgate.cli.preflight import problems
 from pytest_precgate.environment import git_commit
 from pytest_precgate.environment.gpu_state import driver_versions
-from pytest_precgate.errors import PrecgateError, SeveralPreflightError
+from pytest_precgate.errors import PrecgateError
 from pytest_precgate.servers.gpu_locks import directory_of, holders
 from pytest_precgate.servers.pool import HOST
 from pytest_precgate.settings import Suite
@@ -57,19 +56,8 @@ def needs(suites: list[Suite], source: str, root: Path, environ: Mapping[str, st
 
 
 def _engines(suite: Suite, root: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Every configuration by itself, so that one that cannot start does not hide what the others lack."""
-    for precision, engines in suite.engines.items():
-        for engine in engines:
-            name = "" if len(engines) == 1 else f" {engine.configuration}"
-            what = f"{suite.name} {precision}{name}"
-            try:
-                preflight(replace(suite, engines={precision: (engine,)}), root, environ, lambda _text: None)
-            except SeveralPreflightError as exc:
-                yield from (engine_finding(what, str(each)) for each in exc.each)
-            except PrecgateError as exc:
-                yield engine_finding(what, str(exc))
-            else:
-                yield engine_finding(what, None)
+    for what, found in problems(suite, root, environ):
+        yield from (engine_finding(what, each) for each in found or (None,))
 
 
 def _no_port() -> str | None:

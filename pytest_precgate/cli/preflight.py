@@ -4,16 +4,35 @@ Input: a suite. Output: nothing, or an error. Invariant: nothing is started, loa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from pytest_precgate.analysis.curves.comparison import compare
 from pytest_precgate.environment import git_commit, tool_version
+from pytest_precgate.errors import PrecgateError, SeveralPreflightError
 from pytest_precgate.journal.directory import RunDirectory
 from pytest_precgate.run.journaling import Record
 from pytest_precgate.run.launches import Launches
 from pytest_precgate.settings import Suite
+
+
+def problems(suite: Suite, root: Path, environ: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield every configuration of ``suite`` by its name, with all that keeps it from a launch.
+
+    Each is asked by itself, so that one that cannot start does not hide what the others lack."""
+    for precision, engines in suite.engines.items():
+        for engine in engines:
+            name = "" if len(engines) == 1 else f" {engine.configuration}"
+            found: tuple[str, ...] = ()
+            try:
+                preflight(replace(suite, engines={precision: (engine,)}), root, environ, _unheard)
+            except SeveralPreflightError as exc:
+                found = tuple(str(each) for each in exc.each)
+            except PrecgateError as exc:
+                found = (str(exc),)
+            yield f"{suite.name} {precision}{name}", found
 
 
 def preflight(suite: Suite, root: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
@@ -52,4 +71,4 @@ def _now() -> datetime:
 
 
 def _unheard(*_: object) -> None:
-    """No point is measured by a preflight."""
+    """No point is measured by a preflight, and what it says is said by its errors."""

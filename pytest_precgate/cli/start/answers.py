@@ -74,6 +74,13 @@ class Questions:
         self._ask = ask
         self._say = say
 
+    def begin(self) -> None:
+        """Say what the answers to the question for engines mean, where somebody is asked."""
+        if self._ask is not None:
+            self._say("Empty takes the answer in brackets. Engines:")
+            for name, about in ENGINES.items():
+                self._say(f"  {name:10} {about}")
+
     def value(self, flag: str, given: str | None, question: str, default: str | None, read: Callable[[str], T]) -> T:
         """Return what was given, what is answered, or the default; ``read`` raises ValueError for a bad one."""
         if given is not None:
@@ -103,6 +110,7 @@ def answers(options: argparse.Namespace, questions: Questions, found_ci: Ci | No
     precisions = _precisions(options.precisions)
     each = {name: _by_precision(name, getattr(options, name), precisions) for name in _PER_PRECISION}
     missing: list[str] = []
+    questions.begin()
 
     def asked(flag: str, given: str | None, question: str, default: str | None, read: Callable[[str], T]) -> T:
         try:
@@ -119,7 +127,7 @@ def answers(options: argparse.Namespace, questions: Questions, found_ci: Ci | No
     for precision in precisions:
         given = {name: values.get(precision) for name, values in each.items()}
         sides.append(_side(precision, hardware, given, asked))
-    lengths = "tokens of prompt and output, and the least share of both"
+    lengths = "tokens of prompt, of output, and the least share of both that a request has"
     isl, osl, ratio = asked("--workload", options.workload, lengths, "1024,1024,0.8", _workload)
     at = "interactivity to gate, tok/s/user, as 55,73,91"
     points = asked("--points", options.points, at, QUARTILES, _points)
@@ -137,8 +145,9 @@ _Asked = Callable[[str, "str | None", str, "str | None", Callable[[str], T]], T]
 
 
 def _side(precision: str, hardware: str, given: Mapping[str, str | None], asked: _Asked[object]) -> Side:
-    kinds = "; ".join(f"{name}: {about}" for name, about in ENGINES.items())
-    engine = asked(f"--engine {precision}=KIND", given["engine"], f"engine of {precision} ({kinds})", None, _engine)
+    engine = asked(
+        f"--engine {precision}=KIND", given["engine"], f"engine of {precision}: {', '.join(ENGINES)}", None, _engine
+    )
     values: dict[str, str | int | list[str]] = {}
 
     def add(key: str, flag: str, question: str, default: str | None, read: Callable[[str], object]) -> None:
@@ -154,7 +163,11 @@ def _side(precision: str, hardware: str, given: Mapping[str, str | None], asked:
     if engine == "recorded":
         add("path", "recorded", "file of points, or a pattern", None, _text)
     if engine == "simulated":
-        add("calibration", "calibration", "calibration", _calibration(precision, hardware), _text)
+        shipped_one = _calibration(precision, hardware)
+        if given["calibration"] is None and shipped_one is not None:
+            values["calibration"] = shipped_one
+        else:
+            add("calibration", "calibration", "calibration, a shipped name or a .json file", None, _text)
     unused = [flag for flag in _PER_PRECISION[1:] if given[flag] is not None and flag not in _USED[str(engine)]]
     if unused and engine is not None:
         raise PrecgateError(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_INTERRUPTED
 from pytest_precgate.cli.output import print_lines, width
-from pytest_precgate.cli.preflight import preflight
+from pytest_precgate.cli.preflight import preflight, problems
 from pytest_precgate.cli.start.answers import (
     CI_KINDS,
     ENGINES,
@@ -113,16 +113,23 @@ def _check(suite: Suite, root: Path, *, skip: bool, ask: Ask | None) -> None:
     """Refuse what cannot start here; a person may have the files all the same, for another machine."""
     if skip:
         return
-    try:
+    lacking = [f"  {what}: {each}" for what, found in problems(suite, root, os.environ) for each in found]
+    if not lacking:
         preflight(suite, root, os.environ, lambda text: print(f"precgate: {text}", file=sys.stderr))
-    except PrecgateError as exc:
-        if ask is not None:
-            print(printable_lines(f"precgate: {exc}"))
-            if ask("Write the files all the same, for another machine? [y/N]: ").strip().lower() in ("y", "yes"):
-                return
-        raise PrecgateError(
-            f"{exc}; nothing was written. Give --no-preflight where the suite runs on another machine"
-        ) from exc
+        return
+    if ask is not None:
+        print(printable_lines("\n".join(["the suite cannot run on this machine:", *lacking])))
+        if ask("Write the files all the same, for another machine? [y/N]: ").strip().lower() in ("y", "yes"):
+            return
+    raise PrecgateError(
+        "\n".join(
+            [
+                "the suite cannot run on this machine, and nothing was written:",
+                *lacking,
+                "Give --no-preflight where it runs on another machine.",
+            ]
+        )
+    )
 
 
 def _done(planned: Changes, root: Path) -> Sequence[str]:

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from pytest_precgate.analysis.machine.findings import Finding
-from pytest_precgate.analysis.machine.needs import LEAST_FREE, Directory, directory_findings, engine_finding
+from pytest_precgate.analysis.machine.needs import (
+    LEAST_FREE,
+    Directory,
+    directory_findings,
+    driver_finding,
+    engine_finding,
+    git_finding,
+    programs_finding,
+)
 from pytest_precgate.cli import main
 from pytest_precgate.cli.doctor import examined
 from pytest_precgate.errors import ConnectFailedError, PrecgateError, SettingsError
@@ -252,3 +260,23 @@ def test_no_port_is_a_finding(monkeypatch: pytest.MonkeyPatch, machine: Path, tm
     assert by_subject(examined(tmp_path, None, machine, HERE))["ports"].state == "unknown"
     configure(tmp_path)
     assert by_subject(examined(tmp_path, None, machine, HERE))["ports"].state == "missing"
+
+
+def test_a_driver_that_hides_its_version_is_unknown() -> None:
+    """And one that tells it is fine."""
+    assert driver_finding("580.65", "13.0").found == "580.65, CUDA up to 13.0"
+    assert driver_finding("580.65", None).state == "unknown"
+
+
+def test_programs_count_only_without_a_suite() -> None:
+    """What a suite lacks of them is said by its engine's finding."""
+    found = {"vllm": "/bin/vllm", "nvidia-smi": None}
+    assert programs_finding(found, is_configured=True).state == "fine"
+    unknown = programs_finding(found, is_configured=False)
+    assert (unknown.state, unknown.found) == ("unknown", "vllm (/bin/vllm); not on PATH: nvidia-smi")
+    assert programs_finding({"vllm": "/bin/vllm"}, is_configured=False).found == "vllm (/bin/vllm)"
+
+
+def test_a_commit_is_told_where_there_is_one() -> None:
+    """Without git, or a repository, it is unknown."""
+    assert (git_finding("unknown").state, git_finding("abc").found) == ("unknown", "commit abc")

@@ -13,7 +13,7 @@ from pytest_precgate.cli.start.answers import QUARTILES, STARTED, Answers, Side
 
 _REPORTS = "--junitxml=gate.xml --precgate-json=gate.json --precgate-markdown=gate.md --precgate-html=gate.html"
 SLOWDOWN = 0.04
-"""What a simulated suite shows a regression with: about 8% of throughput at an interactivity."""
+"""What a simulated suite shows a regression with: about 9% of throughput at an interactivity."""
 _INSTALL = "python3 -m venv .venv && .venv/bin/pip install"
 
 

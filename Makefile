@@ -8,6 +8,9 @@ WORKERS ?= 4
 # What `make mutants` changes.
 FOLDER ?= pytest_precgate/analysis
 BIN := $(VENV)/bin
+# Where `make demo` writes its pages, and the exit status of the gates that it shows failing.
+PAGES := .precgate/demo
+FAILED := 1
 # The tests that `make test` leaves out.
 EDGES := real_server or benchmarks or browser
 TESTED := $(VENV)/installed-test-$(PYTEST_VERSION)
@@ -19,9 +22,13 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: demo test test-edges report-page coverage mutants llama lint clean
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/installed-demo ## run the examples as a user's repository would
+demo: $(VENV)/installed-demo ## run the examples as a user's repository would: gates that pass, then gates that fail
+	@mkdir -p $(PAGES)
 	$(BIN)/python benchmarks/simulation.py --differences
-	$(BIN)/python -m pytest -v examples/ --ignore examples/test_llama_cpp.py # that one measures this machine, see its head
+	$(BIN)/python -m pytest -v examples/ --ignore examples/test_llama_cpp.py --precgate-html=$(PAGES)/passed.html # that one measures this machine, see its head
+	@echo; echo "The same gates on a release whose FP4 is 8% slower. They must fail:"
+	$(BIN)/python -m pytest examples_blocked/ --precgate-html=$(PAGES)/blocked.html; [ $$? -eq $(FAILED) ]
+	@echo; echo "Both runs as a page, to open in a browser:"; printf '  file://%s\n' "$$(cd $(PAGES) && pwd)/passed.html" "$$(cd $(PAGES) && pwd)/blocked.html"
 
 test: $(TESTED) lint ## everything but test-edges
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not ($(EDGES))'

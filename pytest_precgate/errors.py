@@ -200,6 +200,14 @@ class PreflightError(EngineError):
     """Refused before anything was started: checkpoint, precision, GPUs, program or command line cannot work."""
 
 
+class SeveralPreflightError(PreflightError):
+    """Several things that cannot work, found in one preflight; ``each`` holds them."""
+
+    def __init__(self, each: Sequence[PreflightError]) -> None:
+        super().__init__("; and ".join(str(error) for error in each))
+        self.each = tuple(each)
+
+
 class CheckpointError(PreflightError, DocumentError):
     """A file of a checkpoint is invalid for every engine, or two of its files contradict each other."""
 

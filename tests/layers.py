@@ -53,7 +53,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "plugin": {"analysis", "baselines", "environment", "journal", "loadgen", "reports", "run", "servers", "settings"},
     "cli": {
         *("analysis", "baselines", "engines", "environment", "interop", "journal", "loadgen", "reports", "run"),
-        *("servers", "settings"),
+        *("http", "servers", "settings"),
     },
 }
 
@@ -144,7 +144,14 @@ DOORS: Mapping[str, set[str]] = {
     "scipy": {"analysis.gating.noise", "analysis.gating.power", "engines.simulated.calibration"},
     "secrets": {"cli.noise", "plugin.runs"},
     "select": {"loadgen", "servers.process"},
-    "shutil": {"cli.output", "engines.command", "engines.preflight", "journal.directory", "servers.process"},
+    "shutil": {
+        "cli.needs",
+        "cli.output",
+        "engines.command",
+        "engines.preflight",
+        "journal.directory",
+        "servers.process",
+    },
     "signal": {"cli.serve", "servers.process"},
     "socket": {"engines.simulated", "http", "loadgen"},
     "ssl": {"http", "loadgen"},

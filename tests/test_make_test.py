@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +47,18 @@ def test_the_demo_needs_no_plugin_but_this_one() -> None:
         timeout=120,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(("blocked", "is_shown"), [(0, False), (1, True), (2, False)])
+def test_the_demo_ends_with_the_gates_that_must_fail(blocked: int, is_shown: bool, tmp_path: Path) -> None:
+    """Exit 1 of pytest alone is a red gate: a demo whose last gates pass, or cannot run, fails. The pages are named."""
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\ncase "$*" in *examples_blocked*) exit {blocked} ;; esac\n', encoding="utf-8")
+    python.chmod(0o755)
+    pages, made = tmp_path / "pages", f"{tmp_path / 'venv'}/installed-demo"
+    Path(made).touch()
+    command = ["make", "demo", "-o", made, f"VENV={tmp_path / 'venv'}", f"PAGES={pages}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert (run.returncode == 0) == is_shown, run.stderr
+    assert (f"  file://{pages}/passed.html\n  file://{pages}/blocked.html\n" in run.stdout) == is_shown

@@ -20,8 +20,10 @@ from pytest_precgate.analysis.curves.comparison import COST_MODES, WORDINGS, com
 from pytest_precgate.analysis.curves.economics import hardware_named
 from pytest_precgate.baselines.housekeeping import problems, prune, unrecorded
 from pytest_precgate.baselines.store import BaselineStore
+from pytest_precgate.cli.completion import add_completion
 from pytest_precgate.cli.doctor import add_doctor
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_PROBLEMS, EXIT_REFUSED, EXIT_UNREAD
+from pytest_precgate.cli.help import finish
 from pytest_precgate.cli.noise import add_noise
 from pytest_precgate.cli.output import leave_unread, print_lines, width
 from pytest_precgate.cli.page import add_page
@@ -38,6 +40,7 @@ from pytest_precgate.cli.points import (
 )
 from pytest_precgate.cli.serve import add_serve
 from pytest_precgate.cli.show import add_show
+from pytest_precgate.cli.start.command import add_init
 from pytest_precgate.documents import nearest
 from pytest_precgate.engines.simulated.calibration import fit, point_errors
 from pytest_precgate.environment import git_commit, tool_version
@@ -75,13 +78,13 @@ def _run(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="precgate",
-        description="Compare sweeps, measure noise and its causes, look after the baselines that pytest-precgate gates "
-        "merges with.",
-        epilog="exit codes: 0 done; 1 'baseline check' found something wrong, or 'noise' could not read a gate; "
-        "2 the command could not do it; 130 'noise' was interrupted; 141 nobody read the rest of the output",
+        description="Set up, look at and look after what pytest-precgate gates merges with.",
+        epilog="exit codes: 0 done; 1 'baseline check' found something wrong, 'doctor' something missing, or 'noise' "
+        "could not read a gate; 2 the command could not do it; 130 interrupted; 141 nobody read the rest of the output",
     )
     parser.add_argument("--version", action="version", version=f"pytest-precgate {tool_version()}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS, prog="precgate")
+    add_init(commands)
     _add_compare(commands)
     add_page(commands)
     add_import(commands)
@@ -108,6 +111,8 @@ def _parser() -> argparse.ArgumentParser:
         if name == "prune":
             action.add_argument("--reason", metavar="TEXT", default="", help="why; required unless --dry-run")
             action.add_argument("--dry-run", action="store_true", help="name what would be removed, remove nothing")
+    add_completion(commands, parser)
+    finish(parser, commands)
     return parser
 
 

@@ -1,22 +1,24 @@
-"""``precgate doctor``: names what is noisy on this machine, why it matters, and what helps.
+"""``precgate doctor``: names what a suite lacks on this machine and what is noisy, why it matters, and what helps.
 
 Input: /proc, /sys, NVML, and the settings of the current directory where there are some. Output: findings. Invariant:
-nothing is changed or started, and the exit code says only whether it could look."""
+nothing is changed or started; the exit code is 1 where a configured suite lacks something, noise does not count."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_precgate.analysis.machine.findings import Finding, host_findings
 from pytest_precgate.analysis.machine.gpu_findings import gpu_findings
 from pytest_precgate.analysis.machine.host import Asked, GpuState
 from pytest_precgate.analysis.machine.placement import Topology, placement_of
-from pytest_precgate.cli.exits import EXIT_DONE
+from pytest_precgate.cli.exits import EXIT_DONE, EXIT_PROBLEMS
+from pytest_precgate.cli.needs import needs
 from pytest_precgate.engines.base import Engine
 from pytest_precgate.environment import unread_gpus
 from pytest_precgate.environment.gpu_state import gpu_states
@@ -31,23 +33,27 @@ _ROOT = Path("/")
 
 def add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the others."""
-    about = "Name what makes the figures of launches scatter on this machine, and what helps. Changes nothing."
-    parser = commands.add_parser("doctor", help="name what is noisy on this machine", description=about)
+    about = (
+        "Name what the suites lack on this machine (program, GPUs, driver, checkpoint, ports, locks, disk, "
+        "permissions) and what makes the figures of launches scatter, and what helps. Changes and starts nothing. "
+        "Exit 1 where a configured suite lacks something."
+    )
+    parser = commands.add_parser("doctor", help="name what is missing or noisy here", description=about)
     parser.add_argument("suite", metavar="SUITE", nargs="?", help="judge this suite's settings; default: every suite's")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_doctor)
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    found = examined(Path.cwd(), options.suite, _ROOT)
+    found = examined(Path.cwd(), options.suite, _ROOT, os.environ)
     if options.json:
         print(json.dumps(doctor.document(found), indent=2, ensure_ascii=False))
     else:
         print("\n".join(doctor.render(found)))
-    return EXIT_DONE
+    return EXIT_PROBLEMS if any(each.state == "missing" for each in found) else EXIT_DONE
 
 
-def examined(directory: Path, suite: str | None, root: Path) -> tuple[Finding, ...]:
+def examined(directory: Path, suite: str | None, root: Path, environ: Mapping[str, str]) -> tuple[Finding, ...]:
     """Return the findings for the settings in ``directory`` and the machine that /proc and /sys below ``root`` show.
 
     Raises PrecgateError where neither is there, SettingsError for settings that cannot be read."""
@@ -63,6 +69,7 @@ def examined(directory: Path, suite: str | None, root: Path) -> tuple[Finding, .
     load_seen = load_now(machine.topology.allowed, time.monotonic, time.sleep, root)
     gpus, unread = _gpus(root)
     return (
+        *needs(suites, settings.source, directory, environ),
         *refused,
         *host_findings(machine, load_seen, asked),
         *gpu_findings(gpus, machine, asked, unread),

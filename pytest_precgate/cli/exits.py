@@ -2,7 +2,8 @@
 
 EXIT_DONE = 0
 EXIT_PROBLEMS = 1
-"""``baseline check`` found a problem, or ``noise`` a gate that no launch can be read for."""
+"""``baseline check`` found a problem, ``noise`` a gate that no launch can be read for, or
+``doctor`` something that a configured suite lacks."""
 EXIT_REFUSED = 2
 """The command could not do what was asked."""
 EXIT_UNREAD = 141

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import os
 import signal
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pytest_precgate.engines.simulated.server import ServerOptions, SimulatedServer
 
 _CACHE_TOKENS = 1_000_000
+_WIDTH = 78
+_COLUMN = 27
+"""Where the texts of the kinds of misbehaviour begin."""
 
 
 class _Help(argparse.Action):
@@ -37,7 +41,9 @@ class _Help(argparse.Action):
     ) -> None:
         from pytest_precgate.engines.simulated.manners import described  # noqa: PLC0415  # asyncio
 
-        parser.epilog = f"kinds of misbehaviour, each with the default of its value:\n{described()}"
+        rows = [textwrap.fill(row, _WIDTH, subsequent_indent=" " * _COLUMN) for row in described().splitlines()]
+        kinds = "\n".join(["kinds of misbehaviour, each with the default of its value:", *rows])
+        parser.epilog = f"{parser.epilog}\n\n{kinds}"
         parser.print_help()
         parser.exit()
 

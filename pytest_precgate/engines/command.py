@@ -116,7 +116,7 @@ class CommandEngine(StartedServer):
             there = "it is not a program that may be executed" if path.exists() else "it is not there"
             where = f"{path}: {there}" if is_path else f"it is not in PATH ({search})"
             raise PreflightError(
-                f"{whose}: no program {word!r}: {where}. Install it, or give its path; argv is no shell command"
+                f"{whose}: no program {word!r}: {where} (argv is no shell command); install it, or give its path"
             )
         return found
 

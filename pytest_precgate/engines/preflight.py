@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,24 @@ from pytest_precgate.analysis.measure.gpu import Gpu, names
 from pytest_precgate.engines.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from pytest_precgate.engines.server import HostContext, ServerSettings
 from pytest_precgate.engines.support import GENERATIONS, NAMES, Row, stated
-from pytest_precgate.errors import PreflightError
+from pytest_precgate.errors import PreflightError, SeveralPreflightError
+
+
+def checked(*checks: Callable[[], Fingerprint | str | None]) -> Fingerprint:
+    """Run every check, so that one preflight names all that is wrong; return the facts of those that have some.
+
+    Raises the error of the only check that fails, SeveralPreflightError where several do."""
+    facts, failed = Fingerprint({}, {}), []
+    for check in checks:
+        try:
+            found = check()
+        except PreflightError as exc:
+            failed.append(exc)
+        else:
+            facts = facts | found if isinstance(found, Fingerprint) else facts
+    if failed:
+        raise failed[0] if len(failed) == 1 else SeveralPreflightError(failed)
+    return facts
 
 
 def locate_program(program: str, host: HostContext) -> str:

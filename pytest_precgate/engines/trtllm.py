@@ -25,7 +25,14 @@ from pytest_precgate.engines.openai_server import (
     server_variables,
     stream_facts,
 )
-from pytest_precgate.engines.preflight import Claim, checkpoint_facts, locate_program, refuse_gpus, refuse_split_words
+from pytest_precgate.engines.preflight import (
+    Claim,
+    checked,
+    checkpoint_facts,
+    locate_program,
+    refuse_gpus,
+    refuse_split_words,
+)
 from pytest_precgate.engines.server import (
     SERVER_OPTIONAL,
     SERVER_REQUIRED,
@@ -110,18 +117,23 @@ class TrtllmEngine(StartedServer):
 
         Raises PreflightError for a program, GPUs or a checkpoint that cannot work, for words that the launcher splits,
         and for speculative decoding whose acceptance is not forced."""
-        self._program(host)
-        argv = self._argv(Path(self.program).name, self.settings.model, "HOST", "PORT", "OPTIONS")
-        refuse_split_words(argv)
-        self._forced()
-        refuse_gpus(self.settings, precision, hardware, host)
         claim = Claim(self.kind, precision, hardware, self.allow_unsupported)
-        facts = checkpoint_facts(claim, self.settings, self.revision, host)
-        facts |= Fingerprint(
-            {}, {"command_sha256": digest("\n".join(argv)), "options_sha256": digest(self.options_yaml())}
+        facts = checked(
+            lambda: self._program(host),
+            self._command_facts,
+            lambda: refuse_gpus(self.settings, precision, hardware, host),
+            lambda: checkpoint_facts(claim, self.settings, self.revision, host),
         )
         facts |= acceptance_facts(self.settings.load.acceptance_length)
         return facts | stream_facts(self.options.get("stream_interval"))
+
+    def _command_facts(self) -> Fingerprint:
+        argv = self._argv(Path(self.program).name, self.settings.model, "HOST", "PORT", "OPTIONS")
+        refuse_split_words(argv)
+        self._forced()
+        return Fingerprint(
+            {}, {"command_sha256": digest("\n".join(argv)), "options_sha256": digest(self.options_yaml())}
+        )
 
     def command(self, slot: ServerSlot, host: HostContext) -> ServerCommand:
         """Return what to start, and the options file it reads; both stay in the directory of the server slot.

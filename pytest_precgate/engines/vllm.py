@@ -27,7 +27,7 @@ from pytest_precgate.engines.openai_server import (
     server_variables,
     stream_facts,
 )
-from pytest_precgate.engines.preflight import Claim, checkpoint_facts, locate_program, refuse_gpus
+from pytest_precgate.engines.preflight import Claim, checked, checkpoint_facts, locate_program, refuse_gpus
 from pytest_precgate.engines.server import (
     SERVER_OPTIONAL,
     SERVER_REQUIRED,
@@ -105,14 +105,19 @@ class VllmEngine(StartedServer):
         Raises PreflightError for a program, GPUs or a checkpoint that cannot work, and for speculative decoding whose
         acceptance is not forced.
         """
-        program = locate_program(self.program, host)
-        argv = self._argv(Path(program).name, self.settings.model, "HOST", "PORT")
-        refuse_gpus(self.settings, precision, hardware, host)
         claim = Claim(self.kind, precision, hardware, self.allow_unsupported)
-        facts = checkpoint_facts(claim, self.settings, self.revision, host)
-        facts |= Fingerprint({}, {"command_sha256": digest("\n".join(argv))})
+        facts = checked(
+            lambda: locate_program(self.program, host),
+            self._command_facts,
+            lambda: refuse_gpus(self.settings, precision, hardware, host),
+            lambda: checkpoint_facts(claim, self.settings, self.revision, host),
+        )
         facts |= acceptance_facts(self.settings.load.acceptance_length)
         return facts | stream_facts(self.options.get("stream-interval"))
+
+    def _command_facts(self) -> Fingerprint:
+        argv = self._argv(Path(self.program).name, self.settings.model, "HOST", "PORT")
+        return Fingerprint({}, {"command_sha256": digest("\n".join(argv))})
 
     def command(self, slot: ServerSlot, host: HostContext) -> ServerCommand:
         """Return what to start; the command line is kept in the directory of the server slot."""

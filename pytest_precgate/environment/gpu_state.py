@@ -36,6 +36,13 @@ def gpu_states(root: Path = ROOT) -> tuple[GpuState, ...] | None:
         )
 
 
+def driver_versions() -> tuple[str | None, str | None] | None:
+    """Return the versions of the driver and of the CUDA it supports, or None without a driver. Raises
+    GpuDriverError."""
+    with opened() as driver:
+        return None if driver is None else (driver.version(), driver.cuda_version())
+
+
 def _node(driver: Driver, gpu: Gpu, root: Path) -> int | None:
     bus = driver.pci_bus(gpu)
     return None if bus is None else pci_node(bus, root)

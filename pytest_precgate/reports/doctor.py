@@ -1,4 +1,4 @@
-"""Findings about a machine as text of at most 80 columns: what is noisy first, then what is unknown, the rest last."""
+"""Findings about a machine as text of at most 80 columns: missing, noisy, unknown, and the rest last."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pytest_precgate.analysis.machine.findings import Finding, State
 
 _WIDTH = 80
-_ORDER: tuple[State, ...] = ("noisy", "unknown", "fine")
+_ORDER: tuple[State, ...] = ("missing", "noisy", "unknown", "fine")
 _INDENT = " " * 9
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pytest_precgate import files
@@ -14,7 +14,33 @@ from pytest_precgate.errors import GpuBusyError
 from pytest_precgate.text import printable
 
 DIRECTORY = Path("/tmp")  # the one place every user and every job of a machine shares
+_PREFIX, _SUFFIX = "pytest-precgate-gpu-", ".lock"
 _PAUSE_S = 1.0
+
+
+def directory_of(environ: Mapping[str, str]) -> Path:
+    """Return the directory of the locks: that of PRECGATE_LOCK_DIR, else the one that is the same for everybody."""
+    return Path(environ.get("PRECGATE_LOCK_DIR", DIRECTORY))
+
+
+def holders(directory: Path) -> dict[str, str]:
+    """Return who holds which GPU now, by the name of the GPU; a file that cannot be opened is of nobody known.
+
+    A lock that is free is held for the moment of the look; a run that meets it tries again a second later."""
+    found = {}
+    for path in sorted(directory.glob(f"{_PREFIX}*{_SUFFIX}")):
+        gpu = path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as exc:
+            found[gpu] = f"somebody: {path} cannot be opened: {exc.strerror}"
+            continue
+        try:
+            if not files.try_lock(descriptor):
+                found[gpu] = printable(os.pread(descriptor, 200, 0)) or "another run"
+        finally:
+            os.close(descriptor)
+    return found
 
 
 class GpuLocks:
@@ -59,7 +85,7 @@ class GpuLocks:
         self._held.clear()
 
     def _take(self, device: str, wait_s: float, say: Callable[[str], None]) -> int:
-        path = self._directory / f"pytest-precgate-gpu-{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock"
+        path = self._directory / f"{_PREFIX}{re.sub(r'[^A-Za-z0-9-]', '_', device)}{_SUFFIX}"
         descriptor = _opened(path)
         try:
             self._wait_for(device, descriptor, path, wait_s, say)

@@ -25,7 +25,7 @@ from pytest_precgate.errors import (
 )
 from pytest_precgate.journal.directory import RunDirectory
 from pytest_precgate.servers.gpu_assignment import devices_of, identities
-from pytest_precgate.servers.gpu_locks import DIRECTORY, GpuLocks
+from pytest_precgate.servers.gpu_locks import GpuLocks, directory_of
 from pytest_precgate.servers.gpu_time import Start
 from pytest_precgate.servers.launch_record import environment_fact, with_variables, write_record
 from pytest_precgate.servers.machine import Machine
@@ -289,7 +289,7 @@ def pool_here(
     elif gpus is None:
         gpus = ()  # neither a driver nor a device of one
     machine = Machine(commit, environ, gpus)
-    locks = Path(environ.get("PRECGATE_LOCK_DIR", DIRECTORY))
+    locks = directory_of(environ)
     return ServerPool(
         host=HostContext(environ, http, root, gpus),
         directory=directory,

@@ -23,7 +23,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Policy", "Settings", "Suite", "load", "policy_from", "settings_from"]
+__all__ = ["Policy", "Settings", "Suite", "load", "policy_from", "read_text", "settings_from"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,17 @@ def load(rootdir: Path, *, in_ci: bool = False) -> Settings:
     return _strict(found, in_ci=in_ci)
 
 
+def read_text(path: Path, text: str) -> Settings:
+    """Read the settings that ``path``, a precgate.toml or a pyproject.toml, would hold with ``text`` in it.
+
+    Relative paths start in its directory. Raises SettingsError as ``load`` does."""
+    root: object = _parsed(path, text)
+    spot = "" if path.name == "precgate.toml" else "tool.precgate"
+    for key in filter(None, spot.split(".")):
+        root = root.get(key) if isinstance(root, dict) else None
+    return settings_from(Node(root, str(path), spot, SettingsError), path.parent)
+
+
 def _strict(settings: Settings, *, in_ci: bool) -> Settings:
     if not in_ci:
         return settings
@@ -94,11 +105,17 @@ def _tool_table(project: Path) -> object | None:
 
 def _toml(path: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as exc:
         raise SettingsError(str(path), "", f"cannot be read: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise SettingsError(str(path), "", "is not TOML: it is not UTF-8 text") from exc
+    return _parsed(path, text)
+
+
+def _parsed(path: Path, text: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise SettingsError(str(path), "", f"is not TOML: {exc}") from exc
     except RecursionError as exc:

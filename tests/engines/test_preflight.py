@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from pytest_precgate.analysis.measure.gpu import Gpu, gpus_named
 from pytest_precgate.engines.load import LoadSettings
 from pytest_precgate.engines.preflight import (
     Claim,
+    checked,
     checkpoint_facts,
     locate_program,
     refuse_gpus,
@@ -24,7 +25,7 @@ from pytest_precgate.engines.preflight import (
 )
 from pytest_precgate.engines.server import HostContext, ServerSettings
 from pytest_precgate.engines.support import GENERATIONS, NAMES, ROWS, stated
-from pytest_precgate.errors import PreflightError
+from pytest_precgate.errors import PreflightError, SeveralPreflightError
 from tests.engines.hosts import (
     INT4,
     KIMI,
@@ -311,3 +312,22 @@ def test_preflight_and_telemetry_agree_on_what_a_word_names(word: str) -> None:
         refuse_gpus(
             replace(settings, devices=("MIG-ffff",)), "fp4", "b200", HostContext({}, CannedNetwork(), Path(), gpus)
         )
+
+
+def test_one_preflight_names_all_that_is_wrong() -> None:
+    """One error is raised as it is, several as one that holds each; without any the facts are joined."""
+
+    def refuse(text: str) -> Callable[[], None]:
+        def check() -> None:
+            raise PreflightError(text)
+
+        return check
+
+    with pytest.raises(PreflightError, match=r"^no program$") as one:
+        checked(lambda: "a program", refuse("no program"))
+    assert not isinstance(one.value, SeveralPreflightError)
+    with pytest.raises(SeveralPreflightError, match=r"^no program; and no GPU$") as several:
+        checked(refuse("no program"), lambda: None, refuse("no GPU"))
+    assert [str(each) for each in several.value.each] == ["no program", "no GPU"]
+    facts = checked(lambda: Fingerprint({"a": 1}, {}), lambda: "a program", lambda: Fingerprint({}, {"b": 2}))
+    assert facts == Fingerprint({"a": 1}, {"b": 2})

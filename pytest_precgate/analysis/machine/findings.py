@@ -15,14 +15,15 @@ from pytest_precgate.analysis.machine.host import Asked, Host
 from pytest_precgate.analysis.machine.load import HostLoad
 from pytest_precgate.errors import InvalidValueError
 
-State = Literal["noisy", "unknown", "fine"]
+State = Literal["missing", "noisy", "unknown", "fine"]
 
 
 @dataclass(frozen=True)
 class Finding:
     """One property of the machine: what was found, and unless it is fine why it matters.
 
-    ``fix`` is what an operator can do, with its cost; ``setting`` what a suite can set."""
+    It is "missing" where a configured suite cannot run without it, "noisy" where it makes figures scatter. ``fix`` is
+    what an operator can do, with its cost; ``setting`` what a suite can set."""
 
     subject: str
     state: State

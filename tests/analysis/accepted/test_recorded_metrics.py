@@ -43,11 +43,11 @@ def state(ttft: float = 1.0) -> list[Launch]:
     return launches
 
 
-def accepted(launches: Sequence[Launch], recorded: frozenset[Metric] = frozenset()) -> PlannedUpdate:
+def accepted(launches: Sequence[Launch], recorded: frozenset[RecordedGate] = frozenset()) -> PlannedUpdate:
     return plan_rewrite(None, measured(launches, recorded), RECORDED, ())
 
 
-def measured(launches: Sequence[Launch], recorded: frozenset[Metric] = frozenset()) -> Measured:
+def measured(launches: Sequence[Launch], recorded: frozenset[RecordedGate] = frozenset()) -> Measured:
     return Measured("kimi", {"fp4": launches}, {TEST: [FP4, TTFT]}, B200, "derived", recorded=recorded)
 
 
@@ -56,7 +56,7 @@ def test_a_longer_latency_that_is_held_asks_for_a_reason_and_one_that_is_recorde
     old = accepted(state()).baseline
     held = plan_rewrite(old, measured(state(1.08)), LATER, ())
     assert "make fp4 ttft_p99 at 55 tok/s/user easier to pass" in held.needs_reason
-    recorded = plan_rewrite(old, measured(state(1.08), frozenset({Metric.TTFT_P99})), LATER, ())
+    recorded = plan_rewrite(old, measured(state(1.08), frozenset({RecordedGate(TEST, TTFT)})), LATER, ())
     assert recorded.needs_reason == ""
     assert recorded.is_change
 

@@ -172,10 +172,10 @@ def _key(metric: str, precision: str, point: float) -> GateKey:
 
 def _figure(members: Fields, name: str, least: float = _LEAST) -> float | None:
     """A figure that can be divided by, squared and put into a logarithm, None for null; a sigma may be 0."""
-    if not members.has(name):
-        return None
-    number = members.number(name)
-    return number if least <= number <= _MOST else _positive(members[name], least)
+    value = members.value(name)
+    if value is None or (type(value) is float and least <= value <= _MOST):
+        return value
+    return _positive(members[name], least)
 
 
 def _values(members: Fields) -> tuple[float, ...]:

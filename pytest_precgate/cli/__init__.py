@@ -1,5 +1,5 @@
-"""The ``precgate`` command: compare, import and export recorded points, measure noise, show runs, look at the machine,
-check and prune baselines.
+"""The ``precgate`` command: compare, import and export recorded points, measure noise, show runs and trends, look at
+the machine, check and prune baselines.
 
 Invariant: a reader of its output that goes away ends it quietly."""
 
@@ -22,6 +22,7 @@ from pytest_precgate.baselines.housekeeping import problems, prune, unrecorded
 from pytest_precgate.baselines.store import BaselineStore
 from pytest_precgate.cli.doctor import add_doctor
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_PROBLEMS, EXIT_REFUSED, EXIT_UNREAD
+from pytest_precgate.cli.history import add_history
 from pytest_precgate.cli.noise import add_noise
 from pytest_precgate.cli.output import leave_unread, print_lines, width
 from pytest_precgate.cli.page import add_page
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(commands)
     add_noise(commands)
     add_show(commands)
+    add_history(commands)
     add_serve(commands)
     add_doctor(commands)
     baseline = commands.add_parser("baseline", help="show, check or prune the committed baselines")

@@ -74,13 +74,14 @@ def _columns(trend: GateTrend, scale: _Scale) -> Iterator[Markup]:
     several = [((low + high - 1) / 2, every[low:high]) for low, high in pairwise(edges)]
     above = [(place, max(values)) for place, values in several]
     below = [(place, min(values)) for place, values in reversed(several)]
-    yield element("path", d=f"{_path([*above, *below], scale)}Z", class_="spread")
+    yield element("path", d=Markup(f"{_path([*above, *below], scale)}Z"), class_="spread")
     middle = [(place, statistics.median(values)) for place, values in several]
     yield element("path", d=_path(middle, scale), class_="middle")
 
 
-def _path(points: Sequence[tuple[float, float]], scale: _Scale) -> str:
-    return "M" + "L".join(f"{scale.x(place)},{scale.y(value)}" for place, value in points)
+def _path(points: Sequence[tuple[float, float]], scale: _Scale) -> Markup:
+    """Numbers alone, so it is Markup already: a text of its length would be cut."""
+    return Markup("M" + "L".join(f"{scale.x(place)},{scale.y(value)}" for place, value in points))
 
 
 def _held(trend: GateTrend, scale: _Scale) -> Iterator[Markup]:
@@ -96,7 +97,7 @@ def _held(trend: GateTrend, scale: _Scale) -> Iterator[Markup]:
         if before is not None and (number + 1 == scale.runs or trend.readings[number + 1].baseline is None):
             steps.append(f"H{scale.x(number + 0.5)}")
     if steps:
-        yield element("path", d="".join(steps), class_="held")
+        yield element("path", d=Markup("".join(steps)), class_="held")
 
 
 def _levels(trend: GateTrend, scale: _Scale) -> Iterator[Markup]:

@@ -51,6 +51,9 @@ def test_a_long_history_is_drawn_by_columns() -> None:
     assert drawn(many, "spread") == drawn(many, "middle") == len(KEYS)
     assert len(many) < 1.1 * len(few)
     assert drawn(render(trend(DOTS, 1.0), MADE), "spread") == 0
+    paths = re.findall(r' d="([^"]*)"', many)
+    assert max(map(len, paths)) > 2000
+    assert all(re.fullmatch(r"(?:[ML]\d+,\d+|[HVv]\d+|Z)+", path) for path in paths)
 
 
 def test_changes_and_revisions_are_tables() -> None:

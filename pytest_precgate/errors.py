@@ -123,6 +123,10 @@ class HistorySchemaError(HistoryError):
     """A line of a history was written by a newer version than this one can read."""
 
 
+class GitError(PrecgateError):
+    """Git cannot be run, or failed: there is no repository, it is another user's, it did not answer in time."""
+
+
 class JournalError(PrecgateError):
     """The journal of a run cannot be used. Its lines are left as they were."""
 

@@ -52,8 +52,8 @@ ALLOWED: Mapping[str, set[str]] = {
     "run": {"analysis", "baselines", "engines", "history", "journal", "loadgen", "servers", "settings"},
     "plugin": {"analysis", "baselines", "environment", "journal", "loadgen", "reports", "run", "servers", "settings"},
     "cli": {
-        *("analysis", "baselines", "engines", "environment", "interop", "journal", "loadgen", "reports", "run"),
-        *("http", "servers", "settings"),
+        *("analysis", "baselines", "engines", "environment", "history", "http", "interop", "journal", "loadgen"),
+        *("reports", "run", "servers", "settings"),
     },
 }
 
@@ -141,7 +141,10 @@ DOORS: Mapping[str, set[str]] = {
     "pynvml": {"environment.nvml"},
     "pytest": {"plugin"},
     "random": {"engines.simulated", "loadgen.prompts"},  # seeded generators only, see SEEDED
-    "scipy": {"analysis.gating.noise", "analysis.gating.power", "engines.simulated.calibration"},
+    "scipy": {
+        *("analysis.gating.change_points", "analysis.gating.noise", "analysis.gating.power"),
+        "engines.simulated.calibration",
+    },
     "secrets": {"cli.noise", "plugin.runs"},
     "select": {"loadgen", "servers.process"},
     "shutil": {
@@ -156,7 +159,7 @@ DOORS: Mapping[str, set[str]] = {
     "socket": {"engines.simulated", "http", "loadgen"},
     "ssl": {"http", "loadgen"},
     "stat": {"interop.files"},
-    "subprocess": {"environment.origin", "servers.process"},
+    "subprocess": {"environment.origin", "environment.revisions", "servers.process"},
     "sys": {"cli", "engines.simulated.served", "environment.gpu_settings", "plugin", "servers.process", "settings"},
     "threading": {"environment.telemetry", "http", "servers.process"},
     "time": {
@@ -186,7 +189,7 @@ ENVIRONMENTS = {"cli", "plugin"}
 PURE = (
     *("analysis", "reports", "documents", "errors", "text", "values", "address", "hidden", "baselines.schema"),
     *(f"journal.{name}" for name in ("events", "paid", "schema", "state")),
-    "history.entry",
+    *("history.entry", "history.readings", "baselines.past"),
     *(f"loadgen.{name}" for name in ("target", "prompts", "plan", "sse", "wire", "tally", "events")),
     *(f"engines.simulated.{name}" for name in ("model", "scheduler", "prefix_cache")),
     *(f"engines.simulated.{name}" for name in ("request_fields", "chunks", "counters")),  # of the server over HTTP

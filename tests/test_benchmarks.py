@@ -27,6 +27,7 @@ pytestmark = pytest.mark.benchmarks
         (("realtime.py", "--help"), "--speed"),
         (("quiet_machine.py", "--help"), "--quiet-cgroup"),
         (("boiling_frog.py", "--runs", "2"), "updates that ask a reason"),
+        (("change_points.py", "--series", "20"), "with a false alarm"),
         (("days.py", "--runs", "20"), "sigmas in percent, true | found"),
         (("decision_rule.py", "--runs", "8"), "one H200, vLLM 0.26.0"),
         (("end_to_end.py", "--suites", "1"), "predicted from 20 suites"),

@@ -1,5 +1,5 @@
-"""The ``precgate`` command: compare, import and export recorded points, measure noise, show runs, look at the machine,
-check and prune baselines.
+"""The ``precgate`` command: compare, import and export recorded points, measure noise, show runs and trends, look at
+the machine, check and prune baselines.
 
 Invariant: a reader of its output that goes away ends it quietly."""
 
@@ -24,6 +24,7 @@ from pytest_precgate.cli.completion import add_completion
 from pytest_precgate.cli.doctor import add_doctor
 from pytest_precgate.cli.exits import EXIT_DONE, EXIT_PROBLEMS, EXIT_REFUSED, EXIT_UNREAD
 from pytest_precgate.cli.help import finish
+from pytest_precgate.cli.history import add_history
 from pytest_precgate.cli.noise import add_noise
 from pytest_precgate.cli.output import leave_unread, print_lines, width
 from pytest_precgate.cli.page import add_page
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(commands)
     add_noise(commands)
     add_show(commands)
+    add_history(commands)
     add_serve(commands)
     add_doctor(commands)
     baseline = commands.add_parser("baseline", help="show, check or prune the committed baselines")

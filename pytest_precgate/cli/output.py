@@ -29,6 +29,8 @@ def leave_unread() -> None:
 
 
 def print_lines(lines: Iterable[Line]) -> None:
-    """Print lines without their colours."""
+    """Print lines without their colours; what the encoding of standard output lacks is written as ``\\xfc``."""
+    encoding = sys.stdout.encoding or "utf-8"
     for line in lines:
-        print(printable_lines(line.text, _LINE_SHOWN))
+        text = printable_lines(line.text, _LINE_SHOWN)
+        print(text.encode(encoding, "backslashreplace").decode(encoding))

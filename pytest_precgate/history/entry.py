@@ -9,32 +9,27 @@ newline; a reader reads every older schema and refuses a newer one. Schema histo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from functools import lru_cache, partial
+from typing import NoReturn, TypeVar
 
 from pytest_precgate.analysis.accepted.origin import LaunchOrigin
 from pytest_precgate.analysis.gating.gates import GateKey, Metric
 from pytest_precgate.analysis.quantity import one_line
-from pytest_precgate.documents import Node, strict_json
+from pytest_precgate.documents import Fields, Keys, Node, strict_json
 from pytest_precgate.errors import HistoryCorruptError, HistorySchemaError, InvalidValueError
 
+T = TypeVar("T")
 SCHEMA = 1
 _LEAST, _MOST = 1e-30, 1e30  # of a figure, in any unit
 _TEXTS = ("suite", "utc", "commit", "tool_version", "outcome")
-_GATE = (
-    "metric",
-    "precision",
-    "point",
-    "test",
-    "verdict",
-    "value",
-    "baseline",
-    "anchor",
-    "anchored",
-    "sigma",
-    "values",
+_ENTRY = Keys("schema", *_TEXTS, "accepted", "replayed", "gates", "launches")
+_GATE = Keys(
+    *("metric", "precision", "point", "test", "verdict", "value", "baseline", "anchor", "anchored", "sigma", "values")
 )
+_LAUNCH = Keys("precision", "utc", "node", "gpus")
+_METRICS = tuple(metric.value for metric in Metric)
 
 
 @dataclass(frozen=True)
@@ -121,58 +116,83 @@ def read_line(text: str, number: int, source: str) -> HistoryEntry:
     except ValueError as exc:
         refuse(f"is not JSON ({exc}); remove the line, or restore the file")
     node = Node(document, source, f"line {number}: $", HistoryCorruptError)
-    members = node.mapping()
-    schema = members.get("schema", node.child("schema", None)).count()
+    table = document if isinstance(document, dict) else node.mapping()
+    schema = node.child("schema", table.get("schema")).count()
     if schema > SCHEMA:
         raise HistorySchemaError(
             f"{source}: line {number}: schema {schema} was written by a newer pytest-precgate; this one reads up to "
             f"{SCHEMA}. Upgrade pytest-precgate; the file is left as it is"
         )
-    members = node.table(required=["schema", *_TEXTS, "accepted", "replayed", "gates", "launches"])
+    members = node.fields(_ENTRY)
+    gates = _each(members, "gates", _GATE, _gate)
+    launches = _each(members, "launches", _LAUNCH, _launch)
+    texts = {name: members.text(name) for name in _TEXTS}
     with node.building():
         return HistoryEntry(
-            **{name: members[name].text() for name in _TEXTS},
-            accepted=_flag(members["accepted"]),
-            replayed=_flag(members["replayed"]),
-            gates=[_gate(gate) for gate in members["gates"].items()],
-            launches=[_launch(launch) for launch in members["launches"].items()],
+            **texts,
+            accepted=members["accepted"].flag(),
+            replayed=members["replayed"].flag(),
+            gates=gates,
+            launches=launches,
         )
 
 
-def _flag(node: Node) -> bool:
-    if not isinstance(node.value, bool):
-        node.fail(f"got {node.shown}, wanted true or false")
-    return node.value
+def _each(members: Fields, name: str, keys: Keys, read: Callable[[Fields], T]) -> list[T]:
+    """What every table of a list holds; what its value refuses is refused at its spot."""
+    listed, found = members.value(name), list[T]()
+    if not isinstance(listed, list):
+        members[name].fail(f"got {members[name].shown}, wanted a list")
+    place = members[name]
+    for number, each in enumerate(listed):
+        node = partial(place.child, number, each)
+        try:
+            found.append(read(Fields(keys, each, node)))
+        except InvalidValueError:
+            with node().building():
+                raise
+    return found
 
 
-def _gate(node: Node) -> GateEntry:
-    members = node.table(required=_GATE)
-    metric = Metric(members["metric"].choice(metric.value for metric in Metric))
-    value, baseline, anchor = (_figure(members[name]) for name in ("value", "baseline", "anchor"))
-    sigma = _figure(members["sigma"], 0.0)
-    anchored = None if members["anchored"].value is None else members["anchored"].text()
-    values = tuple(_positive(each) for each in members["values"].items())
-    with node.building():
-        key = GateKey(metric, tuple(members["precision"].text().split("/")), members["point"].number())
-        test, verdict = members["test"].text(), members["verdict"].text()
-        return GateEntry(test, key, verdict, value, baseline, anchor, anchored, sigma, values)
+def _gate(members: Fields) -> GateEntry:
+    point, precision = members.number("point"), members.text("precision")
+    metric = members.choice("metric", _METRICS)
+    anchored = members.text("anchored") if members.has("anchored") else None
+    value, baseline, anchor = (_figure(members, name) for name in ("value", "baseline", "anchor"))
+    sigma = _figure(members, "sigma", 0.0)
+    values = _values(members)
+    test, verdict = members.text("test"), members.text("verdict")
+    return GateEntry(test, _key(metric, precision, point), verdict, value, baseline, anchor, anchored, sigma, values)
 
 
-def _figure(node: Node, least: float = _LEAST) -> float | None:
-    return None if node.value is None else _positive(node, least)
+@lru_cache(maxsize=4096)
+def _key(metric: str, precision: str, point: float) -> GateKey:
+    """The keys of a suite stand in every line of its history."""
+    return GateKey(Metric(metric), tuple(precision.split("/")), point)
+
+
+def _figure(members: Fields, name: str, least: float = _LEAST) -> float | None:
+    """A figure that can be divided by, squared and put into a logarithm, None for null; a sigma may be 0."""
+    value = members.value(name)
+    if value is None or (type(value) is float and least <= value <= _MOST):
+        return value
+    return _positive(members[name], least)
+
+
+def _values(members: Fields) -> tuple[float, ...]:
+    listed = members.value("values")
+    if isinstance(listed, list) and all(type(each) is float and _LEAST <= each <= _MOST for each in listed):
+        return tuple(listed)
+    return tuple(_positive(each) for each in members["values"].items())
 
 
 def _positive(node: Node, least: float = _LEAST) -> float:
-    """A figure that can be divided by, squared and put into a logarithm; a sigma may be 0."""
     number = node.number()
     if not least <= number <= _MOST:
         node.fail(f"got {number!r}, wanted a number from {least:g} to {_MOST:g}; remove the line, or restore the file")
     return number
 
 
-def _launch(node: Node) -> tuple[str, LaunchOrigin]:
-    members: Mapping[str, Node] = node.table(required=["precision", "utc", "node", "gpus"])
-    utc, name = (None if members[each].value is None else members[each].text() for each in ("utc", "node"))
-    gpus = tuple(gpu.text() for gpu in members["gpus"].items())
-    with node.building():
-        return members["precision"].text(), LaunchOrigin(utc, name, gpus)
+def _launch(members: Fields) -> tuple[str, LaunchOrigin]:
+    utc, name = (members.text(each) if members.has(each) else None for each in ("utc", "node"))
+    precision, gpus = members.text("precision"), tuple(gpu.text() for gpu in members["gpus"].items())
+    return precision, LaunchOrigin(utc, name, gpus)

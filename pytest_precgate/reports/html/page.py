@@ -5,14 +5,12 @@ every request and every script but its own; whatever comes from elsewhere is tex
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from string import Template
 from typing import Any
 
 from pytest_precgate.reports import layout
 from pytest_precgate.reports.html.assets import Assets, assets
+from pytest_precgate.reports.html.frame import framed
 from pytest_precgate.reports.html.markup import Markup, data_script, element, escaped, joined, table
 from pytest_precgate.reports.html.points import TOLD
 from pytest_precgate.reports.html.sections import Values, sections, verdict
@@ -35,27 +33,23 @@ def render(document: Mapping[str, Any], files: Assets | None = None) -> str:
     """Return the page of a document; ``files`` are the package's unless others are given."""
     used = assets() if files is None else files
     data = {"what": document.get("what", "this run"), "pictures": [_drawn(each) for each in _pictures(document)]}
-    made = document["made"]
-    return Template(used.template).substitute(
-        policy=_policy(used),
-        generator=escaped(f"pytest-precgate {made['tool_version']}"),
-        title=escaped(f"{_answer(document)[0]} - precgate"),
+    return framed(
+        used.template,
+        title=_answer(document)[0],
+        tool_version=document["made"]["tool_version"],
         style=used.style,
-        licences=escaped(used.licences).replace("--", "- -"),
-        body=_body(document),
-        data=data_script(data, DATA_ID),
+        body=joined((_licences(used), _body(document), data_script(data, DATA_ID), _script(used)), "\n"),
         script=used.script,
     )
 
 
-def _policy(used: Assets) -> str:
-    """Nothing is fetched, and of styles and scripts only those that this package wrote are used."""
-    style, script = (_hash(text) for text in (used.style, used.script))
-    return f"default-src 'none'; style-src '{style}'; script-src '{script}'; base-uri 'none'; form-action 'none'"
+def _licences(used: Assets) -> Markup:
+    told = escaped(used.licences).replace("--", "- -")
+    return Markup(f"<!--\nThe script of this page holds software of others:\n\n{told}\n-->")
 
 
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+def _script(used: Assets) -> Markup:
+    return Markup(f"<script>{used.script}</script>")
 
 
 def _pictures(document: Mapping[str, Any]) -> list[Values]:

@@ -1,7 +1,7 @@
 """The lower part of the picture: a row for each gate with its change against its tolerance.
 
 Input: judged gates. Output: SVG elements and their height. Invariant: worse lies on the left for every metric; a change
-beyond the scale is drawn at its end with an arrow, and its figure stands beside it."""
+beyond the scale is drawn at its end with a broken line, and its figure stands beside it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from collections.abc import Iterator, Sequence
 
 from pytest_precgate.analysis.gating.verdict import JudgedGate
 from pytest_precgate.reports import layout, lines
+from pytest_precgate.reports.causes import gravity
 from pytest_precgate.reports.html.markup import Markup, element
 from pytest_precgate.reports.svg.parts import EDGE, MUTED, RULE, TEXT, WIDTH, Axis, colour_of, line, pixel, sign, text
 
 MOST_ROWS = 12
 _ROW, _HEAD = 22, 42
-_START, _END = EDGE + 256, WIDTH - EDGE - 236
+_START, _END = EDGE + 256, WIDTH - EDGE - 250
 _LEAST_REACH, _MOST_REACH = 0.03, 0.6
 
 
 def shown(judged: Sequence[JudgedGate]) -> tuple[list[JudgedGate], list[JudgedGate]]:
-    """Return the gates that have a row, and the others: those that did not pass come first where not all have one."""
+    """Return the gates that have a row, and the others: the gravest come first where not all have one."""
     if len(judged) <= MOST_ROWS:
         return list(judged), []
-    ordered = sorted(judged, key=lambda each: each.verdict.passes)
+    ordered = sorted(
+        judged, key=lambda each: (each.verdict.passes, 0 if each.verdict.passes else gravity(each.verdict))
+    )
     return ordered[:MOST_ROWS], ordered[MOST_ROWS:]
 
 
@@ -80,7 +83,7 @@ def _row(judged: JudgedGate, axis: Axis, top: float) -> Iterator[Markup]:
     colour = colour_of(lines.colour_of(judged.verdict))
     yield text(EDGE, middle + 4, f"{key.quantity} at {key.point:g}", fill=TEXT)
     gain = _gain(judged)
-    if not judged.gate.record_only:
+    if gain is not None and not judged.gate.record_only:
         left = axis.at(max(-judged.gate.tolerance, axis.low))
         size = {"width": pixel(axis.at(0) - left), "height": _ROW - 8}
         yield element("rect", x=pixel(left), y=pixel(top + 4), fill=MUTED, fill_opacity="0.2", **size)
@@ -94,10 +97,8 @@ def _row(judged: JudgedGate, axis: Axis, top: float) -> Iterator[Markup]:
         )
     else:
         place = axis.at(min(max(gain, axis.low), axis.high))
-        yield line(axis.at(0), middle, place, middle, stroke=colour, stroke_width="2")
+        beyond = {} if axis.low <= gain <= axis.high else {"stroke_dasharray": "6 4"}
+        yield line(axis.at(0), middle, place, middle, stroke=colour, stroke_width="2", **beyond)
         yield sign(place, middle, judged.verdict, colour)
-        if not axis.low <= gain <= axis.high:
-            arrow = "\u2190" if gain < 0 else "\u2192"
-            yield text(place + (12 if gain < 0 else -12), middle + 4, arrow, fill=colour, text_anchor="middle")
-        yield text(_END + 62, middle + 4, layout.change(judged.change), fill=colour, text_anchor="end", font_weight=600)
-    yield text(_END + 76, middle + 4, str(judged.verdict), fill=colour, font_weight=600)
+        yield text(_END + 74, middle + 4, layout.change(judged.change), fill=colour, text_anchor="end", font_weight=600)
+    yield text(_END + 86, middle + 4, str(judged.verdict), fill=colour, font_weight=600)

@@ -33,11 +33,11 @@ from pytest_precgate.reports.svg.parts import (
     text,
 )
 
-HEIGHT = 372
-_LEFT, _RIGHT, _TOP, _BOTTOM = EDGE + 52, WIDTH - EDGE, 64, HEIGHT - 42
+HEIGHT = 386
+_LEFT, _RIGHT, _TOP, _BOTTOM = EDGE + 58, WIDTH - EDGE, 78, HEIGHT - 42
 _BEYOND_BAND = 0.25
 """How far the horizontal axis goes beyond the shared band, as a share of it, where there are points."""
-_WORD_WIDTH = 8.5
+_WORD_WIDTH, _FIGURE_WIDTH = 8.5, 118
 _PASSING = (Verdict.WAIVED, Verdict.IMPROVED, Verdict.PASS, Verdict.RECORDED)
 
 
@@ -234,7 +234,7 @@ def worst(judged: Sequence[JudgedGate]) -> JudgedGate:
 
 def _targets(plot: Plot, x: Axis) -> Iterator[Markup]:
     """A line at each target, and above it the gravest verdict of its gates."""
-    gaps = [x.at(after) - x.at(before) for before, after in pairwise(sorted(plot.targets))]
+    gaps = _gaps(plot, x)
     for target in plot.targets:
         place = x.at(target)
         yield line(place, _TOP - 12, place, _BOTTOM, stroke=MUTED, stroke_opacity="0.45")
@@ -244,17 +244,24 @@ def _targets(plot: Plot, x: Axis) -> Iterator[Markup]:
             continue
         verdict = worst(gates).verdict
         colour = colour_of(lines.colour_of(verdict))
-        words = f"{target:g} {verdict}"
-        wide = len(words) * _WORD_WIDTH + 24
-        if any(gap < wide for gap in gaps):
-            words = f"{target:g}"
-        start = place - (len(words) * _WORD_WIDTH + 18) / 2
-        yield sign(start + 7, _TOP - 22, verdict, colour)
-        yield text(start + 19, _TOP - 17.5, words, font_weight=600, fill=colour)
+        start = place - (len(f"{target:g}") * _WORD_WIDTH + 18) / 2
+        yield sign(start + 7, _TOP - 38, verdict, colour)
+        yield text(start + 18, _TOP - 33.5, f"{target:g}", font_weight=600, fill=colour)
+        if all(gap > len(str(verdict)) * _WORD_WIDTH for gap in gaps):
+            yield text(
+                *(place, _TOP - 17, str(verdict)), font_weight=600, font_size=11, fill=colour, text_anchor="middle"
+            )
+
+
+def _gaps(plot: Plot, x: Axis) -> list[float]:
+    """The pixels between neighbouring targets."""
+    return [x.at(after) - x.at(before) for before, after in pairwise(sorted(plot.targets))]
 
 
 def _marks(plot: Plot, x: Axis, y: Axis) -> Iterator[Markup]:
-    """At each target of a throughput gate: the value that was judged, how it was judged, and its change."""
+    """At each target of a throughput gate: the value that was judged, how it was judged, and where there is room for
+    it, its change."""
+    has_room = all(gap > _FIGURE_WIDTH for gap in _gaps(plot, x))
     for each in plot.judged:
         if not _is_throughput(each) or each.value is None:
             continue
@@ -263,6 +270,8 @@ def _marks(plot: Plot, x: Axis, y: Axis) -> Iterator[Markup]:
         if each.baseline is not None:
             yield line(place, y.at(each.baseline), place, height, stroke=colour, stroke_width="2.5")
         yield sign(place, height, each.verdict, colour)
+        if not has_room:
+            continue
         words = f"{each.value:,.0f}" if each.change is None else f"{each.value:,.0f} ({layout.change(each.change)})"
         yield text(
             *(place + 11, height - 9, words),

@@ -80,7 +80,7 @@ def test_every_gate_has_a_row_with_its_change_and_its_verdict() -> None:
     said = texts(render(RunReport(checks=(report,)), [behind]))
     for each in report.judged:
         assert f"{each.gate.key.quantity} at {each.gate.key.point:g}" in said
-    assert said.count("REGRESSED") == 6
+    assert said.count("REGRESSED") == 6 + len(POINTS)
     many = replace(report, judged=tuple(report.judged) * 3)
     rows, _ = changes.shown(many.judged)
     assert len(rows) == changes.MOST_ROWS

@@ -51,7 +51,7 @@ def test_the_example_of_a_real_server_says_how_to_get_one(copied: pytest.Pyteste
 
 def test_the_blocked_example_blocks(copied: pytest.Pytester) -> None:
     """The 8% slower FP4: exit 1, FP4 throughput and the ratio named at each point."""
-    result = Repository(copied).run("examples_blocked")
+    result = Repository(copied).run("examples_blocked", "--precgate-svg=gate.svg")
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
@@ -59,6 +59,9 @@ def test_the_blocked_example_blocks(copied: pytest.Pytester) -> None:
             *(f"REGRESSED  fp4 throughput_per_gpu at {p} *change -8.0%, tolerance 2.5%*" for p in (55, 73, 91)),
         ]
     )
+    # The manual shows the picture of this very run: after a change, copy gate.svg of `pytest examples_blocked` there.
+    shown = (ROOT / "docs" / "images" / "pull-request.svg").read_text(encoding="utf-8")
+    assert (copied.path / "gate.svg").read_text(encoding="utf-8") == shown
 
 
 def test_the_blocked_example_passes_when_only_1_percent_slower(copied: pytest.Pytester) -> None:

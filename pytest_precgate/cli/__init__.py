@@ -39,6 +39,7 @@ from pytest_precgate.cli.points import (
     sweep_named,
     write,
 )
+from pytest_precgate.cli.schema import add_schema
 from pytest_precgate.cli.serve import add_serve
 from pytest_precgate.cli.show import add_show
 from pytest_precgate.cli.start.command import add_init
@@ -94,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     add_noise(commands)
     add_show(commands)
     add_history(commands)
+    add_schema(commands)
     add_serve(commands)
     add_doctor(commands)
     baseline = commands.add_parser("baseline", help="show, check or prune the committed baselines")

@@ -117,6 +117,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--precgate-json", metavar="PATH", help="write what was found as JSON")
     group.addoption("--precgate-markdown", metavar="PATH", help="write what was found as Markdown")
     group.addoption("--precgate-html", metavar="PATH", help="write what was found as a page with the picture")
+    group.addoption("--precgate-svg", metavar="PATH", help="write the picture alone, for a pull request")
+    group.addoption("--precgate-junit", metavar="PATH", help="write JUnit XML with one case for each gate")
 
 
 def pytest_configure(config: pytest.Config) -> None:

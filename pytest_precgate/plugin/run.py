@@ -14,12 +14,14 @@ import pytest
 
 from pytest_precgate.errors import PrecgateError, SettingsError
 from pytest_precgate.faults import Contained
+from pytest_precgate.plugin.annotated import annotate
 from pytest_precgate.plugin.failed_check import shown, write
 from pytest_precgate.plugin.flags import history_path, refuse_contradictions, refuse_standing
 from pytest_precgate.plugin.frames import AsUsageErrors, presentable
+from pytest_precgate.plugin.gate_tests import GateTests
 from pytest_precgate.plugin.last_lines import as_error
 from pytest_precgate.plugin.ordering import in_order, rank
-from pytest_precgate.plugin.report_files import KINDS, keep_report, page_of, write_reports
+from pytest_precgate.plugin.report_files import KINDS, Reported, keep_report, write_reports
 from pytest_precgate.plugin.runs import earlier_run, record_of, refuse_no_directory
 from pytest_precgate.plugin.said import ProgressReporter
 from pytest_precgate.plugin.selection import MARK, Selection, marked
@@ -51,9 +53,10 @@ class Run:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._selection = Selection(config)
+        self._gate_tests = GateTests()
         self._refused: list[str] = []
         self._uncollected = False
-        self._found: RunReport | None = None
+        self._reported: Reported | None = None
         self._gatekeeper: Gatekeeper | None = None
         self._settings: Settings | None = None
         self._earlier: RunDirectory | None = None
@@ -211,6 +214,7 @@ class Run:
             place = suites.setdefault(suite.name, len(suites))
             if MARK in asked or SWEEP_FIXTURES.keys() & {*asked}:
                 self._sweeping.setdefault(suite.name, []).append(suite.points)
+            self._gate_tests.suites[item.nodeid] = suite.name
             if suite.starts_servers:
                 ranks[item] = (place, _rank(suite, asked))
         for (
@@ -259,6 +263,7 @@ class Run:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Record which tests failed and which ran: this decides what is recorded, and what counts as unused."""
         self._selection.note(report)
+        self._gate_tests.note(report)
         if report.failed and XDIST_REFUSAL in str(report.longrepr):
             self._refused.append(f"{report.nodeid}: {XDIST_REFUSAL}")
 
@@ -286,19 +291,20 @@ class Run:
                     cut_short=interrupted or self._uncollected or bool(session.shouldfail or session.shouldstop),
                     interrupted=interrupted,
                 )
-            self._found = replace(found, problems=(*found.problems, *self._refused, *left))
+            found = replace(found, problems=(*found.problems, *self._refused, *left))
         except PrecgateError as exc:
             from pytest_precgate.analysis.report import RunReport  # noqa: PLC0415
 
-            self._found = RunReport(problems=(str(exc),))
-        page = page_of(self._found, lambda: self.gatekeeper, self.suite_named, self._record, _now)
-        lost = write_reports(self._config, os.environ, self._found, page)
-        self._found = replace(
-            self._found,
-            problems=(*self._found.problems, *lost),
-            warnings=(*self._found.warnings, *keep_report(self._record, page)),
+            found = RunReport(problems=(str(exc),))
+        gates, record = self._gate_tests, self._record
+        reported = Reported(
+            found, gates.asked(), gates.failed(found), lambda: self.gatekeeper, self.suite_named, record, _now
         )
-        if self._found.problems and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        lost = write_reports(self._config, os.environ, reported)
+        warnings = (*found.warnings, *keep_report(reported))
+        found = replace(found, problems=(*found.problems, *lost), warnings=warnings)
+        self._reported = replace(reported, found=found)
+        if found.problems and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _stop_engines(self) -> list[str]:
@@ -336,21 +342,24 @@ class Run:
         return {report.nodeid for report in terminalreporter.stats.get("failed", ())}
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the comparison tables and the verdicts."""
-        if self._found is None or self._found.is_empty:
+        """Print the comparison tables and the verdicts; in a GitHub job, its annotations."""
+        if self._reported is None:
             return
+        with AsUsageErrors():
+            if not self._reported.found.is_empty:
+                self._summarize(terminalreporter, self._reported.found)
+            annotate(self._config.get_terminal_writer(), os.environ, self._config.rootpath, self._reported)
+
+    def _summarize(self, terminalreporter: pytest.TerminalReporter, found: RunReport) -> None:
         from pytest_precgate.reports.terminal import summary  # noqa: PLC0415
 
         terminalreporter.section("precgate")
         writer = self._config.get_terminal_writer()
-        with AsUsageErrors():
-            verbose = self._config.get_verbosity() > 0
-            for line in summary(self._found, writer.fullwidth, verbose=verbose, told=self._told(terminalreporter)):
-                write(writer, line)
+        verbose = self._config.get_verbosity() > 0
+        for line in summary(found, writer.fullwidth, verbose=verbose, told=self._told(terminalreporter)):
+            write(writer, line)
         # pytest counts tests, and each of them may have passed: its last lines would read as if nothing had failed.
-        untold = [
-            problem for problem in self._found.problems if problem not in self._refused
-        ]  # those are tests' errors
+        untold = [problem for problem in found.problems if problem not in self._refused]  # those are tests' errors
         errors = terminalreporter.stats.setdefault("error", []) if untold else []
         errors += [as_error(printable_lines(problem, _LINE_SHOWN)) for problem in untold]
 

@@ -62,12 +62,12 @@ def causes(judged: Sequence[JudgedGate]) -> tuple[Cause, ...]:
         changed.setdefault(owner, []).append(each)
     found = [_of_change(precisions, gates) for precisions, gates in changed.items()]
     found += [Cause(verdict, "", tuple(gates)) for (verdict, _), gates in numberless.items()]
-    return tuple(sorted(found, key=lambda cause: _gravity(cause.verdict)))
+    return tuple(sorted(found, key=lambda cause: gravity(cause.verdict)))
 
 
 def _explain(own: Iterable[JudgedGate], ratio: JudgedGate) -> bool:
     """Whether the gates of a precision fail as gravely as a ratio that reads it."""
-    return any(_gravity(each.verdict) <= _gravity(ratio.verdict) for each in own)
+    return any(gravity(each.verdict) <= gravity(ratio.verdict) for each in own)
 
 
 def _is_change(judged: JudgedGate) -> bool:
@@ -91,7 +91,7 @@ def _shared_reason(judged: JudgedGate) -> str:
 def _of_change(precisions: tuple[str, ...], gates: Sequence[JudgedGate]) -> Cause:
     """The cause of one precision: told by its gravest verdict, and there by the first of its own quantities."""
     own = [each for each in gates if each.gate.key.precisions == precisions]
-    verdict = min((each.verdict for each in own), key=_gravity)
+    verdict = min((each.verdict for each in own), key=gravity)
     gravest = [each for each in own if each.verdict is verdict]
     first = gravest[0].gate.key.quantity
     told = tuple(each for each in gravest if each.gate.key.quantity == first)
@@ -99,7 +99,8 @@ def _of_change(precisions: tuple[str, ...], gates: Sequence[JudgedGate]) -> Caus
     return Cause(verdict, "/".join(precisions).upper(), told, others)
 
 
-def _gravity(verdict: Verdict) -> int:
+def gravity(verdict: Verdict) -> int:
+    """Return the place of a verdict that does not pass among them, the gravest first."""
     return _GRAVEST_FIRST.index(verdict)
 
 

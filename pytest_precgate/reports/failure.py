@@ -23,10 +23,10 @@ _UNTABLED = (Verdict.MISSING, Verdict.MISMATCH)
 def lines(report: GateReport, width: int) -> Iterator[Line]:
     """Yield the whole text."""
     yield from headline(report, width)
-    rows = [each for each in report.judged if not each.verdict.passes and each.verdict not in _UNTABLED]
-    if rows:
+    shown, left_out = tabled(report)
+    if shown:
         yield Line("")
-        yield from _table(rows, width)
+        yield from _table(shown, left_out, width)
         yield Line("")
         yield from _ending(report, width)
 
@@ -191,20 +191,28 @@ def _moved(gates: Sequence[JudgedGate]) -> str:
     return f"{'/'.join(key.precisions).upper()} {key.metric.value} {said}".rstrip()
 
 
-_HEAD = ("gate", "tok/s/user", "baseline", "value", "change", "tolerance", "launches", "verdict")
+def tabled(report: GateReport) -> tuple[list[JudgedGate], int]:
+    """Return the gates that did not pass, and how many are left out: of many, the worst of each quantity and verdict.
+
+    Gates that differ in nothing but their name are in no table."""
+    gates = [each for each in report.judged if not each.verdict.passes and each.verdict not in _UNTABLED]
+    shown = gates if len(gates) <= _MOST_ROWS else _worst(gates)
+    return shown, len(gates) - len(shown)
 
 
-def _table(gates: Sequence[JudgedGate], width: int) -> Iterator[Line]:
-    """The gates that did not pass, one per row; of many, the worst of each quantity and verdict."""
-    shown = list(gates) if len(gates) <= _MOST_ROWS else _worst(gates)
-    full = [_HEAD, *(_row(each) for each in shown)]
-    bare = [(_HEAD[0], "at", *_HEAD[2:]), *(_without_units(row) for row in full[1:])]
+HEAD = ("gate", "tok/s/user", "baseline", "value", "change", "tolerance", "launches", "verdict")
+
+
+def _table(shown: Sequence[JudgedGate], left_out: int, width: int) -> Iterator[Line]:
+    """The gates that did not pass, one per row."""
+    full = [HEAD, *(cells(each) for each in shown)]
+    bare = [(HEAD[0], "at", *HEAD[2:]), *(_without_units(row) for row in full[1:])]
     choices = [full, bare, *(_without(bare, *names) for names in (("launches",), ("launches", "tolerance")))]
     head, *body = table([*choices, _without(bare, "launches", "tolerance", "baseline")], width)
     yield Line(head, "bold")
     yield from (Line(text, colour_of(each.verdict)) for text, each in zip(body, shown, strict=True))
-    if len(shown) < len(gates):
-        yield from wrapped(f"the worst of each quantity; {len(gates) - len(shown)} more did not pass", width)
+    if left_out:
+        yield from wrapped(f"the worst of each quantity; {left_out} more did not pass", width)
 
 
 def _worst(gates: Sequence[JudgedGate]) -> list[JudgedGate]:
@@ -214,7 +222,8 @@ def _worst(gates: Sequence[JudgedGate]) -> list[JudgedGate]:
     return [max(group, key=lambda gate: loss_of(gate) or 0.0) for group in each.values()]
 
 
-def _row(judged: JudgedGate) -> tuple[str, ...]:
+def cells(judged: JudgedGate) -> tuple[str, ...]:
+    """Return a row of the table of gates that did not pass, under HEAD."""
     key = judged.gate.key
     return (
         key.quantity,

@@ -90,9 +90,9 @@ def _check(report: GateReport, width: int, *, verbose: bool, is_told: bool) -> I
         yield from full.evidence(report, width)
     elif verbose:
         yield from full.check(report, width)
-    yield from wrapped(_outcome(report), width, colour=_colour(report))
+    yield from wrapped(outcome(report), width, colour=_colour(report))
     if not verbose:
-        yield from _briefly(report, width)
+        yield from briefly(report, width)
     notes = [*layout.told_once(report.notes), *layout.set_aside(report)]
     if report.outcome == "failed" and not verbose:
         notes = []  # the failure's text has the first of them
@@ -105,7 +105,8 @@ def _check(report: GateReport, width: int, *, verbose: bool, is_told: bool) -> I
         yield from wrapped(f"warning: {text}", width, colour="red")
 
 
-def _outcome(report: GateReport) -> str:
+def outcome(report: GateReport) -> str:
+    """Return the outcome of a check in one sentence."""
     if report.outcome == "recorded":
         wild = sum(judged.verdict is Verdict.IMPLAUSIBLE for judged in report.judged)
         doubt = f"; {wild} implausibly better than before: check the measurement" if wild else ""
@@ -121,8 +122,8 @@ def _colour(report: GateReport) -> Colour:
     return "green" if report.passed else "red" if report.outcome == "failed" else "yellow"
 
 
-def _briefly(report: GateReport, width: int) -> Iterator[Line]:
-    """The largest loss of a check that did not fail, what it would have caught, and what was waived."""
+def briefly(report: GateReport, width: int) -> Iterator[Line]:
+    """Yield the largest loss of a check that did not fail, what it would have caught, and what was waived."""
     for text in waivers.waived(report):
         yield from wrapped(text, width, colour="yellow")
     if report.outcome not in ("passed", "added"):

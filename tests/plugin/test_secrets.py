@@ -104,8 +104,9 @@ def assert_untold(repository: Repository, result: pytest.RunResult) -> None:
 
 
 def run_loudly(repository: Repository, *more: str) -> pytest.RunResult:
-    reports = [repository.path / name for name in ("junit.xml", "report.json", "report.md")]
-    wanted = (f"--junitxml={reports[0]}", f"--precgate-json={reports[1]}", f"--precgate-markdown={reports[2]}")
+    names = {"json": "report.json", "markdown": "report.md", "svg": "report.svg", "junit": "gates.xml"}
+    wanted = [f"--precgate-{kind}={repository.path / name}" for kind, name in names.items()]
+    wanted.append(f"--junitxml={repository.path / 'junit.xml'}")
     return repository.run(*LOUD, *wanted, *more)
 
 

@@ -32,6 +32,34 @@ def steffen_slopes(x: Sequence[float], y: Sequence[float]) -> list[float]:
     return [(3 * secants[0] - slopes[0]) / 2, *slopes, (3 * secants[-1] - slopes[-1]) / 2]
 
 
+@dataclass(frozen=True)
+class BezierSegment:
+    """A cubic between two knots as a Bezier curve: start, two handles, end, each (x, y)."""
+
+    start: tuple[float, float]
+    first: tuple[float, float]
+    second: tuple[float, float]
+    end: tuple[float, float]
+
+
+def bezier_segments(x: Sequence[float], y: Sequence[float]) -> list[BezierSegment]:
+    """Return Steffen's curve through the knots as Bezier curves: the same curve, not an approximation of it.
+
+    A cubic of slopes m and n over a step h has its handles at a third of the step: (x + h/3, y + h m/3) from its
+    start, (x - h/3, y - h n/3) from its end."""
+    segments = []
+    for (left, right), (low, high), (first, last) in zip(
+        pairwise(x), pairwise(y), pairwise(steffen_slopes(x, y)), strict=True
+    ):
+        third = (right - left) / 3
+        segments.append(
+            BezierSegment(
+                (left, low), (left + third, low + third * first), (right - third, high - third * last), (right, high)
+            )
+        )
+    return segments
+
+
 def _sign(value: float) -> int:
     return (value > 0) - (value < 0)
 

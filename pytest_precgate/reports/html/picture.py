@@ -79,7 +79,7 @@ def _series(name: str, curve: Curve, points: Sequence[float], behind: SuiteBackg
         yield {**_launch(name, "baseline", number, launch, columns), "served": number == 1}
     if behind.baseline is not None:
         old = behind.baseline.launches_of(name)
-        served = _served(behind.baseline, name, curve, points)
+        served = served_launches(behind.baseline, name, curve, points)
         columns = columns_of(old, drawn_only=True)
         for number, launch in enumerate(old, 1):
             if number <= _MOST_LAUNCHES or number - 1 in served:
@@ -96,8 +96,8 @@ def _launch(name: str, state: str, number: int, launch: Launch, columns: Sequenc
     }
 
 
-def _served(baseline: Baseline, name: str, curve: Curve, points: Sequence[float]) -> set[int]:
-    """Which launches of a baseline the gates at ``points`` are read on: at each the median one."""
+def served_launches(baseline: Baseline, name: str, curve: Curve, points: Sequence[float]) -> set[int]:
+    """Return which launches of a baseline the gates at ``points`` are read on: at each the median one."""
     launches = baseline.launches_of(name)
     if not launches:
         return set()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 
-from pytest_precgate.analysis.curves.interpolation import MonotoneCubic, steffen_slopes
+from pytest_precgate.analysis.curves.interpolation import MonotoneCubic, bezier_segments, steffen_slopes
 from pytest_precgate.errors import InvalidValueError, OutsideSweepError
 from tests import clouds
 
@@ -104,6 +104,20 @@ def test_the_curve_is_the_cubic_that_scipy_evaluates(knots: Knots, shares: list[
     for share in shares:
         target = min(x[0] + share * (x[-1] - x[0]), x[-1])
         assert drawn.at(target) == pytest.approx(float(foreign(target)), rel=1e-12)
+
+
+@given(clouds.falling(), st.floats(0, 1))
+def test_the_bezier_curves_are_the_curve(knots: Knots, share: float) -> None:
+    """At every share of every segment: no approximation is drawn."""
+    drawn, (x, y) = curve(knots), zip(*knots, strict=True)
+    weights = (1 - share) ** 3, 3 * share * (1 - share) ** 2, 3 * share**2 * (1 - share), share**3
+    for each in bezier_segments(x, y):
+        right, up = (
+            sum(weight * place for weight, place in zip(weights, side, strict=True))
+            for side in zip(each.start, each.first, each.second, each.end, strict=True)
+        )
+        right = min(max(right, x[0]), x[-1])
+        assert drawn.at(right) == pytest.approx(up, rel=1e-9, abs=1e-9 * max(map(abs, y)))
 
 
 def test_the_curve_is_not_pchip() -> None:

@@ -1,0 +1,1 @@
+"""A run's picture as one SVG, made without a browser: curves, targets with verdicts, the changes of the gates."""

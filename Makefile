@@ -12,14 +12,14 @@ BIN := $(VENV)/bin
 PAGES := .precgate/demo
 FAILED := 1
 # The tests that `make test` leaves out.
-EDGES := real_server or benchmarks or browser
+EDGES := real_server or benchmarks or browser or docs
 TESTED := $(VENV)/installed-test-$(PYTEST_VERSION)
 # A real server for the tests and for examples/test_llama_cpp.py, and the exit status that says it cannot be had here.
 LLAMA := .llama
 UNAVAILABLE := 69
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-edges report-page coverage mutants llama lint clean
+.PHONY: demo test test-edges docs report-page coverage mutants llama lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-demo ## run the examples as a user's repository would: gates that pass, then gates that fail
@@ -33,10 +33,14 @@ demo: $(VENV)/installed-demo ## run the examples as a user's repository would: g
 test: $(TESTED) lint ## everything but test-edges
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not ($(EDGES))'
 
-test-edges: $(TESTED) ## a real server, the page in a browser, the benchmarks, one at a time; what is missing here is skipped, and says so
+test-edges: $(TESTED) ## a real server, the page in a browser, the docs, the benchmarks, one at a time; what is missing here is skipped, and says so
 	@$(BIN)/python tools/fetch_llama_server.py $(LLAMA) || [ $$? -eq $(UNAVAILABLE) ]
 	@! command -v npm >/dev/null || (cd tools/report && npm ci --ignore-scripts --silent) || echo "no packages for axe-core"
 	$(BIN)/python -m pytest -rs -m '$(EDGES)'
+
+docs: $(TESTED) ## build the documentation into docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx -n -W --keep-going -q docs docs/_build/html
+	@echo docs/_build/html/index.html
 
 report-page: $(TESTED) ## build the script of the HTML report from tools/report, which needs npm, and the pictures of the docs
 	cd tools/report && npm ci --ignore-scripts && node build.mjs
@@ -65,7 +69,7 @@ $(VENV)/installed-demo: $(VENV)/made pyproject.toml
 	@touch $@
 
 $(TESTED): $(VENV)/made pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[dev,browser]' $(if $(PYTEST_VERSION),'pytest==$(PYTEST_VERSION)')
+	$(BIN)/python -m pip install --quiet --editable '.[dev,browser,docs]' $(if $(PYTEST_VERSION),'pytest==$(PYTEST_VERSION)')
 	@touch $@
 
 clean:

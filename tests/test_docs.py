@@ -10,7 +10,7 @@ import pytest
 from tests import layers
 from tests.published import ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("examples*/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("examples*/**/*.md")])
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 DECISIONS = [line for line in ARCHITECTURE.splitlines() if line.startswith("| ") and "?" in line]
 
@@ -61,5 +61,5 @@ def test_every_command_of_make_is_one_a_person_may_call(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     known = {*re.findall(r"(?m)^\.PHONY:(.*)$", makefile)[0].split()}
     text = page.read_text(encoding="utf-8")
-    calls = re.findall(r"`make ([^`]+)`|(?m:^    make ([^#\n]+))", text)
+    calls = re.findall(r"`make ([^`]+)`|(?m:^ *make ([^#\n]+))", text)
     assert {word for call in calls for word in "".join(call).split() if "=" not in word} <= known

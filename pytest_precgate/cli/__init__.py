@@ -55,7 +55,7 @@ from pytest_precgate.text import printable_lines
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with ``arguments`` (the process's own by default) and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     try:
         with Contained():
             return _run(options)
@@ -77,7 +77,8 @@ def _run(options: argparse.Namespace) -> int:
         raise PrecgateError(f"{exc.filename or 'a file'}: {exc.strerror}") from exc
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """Return the command's parser, with all its subcommands."""
     parser = argparse.ArgumentParser(
         prog="precgate",
         description="Set up, look at and look after what pytest-precgate gates merges with.",

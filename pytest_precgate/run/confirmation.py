@@ -2,7 +2,7 @@
 
 Input: judged gates, and a side of the suite that starts the state the baseline was recorded from. Output: the same
 gates; one that is REGRESSED is worse than the old state as well, or is ENVIRONMENT_CHANGED. A gate that lost a good
-part of its tolerance (limits.screens_beyond) is REGRESSED when it is worse than the old state by more than its limit:
+part of its limit (limits.screens_beyond) is REGRESSED when it is worse than the old state by more than its limit:
 what it lost against the baseline is then partly hidden by the day. Invariant: a gate that blocks goes on blocking."""
 
 from __future__ import annotations

@@ -216,7 +216,7 @@ def test_a_point_tells_its_concurrency_configuration_and_latencies(show: Open) -
 
 
 def test_an_axis_without_data_is_disabled_and_says_why(show: Open) -> None:
-    """Recorded points hold interactivity and throughput alone; measured ones hold the rest."""
+    """These recorded points hold interactivity and throughput alone; measured ones hold the rest."""
     recorded = document(
         RunReport(compared=(Compared("kimi", "t", compare(kimi("fp4"), kimi("int4"), hardware=B200), ()),)),
         [SuiteBackground("kimi", {})],

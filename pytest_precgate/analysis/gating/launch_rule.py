@@ -117,7 +117,7 @@ class SuiteRule:
     """The gates of one suite with their baselines, judged by a policy other than ``pairs``.
 
     ``noise`` is that of all gates of the suite when some are judged elsewhere: they share its false alarm rate, and
-    their launches are pooled. ``screens`` says that what lost a good part of its tolerance is measured beside the old
+    their launches are pooled. ``screens`` says that what lost a good part of its limit is measured beside the old
     state (see GateLimits.screens_beyond): no launch of it passes by itself."""
 
     held: Sequence[GateBaseline]

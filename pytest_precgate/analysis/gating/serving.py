@@ -128,7 +128,7 @@ class ServedTarget:
         return value if self.worse == "below" else 1 / value
 
     def value(self, shares: Mapping[PointKey, float]) -> float:
-        """Return the throughput at the target as a share of the baseline's: the weighted mean of ``shares``'
+        """Return how good the figure at the target is as a share of the baseline's: the weighted mean of ``shares``'
         logarithms."""
         return math.exp(
             math.fsum(point.weight * math.log(max(shares[point.key], 5e-324)) for point in self.points if point.weight)

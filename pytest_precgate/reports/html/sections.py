@@ -55,7 +55,7 @@ _STRIP = (
     "the dashed one the noise floor; right is better"
 )
 _PLACE = ("concurrency", "configuration")
-_NOT_KEPT = "not measured: these points hold interactivity and throughput alone"
+_NOT_KEPT = "not measured at these points"
 
 
 def sections(suite: Values) -> Markup:

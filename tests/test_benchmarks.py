@@ -33,6 +33,7 @@ pytestmark = pytest.mark.benchmarks
         (("end_to_end.py", "--suites", "1"), "predicted from 20 suites"),
         (("loadgen_capacity.py", "--help"), "--peers"),
         (("scaling.py", "--only", "tests", "launches", "--most", "10"), "### journal lines, twelve points a launch"),
+        (("history.py", "--runs", "200", "--commits", "2"), "find the change points"),
         (("prefix_cache.py", "--speed", "20", "--concurrency", "2"), "came from the server's prefix cache"),
         (
             ("peers.py", "--concurrency", "2", "--requests", "2", "--peers", "nowhere"),

@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.doc_blocks import PAGES, Block, blocks
+from pytest_precgate.analysis.curves.search import SweepTargets
+from pytest_precgate.analysis.plan import Asked
+from pytest_precgate.documents import Node
+from pytest_precgate.errors import SettingsError
+from pytest_precgate.run.planning import plans_of
+from pytest_precgate.settings import Policy, Suite, settings_from
+from tests.doc_blocks import PAGES, Block, blocks, of, table
 from tests.published import ROOT
 from tools import figures, why_red
 
@@ -53,6 +59,21 @@ def run(block: Block, home: Path) -> None:
         got = done.stdout + done.stderr
         pattern = "".join(r"(?:.*\n)*?" if line == "..." else re.escape(line) + r" *\n" for line in wanted.splitlines())
         assert re.fullmatch(pattern, got), f"{block}: $ {command}\n{got}"
+
+
+@pytest.mark.parametrize("block", [each for each in of("toml") if "[tool.pytest" not in each.text], ids=str)
+def test_a_run_of_the_settings_is_planned(block: Block, tmp_path: Path) -> None:
+    """Each suite of a page has launches to plan, whatever hardware they need."""
+    settings = settings_from(Node(table(block), str(block), "tool.precgate", SettingsError), tmp_path)
+    for suite in settings.suites.values():
+        asked = Asked("test_it", compares=True)
+        (planned, *_) = plans_of(Policy(), [(suite, asked)], None, tmp_path, lambda suite, _: targets_of(suite))
+        assert {launch.candidate.precision for launch in planned.launches} == set(suite.engines)
+
+
+def targets_of(suite: Suite) -> SweepTargets:
+    """What a launch is searched for."""
+    return SweepTargets(suite.points or (55,))
 
 
 def test_the_pages_that_are_not_run_are_told() -> None:

@@ -134,6 +134,7 @@ def pytest_configure(config: pytest.Config) -> None:
     with AsUsageErrors():
         run.prepare()
     config.pluginmanager.register(run, "precgate-run")
+    config.pluginmanager.register(run.gate_tests, "precgate-gate-tests")
     if config.getoption("precgate_plan"):
         from pytest_precgate.plugin.plan import Plan  # noqa: PLC0415
 

@@ -53,7 +53,7 @@ class Run:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._selection = Selection(config)
-        self._gate_tests = GateTests()
+        self.gate_tests = GateTests()
         self._refused: list[str] = []
         self._uncollected = False
         self._reported: Reported | None = None
@@ -214,7 +214,7 @@ class Run:
             place = suites.setdefault(suite.name, len(suites))
             if MARK in asked or SWEEP_FIXTURES.keys() & {*asked}:
                 self._sweeping.setdefault(suite.name, []).append(suite.points)
-            self._gate_tests.suites[item.nodeid] = suite.name
+            self.gate_tests.suites[item.nodeid] = suite.name
             if suite.starts_servers:
                 ranks[item] = (place, _rank(suite, asked))
         for (
@@ -263,7 +263,6 @@ class Run:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Record which tests failed and which ran: this decides what is recorded, and what counts as unused."""
         self._selection.note(report)
-        self._gate_tests.note(report)
         if report.failed and XDIST_REFUSAL in str(report.longrepr):
             self._refused.append(f"{report.nodeid}: {XDIST_REFUSAL}")
 
@@ -296,7 +295,7 @@ class Run:
             from pytest_precgate.analysis.report import RunReport  # noqa: PLC0415
 
             found = RunReport(problems=(str(exc),))
-        gates, record = self._gate_tests, self._record
+        gates, record = self.gate_tests, self._record
         reported = Reported(
             found, gates.asked(), gates.failed(found), lambda: self.gatekeeper, self.suite_named, record, _now
         )

@@ -24,7 +24,7 @@ _UNBROKEN = 100_000
 
 @dataclass(frozen=True)
 class FailedTest:
-    """A gate test that failed for another reason than its gates, and the first line of why."""
+    """A gate test that failed for another reason than its gates, or did not run, and the first line of why."""
 
     test: str
     why: str

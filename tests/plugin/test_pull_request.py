@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from tests.repository import Repository
+from tests.repository import TEST, Repository
 
 FILES = ("--precgate-markdown=out/gate.md", "--precgate-svg=out/pictures/gate.svg", "--precgate-junit=out/gates.xml")
 
@@ -87,3 +87,43 @@ def test_settings_outside_of_the_repository_give_annotations_without_a_line(
     accepted.write_points(fp4=0.92)
     (command,) = commands(accepted.run_short())
     assert command.startswith("::error title=precgate%3A kimi::FP4")
+
+
+@pytest.mark.parametrize("cut", ["-x", "--continue-on-collection-errors"])
+def test_a_run_that_was_cut_short_is_never_told_as_passed(accepted: Repository, cut: str) -> None:
+    """One gate passed, and another one did not run, or its file could not be collected."""
+    accepted.write_test("def test_other():\n    assert not 1\n", "test_kimi_2.py")
+    last = "def test_late(precgate):\n    pass\n" if cut == "-x" else "import nowhere\n"
+    accepted.write_test(last, "test_kimi_3.py")
+    result = accepted.run_short(*FILES, cut, "--precgate-unused=ignore", ".")
+    assert result.ret in (1, 2)
+    text = (accepted.path / "out" / "gate.md").read_text(encoding="utf-8")
+    assert "precgate: failed" in text.splitlines()[1]
+    assert "9 PASS" in text
+    (told,) = [line for line in text.splitlines() if line.startswith("- **FAIL**")]
+    assert "`test_kimi_3.py" in told
+    assert ("did not run" in told) is (cut == "-x")
+    assert len(list(ET.parse(accepted.path / "out" / "gates.xml").iter("error"))) == 1
+
+
+LEAVES_OUT = """\
+import pytest
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    yield
+    late = [item for item in items if item.name == "test_other"]
+    config.hook.pytest_deselected(items=late)
+    items[:] = [item for item in items if item not in late]
+"""
+
+
+def test_a_test_that_was_left_out_on_purpose_is_not_said_not_to_have_run(accepted: Repository) -> None:
+    """A plugin leaves it out after this one has seen it."""
+    accepted.write_test(f"{TEST}\n\ndef test_other(precgate):\n    assert not precgate\n")
+    accepted.write_test(LEAVES_OUT, "conftest.py")
+    result = accepted.run_short(*FILES)
+    assert result.ret == 0
+    result.assert_outcomes(passed=1, deselected=1)
+    text = (accepted.path / "out" / "gate.md").read_text(encoding="utf-8")
+    assert text.splitlines()[1].endswith("precgate: passed")

@@ -186,12 +186,17 @@ def test_a_finding_without_a_remedy_is_refused() -> None:
         Finding("swap", "unknown", "used", fix="swapoff")
 
 
-def test_the_report_fits_80_columns_and_begins_with_what_is_noisy() -> None:
-    """Noisy, unknown, fine; the last line counts."""
-    told = [*host_findings(replace(QUIET, huge_pages="always", boost=None), None, ()), *gpu_findings((GPU,), QUIET, ())]
+def test_the_report_fits_80_columns_and_begins_with_what_is_missing() -> None:
+    """Missing, noisy, unknown, fine; the last line counts."""
+    missing = Finding("kimi fp4", "missing", "no program", "why", "install it")
+    told = [
+        *host_findings(replace(QUIET, huge_pages="always", boost=None), None, ()),
+        *gpu_findings((GPU,), QUIET, ()),
+        missing,
+    ]
     lines = render(told)
     assert all(len(line) <= 80 for line in lines)
     states = [line.split()[0] for line in lines[:-1] if not line.startswith(" ")]
-    assert states == sorted(states, key=["noisy", "unknown", "fine"].index)
-    assert lines[-1] == "1 noisy, 3 unknown, 10 fine"
+    assert states == sorted(states, key=["missing", "noisy", "unknown", "fine"].index)
+    assert lines[-1] == "1 missing, 1 noisy, 3 unknown, 10 fine"
     assert all(set(each) == {"subject", "state", "found", "why", "fix", "setting"} for each in document(told))

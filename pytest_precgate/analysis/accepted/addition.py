@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from pytest_precgate.analysis.accepted.anchor import differing_objective
 from pytest_precgate.analysis.accepted.baseline import Baseline, Launch, Provenance, RecordedGate
 from pytest_precgate.analysis.accepted.fingerprint import Fingerprint
 from pytest_precgate.analysis.accepted.update import Measured, PlannedUpdate, planned
@@ -68,6 +69,7 @@ def plan_addition(old: Baseline | None, measured: Measured, recorded: Provenance
             now = {name: each[turn].fingerprint for name, each in measured.launches.items() if turn < len(each)}
             old = require_addable(old, test, keys, now, recorded.tool_version)
     assert old is not None, "an update is of a suite that a test has checked"
+    _refuse_other_objective(old, measured)
     added = [launch for name in old.precisions for launch in _added(old, name, measured.launches.get(name, ()))]
     if not added:
         raise UnlikeBaselineError("its points are recorded ones, which are one launch: there is nothing to add")
@@ -81,6 +83,15 @@ def plan_addition(old: Baseline | None, measured: Measured, recorded: Provenance
     plan = planned(old, measured, recorded, [*old.launches, *added], gates)
     untold = sorted({each.sweep.precision for each in added if not tells_version(each)})
     return replace(plan, notes=(_UNTOLD.format(", ".join(untold)),)) if untold else plan
+
+
+def _refuse_other_objective(old: Baseline, measured: Measured) -> None:
+    """Refuse a goodput that was counted under another objective than the baseline's."""
+    for gate in old.gates:
+        for name in gate.key.precisions:
+            for new in measured.launches.get(name, ()):
+                for line in differing_objective(gate.key, new.rounded(), old.launches_of(name)[0]):
+                    raise UnlikeBaselineError(f"its launches are of another state: {name}: {line}; {_ANEW}")
 
 
 def _added(old: Baseline, precision: str, launches: Sequence[Launch]) -> list[Launch]:

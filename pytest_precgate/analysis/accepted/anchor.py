@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pytest_precgate.analysis.accepted.baseline import AnchorState, Baseline, Launch, priced_for
 from pytest_precgate.analysis.curves.comparison import CostMode
 from pytest_precgate.analysis.curves.economics import Hardware
-from pytest_precgate.analysis.gating.gates import Gate, GateKey
+from pytest_precgate.analysis.gating.gates import Gate, GateKey, Metric
 from pytest_precgate.analysis.gating.losses import log_of, share_of
 from pytest_precgate.analysis.gating.noise import GateNoise
 from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent, Evidence, JudgedGate, Verdict
@@ -207,10 +207,21 @@ def _spare(state: AnchorState, launches: Sequence[Launch]) -> list[AnchorState]:
 
 
 def _differing(state: AnchorState, launches: Sequence[Launch], key: GateKey) -> list[str]:
-    """The hard facts in which new launches of a gate's precisions differ from its anchor's."""
-    now = {launch.sweep.precision: launch.fingerprint for launch in reversed(launches)}
-    then = {launch.sweep.precision: launch.fingerprint for launch in reversed(state.launches)}
-    return [f"{name}: {line}" for name in key.precisions for line in now[name].mismatches(then[name])]
+    """The hard facts in which new launches of a gate's precisions differ from its anchor's; of goodput its objective
+    too."""
+    now = {launch.sweep.precision: launch for launch in reversed(launches)}
+    then = {launch.sweep.precision: launch for launch in reversed(state.launches)}
+    pairs = [(name, now[name], then[name]) for name in key.precisions]
+    lines = [f"{name}: {line}" for name, new, old in pairs for line in new.fingerprint.mismatches(old.fingerprint)]
+    return lines + [f"{name}: {line}" for name, new, old in pairs for line in differing_objective(key, new, old)]
+
+
+def differing_objective(key: GateKey, now: Launch, then: Launch) -> list[str]:
+    """The line of a goodput that was counted under another objective than ``then``; none for any other metric."""
+    if key.metric is not Metric.GOODPUT or now.sweep.objectives == then.sweep.objectives:
+        return []
+    new, old = (" or ".join(each.sweep.objectives) or "not known" for each in (now, then))
+    return [f"slo is {new}, the baseline's is {old}"]
 
 
 def _reaches(state: AnchorState, key: GateKey, hardware: Hardware, cost: CostMode) -> bool:

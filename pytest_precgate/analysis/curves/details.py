@@ -33,6 +33,9 @@ class Slo:
             if not (math.isfinite(value) and value > 0):
                 raise InvalidValueError(f"slo.{name}: got {value!r}, wanted seconds above 0")
 
+    def __str__(self) -> str:
+        return f"a ttft of {self.ttft_s * 1000:g} ms and a tpot of {self.tpot_s * 1000:g} ms"
+
 
 @dataclass(frozen=True)
 class PointDetails:
@@ -99,6 +102,13 @@ class PointDetails:
     def known(self) -> dict[str, float]:
         """The figures that are known, by name, in the order above."""
         return {name: value for name in FIGURES if (value := getattr(self, name)) is not None}
+
+    @property
+    def slo(self) -> Slo | None:
+        """The objective that its goodput was counted under; None without one."""
+        if self.slo_ttft_s is None or self.slo_tpot_s is None:
+            return None
+        return Slo(self.slo_ttft_s, self.slo_tpot_s)
 
     def mapped(self, change: Callable[[float], float]) -> PointDetails:
         """Return the details with every known figure changed."""

@@ -99,6 +99,12 @@ class Sweep:
         object.__setattr__(self, "points", points)
 
     @cached_property
+    def objectives(self) -> tuple[str, ...]:
+        """What the goodput of its points was counted under, each once, as text."""
+        told = (None if point.details is None else point.details.slo for point in self.points)
+        return tuple(sorted({str(slo) for slo in told if slo is not None}))
+
+    @cached_property
     def by_key(self) -> Mapping[PointKey, SweepPoint]:
         """The points by their keys."""
         return {point.key: point for point in self.points}

@@ -138,6 +138,18 @@ class ServedTarget:
         """Return the names of the serving points that ``shares`` lacks."""
         return [self.name(point.key) for point in self.points if point.key not in shares]
 
+    def absent(self, missing: Sequence[str], sweep: Sweep) -> Absent:
+        """Return why ``sweep`` has no value: it lacks the ``missing`` points, or their figures are not comparable."""
+        figure, before = self.metric.figure, self.curve.sweep
+        if self.metric is Metric.GOODPUT and sweep.objectives and sweep.objectives != before.objectives:
+            now, then = (" or ".join(each.objectives) for each in (sweep, before))
+            why = f"goodput of {before.precision} was counted under {now}, the baseline's under {then or 'none'}"
+            return Absent(Verdict.INCONCLUSIVE, why, "record it again with --precgate-update")
+        of = "" if figure == THROUGHPUT else f" {figure} of"
+        what = f"{of} {missing[0]} was not measured".strip()
+        what += f", nor {', '.join(missing[1:])}" if missing[1:] else ""
+        return Absent(Verdict.INCONCLUSIVE, f"{what}; the baseline is read through it: measure it as well")
+
     def short_sigma(self, sweep: Sweep) -> float:
         """Return the sigma of the value due to points of ``sweep`` that did not reach the requested error.
 
@@ -248,11 +260,7 @@ class ServedGate:
                 raise OutsideSweepError(curve.sweep.precision, side.target, *curve.span)
             shares = side.shares(curve.sweep)
             if missing := side.missing(shares):
-                figure = side.metric.figure
-                of = "" if figure == THROUGHPUT else f" {figure} of"
-                what = f"{of} {missing[0]} was not measured".strip()
-                what += f", nor {', '.join(missing[1:])}" if missing[1:] else ""
-                return Absent(Verdict.INCONCLUSIVE, f"{what}; the baseline is read through it: measure it as well")
+                return side.absent(missing, curve.sweep)
             found.append((side, shares, side.value(shares)))
         (first, shares, value), *others = found
         beside = others[0][2] if others else 1.0

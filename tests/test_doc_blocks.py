@@ -20,7 +20,21 @@ from tests.published import ROOT
 from tools import reference
 
 # Programs of others, and of the shell: not checked further.
-OTHERS = {"cp", "cd", "git", "mkdir", "echo", "trtllm-serve", "vllm", "llama-server", "pip", "docker", "enroot", "sed"}
+OTHERS = {
+    "cp",
+    "cd",
+    "git",
+    "mkdir",
+    "echo",
+    "trtllm-serve",
+    "vllm",
+    "llama-server",
+    "pip",
+    "source",
+    "docker",
+    "enroot",
+    "sed",
+}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -18,9 +18,9 @@ _COLUMN = 18
 
 GROUPS: Sequence[tuple[str, Sequence[str]]] = (
     ("start", ("init", "doctor", "completion")),
-    ("runs and points", ("show", "report", "open", "compare")),
+    ("runs and points", ("show", "report", "open", "compare", "history")),
     ("noise and baselines", ("noise", "baseline")),
-    ("other tools, and the simulation", ("import", "export", "calibrate", "serve-simulated")),
+    ("other tools, and the simulation", ("import", "export", "calibrate", "serve-simulated", "schema")),
 )
 EXAMPLES: Mapping[str, str] = {
     "init": "precgate init demo --engine simulated --points 55,73,91",
@@ -30,6 +30,8 @@ EXAMPLES: Mapping[str, str] = {
     "report": "precgate report latest -o report.html",
     "open": "precgate open",
     "compare": "precgate compare points.csv:fp4 points.csv:int4 --at 55,73,91",
+    "history": "precgate history kimi-k2-b200 -o history.html",
+    "schema": "precgate schema > report.schema.json",
     "noise": "precgate noise kimi-k2-b200 --launches 5",
     "baseline": "precgate baseline show kimi-k2-b200",
     "baseline show": "precgate baseline show kimi-k2-b200",

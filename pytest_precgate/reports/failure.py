@@ -61,7 +61,10 @@ def _told(group: Sequence[Cause], report: GateReport, width: int) -> Iterator[Li
     gates = [each for cause in group for each in cause.gates]
     tolerance = layout.tolerances([each.gate for each in gates])
     passes = ", which it passes," if first.verdict is Verdict.DRIFTED else ""
-    yield from wrapped(f"against {_other(gates, report)}{passes} (tolerance {tolerance})", width)
+    seen = [each.evidence.minimum_detectable_drop for each in gates if each.evidence is not None]
+    drops = [drop for drop in seen if drop is not None]
+    catches = f", catches {max(drops):.1%}" if drops else ""
+    yield from wrapped(f"against {_other(gates, report)}{passes} (tolerance {tolerance}{catches})", width)
     yield from wrapped(f"{_sureness(first.verdict, gates, report)}: {_remedy(first, report)}", width)
 
 

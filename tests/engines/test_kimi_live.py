@@ -126,7 +126,7 @@ def page(name: str) -> str:
 
 
 def as_block(text: str) -> str:
-    return "".join(f"    {line}\n" for line in text.splitlines())
+    return "".join(f"{line}\n" for line in text.splitlines())
 
 
 def wrapped(command: ServerCommand) -> str:

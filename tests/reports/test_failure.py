@@ -72,7 +72,7 @@ def test_the_first_three_lines_say_what_where_against_what_how_sure_and_what_to_
     lines = text([*moved("ratio", -0.08), *moved("FP4", -0.08), *moved("INT4", 0.0)])
     assert lines[:4] == [
         "FP4 throughput_per_gpu fell 8.0% at 55, 73 and 91 tok/s/user",
-        "against baselines/kimi-k2-b200.json (tolerance 2.5%)",
+        "against baselines/kimi-k2-b200.json (tolerance 2.5%, catches 3.5%)",
         "3 of 3 launches agree, noise floor 1.3%: find the cause, or waive it (details)",
         "with it: FP4/INT4 throughput_ratio -8.0%; passing: INT4 throughput_per_gpu",
     ]
@@ -128,7 +128,7 @@ def test_no_graver_verdict_stands_behind_a_milder_one() -> None:
 def test_a_loss_beside_the_old_state_is_told_against_that_state() -> None:
     """Not against the baseline, whose value is another one."""
     beside = moved("FP4", -0.08, replace(QUIET, old_values=(1000.0,), beside_loss=0.08))
-    assert text(beside)[1] == "against the old state, measured now (tolerance 2.5%)"
+    assert text(beside)[1] == "against the old state, measured now (tolerance 2.5%, catches 3.5%)"
     mixed = text([*beside[:1], *moved("FP4", -0.08)[1:]])
     assert mixed[1].startswith("against baselines/kimi-k2-b200.json, or the old state, measured now")
 

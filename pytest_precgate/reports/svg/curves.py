@@ -38,7 +38,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = EDGE + 58, WIDTH - EDGE, 78, HEIGHT - 42
 _BEYOND_BAND = 0.25
 """How far the horizontal axis goes beyond the shared band, as a share of it, where there are points."""
 _WORD_WIDTH, _FIGURE_WIDTH = 8.5, 118
-_PASSING = (Verdict.WAIVED, Verdict.IMPROVED, Verdict.PASS, Verdict.RECORDED)
+_PASSING = {Verdict.WAIVED: 0, Verdict.IMPROVED: 1, Verdict.RECORDED: 3}
+"""The order in which gates that pass are told at one target; a plain pass stands between."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,7 @@ def worst(judged: Sequence[JudgedGate]) -> JudgedGate:
     failing = [each for each in judged if not each.verdict.passes]
     if failing:
         return min(failing, key=lambda each: gravity(each.verdict))
-    return min(judged, key=lambda each: _PASSING.index(each.verdict))
+    return min(judged, key=lambda each: _PASSING.get(each.verdict, 2))
 
 
 def _targets(plot: Plot, x: Axis) -> Iterator[Markup]:

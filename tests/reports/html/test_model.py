@@ -70,7 +70,7 @@ def test_the_headlines_are_those_of_the_failed_test() -> None:
     """The words of the terminal, then the count."""
     assert suite_of(page(1.08))["headlines"] == [
         "FP4 throughput_per_gpu fell 16.1 to 18.1% at 55, 73 and 91 tok/s/user",
-        "against baselines/kimi.json (tolerance 2.5%)",
+        "against baselines/kimi.json (tolerance 2.5%, catches 3.5%)",
         "1 launch, noise floor 1.6%: find the cause",
         "with it: FP4/INT4 throughput_ratio -16.5% to -18.6%; passing: INT4 throughput_per_gpu +0.5% to +0.6%",
         "9 gates: 6 REGRESSED, 3 PASS",

@@ -53,7 +53,7 @@ def test_a_slower_candidate_fails_against_the_other_side(sides: Repository) -> N
     result.stdout.fnmatch_lines(
         [
             "SIMULATED FP4 throughput_per_gpu fell * to *% at 85 and 100 tok/s/user",
-            "against fresh launches of release (tolerance 2.5%)",
+            "against fresh launches of release (tolerance 2.5%, catches *%)",
             "median of 5 pairs, noise floor *%: find the cause, or waive it (details)",
         ]
     )

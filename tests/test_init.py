@@ -176,7 +176,7 @@ def test_a_name_with_a_dot_is_quoted() -> None:
 
 
 def test_every_missing_flag_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nobody can be asked."""
+    """Without a terminal."""
     assert main(["init"]) == 2
     assert "--engine fp4=KIND, --engine int4=KIND" in capsys.readouterr().err
     assert main(["init", "--engine=vllm", "--gpus=fp4=1"]) == 2

@@ -147,7 +147,9 @@ def verdict_cost(
 
 
 def _gpu_s(cost: LaunchCost) -> float:
-    return cost.measuring_gpu_s + (cost.starting_gpu_s or 0.0)
+    """Return the GPU-seconds of a launch that are known: ``is_whole`` says whether its start is among them."""
+    start_s = cost.starting_gpu_s
+    return cost.measuring_gpu_s if start_s is None else cost.measuring_gpu_s + start_s
 
 
 @dataclass(frozen=True)

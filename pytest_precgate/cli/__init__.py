@@ -83,7 +83,7 @@ def command_parser() -> argparse.ArgumentParser:
         prog="precgate",
         description="Set up, look at and look after what pytest-precgate gates merges with.",
         epilog="exit codes: 0 done; 1 'baseline check' found something wrong, 'doctor' something missing, or 'noise' "
-        "could not read a gate; 2 the command could not do it; 130 interrupted; 141 nobody read the rest of the output",
+        "could not read a gate; 2 the command could not do it; 130 interrupted; 141 the reader of the output went away",
     )
     parser.add_argument("--version", action="version", version=f"pytest-precgate {tool_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS, prog="precgate")

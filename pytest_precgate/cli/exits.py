@@ -7,6 +7,6 @@ EXIT_PROBLEMS = 1
 EXIT_REFUSED = 2
 """The command could not do what was asked."""
 EXIT_UNREAD = 141
-"""Nobody read the rest of the output (``precgate ... | head``); the shell's convention for SIGPIPE."""
+"""The reader of the output went away (``precgate ... | head``); the shell's convention for SIGPIPE."""
 EXIT_INTERRUPTED = 130
 """Ctrl-C ended ``noise``; the shell's convention."""

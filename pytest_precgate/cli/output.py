@@ -22,7 +22,7 @@ def width() -> int:
 
 
 def leave_unread() -> None:
-    """Let Python exit without an error when nobody reads standard output any more: what is buffered goes nowhere."""
+    """Let Python exit without an error when the reader of standard output has gone: buffered output is discarded."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -4,7 +4,7 @@ Input: GPUs and what is wanted. Output: the changes made, and the words of a com
 not nvidia-smi, which makes the same calls with the same permission and has to be parsed. Invariant: what is set is in
 the words that undo it before it is set, and a change that cannot be made is refused by name.
 
-NVML does not tell whether clocks are locked already, so a lock that somebody set by hand is gone afterwards."""
+NVML does not tell whether clocks are locked already, so a lock that was set by hand is gone afterwards."""
 
 from __future__ import annotations
 

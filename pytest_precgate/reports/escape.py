@@ -1,7 +1,7 @@
 """Text from outside in Markdown and in the commands of a GitHub runner.
 
 Input: any text. Output: the same text for a reader, with nothing that the format reads as markup. Invariants: a text
-stays on one line; nobody is notified and nothing is linked by a name inside it; no text ends a
+stays on one line; a name inside it notifies no person and links nothing; no text ends a
 command or begins one."""
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def directory_of(environ: Mapping[str, str]) -> Path:
 
 
 def holders(directory: Path) -> dict[str, str]:
-    """Return who holds which GPU now, by the name of the GPU; a file that cannot be opened is of nobody known.
+    """Return who holds which GPU now, by the name of the GPU; a file that cannot be opened has an unknown holder.
 
     A lock that is free is held for the moment of the look; a run that meets it tries again a second later."""
     found = {}
@@ -33,7 +33,7 @@ def holders(directory: Path) -> dict[str, str]:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as exc:
-            found[gpu] = f"somebody: {path} cannot be opened: {exc.strerror}"
+            found[gpu] = f"an unknown run: {path} cannot be opened: {exc.strerror}"
             continue
         try:
             if not files.try_lock(descriptor):

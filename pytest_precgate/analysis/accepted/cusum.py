@@ -1,4 +1,4 @@
-"""Whether accepted states sink, each by less than anybody would notice: a one-sided cumulative sum against the anchor.
+"""Whether accepted states sink, each by less than a check notices: a one-sided cumulative sum against the anchor.
 
 Input: the accepted states of one gate, oldest first. Output: since when they sink, or None. Invariant: a state of
 unknown noise counts for nothing, and a new anchor begins a new sum.

@@ -3,7 +3,7 @@
 Input: the values of the gates in all launches so far. Output: a ruling per gate. Invariants: the function is pure, and
 a verdict that was reached does not change with further launches. A PASS comes only from verdict.decide; a gate whose
 noise hides what it must detect is INCONCLUSIVE before any launch. A launch that is worse, or less well known, never
-makes a verdict better: whatever keeps one from passing takes another launch, as a loss does."""
+makes a verdict better: a launch that does not pass takes another one, for any cause."""
 
 from __future__ import annotations
 

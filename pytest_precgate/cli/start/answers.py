@@ -1,6 +1,6 @@
 """What ``precgate init`` is told, by its flags or on a terminal.
 
-Input: parsed flags, and a function that asks a person, None where nobody can be asked. Output: frozen answers.
+Input: parsed flags, and a function that asks a person, None without a terminal. Output: frozen answers.
 Invariant: an answer is given or has a default that is shown; nothing is guessed, and all missing flags are named at
 once."""
 
@@ -68,14 +68,14 @@ class Answers:
 
 class Questions:
     """Asks for what the flags leave open. ``ask`` prints a question and returns the line that is typed, None where
-    nobody can be asked; ``say`` prints why a typed answer is none."""
+    there is no terminal; ``say`` prints why a typed answer is none."""
 
     def __init__(self, ask: Callable[[str], str] | None, say: Callable[[str], None]) -> None:
         self._ask = ask
         self._say = say
 
     def begin(self) -> None:
-        """Say what the answers to the question for engines mean, where somebody is asked."""
+        """Say what the answers to the question for engines mean, where a person is asked."""
         if self._ask is not None:
             self._say("Empty takes the answer in brackets. Engines:")
             for name, about in ENGINES.items():
@@ -101,7 +101,7 @@ class Questions:
 
 
 class _MissingError(PrecgateError):
-    """A flag without a default was not given, and nobody can be asked."""
+    """A flag without a default was not given, and there is no terminal to ask at."""
 
 
 def answers(options: argparse.Namespace, questions: Questions, found_ci: Ci | None) -> Answers:

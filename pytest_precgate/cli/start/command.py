@@ -86,7 +86,7 @@ def _typed(question: str) -> str:
 
 
 def initialise(options: argparse.Namespace, root: Path, ask: Ask | None) -> int:
-    """Do what the command does in ``root``; ``ask`` is None where nobody can be asked. Raises PrecgateError."""
+    """Do what the command does in ``root``; ``ask`` is None without a terminal. Raises PrecgateError."""
     known = load(root).suites  # settings that cannot be read are named before a person answers questions
     told = answers(options, Questions(ask, print), found_ci(root))
     if told.suite in known:

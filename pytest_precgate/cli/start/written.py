@@ -113,7 +113,7 @@ def write(planned: Sequence[Change]) -> None:
         for change in reversed(done):
             _undo(change)
         for folder in reversed(made):
-            with suppress(OSError):  # somebody else's file may be in it by now
+            with suppress(OSError):  # another program's file may be in it by now
                 folder.rmdir()
         raise
 

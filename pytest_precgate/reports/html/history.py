@@ -1,7 +1,7 @@
 """The page of a history: every gate over time, its change points, who changed the baseline and why. It has no script.
 
-Input: the trend of a suite, and when the page was made. Output: one self-contained HTML file. Invariant: whatever
-comes from elsewhere, names of authors and reasons as well, is escaped (markup.py)."""
+Input: the trend of a suite, and when the page was made. Output: one self-contained HTML file. Invariant: text
+from elsewhere, names of authors and reasons as well, is escaped (markup.py)."""
 
 from __future__ import annotations
 

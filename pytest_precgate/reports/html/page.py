@@ -1,7 +1,7 @@
 """The page: one self-contained HTML file that opens from disk, made of a document and the package's files.
 
 Input: the document of model.py. Output: HTML. Invariants: no address of a network is in it, and its policy refuses
-every request and every script but its own; whatever comes from elsewhere is text or JSON, never markup."""
+every request and every script but its own; text from elsewhere is text or JSON, never markup."""
 
 from __future__ import annotations
 

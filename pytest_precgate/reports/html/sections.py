@@ -1,6 +1,6 @@
 """The parts of the page that need no script: gates, changes, noise, points, power, cost, environment, settings, logs.
 
-Input: one suite of the document. Output: HTML. Invariant: whatever the document holds is escaped (markup.py); a part
+Input: one suite of the document. Output: HTML. Invariant: every text of the document is escaped (markup.py); a part
 without data says so, and why."""
 
 from __future__ import annotations

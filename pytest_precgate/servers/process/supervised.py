@@ -78,7 +78,7 @@ def start(
     secrets = secrets_of(environ, command.variables)
     process = Process(command, log, stop_timeout_s, keep_open, secrets, surroundings.undo)
     try:
-        with process.changing():  # its guardian is there: whatever happens from here on, the change is undone
+        with process.changing():  # its guardian runs: the change is undone however the run ends
             surroundings.change()
         process.begin(order)
     except BaseException:

@@ -195,6 +195,8 @@ def _power_of(samples: Sequence[GpuSample], start_s: float, end_s: float) -> flo
     if energy and energy[0][0] <= start_s < end_s <= energy[-1][0]:
         used_j = _energy_at(energy, end_s) - _energy_at(energy, start_s)
         return used_j / (end_s - start_s) if used_j > 0 else None  # a counter that stands still or fell counts nothing
+    if not (samples and samples[0].at_s <= start_s < end_s <= samples[-1].at_s):
+        return None
     return _mean(_within(samples, start_s, end_s, lambda sample: sample.power_w))
 
 

@@ -107,7 +107,8 @@ def test_power_is_the_rise_of_the_counter_between_the_ends_of_the_window() -> No
 
 def test_without_a_counter_the_power_samples_of_the_window_count() -> None:
     """Mean of those inside; none inside, or a window that the samples do not reach, is unknown."""
-    assert power_of({GPU: samples(None, None, None, power_w=300.0)}, 0.5, 2.5).mean_power_w == 300
+    assert power_of({GPU: samples(None, None, None, power_w=300.0)}, 0.5, 1.5).mean_power_w == 300
+    assert power_of({GPU: samples(None, None, None, power_w=300.0)}, 0.5, 2.5).mean_power_w is None
     assert power_of({GPU: samples(None, None, power_w=300.0)}, 0.2, 0.8).mean_power_w is None
     assert power_of({GPU: samples(0, 100, 200)}, 1.0, 5.0).mean_power_w is None
     assert power_of({GPU: samples(0, 0, 0)}, 0.0, 2.0).mean_power_w is None

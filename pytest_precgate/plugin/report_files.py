@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,7 +66,10 @@ class Reported:
 
         run = self.gatekeeper()
         made = Provenance(run.commit(), utc_text(self.clock()), run.tool_version, "")
-        return document(self.found, self.behind, made)
+        # A gate test that failed by itself, or did not run, is a problem of the run: its page does not say passed.
+        untold = [f"{each.test}: {each.why}" for each in self.failed]
+        found = replace(self.found, problems=(*self.found.problems, *untold))
+        return document(found, self.behind, made)
 
 
 def write_reports(config: pytest.Config, environ: Mapping[str, str], reported: Reported) -> list[str]:

@@ -26,6 +26,18 @@ def test_a_failed_run_writes_its_page(accepted: Repository) -> None:
     result.stdout.fnmatch_lines(["*taken: the html report cannot be written: Is a directory*"])
 
 
+def test_the_page_of_a_test_that_failed_by_itself_does_not_say_passed(accepted: Repository) -> None:
+    """Its gates passed, and an assertion of its own after them did not: the run failed, and so does its page."""
+    accepted.write_test(
+        'def test_fp4_pays_off(precgate):\n    precgate.check(precgate.compare("fp4", "int4"))\n    assert 1 == 2\n'
+    )
+    assert accepted.run("--precgate-html=page.html").ret == 1
+    text = (accepted.path / "page.html").read_text(encoding="utf-8")
+    assert '<h1 class="bad">Failed: the run has problems</h1>' in text
+    assert "test_kimi.py::test_fp4_pays_off: assert 1 == 2" in text
+    assert "<h1>Passed" not in text
+
+
 def test_a_measured_run_keeps_its_report_and_a_replay_leaves_it(
     repository: Repository, paced: Paced, monkeypatch: pytest.MonkeyPatch
 ) -> None:

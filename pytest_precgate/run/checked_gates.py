@@ -13,7 +13,7 @@ from pytest_precgate.analysis.gating.gates import Gate
 from pytest_precgate.analysis.gating.noise import gate_elasticity, reading_sigma
 from pytest_precgate.analysis.gating.serving import ServedGate
 from pytest_precgate.analysis.gating.verdict import Absent, Verdict
-from pytest_precgate.errors import InconclusivePointError, UnreadableCurveError
+from pytest_precgate.errors import InconclusivePointError, NotMeasuredError, UnreadableCurveError
 from pytest_precgate.run.launches import Launches
 from pytest_precgate.settings import Suite
 
@@ -73,6 +73,8 @@ class CheckedGates:
                 return Absent(Verdict.INCONCLUSIVE, f"wants launch {number}, which the replayed run does not hold")
             try:
                 return read(index, curves)
+            except NotMeasuredError as exc:
+                return Absent(Verdict.INCONCLUSIVE, str(exc), "take its metric out of metrics, or measure it")
             except UnreadableCurveError as exc:  # a point off the measured range is no measurement
                 return Absent(Verdict.INCONCLUSIVE, str(exc))
 

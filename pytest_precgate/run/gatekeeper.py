@@ -38,7 +38,7 @@ from pytest_precgate.run.confirmation import Confirmation, not_confirmed
 from pytest_precgate.run.evaluation import AgainstBaseline, GateEvaluation, InPairs, Recording
 from pytest_precgate.run.launches import Launches
 from pytest_precgate.run.planning import launch_side, plans_of, targets_of
-from pytest_precgate.run.recording import is_newly_recorded, joins, launch_for_baseline
+from pytest_precgate.run.recording import is_newly_recorded, joins, launch_for_baseline, unmeasured
 from pytest_precgate.run.state import PendingUpdate, RunState
 from pytest_precgate.run.trends import with_history
 from pytest_precgate.settings import Policy, Suite
@@ -147,7 +147,7 @@ class Gatekeeper:
             self.state.judged[suite.name] = suite, tuple(dict.fromkeys((*known, *now)))
         self.state.used.setdefault(suite.name, set()).update(RecordedGate(test, gate.key) for gate in gates)
         outcome = self._outcome(suite, pair, test, judged)
-        notes = self._notes(suite, stored, now, judged)
+        notes = (*self._notes(suite, stored, now, judged), *unmeasured(judged))
         if outcome == "failed":
             notes += self.policy.unheeded({gate.verdict for gate in judged})
         against = self.store.shown(stored.path) if side is None else f"fresh launches of {side}"

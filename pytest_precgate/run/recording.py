@@ -41,6 +41,12 @@ def launch_for_baseline(
             launches.of(suite, precision, launch)
 
 
+def unmeasured(judged: Sequence[JudgedGate]) -> tuple[str, ...]:
+    """Return a line for each quantity that is only recorded and has no value: nothing holds it, nothing else tells."""
+    lacking = {each.gate.key.quantity: each.reason for each in judged if each.gate.record_only and each.value is None}
+    return tuple(f"{quantity}: not gated and not measured; {reason}" for quantity, reason in lacking.items())
+
+
 def is_newly_recorded(judged: JudgedGate, baseline: Baseline | None) -> bool:
     """Return whether a gate that is only recorded has a value, and may be added to a ``baseline`` without it."""
     if not judged.gate.record_only or judged.value is None or judged.baseline is not None:

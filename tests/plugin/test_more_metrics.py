@@ -85,6 +85,21 @@ def test_launches_are_added_where_a_recorded_metric_has_no_value(suite: Reposito
     assert not any(gate["metric"] == "ttft_p50" for gate in json.loads(suite.baseline.read_text())["gates"])
 
 
+def test_a_recorded_metric_without_a_value_is_named(suite: Repository) -> None:
+    """It blocks nothing, and a green run says that it is neither gated nor measured."""
+    result = suite.run()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*fp4 joules_per_token: not gated and not measured; only recorded; *"])
+
+
+def test_a_held_metric_without_a_value_says_what_to_do(suite: Repository) -> None:
+    """An update cannot record it: the way out is not another update."""
+    suite.change_settings("ttft_p99 = 0.1", "ttft_p99 = 0.1, joules_per_token = 0.1")
+    result = suite.run("--precgate-update", "--precgate-reason=energy")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*take its metric out of metrics, or measure it*"])
+
+
 def test_a_baseline_of_before_the_figure_is_recorded_again(suite: Repository) -> None:
     """Its points lack it: adding the gate alone cannot read them, and the message says which flag can."""
     document = json.loads(suite.baseline.read_text(encoding="utf-8"))

@@ -90,12 +90,15 @@ class CheckedGates:
         launch = number if self.launches.can_repeat(suite, precision) else 1  # what a file holds stands beside each
         return self.launches.of(suite, precision, launch).curve(suite.hardware, suite.cost)
 
-    def reading(self, gate: Gate, launches: int) -> float:
-        """Return the sigma that the points of the first launches leave on a gate; nothing where none reaches it."""
+    def reading(self, gate: Gate, launches: int, side: Suite | None = None) -> float:
+        """Return the sigma that the points of the first launches leave on a gate; nothing where none reaches it.
+
+        Of the suite's launches, or of those of another ``side``."""
+        suite = self.suite if side is None else side
         numbers = range(1, launches + 1)
         try:
             return reading_sigma(
-                [[self.curve(self.suite, name, number) for name in gate.key.precisions] for number in numbers],
+                [[self.curve(suite, name, number) for name in gate.key.precisions] for number in numbers],
                 gate.key.point,
             )
         except UnreadableCurveError:  # then it has no value either, and that decides

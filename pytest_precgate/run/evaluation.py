@@ -7,6 +7,7 @@ as low."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -103,7 +104,10 @@ class InPairs:
             return tuple(zip(base, self.checked.values(self.checked.suite, number, wanted, read), strict=True))
 
         def doubted(index: int, ruling: GateRuling) -> GateRuling:
-            return _doubted(ruling, self.checked.reading(self.checked.gates[index], ruling.launches))
+            gate, launches = self.checked.gates[index], ruling.launches
+            # A side that reads low by its own error hides a regression as well as one that reads high.
+            readings = (self.checked.reading(gate, launches, side) for side in (self.checked.suite, self.side))
+            return _doubted(ruling, math.hypot(*readings))
 
         return _judged(rule.judge, pair, self.policy.launches, _ratio, points, doubted)
 

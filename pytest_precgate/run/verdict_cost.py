@@ -25,5 +25,5 @@ def cost_of_verdicts(
     each = [launches.measured(state.name).get(name, ())[: policy.launches] for state in states for name in live]
     taken = [(len(state), [cost for launch in state for cost in launch.costs]) for state in each]
     rule = f"{policy}{'' if side is None or policy.pairs_up else f', and as many of {side}'}"
-    simulated = all(launch.sweep.simulated for state in each for launch in state)
+    simulated = any(launch.sweep.simulated for state in each for launch in state)
     return verdict_cost(taken, policy.launches, rule, simulated=simulated)

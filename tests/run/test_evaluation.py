@@ -487,6 +487,17 @@ def test_a_hole_in_one_launch_costs_another_one() -> None:
     } == {Verdict.REGRESSED}
 
 
+@pytest.mark.parametrize("error", [0.2, 1.0])
+@pytest.mark.parametrize("early", ["before", "after"])
+def test_a_pair_whose_points_ended_early_on_either_side_does_not_pass(early: str, error: float) -> None:
+    """An old state that reads low by its own error hides a regression."""
+    points = kimi("fp4").points
+    short = [replace(point, short_error=error) for point in points]
+    sides = [[short] * 3 if early == side else [points] * 3 for side in ("before", "after")]
+    found = paired(sides[0], sides[1], [55.0])[0].judge()
+    assert {each.verdict for each in found if "fp4" in each.gate.key.precisions} == {Verdict.INCONCLUSIVE}
+
+
 STEADY = [stretched(kimi("fp4").points, pace) for pace in (1.0, 1.001, 0.999)]
 
 

@@ -21,7 +21,7 @@ from typing import Literal
 from pytest_precgate.analysis.curves.comparison import Curve
 from pytest_precgate.analysis.curves.sweep import UNKNOWN_ERROR, PointKey, Sweep, SweepPoint
 from pytest_precgate.analysis.gating.gates import THROUGHPUT, Gate, GateKey, Metric
-from pytest_precgate.analysis.gating.noise import SIGMAS_OF_INTERVAL, step_time_elasticity
+from pytest_precgate.analysis.gating.noise import LEAST_LAUNCHES, SIGMAS_OF_INTERVAL, step_time_elasticity
 from pytest_precgate.analysis.gating.verdict import LAST_BITS, Absent, Verdict
 from pytest_precgate.errors import OutsideSweepError
 
@@ -30,6 +30,8 @@ from pytest_precgate.errors import OutsideSweepError
 _END_SPAN = 1.10
 _LEAST_END_SLOPE = 1.0
 _LEAST_SHARE = 1e-12
+# Half of the deviations of a normal distribution of sigma 1 are smaller.
+_MEDIAN_OF_NORMAL = 0.6745
 
 Worse = Literal["below", "above"]
 
@@ -300,13 +302,21 @@ def _interactivity(point: SweepPoint) -> float:
 
 
 def _deviation(side: ServedTarget, curves: Sequence[Curve]) -> float:
-    """The deviation of serving points of another launch of the baseline from that launch's own value: root mean
-    square."""
+    """The deviation of serving points of another launch of the baseline from that launch's own value: the root mean
+    square over the points. One launch with a slow point loosens no limit: see _scale."""
     at_target = side.goodness(side.curve)
-    squares = [
-        math.log(max(share, _LEAST_SHARE) * at_target / side.goodness(curve)) ** 2
-        for curve in curves
-        if curve is not side.curve
-        for share in side.shares(curve.sweep).values()
-    ]
-    return math.sqrt(statistics.fmean(squares)) if squares else 0.0
+    apart: dict[PointKey, list[float]] = {}
+    for curve in curves:
+        if curve is not side.curve:
+            for key, share in side.shares(curve.sweep).items():
+                log = math.log(max(share, _LEAST_SHARE) * at_target / side.goodness(curve))
+                apart.setdefault(key, []).append(abs(log))
+    return math.sqrt(statistics.fmean(_scale(each) ** 2 for each in apart.values())) if apart else 0.0
+
+
+def _scale(apart: Sequence[float]) -> float:
+    """The scale of deviations from zero: their median over that of a normal distribution, which an outlier does not
+    move; of one or two, which have no outlier, the root mean square."""
+    if len(apart) < LEAST_LAUNCHES:
+        return math.sqrt(statistics.fmean(each**2 for each in apart))
+    return statistics.median(apart) / _MEDIAN_OF_NORMAL

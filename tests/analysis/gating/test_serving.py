@@ -158,3 +158,14 @@ def test_points_that_ended_early_count_where_they_have_weight() -> None:
     for keys, is_doubted in ((weighed, True), ({point.key for point in served.points} - weighed, False)):
         short = [replace(p, short_error=0.02) if p.key in keys else p for p in sweep.points]
         assert (served.short_sigma({"fp4": curve(short)}) > 0.01) is is_doubted
+
+
+def test_one_slow_point_of_one_baseline_launch_loosens_no_limit() -> None:
+    """Of five launches one has an outer point of half the throughput: the scale stays that of the other launches."""
+    steady = [
+        [replace(p, throughput_per_gpu=p.throughput_per_gpu * pace) for p in points()]
+        for pace in (1.0, 1.001, 0.999, 1.002, 0.998)
+    ]
+    strayed = [*steady[:4], points((64, 0.9, 0.5))]
+    quiet, loose = (ServedGate.of(THROUGHPUT, [[curve(each) for each in launches]]) for launches in (steady, strayed))
+    assert loose.deviation < quiet.deviation + 0.01

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 import pytest
 from hypothesis import given
@@ -170,9 +171,7 @@ changes = st.sampled_from([-0.5, -0.08, -0.026, -0.01, 0.0, 0.03, 0.4])
 
 
 @given(
-    st.lists(
-        st.tuples(st.sampled_from(sorted(NAMES)), changes), min_size=1, max_size=4, unique_by=lambda each: each[0]
-    ),
+    st.lists(st.tuples(st.sampled_from(sorted(NAMES)), changes), min_size=1, max_size=4, unique_by=itemgetter(0)),
     st.sampled_from([80, 100, 120]),
 )
 def test_every_gate_that_did_not_pass_is_of_one_cause_and_no_line_is_too_long(
